@@ -1,0 +1,158 @@
+"""Class names: finding a class by index or name, and reading a file of names. Imports no torch."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import unicodedata
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+from funcam.errors import FuncamError, nearest
+
+_SHOWN = 8
+"""So many candidates an error message lists before it counts."""
+
+
+def find_class(text: str, classes: Sequence[str]) -> int:
+    """The index of the class that a user means.
+
+    Digits are an index. A name to the letter is that class. Otherwise case, underscores and Unicode's several
+    spellings don't count, and the first of these comparisons that any class meets decides: the whole name, whole
+    words of it, its beginning, any part of it.
+
+    Args:
+        text: an index such as "281", or (a part of) a name such as "tabby".
+        classes: the name of each class, in order.
+
+    Raises:
+        FuncamError: the index is out of range, no class has the name (the nearest are offered), or several have it
+            (they are listed).
+
+    Example:
+        >>> find_class("siamese", ("tabby", "Siamese cat", "crane"))
+        1
+    """
+    wanted = _folded(text)
+    if re.fullmatch(r"-?[0-9]{1,18}", wanted):
+        return _checked_index(int(wanted), len(classes))
+    if not wanted:
+        raise FuncamError("the class is empty; give its index or its name")
+    if classes.count(text) == 1:
+        return classes.index(text)  # ImageNet has a Cardigan, which is a dog, and a cardigan
+    folded = [_folded(name) for name in classes]
+    for meets in _MATCHES:
+        found = [index for index, name in enumerate(folded) if meets(wanted, name)]
+        if len(found) > 1:
+            raise FuncamError(f"class {text!r} is ambiguous: {_listed(found, classes)}; give an index or a longer name")
+        if found:
+            return found[0]
+    raise FuncamError(f"class {text!r} is unknown; nearest: {nearest(text, classes)}; give an index or a name")
+
+
+def read_labels(path: str | os.PathLike[str]) -> tuple[str, ...]:
+    """Read the names of the classes from a file.
+
+    Args:
+        path: a text file (UTF-8) with one name a line, or a JSON file: a list of names, a dict from index to name
+            (`{"0": "tench"}`, or Keras's `{"0": ["n01440764", "tench"]}`), or a dict from name to index (what
+            torchvision's `ImageFolder.class_to_idx` holds).
+
+    Raises:
+        FuncamError: the file is missing, no UTF-8, no such JSON, has an empty line between names, or misses an index.
+
+    Example:
+        >>> read_labels("pets.txt")
+        ('cat', 'dog')
+    """
+    file = Path(path)
+    try:
+        text = file.read_text(encoding="utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise FuncamError(f"labels file {file} is not UTF-8 (byte {error.start}); save it as UTF-8 text") from None
+    except OSError as error:
+        raise FuncamError(f"labels file {file} can't be read ({error.strerror}); check the path") from None
+    is_json = file.suffix.lower() == ".json" or text.lstrip().startswith("{")
+    names = _json_names(text, file) if is_json else _line_names(text, file)
+    if not names:
+        raise FuncamError(f"labels file {file} holds no names; write one name a line, in the order of the classes")
+    return names
+
+
+def numbered(count: int) -> tuple[str, ...]:
+    """Names for classes that nobody named.
+
+    Example:
+        >>> numbered(2)
+        ('class 0', 'class 1')
+    """
+    return tuple(f"class {index}" for index in range(count))
+
+
+_MATCHES: tuple[Callable[[str, str], bool], ...] = (
+    lambda wanted, name: name == wanted,
+    lambda wanted, name: re.search(rf"(?<!\w){re.escape(wanted)}(?!\w)", name) is not None,
+    lambda wanted, name: name.startswith(wanted),
+    lambda wanted, name: wanted in name,
+)
+
+
+def _folded(text: str) -> str:
+    return " ".join(unicodedata.normalize("NFKC", text).casefold().replace("_", " ").split())
+
+
+def _checked_index(index: int, count: int) -> int:
+    if 0 <= index < count:
+        return index
+    raise FuncamError(f"class {index} is out of range: the network has {count} classes, 0 to {count - 1}")
+
+
+def _listed(found: list[int], classes: Sequence[str]) -> str:
+    rest = f" and {len(found) - _SHOWN} more" if len(found) > _SHOWN else ""
+    return ", ".join(f"{index} {classes[index]!r}" for index in found[:_SHOWN]) + rest
+
+
+def _line_names(text: str, file: Path) -> tuple[str, ...]:
+    names = [line.strip() for line in text.rstrip().split("\n")] if text.strip() else []
+    for number, name in enumerate(names, start=1):
+        if not name:  # to skip it would move every name after it to another class
+            raise FuncamError(f"labels file {file}: line {number} is empty; write one name a line, one for each class")
+    return tuple(names)
+
+
+def _json_names(text: str, file: Path) -> tuple[str, ...]:
+    expected = "expected a list of names or a dict from index to name"
+    try:
+        content = json.loads(text)
+    except (json.JSONDecodeError, RecursionError) as error:
+        raise FuncamError(f"labels file {file} is not JSON ({error}); {expected}") from None
+    if isinstance(content, dict):
+        content = _ordered(content, file, expected)
+    names = [_name(entry) for entry in content] if isinstance(content, list) else [None]
+    if None in names:
+        raise FuncamError(f"labels file {file} holds other things than names; {expected}")
+    return tuple(name for name in names if name)
+
+
+def _ordered(content: dict[str, Any], file: Path, expected: str) -> list[Any]:
+    """The names of a dict from index to name, or from name to index, in the order of the indices."""
+    if content and all(type(value) is int for value in content.values()):
+        pairs: list[tuple[int, Any]] = [(index, name) for name, index in content.items()]
+    elif all(key.isascii() and key.isdigit() for key in content):
+        pairs = [(int(key), name) for key, name in content.items()]
+    else:
+        raise FuncamError(f"labels file {file} has keys that are no indices; {expected}")
+    pairs.sort(key=lambda pair: pair[0])
+    for expected_index, (index, _) in enumerate(pairs):
+        if index != expected_index:
+            raise FuncamError(f"labels file {file}: index {expected_index} is missing or given twice; {expected}")
+    return [name for _, name in pairs]
+
+
+def _name(entry: Any) -> str | None:
+    """The name in an entry: text, or Keras's ["n01440764", "tench"]; None where it is no name."""
+    if isinstance(entry, list) and entry:
+        entry = entry[-1]
+    return entry.strip() or None if isinstance(entry, str) else None

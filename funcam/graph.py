@@ -1,0 +1,233 @@
+"""Tracing a model down to its leaf operations, and freeing the graph of operations that work in place.
+
+An operation in place overwrites a tensor that somebody else still needs: the features at a cut, or a value that the
+derivative is computed from. In the traced graph each one is replaced by its out-of-place counterpart, and everything
+that read the overwritten tensor afterwards reads the counterpart's result: the graph computes what the model computes.
+"""
+
+from __future__ import annotations
+
+import inspect
+import math
+import operator
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+from unittest import mock
+
+import torch
+import torchvision
+from torch import fx, nn
+from torch.nn import functional
+from torchvision.models import feature_extraction
+
+from funcam.errors import FuncamError
+from funcam.twin import twin
+
+# torchvision's own tracer stops at every module of torchvision.ops (Conv2dNormActivation, ...); this one looks inside.
+_TRACER_OPTIONS: dict[str, Any] = {"autowrap_modules": (math, torchvision.ops), "leaf_modules": []}
+_VIEWS = {
+    *("getitem", "view", "view_as", "reshape", "reshape_as", "flatten", "unflatten", "transpose", "permute", "movedim"),
+    *(
+        "swapaxes",
+        "t",
+        "squeeze",
+        "unsqueeze",
+        "chunk",
+        "split",
+        "tensor_split",
+        "unbind",
+        "narrow",
+        "select",
+        "expand",
+    ),
+    *("expand_as", "diagonal", "contiguous", "detach", "unfold", "getattr"),
+}
+
+
+@dataclass(frozen=True, eq=False)
+class Graph:
+    """A model as a flat graph without operations in place.
+
+    Attributes:
+        module: the graph module; its leaf modules belong to a twin of the model and share its parameters.
+        nodes: name -> node, in order of execution, with torchvision's node names (``layer4.2.relu_2``).
+        outputs: module path -> the node that holds what the module returned (its last call).
+        inputs: module path -> the node that the module was given (its last call).
+        model: the class name of the model, for messages.
+    """
+
+    module: fx.GraphModule
+    nodes: dict[str, fx.Node]
+    outputs: dict[str, fx.Node]
+    inputs: dict[str, fx.Node]
+    model: str
+
+
+class ConfinedTracer(feature_extraction.NodePathTracer):  # type: ignore[misc]
+    """torchvision's tracer, seen by its own thread only, that remembers what each module was given and returned.
+
+    While any ``fx`` tracer runs, ``nn.Module.__call__`` is patched for the whole process; without the check below a
+    model that runs in another thread in the meantime would be traced, and fail.
+    """
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(**options)
+        self.thread = threading.get_ident()
+        self.module_outputs: dict[str, fx.Node] = {}
+        self.module_inputs: dict[str, fx.Node] = {}
+
+    def call_module(self, m: nn.Module, forward: Callable[..., Any], args: Any, kwargs: Any) -> Any:
+        if threading.get_ident() != self.thread:
+            return forward(*args, **kwargs)
+        out = super().call_module(m, forward, args, kwargs)
+        path = self.path_of_module(m)
+        if isinstance(out, fx.Proxy):
+            self.module_outputs[path] = out.node
+        if args and isinstance(args[0], fx.Proxy):
+            self.module_inputs[path] = args[0].node
+        return out
+
+    def getattr(self, attr: str, attr_val: Any, parameter_proxy_cache: dict[str, Any]) -> Any:
+        if threading.get_ident() != self.thread:
+            return attr_val
+        return super().getattr(attr, attr_val, parameter_proxy_cache)
+
+
+@contextmanager
+def confined_tracing() -> Iterator[None]:
+    """``create_feature_extractor`` makes its tracer itself: inside this context it makes a confined one."""
+    with mock.patch.object(feature_extraction, "NodePathTracer", ConfinedTracer):
+        yield
+
+
+def trace(model: nn.Module) -> Graph:
+    """Trace a twin of the model to its leaf operations and free the graph of in-place operations.
+
+    Args:
+        model: a module that ``torch.fx`` can follow; it is only read.
+
+    Returns:
+        The graph, in evaluation mode.
+
+    Raises:
+        FuncamError: the model's code depends on values, so that it has no fixed graph; or it writes into a view of a
+            tensor that is used again.
+
+    Example:
+        >>> graph = trace(nn.Sequential(nn.Conv2d(3, 4, 3), nn.ReLU(inplace=True)))
+        >>> list(graph.nodes), graph.module.get_submodule("1").inplace
+        (['input', '0', '1'], False)
+    """
+    name = type(model).__name__
+    tracer = ConfinedTracer(**_TRACER_OPTIONS)
+    try:
+        traced = tracer.trace(twin(model))
+    except Exception as error:
+        reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+        raise FuncamError(
+            f"{name} can't be traced: {reason}; funcam needs a model whose code does not depend on the values of its "
+            "tensors (wrap the part that does with torch.fx.wrap)"
+        ) from error
+    nodes = {path: node for node, path in tracer.node_to_qualname.items()}
+    free_of_inplace(traced, tracer.root, name)
+    module = fx.GraphModule(tracer.root, traced, name).eval()
+    return Graph(module, nodes, tracer.module_outputs, tracer.module_inputs, name)
+
+
+def free_of_inplace(graph: fx.Graph, root: nn.Module, name: str) -> None:
+    """Replace each in-place operation of the graph, and of the modules of ``root``, by its counterpart."""
+    earlier: set[fx.Node] = set()
+    inplace_modules = {path for path, module in root.named_modules() if getattr(module, "inplace", False) is True}
+    for node in list(graph.nodes):
+        earlier.add(node)
+        if not _make_out_of_place(node, inplace_modules):
+            continue
+        (overwritten, *_) = node.args or node.kwargs.values()
+        if not isinstance(overwritten, fx.Node):
+            continue
+        _refuse_shared_memory(overwritten, node, earlier, name)
+        overwritten.replace_all_uses_with(node, delete_user_cb=lambda user: user not in earlier)
+    for path in inplace_modules:
+        setattr(root.get_submodule(path), "inplace", False)  # noqa: B010 - the type of a submodule has no such field
+
+
+def _make_out_of_place(node: fx.Node, inplace_modules: set[str]) -> bool:
+    """Rewrite the node if it works in place; says whether it did."""
+    if node.op == "call_module":
+        return node.target in inplace_modules
+    if node.op == "call_method":
+        return _method_out_of_place(node)
+    if node.op == "call_function":
+        return _function_out_of_place(node)
+    return False
+
+
+def _method_out_of_place(node: fx.Node) -> bool:
+    name = str(node.target)
+    if not name.endswith("_") or name.endswith("__"):
+        return False
+    if hasattr(torch.Tensor, name[:-1]):
+        node.target = name[:-1]
+    else:  # copy_, zero_, normal_ ...: no counterpart, so work on a copy
+        with node.graph.inserting_before(node):
+            node.replace_input_with(node.args[0], node.graph.call_method("clone", (node.args[0],)))  # type: ignore[arg-type]
+    return True
+
+
+def _function_out_of_place(node: fx.Node) -> bool:
+    function: Any = node.target
+    name = getattr(function, "__name__", "")
+    if getattr(operator, name, None) is function and name.startswith("i") and hasattr(operator, name[1:]):
+        node.target = getattr(operator, name[1:])
+        return True
+    if name.endswith("_") and not name.endswith("__"):
+        home = next((home for home in (functional, torch) if hasattr(home, name[:-1])), None)
+        if home is not None:
+            node.target = getattr(home, name[:-1])
+            return True
+    return _clear_inplace_argument(node, function)
+
+
+def _clear_inplace_argument(node: fx.Node, function: Callable[..., Any]) -> bool:
+    if node.kwargs.get("inplace") is True:
+        node.kwargs = {**node.kwargs, "inplace": False}
+        return True
+    try:
+        position = list(inspect.signature(function).parameters).index("inplace")
+    except (TypeError, ValueError):
+        return False
+    if len(node.args) > position and node.args[position] is True:
+        node.update_arg(position, False)
+        return True
+    return False
+
+
+def _refuse_shared_memory(overwritten: fx.Node, node: fx.Node, earlier: set[fx.Node], name: str) -> None:
+    """A write into a tensor is seen through its views too; the graph can't say so, so such a model is refused."""
+    relatives = [base for base in _bases(overwritten) if base is not overwritten]
+    relatives += [user for user in overwritten.users if user in earlier and _is_view(user)]
+    for relative in relatives:
+        if any(user not in earlier and not _only_shape(user) for user in relative.users):
+            raise FuncamError(
+                f"{name} writes in place ({node.name}) into a view of {relative.name}, which is used again afterwards; "
+                "make that operation out-of-place in the model's code"
+            )
+
+
+def _bases(node: fx.Node) -> Iterator[fx.Node]:
+    yield node
+    while _is_view(node) and isinstance(node.args[0], fx.Node):
+        node = node.args[0]
+        yield node
+
+
+def _is_view(node: fx.Node) -> bool:
+    name = node.target if isinstance(node.target, str) else getattr(node.target, "__name__", "")
+    return node.op in ("call_method", "call_function") and bool(node.args) and name in _VIEWS
+
+
+def _only_shape(node: fx.Node) -> bool:
+    return (node.op == "call_method" and node.target in ("size", "dim", "numel")) or node.target is getattr

@@ -1,0 +1,180 @@
+"""Guided backpropagation as a rewrite of the traced graph: every ReLU of it, module or function, becomes a guided one."""
+
+from __future__ import annotations
+
+import math
+import weakref
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import fx, nn
+from torch.nn import functional
+
+from funcam.cutting import graph_of
+from funcam.errors import FuncamError
+from funcam.graph import Graph
+
+_RELU_FUNCTIONS: dict[Any, float] = {functional.relu: math.inf, torch.relu: math.inf, functional.relu6: 6.0}
+_OTHER_ACTIVATIONS = (
+    *(nn.SiLU, nn.GELU, nn.Hardswish, nn.ELU, nn.SELU, nn.CELU, nn.Mish, nn.LeakyReLU, nn.PReLU, nn.RReLU, nn.Softplus),
+)
+_OTHER_FUNCTIONS = {"silu", "gelu", "hardswish", "elu", "selu", "celu", "mish", "leaky_relu", "prelu", "softplus"}
+
+
+class GuidedReLU(torch.autograd.Function):
+    """``min(max(x, 0), ceiling)`` whose gradient also stops negative gradients: ``R_in = R_out [0 < x < c] [R_out > 0]``."""
+
+    generate_vmap_rule = True
+
+    @staticmethod
+    def forward(x: torch.Tensor, ceiling: float) -> torch.Tensor:
+        return x.clamp(0, ceiling)
+
+    @staticmethod
+    def setup_context(ctx: Any, inputs: tuple[torch.Tensor, float], output: torch.Tensor) -> None:
+        x, ctx.ceiling = inputs
+        ctx.save_for_backward(x)
+
+    @staticmethod
+    def backward(ctx: Any, gradient: torch.Tensor) -> tuple[torch.Tensor, None]:
+        (x,) = ctx.saved_tensors
+        return gradient.relu() * ((x > 0) & (x < ctx.ceiling)), None
+
+
+def guided_relu(x: torch.Tensor, ceiling: float = math.inf) -> torch.Tensor:
+    """ReLU (with ``ceiling=6.0`` ReLU6) with the guided gradient.
+
+    Example:
+        >>> gradient = torch.func.grad(lambda x: (guided_relu(x) * torch.tensor([1.0, -1.0, 1.0])).sum())
+        >>> gradient(torch.tensor([1.0, 1.0, -1.0]))
+        tensor([1., 0., 0.])
+    """
+    return GuidedReLU.apply(x, ceiling)  # type: ignore[no-any-return]
+
+
+@dataclass(frozen=True, eq=False)
+class Guided:
+    """A model whose ReLUs are guided. Made by :func:`guided`.
+
+    Attributes:
+        network: a pure function images ``[B, channels, *size]`` -> logits, equal to the model's.
+        rewritten: the names of the ReLUs that were rewritten, one for each call.
+        left: the names of other activations (SiLU, GELU, ...), for which guided backpropagation is undefined; they
+            keep their own gradient.
+    """
+
+    network: Callable[[torch.Tensor], Any]
+    rewritten: tuple[str, ...]
+    left: tuple[str, ...]
+
+
+def guided(model: nn.Module) -> Guided:
+    """The model with every ReLU and ReLU6 rewritten for guided backpropagation: modules, functions, in-place or not.
+
+    Args:
+        model: a module that ``torch.fx`` can follow; it is only read.
+
+    Raises:
+        FuncamError: there is no ReLU to rewrite, or one is out of reach inside a module of torch's.
+
+    Example:
+        >>> len(guided(nn.Sequential(nn.Conv2d(3, 4, 3), nn.ReLU(), nn.ReLU6(inplace=True))).rewritten)
+        2
+    """
+    graph = graph_of(model)
+    if graph not in _CACHE:
+        _CACHE[graph] = _rewrite(graph)
+    return _CACHE[graph]
+
+
+_CACHE: weakref.WeakKeyDictionary[Graph, Guided] = weakref.WeakKeyDictionary()
+
+
+def guided_backprop(
+    network: Callable[[torch.Tensor], torch.Tensor], image: torch.Tensor, target: int | torch.Tensor
+) -> torch.Tensor:
+    """Guided backpropagation of ONE image and ONE class: the gradient of the class score through guided ReLUs.
+
+    Args:
+        network: a guided network, ``guided(model).network``; with any other this is that network's plain gradient.
+        image: ``[channels, *size]``; ``torch.func.vmap`` adds images, and classes, as axes.
+        target: the class index.
+
+    Returns:
+        The gradient, ``[channels, *size]``, signed.
+
+    Source:
+        Springenberg et al., ICLR 2015 workshop, arXiv:1412.6806, section 3.4.
+
+    Example:
+        >>> network = guided(nn.Sequential(nn.Flatten(), nn.Linear(12, 4), nn.ReLU(), nn.Linear(4, 2))).network
+        >>> guided_backprop(network, torch.rand(3, 2, 2), 1).shape
+        torch.Size([3, 2, 2])
+    """
+
+    def score(image: torch.Tensor) -> torch.Tensor:
+        logits = network(image[None])[0]
+        return torch.where(torch.arange(len(logits), device=logits.device) == target, logits, 0).sum()
+
+    gradient: torch.Tensor = torch.func.grad(score)(image)
+    return gradient
+
+
+def _rewrite(graph: Graph) -> Guided:
+    copy = fx.Graph()
+    placed: dict[fx.Node, fx.Node] = {}
+    rewritten, left = [], []
+    for name, node in _named(graph):
+        ceiling = _ceiling(graph, node)
+        if ceiling is None:
+            placed[node] = copy.node_copy(node, placed.__getitem__)
+            left += [name] if _is_other_activation(graph, node) else []
+        else:
+            given = node.args[0] if node.args else node.kwargs["input"]
+            assert isinstance(given, fx.Node)
+            placed[node] = copy.call_function(guided_relu, (placed[given], ceiling))
+            rewritten.append(name)
+    _refuse_hidden(graph)
+    if not rewritten:
+        raise FuncamError(
+            f"guided backpropagation is undefined for {graph.model}: it has no ReLU to rewrite"
+            f"{f' ({len(left)} other activations)' if left else ''}; use grad-cam, or a network with ReLUs"
+        )
+    return Guided(fx.GraphModule(graph.module, copy, graph.model).eval(), tuple(rewritten), tuple(left))
+
+
+def _named(graph: Graph) -> list[tuple[str, fx.Node]]:
+    names = {node: name for name, node in graph.nodes.items()}
+    return [(names.get(node, node.name), node) for node in graph.module.graph.nodes]
+
+
+def _ceiling(graph: Graph, node: fx.Node) -> float | None:
+    """Where the ReLU that the node is flattens out again (6, or never); None for any other node."""
+    if node.op == "call_module":
+        module = graph.module.get_submodule(str(node.target))
+        return 6.0 if isinstance(module, nn.ReLU6) else math.inf if isinstance(module, nn.ReLU) else None
+    if node.op == "call_function":
+        return _RELU_FUNCTIONS.get(node.target)
+    return math.inf if node.op == "call_method" and node.target == "relu" else None
+
+
+def _is_other_activation(graph: Graph, node: fx.Node) -> bool:
+    if node.op == "call_module":
+        return isinstance(graph.module.get_submodule(str(node.target)), _OTHER_ACTIVATIONS)
+    return node.op == "call_function" and getattr(node.target, "__name__", "") in _OTHER_FUNCTIONS
+
+
+def _refuse_hidden(graph: Graph) -> None:
+    """A ReLU inside one of torch's own compound modules can't be reached by a rewrite of the graph: say so."""
+    for name, node in _named(graph):
+        if node.op != "call_module":
+            continue
+        for module in graph.module.get_submodule(str(node.target)).modules():
+            activation = getattr(module, "activation", None) or getattr(module, "nonlinearity", None)
+            if activation in (functional.relu, "relu") or isinstance(activation, nn.ReLU):
+                raise FuncamError(
+                    f"guided backpropagation can't reach the ReLU inside {name!r} ({type(module).__name__}) of "
+                    f"{graph.model}; use grad-cam, or write that module's activation out in the model"
+                )

@@ -1,0 +1,315 @@
+"""Reading images: which files the arguments mean, what is in them, and what their results are called."""
+
+from __future__ import annotations
+
+import difflib
+import glob
+import os
+import unicodedata
+import warnings
+from collections.abc import Sequence
+from pathlib import Path
+from typing import NamedTuple, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image, UnidentifiedImageError
+
+from funcam.errors import FuncamError
+
+Pixels: TypeAlias = NDArray[np.uint8]
+"""An image: uint8 RGB, ``[H, W, 3]``."""
+
+# fmt: off
+SUFFIXES: tuple[str, ...] = (
+    ".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".webp", ".tif", ".tiff", ".bmp", ".gif", ".ppm", ".pgm", ".pbm", ".pnm",
+    ".jp2", ".avif",
+)
+# fmt: on
+"""The suffixes, in lower case, by which an image is known in a folder and among a glob's matches."""
+
+# Pillow knows fifty formats, and some start other programs (EPS runs Ghostscript); only pictures are let in.
+_FORMATS = ("JPEG", "MPO", "PNG", "WEBP", "TIFF", "BMP", "GIF", "PPM", "JPEG2000", "AVIF")
+
+_BEGINNINGS = {
+    b"\xff\xd8\xff": "JPEG",
+    b"\x89PNG": "PNG",
+    b"GIF8": "GIF",
+    b"RIFF": "WebP",
+    b"II*\0": "TIFF",
+    b"MM\0*": "TIFF",
+    b"BM": "BMP",
+}
+
+# EXIF orientation -> (swap the axes, then flip the rows, then flip the columns).
+_TURNS = {
+    1: (False, False, False),
+    2: (False, False, True),
+    3: (False, True, True),
+    4: (False, True, False),
+    5: (True, False, False),
+    6: (True, False, True),
+    7: (True, True, True),
+    8: (True, True, False),
+}
+
+
+def read_image(path: str | os.PathLike[str]) -> Pixels:
+    """The image in a file, upright, as uint8 RGB ``[H, W, 3]``.
+
+    JPEG (CMYK too), PNG, WebP, TIFF, BMP, GIF, PPM, JPEG 2000 and, where Pillow can, AVIF; of several frames or
+    pages the first. EXIF orientation is honoured; transparency is laid on white; of 16 bits a channel the upper
+    8 are kept; whole numbers beyond 16 bits and floats beyond 0..1 are stretched from their minimum to their maximum.
+
+    Raises:
+        FuncamError: the file is missing, a folder, empty, unreadable, truncated, damaged, not an image, or larger
+            than Pillow's limit against decompression bombs (179 million pixels).
+
+    Example:
+        >>> read_image("photos/dog.jpg").shape  # doctest: +SKIP
+        (375, 500, 3)
+    """
+    name, beginning = _quoted(path), _beginning(Path(path))
+    try:
+        # Pillow warns about large files and odd metadata; what matters is whether the pixels can be read.
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            with Image.open(path, formats=_formats()) as image:
+                image.load()
+                return _upright(_rgb(image), _orientation(image))
+    except Image.DecompressionBombError as error:
+        raise FuncamError(f"{name} holds more pixels than is safe to unpack; make it smaller first") from error
+    except UnidentifiedImageError as error:
+        raise FuncamError(f"{name} {_unidentified(beginning)}") from error
+    except MemoryError:
+        raise
+    except Exception as error:  # Pillow's decoders raise nearly anything on a damaged file.
+        reason = " ".join(str(error).split()) or type(error).__name__
+        raise FuncamError(f"{name} is truncated or damaged ({reason}); save or download it again") from error
+
+
+def check_image(image: Pixels) -> None:
+    """Do nothing if ``image`` is a picture as funcam understands it, uint8 RGB ``[H, W, 3]``.
+
+    Raises:
+        FuncamError: it has another type, dtype or shape, or no pixels.
+
+    Example:
+        >>> check_image(np.zeros((2, 3, 3), np.uint8))
+    """
+    if not isinstance(image, np.ndarray):
+        raise FuncamError(f"an image is a NumPy array, uint8 [H, W, 3]; got {type(image).__name__}; try read_image")
+    if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3 or image.size == 0:
+        got = f"{image.dtype} {list(image.shape)}"
+        raise FuncamError(f"an image is uint8 RGB [H, W, 3] with at least one pixel; got {got}; convert it first")
+
+
+class Found(NamedTuple):
+    """What `find_images` found: the files, in order, and a line for each argument that gave none."""
+
+    paths: list[Path]
+    problems: list[str]
+
+
+def find_images(arguments: Sequence[str | os.PathLike[str]]) -> Found:
+    """The image files that the arguments of a command mean, in order, each once.
+
+    A file stands for itself, whatever its suffix; a folder for its own images, sorted by name, hidden ones left out;
+    a glob that no shell expanded (``**`` goes through folders) for the images that match it, sorted. An
+    argument that gives nothing becomes a line in ``problems``, so that the others can still be done.
+
+    Raises:
+        FuncamError: one path was given where a list of them is expected.
+
+    Example:
+        >>> find_images(["no-such-folder/dog.jpg"]).problems
+        ["'no-such-folder/dog.jpg' does not exist, nor does the folder 'no-such-folder'"]
+    """
+    if isinstance(arguments, str | bytes | os.PathLike):
+        raise FuncamError(f"find_images takes a list of paths; got {arguments!r}; put it in brackets")
+    paths: dict[str, Path] = {}
+    problems: list[str] = []
+    for argument in arguments:
+        try:
+            for path in _expanded(os.fsdecode(argument)):
+                paths.setdefault(_entry(path), path)
+        except FuncamError as error:
+            problems.append(str(error))
+    return Found(list(paths.values()), problems)
+
+
+def output_stems(paths: Sequence[str | os.PathLike[str]]) -> list[str]:
+    """One name for the results of each path: its stem, or where that is taken its stem with a number.
+
+    No two names are equal, not even on a file system that ignores case. The first path to use a stem keeps it.
+
+    Example:
+        >>> output_stems(["a/dog.jpg", "b/dog.jpg", "dog.png", "cat.jpg"])
+        ['dog', 'dog-2', 'dog-3', 'cat']
+    """
+    stems = [Path(path).stem for path in paths]
+    reserved = {_folded(stem) for stem in stems}  # dog-2.jpg keeps its name, even if it comes after two dog.jpg.
+    used: set[str] = set()
+    names: list[str] = []
+    for stem in stems:
+        name, number = stem, 1
+        while _folded(name) in used or (number > 1 and _folded(name) in reserved):
+            number += 1
+            name = f"{stem}-{number}"
+        used.add(_folded(name))
+        names.append(name)
+    return names
+
+
+def _quoted(path: str | os.PathLike[str]) -> str:
+    return repr(os.fsdecode(path))
+
+
+def _formats() -> list[str]:
+    Image.init()
+    return [name for name in _FORMATS if name in Image.OPEN]
+
+
+def _beginning(path: Path) -> bytes:
+    """The first bytes of a file, once it is known to be one that can be read."""
+    name = _quoted(path)
+    if os.path.isdir(path):
+        raise FuncamError(f"{name} is a folder, not an image; name a file in it")
+    if os.path.exists(path) and not os.path.isfile(path):  # To open a pipe would be to wait for it.
+        raise FuncamError(f"{name} is not a regular file; save the image to one first")
+    try:
+        with open(path, "rb") as stream:
+            beginning = stream.read(16)
+    except PermissionError as error:
+        raise FuncamError(f"{name} may not be read; check its permissions") from error
+    except (FileNotFoundError, ValueError):  # ValueError: a path with a null character.
+        raise _missing(path) from None
+    except OSError as error:
+        raise FuncamError(f"{name} can't be read: {error.strerror}; check the path") from error
+    if not beginning:
+        raise FuncamError(f"{name} is empty (0 bytes); save or download it again")
+    return beginning
+
+
+def _unidentified(beginning: bytes) -> str:
+    for bytes_, kind in _BEGINNINGS.items():
+        if beginning.startswith(bytes_):
+            return f"begins like a {kind} file but is truncated or damaged; save or download it again"
+    return "is not an image that can be read; convert it to JPEG or PNG"
+
+
+def _orientation(image: Image.Image) -> int:
+    """The EXIF orientation, 1..8; read after the pixels, because some formats keep it behind them."""
+    try:
+        value = image.getexif().get(0x0112, 1)
+        return int(value) if value in _TURNS else 1
+    except Exception:  # Damaged metadata is no reason to refuse whole pixels.
+        return 1
+
+
+def _upright(pixels: Pixels, orientation: int) -> Pixels:
+    swap, rows, columns = _TURNS[orientation]
+    turned = pixels.swapaxes(0, 1) if swap else pixels
+    return np.ascontiguousarray(turned[:: -1 if rows else 1, :: -1 if columns else 1])
+
+
+def _rgb(image: Image.Image) -> Pixels:
+    if image.mode.startswith("I;16"):
+        return _grey(_high_byte(image))
+    if image.mode in ("I", "F"):
+        return _grey(_stretched(np.asarray(image)))
+    if not image.has_transparency_data:
+        return np.array(image.convert("RGB"))
+    layer = image if image.mode == "RGBA" else image.convert("RGBA")
+    paper = Image.new("RGB", image.size, "white")
+    paper.paste(layer, mask=layer.getchannel("A"))
+    return np.array(paper)
+
+
+def _high_byte(image: Image.Image) -> Pixels:
+    """A 16-bit grey image in 8 bits. Pillow leaves two things in a TIFF file to us: 12 bits, and white as zero."""
+    tags = getattr(image, "tag_v2", {})
+    bits, white_is_zero = int(tags.get(258, (16,))[0]), tags.get(262) == 0
+    values = (np.asarray(image) >> (bits - 8)).astype(np.uint8)
+    return 255 - values if white_is_zero else values
+
+
+def _grey(values: Pixels) -> Pixels:
+    return np.repeat(values[..., None], 3, axis=2)
+
+
+def _stretched(values: NDArray[np.generic]) -> Pixels:
+    """Whole numbers or floats [H, W] as 0..255: 16 bits and 0..1 by their range, anything else by its extremes."""
+    floats = np.nan_to_num(values.astype(np.float64), nan=0.0, posinf=0.0, neginf=0.0)
+    low, high = float(floats.min()), float(floats.max())
+    full = 65535.0 if np.issubdtype(values.dtype, np.integer) else 1.0
+    if low >= 0 and high <= full:
+        low, high = 0.0, full
+    return np.rint((floats - low) * (255 / (high - low or 1.0))).astype(np.uint8)
+
+
+def _expanded(argument: str) -> list[Path]:
+    """The files that one argument means; an error where there are none."""
+    if not argument:
+        raise FuncamError("an empty path was given; name a file, a folder or a glob")
+    if "://" in argument:
+        raise FuncamError(f"{argument!r} is an address, not a file; download it first")
+    place = argument if os.path.lexists(argument) else os.path.expanduser(argument)
+    if os.path.isdir(place):
+        return _in_folder(Path(place))
+    if os.path.exists(place):  # Before the glob: 'photo[1].jpg' may be a file's name.
+        return [Path(place)]
+    if glob.has_magic(place) and not os.path.lexists(place):
+        return _matching(place)
+    raise _missing(Path(place))
+
+
+def _in_folder(folder: Path) -> list[Path]:
+    try:
+        names = sorted(os.listdir(folder))
+    except OSError as error:
+        raise FuncamError(f"folder {_quoted(folder)} can't be read: {error.strerror}; check its permissions") from error
+    images = [folder / name for name in names if not name.startswith(".") and _is_image_name(name)]
+    images = [path for path in images if path.is_file()]
+    if not images:
+        raise FuncamError(f"folder {_quoted(folder)} holds no images ({_some_suffixes()}); for folders in it add '/**'")
+    return images
+
+
+def _matching(pattern: str) -> list[Path]:
+    files = [name for name in sorted(glob.glob(pattern, recursive=True)) if os.path.isfile(name)]
+    images = [Path(name) for name in files if _is_image_name(name)]
+    if not images:
+        what = f"{len(files)} file(s), but no images ({_some_suffixes()})" if files else "no file"
+        raise FuncamError(f"glob {pattern!r} matches {what}; check the pattern")
+    return images
+
+
+def _is_image_name(name: str) -> bool:
+    return os.path.splitext(name)[1].lower() in SUFFIXES
+
+
+def _some_suffixes() -> str:
+    return f"{', '.join(SUFFIXES[:1] + SUFFIXES[4:7])}, ..."
+
+
+def _missing(path: Path) -> FuncamError:
+    """An error that says what is there instead of ``path``."""
+    if path.is_symlink():
+        return FuncamError(f"{_quoted(path)} is a link to a file that does not exist; mend the link")
+    try:
+        names = {name.lower(): name for name in sorted(os.listdir(path.parent))}
+    except (OSError, ValueError):
+        return FuncamError(f"{_quoted(path)} does not exist, nor does the folder {_quoted(path.parent)}")
+    close = difflib.get_close_matches(path.name.lower(), list(names), n=3, cutoff=0.5)
+    hint = f"nearest: {', '.join(repr(names[key]) for key in close)}" if close else "nothing there has a similar name"
+    return FuncamError(f"{_quoted(path)} does not exist; {hint}")
+
+
+def _entry(path: Path) -> str:
+    """Equal for two spellings of one file in one folder; links with names of their own stay apart."""
+    return os.path.normcase(os.path.join(os.path.realpath(path.parent), path.name))
+
+
+def _folded(stem: str) -> str:
+    return unicodedata.normalize("NFC", stem).casefold()

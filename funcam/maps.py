@@ -1,0 +1,73 @@
+"""What is done to maps afterwards, when it is asked for: rescaling and upsampling."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch.nn.functional import interpolate
+
+from funcam.errors import FuncamError, nearest
+
+SCALES = ("none", "per-map", "per-image", "per-batch")
+_MODES = ("linear", "bilinear", "trilinear")
+
+
+def rescale(maps: torch.Tensor, scale: str = "per-map", *, spatial: int = 2) -> torch.Tensor:
+    """Divide maps by their largest magnitude, so that they lie in -1..1 (0..1 where they are not negative).
+
+    Args:
+        maps: ``[B, *S]`` or ``[B, K, *S]``.
+        scale: what shares a scale: ``per-map`` each map its own, ``per-image`` all classes of an image (so that they can
+            be compared), ``per-batch`` everything, ``none`` nothing.
+        spatial: how many of the last axes are space.
+
+    Returns:
+        The same shape. What is zero everywhere stays zero.
+
+    Raises:
+        FuncamError: an unknown scale, or fewer axes than asked for.
+
+    Example:
+        >>> rescale(torch.tensor([[[0.0, 2.0]], [[0.0, 4.0]]]), "per-batch").flatten()
+        tensor([0.0000, 0.5000, 0.0000, 1.0000])
+    """
+    if scale not in SCALES:
+        raise FuncamError(
+            f"unknown scale {scale!r}; expected one of {', '.join(SCALES)} (nearest: {nearest(scale, SCALES)})"
+        )
+    if maps.ndim <= spatial:
+        raise FuncamError(
+            f"maps have shape {list(maps.shape)}; expected [B, *S] or [B, K, *S] with {spatial} spatial axes"
+        )
+    if scale == "none":
+        return maps
+    first = {"per-map": maps.ndim - spatial, "per-image": 1, "per-batch": 0}[scale]
+    largest = maps.abs().amax(dim=tuple(range(first, maps.ndim)), keepdim=True)
+    return maps / torch.where(largest == 0, 1.0, largest)
+
+
+def upsample(maps: torch.Tensor, size: Sequence[int]) -> torch.Tensor:
+    """Bring maps to a spatial size, (bi-, tri-)linearly, with cell centres aligned (``align_corners=False``).
+
+    Args:
+        maps: ``[B, *S]`` or ``[B, K, *S]``.
+        size: the new ``S``, one number for each spatial axis.
+
+    Returns:
+        ``[B, *size]`` or ``[B, K, *size]``.
+
+    Raises:
+        FuncamError: the number of axes does not fit the size.
+
+    Example:
+        >>> upsample(torch.tensor([[[0.0, 1.0]]]), (1, 4)).flatten()
+        tensor([0.0000, 0.2500, 0.7500, 1.0000])
+    """
+    axes = len(size)
+    if not 1 <= axes <= 3 or maps.ndim - axes not in (1, 2) or min(size) < 1:
+        raise FuncamError(
+            f"maps of shape {list(maps.shape)} can't be brought to size {tuple(size)}; expected [B, *S] or [B, K, *S]"
+        )
+    flat = maps.reshape(-1, 1, *maps.shape[-axes:])
+    return interpolate(flat, list(size), mode=_MODES[axes - 1], align_corners=False).reshape(*maps.shape[:-axes], *size)

@@ -1,0 +1,193 @@
+"""One picture of everything: the image and its maps side by side, a row for each explained class."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import TypeAlias
+
+import numpy as np
+from PIL import Image, ImageDraw
+
+from funcam.errors import FuncamError
+from funcam.images import Pixels, check_image
+from funcam.lettering import lettered, shorten, wrap
+from funcam.render import resize_picture
+
+Colour: TypeAlias = tuple[int, int, int]
+
+_INK: Colour = (24, 24, 27)
+_SOFT: Colour = (113, 113, 122)
+_RULE: Colour = (228, 228, 231)
+_TRAY: Colour = (244, 244, 245)
+
+_MOST_COLUMNS = 8
+_WIDEST = 10  # square tiles: where a panel of wide images ends, so that it is not shrunk beyond reading.
+_STEEPEST = 3.0  # A longer image lies in a tray of this aspect: tiles as long as it would leave no room to read.
+
+
+@dataclass(frozen=True)
+class PanelRow:
+    """The pictures of one explained class.
+
+    Attributes:
+        name: the class's name.
+        pictures: by title, each uint8 RGB [H, W, 3] of any size; every row of a panel has the same titles.
+        probability: of the class, 0..1, or None.
+
+    Example:
+        >>> PanelRow("tabby cat", {"Grad-CAM": np.zeros((4, 4, 3), np.uint8)}, probability=0.25).name
+        'tabby cat'
+    """
+
+    name: str
+    pictures: Mapping[str, Pixels]
+    probability: float | None = None
+
+
+def panel(image: Pixels, rows: Sequence[PanelRow], *, title: str = "", subtitle: str = "", tile: int = 256) -> Pixels:
+    """The image and the pictures of each class side by side, on white, with their names.
+
+    Each row begins with the image. More than eight columns, fewer of wide images, are broken into lines of
+    about equal length. Text that finds no room is wrapped or loses a part to an ellipsis.
+
+    Args:
+        image: uint8 RGB [H, W, 3].
+        rows: one for each class.
+        title: the panel's first line, the file's name say.
+        subtitle: its second line, the network and the layer say.
+        tile: the side in pixels of a square picture; others get about the same area. Text grows with it.
+
+    Returns:
+        uint8 RGB, about ``columns * tile`` wide.
+
+    Raises:
+        FuncamError: no rows, rows with different titles, a tile below 32 pixels, or something that is no image.
+
+    Example:
+        >>> photo = np.zeros((64, 64, 3), np.uint8)
+        >>> panel(photo, [PanelRow("tabby cat", {"Grad-CAM": photo}, 0.25)], title="cat.jpg").shape
+        (456, 572, 3)
+    """
+    _check(image, rows, tile)
+    scale = _Scale(tile)
+    box = _tile_size(image, tile)
+    count = 1 + len(rows[0].pictures)
+    columns = math.ceil(count / math.ceil(count / min(_MOST_COLUMNS, _WIDEST * tile // box[1])))
+    width = columns * box[1] + (columns - 1) * scale.px(12)
+    parts = [_head(title, subtitle, width, scale)] if title or subtitle else []
+    for row in rows:
+        tiles = {"Image": image, **row.pictures}
+        parts += [_name(row, width, scale), *_lines(tiles, columns, box, scale)]
+    return _framed(np.vstack(parts), scale.px(24))
+
+
+@dataclass(frozen=True)
+class _Scale:
+    """Lengths that grow with the tiles."""
+
+    tile: int
+
+    def px(self, length: float) -> int:
+        """Pixels for a length that is given for tiles of 256 pixels."""
+        return max(1, round(length * self.tile / 256))
+
+    def text(self, size: float) -> int:
+        """A font's size; small tiles keep letters that can be read."""
+        return max(11, self.px(size))
+
+
+def _check(image: Pixels, rows: Sequence[PanelRow], tile: int) -> None:
+    if tile < 32:
+        raise FuncamError(f"a panel's tile has at least 32 pixels; got {tile!r}")
+    if not rows or not rows[0].pictures:
+        raise FuncamError("a panel has at least one row with at least one picture; got none")
+    titles = list(rows[0].pictures)
+    for row in rows:
+        if list(row.pictures) != titles:
+            raise FuncamError(f"every row of a panel has the same titles, {titles}; got {list(row.pictures)}")
+    for picture in (image, *(picture for row in rows for picture in row.pictures.values())):
+        check_image(picture)
+
+
+def _tile_size(image: Pixels, tile: int) -> tuple[int, int]:
+    """(height, width): the image's aspect within bounds, and the area of a square tile."""
+    aspect = float(np.clip(image.shape[1] / image.shape[0], 1 / _STEEPEST, _STEEPEST))
+    return round(tile / math.sqrt(aspect)), round(tile * math.sqrt(aspect))
+
+
+def _head(title: str, subtitle: str, width: int, scale: _Scale) -> Pixels:
+    lines = [_text(title, width, scale.text(30), _INK, keep_end=True)] if title else []
+    if subtitle:
+        lines.append(_text(subtitle, width, scale.text(20), _SOFT, keep_end=True))
+    rule = _blank(scale.px(1), width, _RULE)
+    return np.vstack([*lines, _blank(scale.px(14), width), rule, _blank(scale.px(4), width)])
+
+
+def _name(row: PanelRow, width: int, scale: _Scale) -> Pixels:
+    """The class's name and its probability, which always finds room."""
+    size = scale.text(26)
+    above, below = _blank(scale.px(14), width), _blank(scale.px(2), width)
+    if row.probability is None:
+        return np.vstack([above, _text(row.name, width, size, _INK), below])
+    share = f"{100 * row.probability:.1f} %"
+    room = math.ceil(lettered(share, size)[1].getlength(share)) + scale.px(12)
+    name, font = lettered(row.name, size)
+    taken = min(math.ceil(font.getlength(name)) + scale.px(12), max(width - room, 1))
+    line = np.hstack([_text(name, taken, size, _INK), _text(share, width - taken, size, _SOFT)])
+    return np.vstack([above, line, below])
+
+
+def _lines(tiles: Mapping[str, Pixels], columns: int, box: tuple[int, int], scale: _Scale) -> list[Pixels]:
+    """The tiles under their titles, ``columns`` in a line."""
+    named = list(tiles.items())
+    lines = [_line(named[start : start + columns], box, scale) for start in range(0, len(named), columns)]
+    width = lines[0].shape[1]
+    return [np.pad(line, ((0, 0), (0, width - line.shape[1]), (0, 0)), constant_values=255) for line in lines]
+
+
+def _line(named: Sequence[tuple[str, Pixels]], box: tuple[int, int], scale: _Scale) -> Pixels:
+    """Tiles side by side, all titles as high as the highest."""
+    size, width = scale.text(20), box[1]
+    wrapped = [_wrapped(title, width, size) for title, _ in named]
+    height = max(map(len, wrapped))
+    above, below = _blank(scale.px(3), width), _blank(scale.px(12), width)
+    parts: list[Pixels] = []
+    for (_, picture), words in zip(named, wrapped, strict=True):
+        title = [_text(line, width, size, _SOFT) for line in [""] * (height - len(words)) + words]
+        block = np.vstack([*title, above, _tile(picture, box), below])
+        parts += [_blank(len(block), scale.px(12)), block]
+    return np.hstack(parts[1:])
+
+
+def _tile(picture: Pixels, box: tuple[int, int]) -> Pixels:
+    """A picture as large as it fits into (height, width), in the middle of a tray."""
+    scale = min(box[0] / picture.shape[0], box[1] / picture.shape[1])
+    # At least 6 pixels: a sliver of 1 x 8000 is to be seen.
+    height, width = (min(side, max(6, round(length * scale))) for side, length in zip(box, picture.shape, strict=False))
+    tile = _blank(*box, _TRAY)
+    top, left = (box[0] - height) // 2, (box[1] - width) // 2
+    tile[top : top + height, left : left + width] = resize_picture(picture, (height, width))
+    return tile
+
+
+def _wrapped(title: str, width: int, size: int) -> list[str]:
+    line, font = lettered(title, size)
+    return wrap(line, width, font)
+
+
+def _text(text: str, width: int, size: int, colour: Colour, keep_end: bool = False) -> Pixels:
+    """One line of text on white, [about 1.35 size, width, 3], all on the same baseline whatever the font."""
+    line, font = lettered(text, size)
+    sheet = Image.new("RGB", (width, round(1.35 * size)), "white")
+    ImageDraw.Draw(sheet).text((0, size), shorten(line, width, font, keep_end), fill=colour, font=font, anchor="ls")
+    return np.array(sheet)
+
+
+def _blank(height: int, width: int, colour: Colour = (255, 255, 255)) -> Pixels:
+    return np.full((height, width, 3), colour, np.uint8)
+
+
+def _framed(picture: Pixels, margin: int) -> Pixels:
+    return np.pad(picture, ((margin, margin), (margin, margin), (0, 0)), constant_values=255)

@@ -1,0 +1,286 @@
+"""Maps and gradients as pictures."""
+
+from __future__ import annotations
+
+import math
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from types import MappingProxyType
+from typing import cast
+
+import cv2
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from funcam.errors import FuncamError, nearest
+from funcam.files import write_atomically
+from funcam.images import Pixels, check_image
+
+UNSEEN: tuple[int, int, int] = (128, 128, 128)
+"""The colour of what the network did not see, in pictures that show no image; jet and its kin do not contain it."""
+
+PICTURE_SUFFIXES: tuple[str, ...] = (".jpg", ".jpeg", ".png", ".webp")
+"""The kinds of picture that `save_picture` writes."""
+
+_LONGEST = {".jpg": 65535, ".jpeg": 65535, ".webp": 16383}  # pixels a side, by the formats' own definitions
+
+_OPENCV = (
+    "jet turbo viridis inferno magma plasma cividis hot bone parula autumn winter spring summer cool rainbow ocean "
+    "hsv pink twilight twilight_shifted deepgreen"
+)
+
+
+def _tables() -> dict[str, Pixels]:
+    """Each colour map as 256 colours, [256, 1, 3] RGB, the form in which ``cv2.applyColorMap`` takes them."""
+    ramp = np.arange(256, dtype=np.uint8)[:, None]
+    tables = {"gray": np.repeat(ramp[..., None], 3, axis=2)}
+    for name in _OPENCV.split():
+        bgr = cv2.applyColorMap(ramp, getattr(cv2, f"COLORMAP_{name.upper()}"))
+        tables[name] = np.ascontiguousarray(bgr[..., ::-1], dtype=np.uint8)
+    for table in tables.values():
+        table.setflags(write=False)
+    return {name: tables[name] for name in [*_OPENCV.split(), "gray"]}
+
+
+COLORMAPS: Mapping[str, Pixels] = MappingProxyType(_tables())
+"""The colour maps by name (OpenCV's, and gray): 256 colours from coldest to hottest, uint8 RGB [256, 1, 3]."""
+
+
+def scale_map(saliency: ArrayLike) -> NDArray[np.float32]:
+    """A map in 0..1: negative values are dropped, the rest divided by the largest.
+
+    A map without a positive value, and NaN anywhere, becomes 0: drawn as nothing, not as noise.
+
+    Args:
+        saliency: [H, W].
+
+    Returns:
+        float32 [H, W].
+
+    Raises:
+        FuncamError: the map has another number of axes, or no cells.
+
+    Example:
+        >>> scale_map([[-1.0, 0.0, 2.0, 4.0]])
+        array([[0. , 0. , 0.5, 1. ]], dtype=float32)
+    """
+    return _scaled(_checked_map(saliency))
+
+
+def heatmap(saliency: ArrayLike, colormap: str = "jet") -> Pixels:
+    """A map in colours, uint8 RGB [H, W, 3]; NaN, which the network did not see, is a neutral grey.
+
+    Args:
+        saliency: [H, W].
+        colormap: one of `COLORMAPS`.
+
+    Raises:
+        FuncamError: an unknown colour map, or not a map.
+
+    Example:
+        >>> heatmap([[0.0, 1.0, float("nan")]]).tolist()
+        [[[0, 0, 128], [128, 0, 0], [128, 128, 128]]]
+    """
+    values, table = _checked_map(saliency), _table(colormap)
+    picture = _coloured(_levels(values), table)
+    picture[np.isnan(values)] = UNSEEN
+    return picture
+
+
+def overlay(image: Pixels, saliency: ArrayLike, colormap: str = "jet", alpha: float = 0.5) -> Pixels:
+    """A heatmap laid over an image, uint8 RGB [H, W, 3]: the hotter, the more it covers.
+
+    Where the map is 0 the image shows as it is; where the map is NaN, which the network did not see, the image loses
+    its colours and half its brightness.
+
+    Args:
+        image: uint8 RGB [H, W, 3].
+        saliency: [H, W], on the image's pixels (see `funcam.fit.onto_image`).
+        colormap: one of `COLORMAPS`.
+        alpha: how much of the image the hottest colour covers, 0..1.
+
+    Raises:
+        FuncamError: the sizes differ, ``alpha`` is outside 0..1, an unknown colour map, not an image or not a map.
+
+    Example:
+        >>> photo = np.full((1, 2, 3), 200, np.uint8)
+        >>> overlay(photo, [[0.0, 1.0]]).tolist()
+        [[[200, 200, 200], [164, 100, 100]]]
+    """
+    check_image(image)
+    values, table = _checked_map(saliency), _table(colormap)
+    if values.shape != image.shape[:2]:
+        sizes = f"{list(values.shape)}, the image's {list(image.shape[:2])}"
+        raise FuncamError(f"the map's size is {sizes}; bring it onto the image with onto_image(map, view, size)")
+    if not 0 <= alpha <= 1:
+        raise FuncamError(f"alpha is the share of the heatmap, 0..1; got {alpha!r}")
+    picture = _blended(image, _levels(values), table, alpha)
+    unseen = np.isnan(values)
+    if unseen.any():
+        dim = cv2.convertScaleAbs(cv2.cvtColor(image, cv2.COLOR_RGB2GRAY), alpha=0.5)
+        picture[unseen] = dim[unseen][:, None]
+    return picture
+
+
+def signed_picture(gradient: ArrayLike, percentile: float = 99.5) -> Pixels:
+    """A signed gradient as a picture: zero is mid-grey, positive is brighter and negative darker in each colour.
+
+    Args:
+        gradient: [H, W, 3].
+        percentile: the share of values, in percent, whose size fits between mid-grey and the ends; the few larger
+            ones saturate, so that details stay visible.
+
+    Returns:
+        uint8 RGB [H, W, 3]; 128 where the gradient is 0 or NaN.
+
+    Raises:
+        FuncamError: another shape, or a percentile outside 0..100.
+
+    Example:
+        >>> signed_picture([[[0.0, 1.0, -1.0]]]).tolist()
+        [[[128, 255, 1]]]
+    """
+    values = np.asarray(gradient, dtype=np.float32)
+    if values.ndim != 3 or values.shape[2] != 3 or values.size == 0:
+        raise FuncamError(f"a gradient picture is [H, W, 3] with at least one pixel; got {list(values.shape)}")
+    if not 0 <= percentile <= 100:
+        raise FuncamError(f"percentile is 0..100; got {percentile!r}")
+    limit = _limit(values, percentile)
+    picture = np.full(values.shape, 128, np.uint8)
+    if limit > 0:
+        for top in range(0, len(values), 512):  # In bands: the temporaries of a large picture would be gigabytes.
+            band = np.nan_to_num(values[top : top + 512], nan=0.0)
+            picture[top : top + 512] = np.rint(128 + 127 * (np.clip(band, -limit, limit) / limit))
+    return picture
+
+
+def picture_size(image_size: tuple[int, int], longest: int | None = None) -> tuple[int, int]:
+    """(height, width) of a picture of an image, its longer side ``longest`` pixels; None keeps the size.
+
+    Raises:
+        FuncamError: ``longest`` below 1.
+
+    Example:
+        >>> picture_size((375, 500), 224)
+        (168, 224)
+    """
+    height, width = image_size
+    if longest is None:
+        return height, width
+    if longest < 1:
+        raise FuncamError(f"a picture's longer side has at least 1 pixel; got {longest!r}")
+    scale = longest / max(height, width)
+    return max(1, round(height * scale)), max(1, round(width * scale))
+
+
+def resize_picture(picture: Pixels, size: tuple[int, int]) -> Pixels:
+    """A picture at another (height, width): averaged when it shrinks, its pixels kept sharp when it grows fourfold.
+
+    Raises:
+        FuncamError: not an image, or a size below 1.
+
+    Example:
+        >>> resize_picture(np.zeros((4, 6, 3), np.uint8), (2, 3)).shape
+        (2, 3, 3)
+    """
+    check_image(picture)
+    height, width = size
+    if min(size) < 1:
+        raise FuncamError(f"a picture has at least 1 pixel a side; got (height, width) = {size!r}")
+    if picture.shape[:2] == (height, width):
+        return picture
+    growth = max(height / picture.shape[0], width / picture.shape[1])
+    filter_ = cv2.INTER_AREA if growth <= 1 else cv2.INTER_LINEAR if growth < 4 else cv2.INTER_NEAREST
+    return cast(Pixels, cv2.resize(picture, (width, height), interpolation=filter_))
+
+
+def save_picture(path: str | os.PathLike[str], picture: Pixels, quality: int = 95) -> None:
+    """Write a picture as JPEG, PNG or WebP, by the path's suffix, whole or not at all.
+
+    Args:
+        path: where to; the folder exists.
+        picture: uint8 RGB [H, W, 3].
+        quality: 1..100, for JPEG and WebP; PNG is lossless.
+
+    Raises:
+        FuncamError: an unknown suffix, a quality outside 1..100, more pixels than the format can hold, not an image,
+            or a place that can't be written to.
+
+    Example:
+        >>> save_picture("results/dog.jpg", np.zeros((4, 4, 3), np.uint8))  # doctest: +SKIP
+    """
+    check_image(picture)
+    suffix = Path(path).suffix.lower()
+    if suffix not in PICTURE_SUFFIXES:
+        raise FuncamError(f"{os.fsdecode(path)!r} has no suffix of a picture; use one of {', '.join(PICTURE_SUFFIXES)}")
+    if not 1 <= quality <= 100:
+        raise FuncamError(f"quality is 1..100; got {quality!r}")
+    longest = max(picture.shape[:2])
+    if longest > _LONGEST.get(suffix, longest):
+        limit = f"{_LONGEST[suffix]} pixels a side; the picture has {longest}"
+        raise FuncamError(f"{os.fsdecode(path)!r}: {suffix} holds at most {limit}; use .png or a smaller size")
+    done, data = cv2.imencode(suffix, cv2.cvtColor(picture, cv2.COLOR_RGB2BGR), _settings(suffix, quality))
+    if not done:
+        raise FuncamError(f"{os.fsdecode(path)!r}: OpenCV could not encode the picture as {suffix}; use another suffix")
+    write_atomically(path, data.tobytes())
+
+
+def _settings(suffix: str, quality: int) -> list[int]:
+    if suffix == ".png":
+        return []
+    if suffix == ".webp":
+        return [cv2.IMWRITE_WEBP_QUALITY, quality]
+    # Colour at full resolution: halved, saturated heat bleeds and coloured text blurs.
+    full = [cv2.IMWRITE_JPEG_SAMPLING_FACTOR, cv2.IMWRITE_JPEG_SAMPLING_FACTOR_444]
+    return [cv2.IMWRITE_JPEG_QUALITY, quality, *full]
+
+
+def _table(colormap: str) -> Pixels:
+    if colormap not in COLORMAPS:
+        close, known = nearest(str(colormap), COLORMAPS), ", ".join(COLORMAPS)
+        raise FuncamError(f"colour map {colormap!r} is not known; nearest: {close} of {known}")
+    return COLORMAPS[colormap]
+
+
+def _checked_map(saliency: ArrayLike) -> NDArray[np.float32]:
+    values = np.asarray(saliency, dtype=np.float32)
+    if values.ndim != 2 or values.size == 0:
+        raise FuncamError(f"a map to draw is [H, W] with at least one pixel; got {list(values.shape)}")
+    return values
+
+
+def _scaled(values: NDArray[np.float32]) -> NDArray[np.float32]:
+    peak = np.max(values, where=np.isfinite(values), initial=0.0)
+    scaled = np.maximum(values, 0)
+    scaled /= peak if peak > 0 else 1
+    np.nan_to_num(scaled, copy=False, nan=0.0)
+    return np.clip(scaled, 0, 1, out=scaled)
+
+
+def _levels(values: NDArray[np.float32]) -> NDArray[np.uint8]:
+    """A map as 0..255."""
+    scaled = _scaled(values)
+    scaled *= 255
+    return np.rint(scaled, out=scaled).astype(np.uint8)
+
+
+def _coloured(levels: NDArray[np.uint8], table: Pixels) -> Pixels:
+    return cast(Pixels, cv2.applyColorMap(levels, table))
+
+
+def _blended(image: Pixels, levels: NDArray[np.uint8], table: Pixels, alpha: float) -> Pixels:
+    """image * (1 - weight) + colour * weight in 8 bits: both factors depend on the level alone, so both are tables."""
+    weight = alpha * np.sqrt(np.linspace(0, 1, 256))[:, None, None]
+    kept = _coloured(levels, np.rint(255 * (1 - weight) * np.ones(3)).astype(np.uint8))
+    heat = _coloured(levels, np.rint(table * weight).astype(np.uint8))
+    return cast(Pixels, cv2.add(cv2.multiply(image, kept, scale=1 / 255), heat))
+
+
+def _limit(values: NDArray[np.float32], percentile: float) -> float:
+    """The size that ``percentile`` percent of the values do not exceed, or of the largest where that is 0."""
+    stride = math.ceil(values.shape[0] * values.shape[1] / 2**20)  # A million pixels say enough about a percentile.
+    sample = np.abs(values.reshape(-1, 3)[::stride])
+    sample = sample[np.isfinite(sample)]
+    limit = float(np.percentile(sample, percentile)) if sample.size else 0.0
+    return limit or float(np.max(np.abs(values), where=np.isfinite(values), initial=0.0))
