@@ -244,7 +244,7 @@ def name_of(graph: Graph, node: fx.Node) -> str:
         given = graph.inputs.get(path)
         if output is node and (path in graph.nodes or (given is not None and given.op != "placeholder")):
             return path
-    names = {known: name for name, known in graph.nodes.items()}
+    names: dict[fx.Node, str] = {known: name for name, known in graph.nodes.items()}
     return names.get(node, str(node))
 
 
