@@ -28,23 +28,30 @@ from funcam.twin import twin
 
 # torchvision's own tracer stops at every module of torchvision.ops (Conv2dNormActivation, ...); this one looks inside.
 _TRACER_OPTIONS: dict[str, Any] = {"autowrap_modules": (math, torchvision.ops), "leaf_modules": []}
+# What may return the memory that it was given: views, and what does nothing (a dropout in evaluation mode, x.float()).
 _VIEWS = {
     *("getitem", "view", "view_as", "reshape", "reshape_as", "flatten", "unflatten", "transpose", "permute", "movedim"),
-    *(
-        "swapaxes",
-        "t",
-        "squeeze",
-        "unsqueeze",
-        "chunk",
-        "split",
-        "tensor_split",
-        "unbind",
-        "narrow",
-        "select",
-        "expand",
-    ),
-    *("expand_as", "diagonal", "contiguous", "detach", "unfold", "getattr"),
+    *("swapaxes", "t", "squeeze", "unsqueeze", "chunk", "split", "tensor_split", "unbind", "narrow", "select", "expand"),
+    *("expand_as", "diagonal", "contiguous", "detach", "unfold", "to", "type_as", "float", "double", "half", "bfloat16"),
+    *("dropout", "dropout1d", "dropout2d", "dropout3d", "alpha_dropout", "feature_dropout", "stochastic_depth"),
+    *("Identity", "Dropout", "Dropout1d", "Dropout2d", "Dropout3d", "AlphaDropout", "Flatten", "Unflatten"),
 }
+_VIEW_ATTRIBUTES = {"T", "mT", "H", "mH", "data", "real", "imag"}
+# x += y and its like: fx would take it for x = x + y, which another name of the same tensor does not see.
+_OPERATORS = ("add", "sub", "mul", "truediv", "floordiv", "mod", "pow", "matmul", "and", "or", "xor", "lshift", "rshift")
+
+
+class InplaceProxy(fx.Proxy):
+    """A traced value on which ``x += y`` is written down as what it is, an operation in place (named as fx names it)."""
+
+
+def _inplace(name: str) -> Callable[[fx.Proxy, Any], fx.Proxy]:
+    function = getattr(operator, f"i{name}")
+    return lambda x, y: x.tracer.create_proxy("call_function", function, (x, y), {}, name)
+
+
+for _name in _OPERATORS:
+    setattr(InplaceProxy, f"__i{_name}__", _inplace(_name))
 
 
 @dataclass(frozen=True, eq=False)
@@ -78,6 +85,9 @@ class ConfinedTracer(feature_extraction.NodePathTracer):  # type: ignore[misc]
         self.thread = threading.get_ident()
         self.module_outputs: dict[str, fx.Node] = {}
         self.module_inputs: dict[str, fx.Node] = {}
+
+    def proxy(self, node: fx.Node) -> fx.Proxy:
+        return InplaceProxy(node, self)
 
     def call_module(self, m: nn.Module, forward: Callable[..., Any], args: Any, kwargs: Any) -> Any:
         if threading.get_ident() != self.thread:
@@ -143,15 +153,19 @@ def free_of_inplace(graph: fx.Graph, root: nn.Module, name: str) -> None:
     inplace_modules = {path for path, module in root.named_modules() if getattr(module, "inplace", False) is True}
     for node in list(graph.nodes):
         earlier.add(node)
-        if not _make_out_of_place(node, inplace_modules):
+        overwritten = _overwritten(node)
+        if overwritten is None or not _make_out_of_place(node, inplace_modules):
             continue
-        (overwritten, *_) = node.args or node.kwargs.values()
-        if not isinstance(overwritten, fx.Node):
-            continue
-        _refuse_shared_memory(overwritten, node, earlier, name)
+        _refuse_shared_memory(overwritten, node, earlier, root, name)
         overwritten.replace_all_uses_with(node, delete_user_cb=lambda user: user not in earlier)
     for path in inplace_modules:
         setattr(root.get_submodule(path), "inplace", False)  # noqa: B010 - the type of a submodule has no such field
+
+
+def _overwritten(node: fx.Node) -> fx.Node | None:
+    """What the node overwrites, if it works in place: ``out``, or the first tensor it is given."""
+    out = node.kwargs.get("out")
+    return out if isinstance(out, fx.Node) else next(iter(node.all_input_nodes), None)
 
 
 def _make_out_of_place(node: fx.Node, inplace_modules: set[str]) -> bool:
@@ -169,7 +183,7 @@ def _method_out_of_place(node: fx.Node) -> bool:
     name = str(node.target)
     if not name.endswith("_") or name.endswith("__"):
         return False
-    if hasattr(torch.Tensor, name[:-1]):
+    if callable(getattr(torch.Tensor, name[:-1], None)):
         node.target = name[:-1]
     else:  # copy_, zero_, normal_ ...: no counterpart, so work on a copy
         with node.graph.inserting_before(node):
@@ -180,6 +194,9 @@ def _method_out_of_place(node: fx.Node) -> bool:
 def _function_out_of_place(node: fx.Node) -> bool:
     function: Any = node.target
     name = getattr(function, "__name__", "")
+    if isinstance(node.kwargs.get("out"), fx.Node):
+        node.kwargs = {key: value for key, value in node.kwargs.items() if key != "out"}
+        return True
     if getattr(operator, name, None) is function and name.startswith("i") and hasattr(operator, name[1:]):
         node.target = getattr(operator, name[1:])
         return True
@@ -205,29 +222,33 @@ def _clear_inplace_argument(node: fx.Node, function: Callable[..., Any]) -> bool
     return False
 
 
-def _refuse_shared_memory(overwritten: fx.Node, node: fx.Node, earlier: set[fx.Node], name: str) -> None:
+def _refuse_shared_memory(overwritten: fx.Node, node: fx.Node, earlier: set[fx.Node], root: nn.Module, name: str) -> None:
     """A write into a tensor is seen through its views too; the graph can't say so, so such a model is refused."""
-    relatives = [base for base in _bases(overwritten) if base is not overwritten]
-    relatives += [user for user in overwritten.users if user in earlier and _is_view(user)]
+    base = overwritten
+    while _is_view(base, root):
+        base = base.all_input_nodes[0]
+    relatives = [base]
+    for relative in relatives:  # grows while it runs
+        relatives += [user for user in relative.users if user in earlier and _is_view(user, root)]
     for relative in relatives:
-        if any(user not in earlier and not _only_shape(user) for user in relative.users):
+        if relative is not overwritten and any(user not in earlier and not _only_shape(user) for user in relative.users):
             raise FuncamError(
-                f"{name} writes in place ({node.name}) into a view of {relative.name}, which is used again afterwards; "
-                "make that operation out-of-place in the model's code"
+                f"{name} writes in place ({node.name}) into memory that {relative.name} shares, which is used again "
+                "afterwards; make that operation out-of-place in the model's code"
             )
 
 
-def _bases(node: fx.Node) -> Iterator[fx.Node]:
-    yield node
-    while _is_view(node) and isinstance(node.args[0], fx.Node):
-        node = node.args[0]
-        yield node
-
-
-def _is_view(node: fx.Node) -> bool:
-    name = node.target if isinstance(node.target, str) else getattr(node.target, "__name__", "")
-    return node.op in ("call_method", "call_function") and bool(node.args) and name in _VIEWS
+def _is_view(node: fx.Node, root: nn.Module) -> bool:
+    if not node.all_input_nodes:
+        return False
+    if node.target is getattr:
+        return node.args[1] in _VIEW_ATTRIBUTES
+    if node.op == "call_module":
+        return type(root.get_submodule(str(node.target))).__name__ in _VIEWS
+    return (node.target if isinstance(node.target, str) else getattr(node.target, "__name__", "")) in _VIEWS
 
 
 def _only_shape(node: fx.Node) -> bool:
-    return (node.op == "call_method" and node.target in ("size", "dim", "numel")) or node.target is getattr
+    if node.target is getattr:
+        return node.args[1] not in _VIEW_ATTRIBUTES
+    return node.op == "call_method" and node.target in ("size", "dim", "numel")

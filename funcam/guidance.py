@@ -1,4 +1,4 @@
-"""Guided backpropagation as a rewrite of the traced graph: every ReLU of it, module or function, becomes a guided one."""
+"""Guided backpropagation as a rewrite of the traced graph: every ReLU, module or function, becomes a guided one."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _OTHER_FUNCTIONS = {"silu", "gelu", "hardswish", "elu", "selu", "celu", "mish", 
 
 
 class GuidedReLU(torch.autograd.Function):
-    """``min(max(x, 0), ceiling)`` whose gradient also stops negative gradients: ``R_in = R_out [0 < x < c] [R_out > 0]``."""
+    """``min(max(x, 0), c)`` whose gradient also stops negative gradients: ``R_in = R_out [0 < x < c] [R_out > 0]``."""
 
     generate_vmap_rule = True
 

@@ -213,7 +213,9 @@ def last_conv(graph: Graph, model: nn.Module) -> str:
     Raises:
         FuncamError: the model has no convolution.
     """
-    names = [path for path, module in model.named_modules() if isinstance(module, _ConvNd) and path in graph.nodes]
+    names: list[str] = [
+        path for path, module in model.named_modules() if isinstance(module, _ConvNd) and path in graph.nodes
+    ]
     if not names:
         raise FuncamError(f"layer '{LAST_CONV}' needs a convolution and {graph.model} has none; name a layer instead")
     return names[-1]

@@ -18,8 +18,8 @@ def rescale(maps: torch.Tensor, scale: str = "per-map", *, spatial: int = 2) -> 
 
     Args:
         maps: ``[B, *S]`` or ``[B, K, *S]``.
-        scale: what shares a scale: ``per-map`` each map its own, ``per-image`` all classes of an image (so that they can
-            be compared), ``per-batch`` everything, ``none`` nothing.
+        scale: what shares a scale: ``per-map`` each map its own, ``per-image`` all classes of an image (so that they
+            can be compared), ``per-batch`` everything, ``none`` nothing.
         spatial: how many of the last axes are space.
 
     Returns:

@@ -18,7 +18,17 @@ from funcam.zoo import ALIASES, NETS, canonical_name
 if TYPE_CHECKING:
     from torch import nn
 
-__all__ = ["ALIASES", "NETS", "Net", "NetInfo", "build_net", "canonical_name", "load_net", "net_infos"]
+__all__ = [
+    "ALIASES",
+    "NETS",
+    "Net",
+    "NetInfo",
+    "build_net",
+    "canonical_name",
+    "load_net",
+    "needs_download",
+    "net_infos",
+]
 
 _FIXED = ("vit_", "maxvit_")
 """Families that take one input size and no other."""
@@ -141,6 +151,25 @@ def build_net(name: str, *, num_classes: int | None = None, seed: int = 0) -> Ne
     return _scenes_net(model, origin) if name == "scenes" else _torchvision_net(name, model, default(name), origin)
 
 
+def needs_download(name: str, weights: str | os.PathLike[str] | None = None) -> bool:
+    """Whether `load_net` would download these weights of a network: published ones that are not in the cache yet.
+
+    Raises:
+        FuncamError: no network or no weights have that name.
+
+    Example:
+        >>> needs_download("scenes")
+        False
+    """
+    from funcam import published
+
+    name = canonical_name(name)
+    if name == "scenes" or weights == "random":
+        return False
+    entry = published.find(name, weights)
+    return entry is not None and not published.cached(entry).is_file()
+
+
 def net_infos() -> tuple[NetInfo, ...]:
     """What there is to know about every network of `NETS` without building or downloading it.
 
@@ -168,7 +197,11 @@ def _load_torchvision(name: str, weights: str | os.PathLike[str] | None, transfo
 
     entry = published.find(name, weights)
     file = Path(weights or "") if entry is None else published.fetch(entry, name, progress=progress)
-    model = assemble(name, read_checkpoint(file), origin=str(file), transform_input=transform_input)
+    try:
+        model = assemble(name, read_checkpoint(file), origin=str(file), transform_input=transform_input)
+    except FuncamError as error:
+        again = " (or delete it from torch hub's cache: the next run downloads it again)"
+        raise FuncamError(f"{error}{again if entry else ''}") from None
     if entry is None:
         return _torchvision_net(name, model, published.suiting(name, file, model), str(file))
     return _torchvision_net(name, model, entry, entry.name)

@@ -100,15 +100,23 @@ class _NoValues(TorchFunctionMode):
     """Puts new parameters and buffers on the meta device.
 
     `torch.device("meta")` would put every tensor there, also those that RegNet's constructor computes its widths
-    with and Swin's its position indices; so only the factories that allocate parameters are redirected.
+    with and Swin's its position indices; so only the factories that allocate parameters are redirected. Filling
+    a tensor that has no values is skipped: torch would spend most of the time of the construction on its shapes.
     """
 
     factories = frozenset({torch.empty, torch.zeros, torch.ones, torch.full, torch.rand, torch.randn})
+    fillers = frozenset(
+        getattr(Tensor, f"{name}_") for name in ("normal", "uniform", "fill", "zero", "erfinv", "mul", "add", "clamp")
+    )
 
     def __torch_function__(
         self, func: Any, types: Iterable[type], args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
     ) -> Any:
         options = dict(kwargs or {})
+        if func in self.fillers or getattr(func, "__module__", "") == "torch.nn.init":
+            tensor = args[0] if args else options["tensor"]
+            if tensor.is_meta:
+                return tensor
         if func in self.factories and options.get("device") is None:
             options["device"] = "meta"
         return func(*args, **options)

@@ -1,7 +1,7 @@
 """Methods that weigh the features by their gradient, each for ONE image and ONE class; ``torch.func.vmap`` adds axes.
 
-``A`` is the feature map ``[C, *S]`` and ``g`` the gradient of the class score with respect to it, of the same shape; the
-map comes out as ``[*S]``. ``S`` may have one, two or three dimensions.
+``A`` is the feature map ``[C, *S]`` and ``g`` the gradient of the class score with respect to it, of the same shape;
+the map comes out as ``[*S]``. ``S`` may have one, two or three dimensions.
 """
 
 from __future__ import annotations

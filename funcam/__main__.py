@@ -1,0 +1,5 @@
+"""``python -m funcam`` is the command ``funcam``."""
+
+from funcam.cli import main
+
+main()

@@ -1,0 +1,253 @@
+"""``funcam explain``: the main job, from image files to pictures of why."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+from collections.abc import Sequence
+from contextlib import nullcontext
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from funcam.cli.words import FAILURE, UsageError, complain, console
+from funcam.errors import FuncamError, nearest
+
+if TYPE_CHECKING:
+    from funcam.images import Pixels
+    from funcam.nets import Net
+    from funcam.results import Style
+
+DEFAULT_NET = "resnet50"
+DEFAULT_SCENE = 11
+FITS = ("squash", "crop", "pad", "native")
+FORMATS = ("jpg", "png", "webp")
+_DEVICE = re.compile(r"auto|cpu|mps|(cuda|xpu)(:\d+)?")
+_INPUT, _PICTURES, _OUTPUT = "Input", "Pictures", "Output"
+
+
+@dataclass(frozen=True)
+class Subject:
+    """An image to explain: a file, or the scene of a seed; and the stem of its results' names."""
+
+    source: str
+    stem: str
+    seed: int | None = None
+
+
+@dataclass(frozen=True)
+class Job:
+    """Everything that is the same for all images of a call."""
+
+    label: str
+    net: Net
+    device: str
+    classes: tuple[int, ...] | None
+    fit: str
+    layer: str | None
+    style: Style
+    out: Path
+
+
+def explain(
+    images: Annotated[
+        list[str] | None, typer.Argument(help="Image files, folders or globs; without: a scene with known truth.")
+    ] = None,
+    net: Annotated[
+        str | None,
+        typer.Option("--net", "--network", "-n", help=f"Network (`funcam nets` lists them); else {DEFAULT_NET}."),
+    ] = None,
+    weights: Annotated[
+        str | None,
+        typer.Option("--weights", "--weight-path", "-w", help=".pth, .pt or .safetensors file, or IMAGENET1K_V2, ..."),
+    ] = None,
+    classes: Annotated[
+        list[str] | None,
+        typer.Option("--class", "-c", help="Class to explain, index or name; repeat for several. Else the predicted."),
+    ] = None,
+    layer: Annotated[
+        str | None,
+        typer.Option("--layer", "--layer-name", "-l", help="Where to cut (`funcam layers NET`), or last-conv."),
+    ] = None,
+    device: Annotated[str, typer.Option("--device", "-d", help="auto, cpu, cuda, cuda:1, xpu or mps.")] = "auto",
+    labels: Annotated[
+        Path | None, typer.Option("--labels", help="File of class names, one a line or JSON.", rich_help_panel=_INPUT)
+    ] = None,
+    fit: Annotated[
+        str,
+        typer.Option("--fit", help="squash, crop, pad or native: onto the network's input.", rich_help_panel=_INPUT),
+    ] = "squash",
+    scene: Annotated[
+        int | None, typer.Option("--scene", min=0, help="Explain the scene of this seed.", rich_help_panel=_INPUT)
+    ] = None,
+    format_: Annotated[str, typer.Option("--format", help="jpg, png or webp.", rich_help_panel=_PICTURES)] = "jpg",
+    colormap: Annotated[
+        str, typer.Option("--colormap", help="jet, turbo, viridis, inferno, cividis, ...", rich_help_panel=_PICTURES)
+    ] = "jet",
+    alpha: Annotated[
+        float, typer.Option("--alpha", min=0, max=1, help="Weight of the heat.", rich_help_panel=_PICTURES)
+    ] = 0.5,
+    size: Annotated[
+        int | None,
+        typer.Option("--size", min=1, help="Longest side in pixels; else the image's own.", rich_help_panel=_PICTURES),
+    ] = None,
+    out: Annotated[Path, typer.Option("--out", "-o", help="Folder for the results.", rich_help_panel=_OUTPUT)] = Path(
+        "results"
+    ),
+    maps: Annotated[bool, typer.Option("--maps", help="Also write raw maps (.npz).", rich_help_panel=_OUTPUT)] = False,
+    as_json: Annotated[
+        bool, typer.Option("--json", help="Print one JSON document per image, only.", rich_help_panel=_OUTPUT)
+    ] = False,
+    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Print errors only.", rich_help_panel=_OUTPUT)] = False,
+) -> int:
+    """Explain what a network says of images: heatmaps, overlays, guided backpropagation, a panel, a JSON record."""
+    subjects, problems = _subjects(images or [], scene, net)
+    label = net or (DEFAULT_NET if images else "scenes")
+    _check(label, weights, labels, fit, device, format_)
+    style = _style(format_, colormap, alpha, size, maps)
+    for problem in problems:
+        complain(problem)
+    silent = quiet or as_json
+    job = _job(label, weights, labels, device, classes, fit, layer, style, out, silent)
+    records = _run(job, subjects, as_json, silent)
+    if not silent and records:
+        from funcam.cli.summary import print_summary
+
+        print_summary(console(), job.net, records, out)
+    return FAILURE if problems or len(records) < len(subjects) else 0
+
+
+def _subjects(images: Sequence[str], scene: int | None, net: str | None) -> tuple[list[Subject], list[str]]:
+    """What to explain, and what could not be found."""
+    if scene is not None and images:
+        raise UsageError("--scene was given and images too; give one or the other")
+    if not images:
+        if net not in (None, "scenes") and scene is None:
+            raise UsageError(f"no image for {net} to explain; give image files, folders or globs (or --scene 1)")
+        seed = DEFAULT_SCENE if scene is None else scene
+        return [Subject(f"scene {seed}", f"scene{seed}", seed)], []
+    from funcam.images import find_images, output_stems
+
+    found = find_images(images)
+    if not found.paths:
+        raise UsageError("; ".join(found.problems))
+    stems = output_stems(found.paths)
+    return [Subject(str(path), stem) for path, stem in zip(found.paths, stems, strict=True)], found.problems
+
+
+def _check(net: str, weights: str | None, labels: Path | None, fit: str, device: str, format_: str) -> None:
+    """Find every wrong word before torch is imported."""
+    from funcam.zoo import canonical_name
+
+    try:
+        canonical_name(net)
+    except FuncamError as error:
+        raise UsageError(str(error)) from error
+    for option, value, known in (("--fit", fit, FITS), ("--format", format_, FORMATS)):
+        if value not in known:
+            raise UsageError(f"{option} {value!r} is unknown; expected {', '.join(known[:-1])} or {known[-1]}")
+    if not _DEVICE.fullmatch(device):
+        raise UsageError(f"--device {device!r} is unknown; expected auto, cpu, cuda, cuda:1, xpu or mps")
+    if weights is not None and re.search(r"[/\\.]", weights) and not os.path.exists(weights):
+        raise UsageError(f"--weights {weights!r}: there is no such file")
+    if labels is not None and not labels.is_file():
+        raise UsageError(f"--labels '{labels}': there is no such file")
+
+
+def _style(format_: str, colormap: str, alpha: float, size: int | None, maps: bool) -> Style:
+    from funcam.render import COLORMAPS
+    from funcam.results import Style
+
+    if colormap not in COLORMAPS:
+        raise UsageError(f"--colormap {colormap!r} is unknown; nearest: {nearest(colormap, COLORMAPS)}")
+    return Style(format_, colormap, alpha, size, maps)
+
+
+def _job(
+    label: str,
+    weights: str | None,
+    labels: Path | None,
+    device: str,
+    classes: Sequence[str] | None,
+    fit: str,
+    layer: str | None,
+    style: Style,
+    out: Path,
+    silent: bool,
+) -> Job:
+    """Make the folder, load the network, and find what was named in it."""
+    from funcam.files import make_folder
+
+    make_folder(out)
+    spinner = nullcontext() if silent else console(stderr=True).status(f"loading {label}")
+    with spinner:
+        from funcam.classes import find_class
+        from funcam.nets import load_net, needs_download
+
+        download = needs_download(label, weights)
+        net = None if download else load_net(label, weights, labels=labels)
+        where = _device(device)
+    if net is None:  # the download draws a bar of its own
+        net = load_net(label, weights, labels=labels, progress=not silent)
+    chosen = tuple(dict.fromkeys(find_class(text, net.classes) for text in classes)) if classes else None
+    return Job(label, replace(net, model=net.model.to(where)), where, chosen, fit, layer, style, out)
+
+
+def _device(name: str) -> str:
+    import torch
+
+    if name == "auto":
+        return "cuda" if torch.cuda.is_available() else "cpu"
+    kind, _, number = name.partition(":")
+    backend: Any = {"cuda": torch.cuda, "xpu": torch.xpu, "mps": torch.mps}.get(kind)
+    count = 1 if backend is None else backend.device_count()
+    if int(number or 0) >= count:
+        there = "there is none" if count == 0 else f"there are {count}, {kind}:0 to {kind}:{count - 1}"
+        raise FuncamError(f"--device {name} was asked for and {there} (torch {torch.__version__}); use --device cpu")
+    return name
+
+
+def _run(job: Job, subjects: Sequence[Subject], as_json: bool, silent: bool) -> list[dict[str, Any]]:
+    """Explain one image after the other; a bad one is reported and the others are done."""
+    from rich.progress import track
+
+    shown = console(stderr=True)
+    hidden = silent or len(subjects) == 1 or not shown.is_terminal
+    records = []
+    for subject in track(subjects, "explaining", console=shown, transient=True, disable=hidden):
+        try:
+            record = _explain(job, subject)
+        except FuncamError as error:
+            complain(f"{subject.source}: {error}" if subject.source not in str(error) else str(error))
+            continue
+        records.append(record)
+        if as_json:
+            print(json.dumps(record, ensure_ascii=False), flush=True)
+    return records
+
+
+def _explain(job: Job, subject: Subject) -> dict[str, Any]:
+    from funcam.results import write_results
+    from funcam.study import study_image
+
+    image, truth = _picture(subject)
+    classes = job.classes
+    if classes is None and truth and job.net.name == "scenes":
+        classes = truth
+    study = study_image(job.net, image, classes, fit=job.fit, layer=job.layer, device=job.device)
+    return write_results(job.out, f"{subject.stem}-{job.label}", subject.source, image, job.net, study, job.style)
+
+
+def _picture(subject: Subject) -> tuple[Pixels, tuple[int, ...]]:
+    """The image, and the classes that are known to be on it."""
+    if subject.seed is None:
+        from funcam.images import read_image
+
+        return read_image(subject.source), ()
+    from funcam.scenes import scene
+
+    drawn = scene(subject.seed, "different")
+    return drawn.image, tuple(dict.fromkeys(thing.label for thing in drawn.things))

@@ -1,0 +1,69 @@
+"""The command ``funcam``: its subcommands, and how errors come out: one line, and an exit code."""
+
+from __future__ import annotations
+
+import os
+import sys
+from typing import Annotated
+
+import typer
+
+from funcam import __version__
+from funcam.cli.explain import explain
+from funcam.cli.layers import layers
+from funcam.cli.methods import methods
+from funcam.cli.nets import nets
+from funcam.cli.words import EPILOG, FAILURE, INTERRUPTED, USAGE, complain
+from funcam.errors import FuncamError
+
+app = typer.Typer(
+    name="funcam",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+    epilog=EPILOG,
+)
+for command in (explain, nets, layers, methods):
+    app.command()(command)
+
+
+@app.callback()
+def funcam(
+    version: Annotated[bool, typer.Option("--version", help="Print the version and exit.", is_eager=True)] = False,
+) -> None:
+    """Why did you say that? Class activation maps for image networks, for the price of a prediction."""
+    if version:
+        typer.echo(f"funcam {__version__}")
+        raise typer.Exit
+
+
+def main() -> None:
+    """Run the command line; bad input ends in one line on standard error: exit code 2 for usage, 1 for failures."""
+    if "--version" in sys.argv[1:2]:
+        sys.argv[1:] = ["--version", "methods"]  # a group wants a command behind its options
+    try:
+        code = app(standalone_mode=False)
+    except KeyboardInterrupt:
+        code = complain("interrupted", INTERRUPTED)
+    except BrokenPipeError:  # the reader of our output went away, as `head` does
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        code = FAILURE
+    except FuncamError as error:
+        code = complain(str(error), FAILURE)
+    except typer.Abort:
+        code = complain("interrupted", INTERRUPTED)
+    except Exception as error:
+        code = _unexpected(error)
+    sys.exit(code if isinstance(code, int) else 0)
+
+
+def _unexpected(error: Exception) -> int:
+    """Typer's own errors are usage; what's left is a failure that we did not foresee, still without a traceback."""
+    message = getattr(error, "format_message", None)
+    if message is not None:
+        return complain(f"{message().rstrip('.')}; see `funcam --help`", USAGE)
+    if os.environ.get("FUNCAM_DEBUG"):
+        raise error
+    first = next((line.strip() for line in str(error).splitlines() if line.strip()), "no message")
+    return complain(f"{type(error).__name__}: {first} (FUNCAM_DEBUG=1 shows where)", FAILURE)

@@ -1,0 +1,79 @@
+"""The tables that ``funcam explain`` prints: the top predictions, what was written, and the cost."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from rich.bar import Bar
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+from funcam.nets import Net
+
+_DETAILED = 3
+
+
+def print_summary(console: Console, net: Net, records: Sequence[dict[str, Any]], folder: Path) -> None:
+    """Print what the network said: in full for a few images, a line each for many.
+
+    Example:
+        >>> print_summary(Console(), net, records, Path("results"))  # doctest: +SKIP
+    """
+    if len(records) <= _DETAILED:
+        for record in records:
+            console.print(_predictions(record))
+            console.print(_files(record))
+            console.print()
+    else:
+        console.print(_overview(records))
+    for note in dict.fromkeys(note for record in records for note in record["notes"]):
+        console.print(f"[yellow]note[/] {escape(note)}")
+    seconds = sum(record["seconds"] for record in records)
+    count = f"{len(records)} image{'s' * (len(records) != 1)}"
+    console.print(
+        f"{count} explained in {seconds:.2f} s with {net.name} ({escape(net.weights)}) at {records[0]['layer']}; "
+        f"results in [bold]{escape(str(folder))}[/]"
+    )
+
+
+def _predictions(record: dict[str, Any]) -> Table:
+    explained = {entry["index"] for entry in record["explained"]}
+    table = Table(title=f"[bold]{escape(record['image'])}[/]", title_justify="left", box=None, pad_edge=False)
+    table.add_column("class", justify="right")
+    table.add_column("name")
+    table.add_column("probability", justify="right")
+    table.add_column("", width=24)
+    table.add_column("")
+    for entry in _rows(record):
+        mark = "explained" if entry["index"] in explained else ""
+        probability = entry["probability"]
+        bar = Bar(1, 0, probability, width=24, color="green" if mark else "bright_black")
+        table.add_row(str(entry["index"]), escape(entry["name"]), f"{probability:.1%}", bar, mark)
+    return table
+
+
+def _rows(record: dict[str, Any]) -> list[dict[str, Any]]:
+    """The top predictions, then what was explained besides."""
+    rows = {entry["index"]: entry for entry in [*record["predictions"], *record["explained"]]}
+    return list(rows.values())
+
+
+def _files(record: dict[str, Any]) -> Table:
+    table = Table("written", "", box=None, pad_edge=False)
+    for entry in record["explained"]:
+        table.add_row(escape(entry["name"]), escape("  ".join(entry["files"].values())))
+    table.add_row("all together", escape("  ".join(record["files"].values())))
+    return table
+
+
+def _overview(records: Sequence[dict[str, Any]]) -> Table:
+    table = Table("image", "predicted", "probability", "explained", "panel", box=None, pad_edge=False)
+    for record in records:
+        first = record["predictions"][0]
+        names = ", ".join(entry["name"] for entry in record["explained"])
+        row = (record["image"], first["name"], f"{first['probability']:.1%}", names, record["files"]["panel"])
+        table.add_row(*map(escape, row))
+    return table

@@ -1,0 +1,189 @@
+"""The main job on one image: put it before a network, predict, explain, and bring everything back as NumPy arrays."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from funcam.cutting import split
+from funcam.errors import FuncamError
+from funcam.explanation import Explanation, explain_methods
+from funcam.fit import View, fit_image
+from funcam.guidance import guided
+from funcam.images import Pixels
+from funcam.methods import METHODS
+from funcam.nets import Net
+
+CAMS = ("grad-cam", "grad-cam++")
+GUIDED = ("guided-backprop", "guided-grad-cam")
+
+# Guided backpropagation keeps every activation: up to about 2 kB a pixel in the usual networks.
+_MOST_NATIVE_PIXELS = 4_000_000
+_MOST_PREDICTIONS = 5
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """A class and what the network says of it: index, name, logit and probability (softmax)."""
+
+    index: int
+    name: str
+    logit: float
+    probability: float
+
+
+@dataclass(frozen=True)
+class Study:
+    """What the network said of one image, and why.
+
+    Attributes:
+        fit: how the image was put before the network.
+        view: which part of the image the network saw.
+        predictions: the likeliest classes, the likeliest first.
+        explained: the K classes that are explained.
+        maps: method -> ``[K, h, w]`` for maps, ``[K, h, w, 3]`` for gradients of the image, float32.
+        layer: where the network was cut.
+        notes: what the reader should know, a sentence each.
+        seconds: how long predicting and explaining took.
+    """
+
+    fit: str
+    view: View
+    predictions: tuple[Prediction, ...]
+    explained: tuple[Prediction, ...]
+    maps: dict[str, NDArray[np.float32]]
+    layer: str
+    notes: tuple[str, ...]
+    seconds: float
+
+
+def study_image(
+    net: Net,
+    image: Pixels,
+    classes: Sequence[int] | None = None,
+    *,
+    fit: str = "squash",
+    layer: str | None = None,
+    device: str | torch.device = "cpu",
+) -> Study:
+    """Predict and explain one image with Grad-CAM, Grad-CAM++ and, where there are ReLUs, the two guided methods.
+
+    Args:
+        net: the network, its model on ``device``.
+        image: uint8 RGB ``[H, W, 3]``.
+        classes: indices of the classes to explain; None for the predicted one.
+        fit: how the image is put before the network (:mod:`funcam.fit`).
+        layer: where to cut the network (:func:`funcam.split`).
+        device: where to compute.
+
+    Returns:
+        The study.
+
+    Raises:
+        FuncamError: the network can't take the image, or can't be cut there, or a value isn't finite.
+
+    Example:
+        >>> from funcam.nets import build_net
+        >>> study_image(build_net("resnet18"), np.zeros((40, 60, 3), np.uint8)).maps["grad-cam"].shape
+        (1, 7, 7)
+    """
+    started = time.perf_counter()
+    pixels, view = _fitted(net, image, fit)
+    images = _normalised(net, pixels, device)
+    methods, notes = _methods(net)
+    cut = split(net.model, layer, example=images)
+    results = explain_methods(cut, images, None if classes is None else [list(classes)], methods=methods)
+    notes += _notes(results)
+    return Study(
+        fit=fit,
+        view=view,
+        predictions=_likeliest(net, results[0].logits[0]),
+        explained=_predictions(net, results[0].logits[0], results[0].targets.flatten().tolist()),
+        maps={result.method: _as_array(result) for result in results},
+        layer=cut.layer,
+        notes=tuple(notes),
+        seconds=time.perf_counter() - started,
+    )
+
+
+def _fitted(net: Net, image: Pixels, fit: str) -> tuple[Pixels, View]:
+    height, width = image.shape[:2]
+    if fit == "native":
+        if net.fixed_size and (height, width) != (net.input_size, net.input_size):
+            raise FuncamError(
+                f"{net.name} takes images of {net.input_size}x{net.input_size} only, this one has {width}x{height}; "
+                "use --fit squash, crop or pad"
+            )
+        if min(height, width) < net.min_size:
+            raise FuncamError(
+                f"the image has {width}x{height} pixels and {net.name} needs at least {net.min_size} on each side; "
+                "use --fit squash, crop or pad"
+            )
+        if height * width > _MOST_NATIVE_PIXELS:
+            raise FuncamError(
+                f"the image has {width}x{height} pixels, more than the {_MOST_NATIVE_PIXELS / 1e6:.0f} megapixels that "
+                "--fit native takes (its memory grows with the image); use --fit squash, crop or pad"
+            )
+    fill = tuple(round(255 * value) for value in net.mean)
+    return fit_image(
+        image,
+        net.input_size,
+        fit,
+        resize=net.resize_size,
+        interpolation=net.interpolation,
+        fill=(fill[0], fill[1], fill[2]),
+    )
+
+
+def _normalised(net: Net, pixels: Pixels, device: str | torch.device) -> torch.Tensor:
+    values = torch.from_numpy(np.ascontiguousarray(pixels)).to(device).permute(2, 0, 1)[None].float() / 255
+    mean, std = (torch.tensor(numbers, device=device).view(1, 3, 1, 1) for numbers in (net.mean, net.std))
+    return (values - mean) / std
+
+
+def _methods(net: Net) -> tuple[list[str], list[str]]:
+    """The methods that the network can have, and a note on those that it can't."""
+    try:
+        rewritten = guided(net.model)
+    except FuncamError as error:
+        return list(CAMS), [str(error)]
+    if not rewritten.left:
+        return [*CAMS, *GUIDED], []
+    count = f"{len(rewritten.rewritten)} ReLUs are guided, {len(rewritten.left)} other activations are not"
+    return [*CAMS, *GUIDED], [f"guided backpropagation covers a part of {net.name}: {count}"]
+
+
+def _notes(results: list[Explanation]) -> list[str]:
+    """Maps with nothing on them, said in words: they're drawn as nothing."""
+    return [
+        f"{result.method} at {result.layer} is zero everywhere for class {index}: nothing there speaks for it"
+        for result in results
+        for index, values in zip(
+            result.targets.flatten().tolist(), result.maps.flatten(0, result.targets.ndim - 1), strict=True
+        )
+        if not values.any()
+    ]
+
+
+def _likeliest(net: Net, logits: torch.Tensor) -> tuple[Prediction, ...]:
+    count = min(_MOST_PREDICTIONS, len(logits))
+    return _predictions(net, logits, logits.topk(count).indices.tolist())
+
+
+def _predictions(net: Net, logits: torch.Tensor, indices: Sequence[int]) -> tuple[Prediction, ...]:
+    probabilities = logits.double().softmax(0)
+    return tuple(Prediction(i, net.classes[i], float(logits[i]), float(probabilities[i])) for i in indices)
+
+
+def _as_array(result: Explanation) -> NDArray[np.float32]:
+    """``[K, h, w]``, or ``[K, h, w, 3]`` for a gradient of the image."""
+    maps = result.maps[0][None] if result.targets.ndim == 1 else result.maps[0]
+    if METHODS[result.method].kind != "map":
+        maps = maps.movedim(1, -1)
+    array: NDArray[np.float32] = maps.float().cpu().numpy()
+    return array
