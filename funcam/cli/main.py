@@ -13,7 +13,7 @@ from funcam.cli.explain import explain
 from funcam.cli.layers import layers
 from funcam.cli.methods import methods
 from funcam.cli.nets import nets
-from funcam.cli.words import EPILOG, FAILURE, INTERRUPTED, USAGE, complain
+from funcam.cli.words import EPILOG, FAILURE, INTERRUPTED, USAGE, UsageError, complain
 from funcam.errors import FuncamError
 
 app = typer.Typer(
@@ -28,31 +28,32 @@ for command in (explain, nets, layers, methods):
     app.command()(command)
 
 
-@app.callback()
-def funcam(
-    version: Annotated[bool, typer.Option("--version", help="Print the version and exit.", is_eager=True)] = False,
-) -> None:
-    """Why did you say that? Class activation maps for image networks, for the price of a prediction."""
-    if version:
+def _print_version(wanted: bool) -> None:
+    if wanted:
         typer.echo(f"funcam {__version__}")
         raise typer.Exit
 
 
+@app.callback()
+def funcam(
+    version: Annotated[
+        bool, typer.Option("--version", help="Print the version and exit.", callback=_print_version, is_eager=True)
+    ] = False,
+) -> None:
+    """Why did you say that? Class activation maps for image networks, for the price of a prediction."""
+
+
 def main() -> None:
     """Run the command line; bad input ends in one line on standard error: exit code 2 for usage, 1 for failures."""
-    if "--version" in sys.argv[1:2]:
-        sys.argv[1:] = ["--version", "methods"]  # a group wants a command behind its options
     try:
         code = app(standalone_mode=False)
-    except KeyboardInterrupt:
+    except (KeyboardInterrupt, typer.Abort):
         code = complain("interrupted", INTERRUPTED)
     except BrokenPipeError:  # the reader of our output went away, as `head` does
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         code = FAILURE
-    except FuncamError as error:
-        code = complain(str(error), FAILURE)
-    except typer.Abort:
-        code = complain("interrupted", INTERRUPTED)
+    except (UsageError, FuncamError) as error:
+        code = complain(str(error), USAGE if isinstance(error, UsageError) else FAILURE)
     except Exception as error:
         code = _unexpected(error)
     sys.exit(code if isinstance(code, int) else 0)
@@ -60,9 +61,10 @@ def main() -> None:
 
 def _unexpected(error: Exception) -> int:
     """Typer's own errors are usage; what's left is a failure that we did not foresee, still without a traceback."""
-    message = getattr(error, "format_message", None)
-    if message is not None:
-        return complain(f"{message().rstrip('.')}; see `funcam --help`", USAGE)
+    format_message = getattr(error, "format_message", None)
+    if format_message is not None:
+        message = format_message().rstrip(".")
+        return complain(f"{message}; see `funcam --help`", USAGE) if message else USAGE
     if os.environ.get("FUNCAM_DEBUG"):
         raise error
     first = next((line.strip() for line in str(error).splitlines() if line.strip()), "no message")

@@ -8,6 +8,7 @@ import typer
 
 from funcam.cli.words import console
 from funcam.errors import FuncamError
+from funcam.zoo import DEFAULT_LAYERS
 
 
 def nets(
@@ -16,29 +17,18 @@ def nets(
     """List the networks: name, parameters, input size, default layer."""
     from rich.table import Table
 
-    from funcam.cutting import split
     from funcam.nets import net_infos
-    from funcam.skeleton import skeleton
 
-    infos = [info for info in net_infos() if pattern.lower() in info.name or pattern.lower() in info.aliases]
+    infos = [info for info in net_infos() if any(pattern.lower() in name for name in (info.name, *info.aliases))]
     if not infos:
         raise FuncamError(f"no network has {pattern!r} in its name; `funcam nets` lists them all")
     table = Table(box=None, pad_edge=False)
-    for title in ("network", "also", "parameters", "input", "default layer", "top-1", "weights"):
-        table.add_column(title, justify="right" if title in ("parameters", "input", "top-1") else "left")
-    from rich.progress import track
-
-    shown = console()
-    for info in track(infos, "tracing", console=console(stderr=True), transient=True, disable=not shown.is_terminal):
-        layer = split(skeleton(info.name)).layer
+    for title in ("network", "parameters", "input", "default layer", "top-1", "also called"):
+        table.add_column(title, justify="right" if title in ("parameters", "input", "top-1") else "left", no_wrap=True)
+    for info in infos:
         accuracy = "" if info.accuracy is None else f"{info.accuracy:.1f}"
-        table.add_row(
-            f"[bold]{info.name}[/]",
-            ", ".join(info.aliases),
-            f"{info.parameters:,}",
-            str(info.input_size),
-            layer,
-            accuracy,
-            ", ".join(info.weights) or "in the package",
-        )
-    shown.print(table)
+        size, parameters = f"{info.input_size}{'' if info.fixed_size else '+'}", f"{info.parameters:,}"
+        row = (parameters, size, DEFAULT_LAYERS[info.name], accuracy, ", ".join(info.aliases))
+        table.add_row(f"[bold]{info.name}[/]", *row)
+    console().print(table)
+    console().print("input: pixels on a side; + takes larger images too. top-1: ImageNet, in percent, as published.")

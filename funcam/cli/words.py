@@ -19,7 +19,7 @@ FAILURE, USAGE, INTERRUPTED = 1, 2, 130
 class UsageError(typer.BadParameter):
     """Wrong use, found before any work is done: one line, exit code 2."""
 
-    def format_message(self) -> str:
+    def __str__(self) -> str:
         return str(self.message)
 
 
