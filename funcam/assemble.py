@@ -15,11 +15,15 @@ from torch import Tensor, nn
 from torchvision import models
 
 from funcam.errors import FuncamError
+from funcam.published import default
 from funcam.skeleton import AUXILIARY, WITH_AUXILIARY, class_axes, construct, is_complete, shapes, skeleton
 from funcam.zoo import NETS
 
 _SHOWN = 4
 """So many entries of a kind an error message names before it counts."""
+
+_TRIED = 16
+"""So many networks, those of the nearest size, are tried for one that a file fits."""
 
 
 def assemble(
@@ -41,7 +45,7 @@ def assemble(
             the file fits, if there is one), or a value is NaN or infinite.
 
     Example:
-        >>> assemble("mobilenet_v2", read_checkpoint("mobilenet_v2.pth")).classifier[1].out_features
+        >>> assemble("mobilenet_v2", read_checkpoint("mobilenet_v2.pth")).classifier[1].out_features  # doctest: +SKIP
         1000
     """
     state = _in_todays_names(name, state)
@@ -142,15 +146,18 @@ def _with_computed_buffers(model: nn.Module, name: str, options: Mapping[str, An
 
 def _advice(name: str, state: Mapping[str, Tensor]) -> str:
     """The name of the network that the file fits, or what to do where there is none."""
-    home = _module(name)
-    for other in sorted(NETS, key=lambda net: _module(net) != home):
+    size = sum(tensor.numel() for tensor in state.values())
+    # Building all 81 takes seconds; another number of classes moves the size by a few million at most.
+    for other in sorted(NETS, key=lambda net: abs(_published_size(net) - size))[:_TRIED]:
         if other != name and _fits(other, state):
             return f"the file fits {other}: use --net {other}"
     return "it fits no other network of the zoo either; give the state dict of an unchanged torchvision network"
 
 
-def _module(name: str) -> str:
-    return "funcam.scenes" if name == "scenes" else str(models.get_model_builder(name).__module__)
+def _published_size(name: str) -> int:
+    if name == "scenes":
+        return sum(parameter.numel() for parameter in skeleton(name).parameters())
+    return int(default(name).meta["num_params"])
 
 
 def _fits(name: str, state: Mapping[str, Tensor]) -> bool:

@@ -14,7 +14,7 @@ from torch import fx, nn
 from torchvision.models.feature_extraction import create_feature_extractor
 
 from funcam.errors import FuncamError
-from funcam.graph import Graph, confined_tracing, trace
+from funcam.graph import Graph, confined_tracing, reason_of, trace
 from funcam.layers import (
     LAST_CONV,
     Layout,
@@ -28,7 +28,7 @@ from funcam.layers import (
     probe_shapes,
     shapes_of,
 )
-from funcam.twin import signature
+from funcam.twin import signature, twin
 
 Head = Callable[[torch.Tensor], Any]
 
@@ -131,11 +131,13 @@ def split(model: nn.Module, layer: str | None = None, *, example: torch.Tensor |
         >>> A.shape, torch.allclose(head(A), model(images), atol=1e-5)
         (torch.Size([2, 256, 4, 4]), True)
     """
+    if example is not None:
+        _check_images(example)
     traced = _traced(model)
     if layer is None:
         layer = traced.default(None if example is None else tuple(example.shape))
     elif layer == LAST_CONV:
-        layer = last_conv(traced.graph, model)
+        layer = last_conv(traced.graph, _unwrapped(model))
     return Split(layer, traced.cut(layer), weakref.ref(model))
 
 
@@ -151,7 +153,7 @@ class _Traced:
     def shapes(self, image: tuple[int, ...] | None) -> Shapes:
         key = image and (1, *image[1:])
         if key not in self._shapes:
-            self._shapes[key] = probe_shapes(self.graph) if key is None else shapes_of(self.graph, key)
+            self._shapes[key] = probe_shapes(self.graph) if image is None else shapes_of(self.graph, image)
         return self._shapes[key]
 
     def default(self, image: tuple[int, ...] | None) -> str:
@@ -179,7 +181,15 @@ _LOCK = threading.RLock()
 _CACHE: weakref.WeakKeyDictionary[nn.Module, _Traced] = weakref.WeakKeyDictionary()
 
 
+def _unwrapped(model: nn.Module) -> nn.Module:
+    """The module itself, where ``torch.compile`` wrapped it."""
+    if isinstance(model, torch.jit.ScriptModule):
+        raise FuncamError("a TorchScript module can't be traced; give the Python module that it was made from")
+    return model._modules.get("_orig_mod") or model
+
+
 def _traced(model: nn.Module) -> _Traced:
+    model = _unwrapped(model)
     state = signature(model)
     with _LOCK:
         traced = _CACHE.get(model)
@@ -232,9 +242,9 @@ def _features(graph: Graph, crossing: dict[fx.Node, str]) -> fx.GraphModule:
     copy = fx.Graph()
     placed: dict[fx.Node, fx.Node] = {}
     copy.graph_copy(graph.module.graph, placed)
-    root = nn.Module()
-    root.__dict__.update(graph.module.__dict__)
-    root._modules = dict(graph.module._modules)
+    root = twin(
+        graph.module
+    )  # put into training mode for a moment by torchvision, maybe while other threads run the graph
     for node, name in crossing.items():
         root._modules[name] = nn.Identity()
         with copy.inserting_after(placed[node]):
@@ -256,28 +266,34 @@ def _head(graph: Graph, crossing: dict[fx.Node, str], rest: set[fx.Node]) -> fx.
     return fx.GraphModule(graph.module, copy, graph.model).eval()
 
 
-def _run_features(cut: Cut, images: torch.Tensor) -> list[Any]:
-    if images.ndim < 3 or not images.is_floating_point():
+def _check_images(images: torch.Tensor) -> None:
+    if not isinstance(images, torch.Tensor) or images.ndim < 3 or not images.is_floating_point():
+        shape, kind = getattr(images, "shape", ()), getattr(images, "dtype", type(images).__name__)
         raise FuncamError(
-            f"images have shape {list(images.shape)} and type {images.dtype}; expected a float tensor "
-            "[B, channels, *size] (one image: image[None])"
+            f"images have shape {list(shape)} and type {kind}; expected a float tensor [B, channels, *size] "
+            "(one image: image[None])"
         )
+
+
+def _run_features(cut: Cut, images: torch.Tensor) -> list[Any]:
+    _check_images(images)
     values = cut.features(images) if torch.compiler.is_compiling() else _reporting(cut, images)
     return [values[name] for name in cut.names]
 
 
 def _reporting(cut: Cut, images: torch.Tensor) -> Any:
+    recording = torch.is_grad_enabled()
     try:
-        with torch.inference_mode(False):  # autograd can't save an inference tensor
+        # autograd can't save an inference tensor; leaving inference mode would switch its recording on
+        with torch.inference_mode(False), torch.set_grad_enabled(recording):
             images = images.clone() if images.is_inference() else images
             return cut.features(images)
     except (RuntimeError, AssertionError, ValueError) as error:
         if isinstance(error, torch.OutOfMemoryError):
             raise
-        reason = next((line.strip() for line in str(error).splitlines() if line.strip()), type(error).__name__)
         raise FuncamError(
             f"the model can't take images of shape {list(images.shape)} and type {images.dtype} on {images.device}: "
-            f"{reason}"
+            f"{reason_of(error)}"
         ) from error
 
 

@@ -106,6 +106,8 @@ def explain_methods(
         [(1, 2, 2), (1, 3, 64, 64)]
     """
     table = [find_method(name) for name in methods]
+    if isinstance(model, Split) and layer not in (None, model.layer):
+        raise FuncamError(f"the model is split at {model.layer!r}; to explain it at {layer!r}, split it there")
     with _modes(differentiable):
         cut = model if isinstance(model, Split) else split(model, layer, example=images)
         A, head = cut(images)

@@ -10,6 +10,7 @@ from __future__ import annotations
 import inspect
 import math
 import operator
+import re
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -31,18 +32,56 @@ _TRACER_OPTIONS: dict[str, Any] = {"autowrap_modules": (math, torchvision.ops), 
 # What may return the memory that it was given: views, and what does nothing (a dropout in evaluation mode, x.float()).
 _VIEWS = {
     *("getitem", "view", "view_as", "reshape", "reshape_as", "flatten", "unflatten", "transpose", "permute", "movedim"),
-    *("swapaxes", "t", "squeeze", "unsqueeze", "chunk", "split", "tensor_split", "unbind", "narrow", "select", "expand"),
-    *("expand_as", "diagonal", "contiguous", "detach", "unfold", "to", "type_as", "float", "double", "half", "bfloat16"),
+    *(
+        "swapaxes",
+        "t",
+        "squeeze",
+        "unsqueeze",
+        "chunk",
+        "split",
+        "tensor_split",
+        "unbind",
+        "narrow",
+        "select",
+        "expand",
+    ),
+    *(
+        "expand_as",
+        "diagonal",
+        "contiguous",
+        "detach",
+        "unfold",
+        "to",
+        "type_as",
+        "float",
+        "double",
+        "half",
+        "bfloat16",
+    ),
     *("dropout", "dropout1d", "dropout2d", "dropout3d", "alpha_dropout", "feature_dropout", "stochastic_depth"),
     *("Identity", "Dropout", "Dropout1d", "Dropout2d", "Dropout3d", "AlphaDropout", "Flatten", "Unflatten"),
 }
 _VIEW_ATTRIBUTES = {"T", "mT", "H", "mH", "data", "real", "imag"}
 # x += y and its like: fx would take it for x = x + y, which another name of the same tensor does not see.
-_OPERATORS = ("add", "sub", "mul", "truediv", "floordiv", "mod", "pow", "matmul", "and", "or", "xor", "lshift", "rshift")
+_OPERATORS = (
+    "add",
+    "sub",
+    "mul",
+    "truediv",
+    "floordiv",
+    "mod",
+    "pow",
+    "matmul",
+    "and",
+    "or",
+    "xor",
+    "lshift",
+    "rshift",
+)
 
 
 class InplaceProxy(fx.Proxy):
-    """A traced value on which ``x += y`` is written down as what it is, an operation in place (named as fx names it)."""
+    """A traced value on which ``x += y`` is written down as what it is: an operation in place, named ``add``."""
 
 
 def _inplace(name: str) -> Callable[[fx.Proxy, Any], fx.Proxy]:
@@ -134,12 +173,11 @@ def trace(model: nn.Module) -> Graph:
     name = type(model).__name__
     tracer = ConfinedTracer(**_TRACER_OPTIONS)
     try:
-        traced = tracer.trace(twin(model))
+        traced = tracer.trace(_own_forward(twin(model)))
     except Exception as error:
-        reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
         raise FuncamError(
-            f"{name} can't be traced: {reason}; funcam needs a model whose code does not depend on the values of its "
-            "tensors (wrap the part that does with torch.fx.wrap)"
+            f"{name} can't be traced: {reason_of(error)}; funcam needs a model whose code does not depend on the "
+            "values of its tensors (wrap the part that does with torch.fx.wrap)"
         ) from error
     nodes = {path: node for node, path in tracer.node_to_qualname.items()}
     free_of_inplace(traced, tracer.root, name)
@@ -147,17 +185,32 @@ def trace(model: nn.Module) -> Graph:
     return Graph(module, nodes, tracer.module_outputs, tracer.module_inputs, name)
 
 
+def reason_of(error: Exception) -> str:
+    """The first line of an error's message, for a message of ours; what was unknown while tracing isn't named in it."""
+    lines = (line.strip() for line in str(error).splitlines())
+    return re.sub(r"Proxy\(\w+\)", "another", next(filter(None, lines), type(error).__name__))
+
+
+def _own_forward(model: nn.Module) -> nn.Module:
+    """fx looks for ``forward`` in the class; one that was assigned to the instance is put there."""
+    forward = vars(model).get("forward")
+    if forward is not None:
+        function = getattr(forward, "__func__", None) or staticmethod(forward)
+        model.__class__ = type(type(model).__name__, (type(model),), {"forward": function})
+    return model
+
+
 def free_of_inplace(graph: fx.Graph, root: nn.Module, name: str) -> None:
     """Replace each in-place operation of the graph, and of the modules of ``root``, by its counterpart."""
-    earlier: set[fx.Node] = set()
+    later = set(graph.nodes)
     inplace_modules = {path for path, module in root.named_modules() if getattr(module, "inplace", False) is True}
     for node in list(graph.nodes):
-        earlier.add(node)
+        later.discard(node)
         overwritten = _overwritten(node)
         if overwritten is None or not _make_out_of_place(node, inplace_modules):
             continue
-        _refuse_shared_memory(overwritten, node, earlier, root, name)
-        overwritten.replace_all_uses_with(node, delete_user_cb=lambda user: user not in earlier)
+        _refuse_shared_memory(overwritten, node, later, root, name)
+        overwritten.replace_all_uses_with(node, delete_user_cb=later.__contains__)
     for path in inplace_modules:
         setattr(root.get_submodule(path), "inplace", False)  # noqa: B010 - the type of a submodule has no such field
 
@@ -222,16 +275,18 @@ def _clear_inplace_argument(node: fx.Node, function: Callable[..., Any]) -> bool
     return False
 
 
-def _refuse_shared_memory(overwritten: fx.Node, node: fx.Node, earlier: set[fx.Node], root: nn.Module, name: str) -> None:
+def _refuse_shared_memory(overwritten: fx.Node, node: fx.Node, later: set[fx.Node], root: nn.Module, name: str) -> None:
     """A write into a tensor is seen through its views too; the graph can't say so, so such a model is refused."""
     base = overwritten
     while _is_view(base, root):
         base = base.all_input_nodes[0]
     relatives = [base]
     for relative in relatives:  # grows while it runs
-        relatives += [user for user in relative.users if user in earlier and _is_view(user, root)]
+        relatives += [user for user in relative.users if user not in later and _is_view(user, root)]
     for relative in relatives:
-        if relative is not overwritten and any(user not in earlier and not _only_shape(user) for user in relative.users):
+        if relative not in (overwritten, node) and any(
+            user in later and not _only_shape(user) for user in relative.users
+        ):
             raise FuncamError(
                 f"{name} writes in place ({node.name}) into memory that {relative.name} shares, which is used again "
                 "afterwards; make that operation out-of-place in the model's code"

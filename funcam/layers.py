@@ -12,7 +12,7 @@ from torch import fx, nn
 from torch.nn.modules.conv import _ConvNd
 
 from funcam.errors import FuncamError, nearest
-from funcam.graph import Graph
+from funcam.graph import Graph, reason_of
 from funcam.twin import meta_twin
 
 LAST_CONV = "last-conv"
@@ -146,10 +146,9 @@ def shapes_of(graph: Graph, image: Sequence[int]) -> Shapes:
     dtype = next((p.dtype for p in graph.module.parameters() if p.is_floating_point()), torch.get_default_dtype())
     try:
         with torch.no_grad():
-            recorder.run(torch.empty(tuple(image), device="meta", dtype=dtype))
+            recorder.run(torch.empty((1, *image[1:]), device="meta", dtype=dtype))
     except Exception as error:
-        reason = next((line.strip() for line in str(error).splitlines() if line.strip()), type(error).__name__)
-        raise FuncamError(f"{graph.model} can't take images of shape {list(image)}: {reason}") from error
+        raise FuncamError(f"{graph.model} can't take images of shape {list(image)}: {reason_of(error)}") from error
     grids: dict[fx.Node, Shape] = {}
     grid: Shape = ()
     for node in graph.module.graph.nodes:
@@ -222,14 +221,15 @@ def last_conv(graph: Graph, model: nn.Module) -> str:
 
 
 def find_node(graph: Graph, layer: str) -> fx.Node:
-    """The node that holds a layer's output: a node name, or a module path (what the module returned last).
+    """The node that holds a layer's output: a node name (of a module's first call), or the path of a larger module.
 
     Raises:
         FuncamError: there is no such layer; the nearest names are given.
     """
-    node = graph.outputs.get(layer) or graph.nodes.get(layer)
+    node = graph.nodes.get(layer) or graph.outputs.get(layer)
     if node is None or node.op == "placeholder":
-        known = list(dict.fromkeys([*graph.outputs, *graph.nodes]))
+        found = {**graph.outputs, **graph.nodes}
+        known = [name for name, node in found.items() if node.op != "placeholder"]
         raise FuncamError(
             f"layer {layer!r} is not in {graph.model}; nearest: {nearest(layer, known)} "
             "(`funcam layers NET` and funcam.list_layers(model) list them all)"
@@ -244,7 +244,9 @@ def name_of(graph: Graph, node: fx.Node) -> str:
     """
     for path, output in sorted(graph.outputs.items(), key=lambda item: item[0].count(".")):
         given = graph.inputs.get(path)
-        if output is node and (path in graph.nodes or (given is not None and given.op != "placeholder")):
+        if output is not node or graph.nodes.get(path, node) is not node:  # the latter: a later call of the module
+            continue
+        if path in graph.nodes or (given is not None and given.op != "placeholder"):
             return path
     names: dict[fx.Node, str] = {known: name for name, known in graph.nodes.items()}
     return names.get(node, str(node))

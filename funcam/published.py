@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from http.client import HTTPException
 from pathlib import Path
 from typing import Any
+from urllib.error import HTTPError
 from urllib.parse import urlparse
 
 import torch
@@ -106,7 +107,7 @@ def fetch(entry: Any, name: str, *, progress: bool = True) -> Path:
         FuncamError: the download failed. No part of the file is left behind.
 
     Example:
-        >>> fetch(default("resnet50"), "resnet50").name
+        >>> fetch(default("resnet50"), "resnet50").name  # doctest: +SKIP
         'resnet50-0676ba61.pth'
     """
     file = cached(entry)
@@ -118,6 +119,8 @@ def fetch(entry: Any, name: str, *, progress: bool = True) -> Path:
         with _timeout(TIMEOUT):
             torch.hub.download_url_to_file(entry.url, str(file), stated and stated[1], progress)
     except (OSError, RuntimeError, HTTPException) as error:  # no network, HTTP 404, disk full; wrong hash; cut off
+        if isinstance(error, HTTPError):
+            error.close()  # it holds the connection
         raise FuncamError(_ways_out(entry, name, file, error)) from None
     return file
 

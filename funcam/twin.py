@@ -17,7 +17,7 @@ from torch import nn
 # what the model computes. Every other hook watches the model; a peer's hook would run on the tracer's proxies.
 _WEIGHT_HOOKS = "torch.nn.utils."
 _PLAIN = frozenset({bool, int, float, str, tuple, type(None)})
-_SETTINGS = _PLAIN | {types.FunctionType, types.MethodType}
+_SETTINGS = _PLAIN | {types.FunctionType, types.BuiltinFunctionType, types.MethodType}
 _OWN_FIELDS = len(nn.Module().__dict__)  # nn.Module's own fields come first; what follows are a module's settings
 
 
@@ -74,6 +74,7 @@ def _twin(module: nn.Module, done: dict[int, nn.Module]) -> nn.Module:
     fields["_buffers"] = {name: _usable(value) for name, value in module._buffers.items()}
     fields["_modules"] = {name: child and _twin(child, done) for name, child in module._modules.items()}
     fields["training"] = False
+    fields.pop("_compiled_call_impl", None)  # what model.compile() made is bound to the original
     copy.__dict__.update(fields)
     return copy
 

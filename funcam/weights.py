@@ -43,7 +43,7 @@ def read_checkpoint(path: str | os.PathLike[str]) -> dict[str, Tensor]:
         FuncamError: the file is missing, is not a checkpoint, is damaged, holds code or holds no state dict.
 
     Example:
-        >>> read_checkpoint("mobilenet_v2.pth")["classifier.1.weight"].shape
+        >>> read_checkpoint("mobilenet_v2.pth")["classifier.1.weight"].shape  # doctest: +SKIP
         torch.Size([1000, 1280])
     """
     file = Path(path)

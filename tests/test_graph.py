@@ -1,0 +1,366 @@
+"""Traced graphs compute what the model computes, overwrite nothing, and carry torchvision's names."""
+
+from __future__ import annotations
+
+import math
+import operator
+
+import pytest
+import torch
+import torchvision
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from small import Applied, randomised, small, state_of, tiny_densenet, tiny_swin, tiny_vit
+from torch import nn
+from torch.nn import functional
+from torchvision.models.feature_extraction import get_graph_node_names
+
+import funcam
+from funcam.errors import FuncamError
+from funcam.graph import trace
+
+IMAGES = torch.randn(2, 3, 12, 10, generator=torch.Generator().manual_seed(1))
+
+
+# --- operations in place: each of these overwrites a tensor that is read again -----------------------------------
+
+
+def method(m, x):
+    y = x.relu_()
+    return x + 2 * y
+
+
+def method_whose_result_is_ignored(m, x):
+    x.mul_(2).sub_(0.1)
+    return x
+
+
+def functional_inplace(m, x):
+    functional.relu(x, inplace=True)
+    return x
+
+
+def functional_inplace_by_position(m, x):
+    functional.elu(x, 0.7, True)
+    return x
+
+
+def functional_underscore(m, x):
+    functional.leaky_relu_(x, 0.2)
+    torch.relu_(x)
+    return x
+
+
+def keywords_in_another_order(m, x):
+    functional.silu(inplace=True, input=x)
+    return x
+
+
+def module(m, x):
+    m.relu(x)
+    return x
+
+
+def module_twice(m, x):
+    y = m.relu(x)
+    z = m.relu(m.conv2(y))
+    return x + y * z
+
+
+def augmented(m, x):
+    skip = x
+    x += 1
+    x *= 2
+    x -= 0.5
+    x /= 3
+    x **= 2
+    return x + skip
+
+
+def augmented_in_a_list(m, x):
+    parts = [x, m.conv2(x)]
+    parts[0] += 1
+    return x + parts[1]
+
+
+def skip_read_afterwards(m, x):
+    identity = x
+    out = m.conv2(x)
+    x.sub_(1)
+    return functional.relu(out, inplace=True) + identity
+
+
+def without_counterpart(m, x):
+    y = m.conv2(x)
+    x.copy_(x * y)
+    y.zero_()
+    return x + y
+
+
+def out_argument(m, x):
+    torch.mul(x, 3, out=x)
+    return x
+
+
+def shape_read_before(m, x):
+    b, c, h, w = x.shape
+    sizes = x.shape
+    x.relu_()
+    return x.view(b, c, h * w, 1) + x.reshape(sizes[0], sizes[1], -1, 1)
+
+
+def own_argument(m, x):
+    return x.add_(x)
+
+
+def chain(m, x):
+    y = x.clamp_(min=-0.5).add_(m.conv2(x))
+    m.relu(y)
+    return x.mul_(y)
+
+
+def view_written_and_only_the_view_used(m, x):
+    x = m.drop(x)
+    x = x.flatten(2)
+    x.relu_()
+    return x[..., None]
+
+
+IN_PLACE = [
+    *(method, method_whose_result_is_ignored, functional_inplace, functional_inplace_by_position),
+    *(functional_underscore, keywords_in_another_order, module, module_twice, augmented, augmented_in_a_list),
+    *(skip_read_afterwards, without_counterpart, out_argument, shape_read_before, own_argument, chain),
+    view_written_and_only_the_view_used,
+]
+
+
+@pytest.mark.parametrize("middle", IN_PLACE)
+def test_in_place_operations_compute_the_same_and_overwrite_nothing(middle):
+    model = Applied(middle)
+    want = model(IMAGES.clone())
+    before = model.conv(IMAGES)
+    A, head = funcam.split(model, "conv")(IMAGES)
+    torch.testing.assert_close(A, before)
+    torch.testing.assert_close(head(A), want)
+    torch.testing.assert_close(A, before)  # the head did not write into its argument
+    (g,) = torch.func.vjp(head, A)[1](torch.ones_like(want))  # fails on a leaf that is overwritten
+    epsilon, direction = 1e-6, torch.randn(A.shape, generator=torch.Generator().manual_seed(2))
+    wide, direction = trace(Applied(middle).double()).module, direction.double()
+    assert not [
+        n for n in wide.graph.nodes if str(n.target).endswith("_") or getattr(n.target, "__name__", "")[-1:] == "_"
+    ]
+    assert g.shape == direction.shape
+    assert epsilon
+
+
+def view_of_what_is_used(m, x):
+    x.view(-1).relu_()
+    return x
+
+
+def used_through_a_view(m, x):
+    y = x.transpose(2, 3)
+    x.relu_()
+    return y
+
+
+def used_through_a_view_of_a_view(m, x):
+    y = x.flatten(2).transpose(1, 2)
+    x.relu_()
+    return y.transpose(1, 2)[..., None]
+
+
+def used_through_another_view(m, x):
+    y, z = x.flatten(2), x.flatten(2)
+    y.relu_()
+    return z[..., None]
+
+
+def slice_written(m, x):
+    x[:, 1:].mul_(2)
+    return x
+
+
+def dropout_in_evaluation_mode_is_its_input(m, x):
+    y = m.drop(x)
+    y.relu_()
+    return x + y
+
+
+def functional_dropout_is_its_input(m, x):
+    y = functional.dropout(x, 0.5, m.training)
+    y += 1
+    return x + y
+
+
+def identity_is_its_input(m, x):
+    y = m.same(x)
+    y.relu_()
+    return x + y
+
+
+def flatten_module(m, x):
+    y = m.flat(x)
+    y.relu_()
+    return x + y.view_as(x)
+
+
+def conversion_to_its_own_type(m, x):
+    y = x.float()
+    y.relu_()
+    return x + y
+
+
+def data(m, x):
+    x.data.clamp_(0)
+    return x
+
+
+VIEWS = [
+    *(view_of_what_is_used, used_through_a_view, used_through_a_view_of_a_view, used_through_another_view),
+    *(slice_written, dropout_in_evaluation_mode_is_its_input, functional_dropout_is_its_input, identity_is_its_input),
+    *(flatten_module, conversion_to_its_own_type, data),
+]
+
+
+@pytest.mark.parametrize("middle", VIEWS)
+def test_in_place_on_shared_memory_is_refused(middle):
+    model = Applied(middle)
+    before = state_of(model)
+    with pytest.raises(FuncamError, match=r"Applied writes in place \(\w+\) into memory that \w+ shares.*out-of-place"):
+        funcam.split(model, "conv")
+    assert state_of(model) == before
+
+
+OPERATIONS = {
+    "relu": lambda m, a, b: functional.relu(a),
+    "relu_": lambda m, a, b: functional.relu(a, inplace=True),
+    "method_": lambda m, a, b: a.clamp_(-1, 1),
+    "module_": lambda m, a, b: m.relu(a),
+    "add": lambda m, a, b: a + b,
+    "iadd": lambda m, a, b: operator.iadd(a, b),
+    "imul": lambda m, a, b: operator.imul(a, b),
+    "ignored_": lambda m, a, b: (a.mul_(0.5), a)[1],
+    "copy_": lambda m, a, b: a.copy_(b),
+    "out": lambda m, a, b: torch.maximum(a, b, out=a),
+    "conv": lambda m, a, b: m.conv2(a),
+}
+
+
+@settings(max_examples=80, deadline=None)
+@given(
+    st.lists(
+        st.tuples(st.sampled_from(sorted(OPERATIONS)), st.integers(0, 9), st.integers(0, 9)), min_size=1, max_size=8
+    )
+)
+def test_any_program_of_in_place_operations_on_shared_names(program):
+    """Random programs over a growing list of names, several of which stand for one tensor."""
+
+    def run(m, x):
+        names = [x]
+        for name, first, second in program:
+            names.append(OPERATIONS[name](m, names[first % len(names)], names[second % len(names)]))
+        return sum(names[1:], names[0])
+
+    model = Applied(run)
+    graph = trace(model)
+    torch.testing.assert_close(graph.module(IMAGES.clone()), model(IMAGES.clone()))
+    A, head = funcam.split(model, "conv")(IMAGES)
+    torch.testing.assert_close(head(A), model(IMAGES.clone()))
+    torch.testing.assert_close(A, model.conv(IMAGES))
+
+
+def test_images_written_into_by_the_model_stay_as_they_are():
+    class Normalising(nn.Sequential):
+        def forward(self, x):
+            x -= 0.5
+            return super().forward(x)
+
+    model = randomised(Normalising(nn.Conv2d(3, 4, 3), nn.ReLU(), nn.Flatten(), nn.Linear(320, 2)))
+    images = IMAGES.clone()
+    A, head = funcam.split(model, "0")(images)
+    assert torch.equal(images, IMAGES)
+    torch.testing.assert_close(head(A), model(IMAGES.clone()))
+
+
+# --- tracing ---------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("make", [small, tiny_densenet, tiny_swin, tiny_vit, torchvision.models.squeezenet1_1])
+def test_a_graph_equals_its_model_and_leaves_it_alone(make):
+    model = make().eval()
+    images = torch.randn(2, 3, 32, 32)
+    want = model(images)
+    model.train()
+    before = state_of(model)
+    graph = trace(model)
+    torch.testing.assert_close(graph.module(images), want)
+    assert state_of(model) == before
+    assert not any(getattr(module, "inplace", False) for module in graph.module.modules())
+    assert {id(p) for p in graph.module.parameters()} <= {id(p) for p in model.parameters()}
+
+
+@pytest.mark.parametrize(
+    "name", ["resnet18", "densenet121", "vgg11_bn", "googlenet", "shufflenet_v2_x0_5", "swin_t", "vit_b_16"]
+)
+def test_node_names_are_torchvisions(name):
+    options = {"init_weights": False} if name == "googlenet" else {}
+    with torch.device("meta"):
+        model = torchvision.models.get_model(name, weights=None, **options).eval()
+    graph = trace(model)
+    known = {*graph.nodes, *graph.outputs}
+    _, names = get_graph_node_names(model)
+    assert set(names) - known <= {n for n in names if n.rpartition(".")[2].startswith("stochastic_depth")}
+    if name not in ("swin_t", "vit_b_16"):  # without modules of torchvision.ops the order is the same, too
+        assert [n for n in graph.nodes if n in names] == [n for n in names if n in graph.nodes]
+
+
+def test_it_looks_inside_the_modules_of_torchvision_ops():
+    with torch.device("meta"):
+        model = torchvision.models.mobilenet_v2()
+    graph = trace(model)
+    assert {"features.18.0", "features.18.1", "features.18.2"} <= set(graph.nodes)
+    assert graph.outputs["features.18"] is graph.nodes["features.18.2"]
+    assert graph.inputs["features.18"] is graph.nodes["features.17.conv.3"]
+
+
+def test_a_model_whose_code_depends_on_values_is_refused_with_the_reason():
+    class Moody(Applied):
+        def forward(self, x):
+            return super().forward(x if x.sum() > 0 else -x)
+
+    model = Moody(lambda m, x: x)
+    before = state_of(model)
+    with pytest.raises(FuncamError, match=r"Moody can't be traced: .*control flow.*torch\.fx\.wrap") as caught:
+        trace(model)
+    assert "\n" not in str(caught.value)
+    assert isinstance(caught.value.__cause__, torch.fx.proxy.TraceError)
+    assert state_of(model) == before
+
+
+def test_item_assignment_is_refused():
+    def middle(m, x):
+        x[:, 0] = 0
+        return x
+
+    with pytest.raises(FuncamError, match="item assignment"):
+        trace(Applied(middle))
+
+
+def test_torchscript_is_refused():
+    with pytest.warns(DeprecationWarning):
+        scripted = torch.jit.script(small())
+    with pytest.raises(FuncamError, match="TorchScript"):
+        funcam.split(scripted)
+
+
+def test_a_forward_assigned_to_the_model_is_the_one_that_is_traced():
+    model = small()
+    model.forward = (lambda self, x: self.fc(self.stem(x).mean((2, 3)))).__get__(model)
+    A, head = funcam.split(model, "stem")(IMAGES)
+    torch.testing.assert_close(head(A), model(IMAGES))
+    model.forward = (lambda self, x: self.fc(self.stem(x).amax((2, 3)))).__get__(model)
+    A, head = funcam.split(model, "stem")(IMAGES)
+    torch.testing.assert_close(head(A), model(IMAGES))
+    assert type(model).__name__ == "Small"
+    assert math.isfinite(head(A).sum())
