@@ -18,7 +18,7 @@ from funcam import explain, upsample
 from funcam.scenes import CLASSES, scenes
 from funcam.scenes.network import inputs
 
-CURRICULUM = (Stage(0.0, 3_000, 3, 0.0), Stage(0.3, 3_000, 4, 0.0), Stage(1.0, 8_000, 10, 0.0))
+CURRICULUM = (Stage(0.0, 3_000, 4, 0.0), Stage(0.4, 3_000, 3, 0.0), Stage(1.0, 8_000, 6, 0.0))
 HELD_OUT = 300
 DELTAS = (0.3, 0.5, 0.7)
 

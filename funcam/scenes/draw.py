@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from operator import index
 
 import cv2
 import numpy as np
@@ -119,7 +120,7 @@ def _index(label: int | str) -> int:
         return CLASSES.index(label)
     if not 0 <= label < len(CLASSES):
         raise ValueError(f"label must lie in 0..{len(CLASSES) - 1}, got {label}")
-    return int(label)
+    return index(label)
 
 
 def _draw_labels(rng: Generator, subset: str) -> list[int]:
@@ -142,7 +143,7 @@ def _render(rng: Generator, labels: Sequence[int], size: int, difficulty: float)
     covers = _paste_things(rng, canvas, labels, under, difficulty)
     grain = rng.normal(0, 0.02, (160, 160, 1)).astype(np.float32)
     image = cv2.resize(canvas, (size, size), interpolation=cv2.INTER_AREA)
-    image += cv2.resize(grain, (size, size), interpolation=cv2.INTER_LINEAR)[..., None]
+    image = image + cv2.resize(grain, (size, size), interpolation=cv2.INTER_LINEAR)[..., None]
     things = tuple(_thing(label, cover, size) for label, cover in zip(labels, covers, strict=True))
     return Scene(np.rint(np.clip(image, 0, 1) * 255).astype(np.uint8), things)
 

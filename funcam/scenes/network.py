@@ -25,7 +25,7 @@ STD = (0.25, 0.25, 0.25)
 
 
 def architecture() -> RegNet:
-    """The network without trained weights: plain ReLUs, a last map of 16 x 16, global average pooling, one linear layer."""
+    """The network without trained weights: plain ReLUs, a last map of 16 x 16, its mean, one linear layer."""
     blocks = BlockParams(
         depths=[1, 2, 4],
         widths=[32, 64, 144],
@@ -42,9 +42,10 @@ def network() -> RegNet:
     The maps are read at `trunk_output`, `[B, 144, 16, 16]`, the last features before the pooling.
 
     Example:
-        >>> logits = network()(inputs([scene(7).image]))
-        >>> CLASSES[int(logits.argmax())] == CLASSES[scene(7).things[0].label]
-        True
+        >>> from funcam.scenes import scene
+        >>> logits = network()(inputs([scene(7, labels=["star"]).image]))
+        >>> CLASSES[int(logits.argmax())]
+        'star'
     """
     model = architecture()
     model.load_state_dict(torch.load(WEIGHTS, weights_only=True, map_location="cpu"))
@@ -58,7 +59,7 @@ def inputs(images: Sequence[NDArray[np.uint8]]) -> Tensor:
         ValueError: there is no image, or one is not uint8 `[H, W, 3]`.
 
     Example:
-        >>> inputs([scene(7).image]).shape
+        >>> inputs([np.zeros((200, 300, 3), np.uint8)]).shape
         torch.Size([1, 3, 128, 128])
     """
     if not images:

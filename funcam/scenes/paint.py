@@ -33,7 +33,8 @@ class Paint:
 
 def paint(rng: Generator, difficulty: float, against: Paint | None = None) -> Paint:
     """Draw a paint; with `against`, one of another colour. Difficulty brings out patterns and likens colours."""
-    apart = 0.6 - 0.32 * difficulty  # least distance of two colours, RGB in 0..1
+    # The least distance of two colours, RGB in 0..1; every colour leaves at least a hundredth of all others.
+    apart = 0.6 - 0.32 * difficulty
     while True:
         hsv = np.array([[[rng.uniform(0, 360), rng.uniform(0.1, 0.68), rng.uniform(0.3, 0.97)]]], dtype=np.float32)
         base = cv2.cvtColor(hsv, cv2.COLOR_HSV2RGB)[0, 0]
@@ -109,10 +110,10 @@ def scrap(rng: Generator) -> list[Contour]:
     spine = np.linspace(-0.5, 0.5, 24) * rng.uniform(0.12, 0.5)
     kind = rng.integers(3)
     if kind == 0:  # a waving ribbon
-        width = rng.uniform(0.008, 0.022)
+        width = np.full_like(spine, rng.uniform(0.008, 0.022))
         wave = rng.uniform(0.015, 0.04) * np.sin(spine * rng.uniform(12, 30) + rng.uniform(0, 6))
     elif kind == 1:  # a straight stick
-        width = rng.uniform(0.006, 0.03)
+        width = np.full_like(spine, rng.uniform(0.006, 0.03))
         wave = np.zeros_like(spine)
     else:  # a crooked blob
         spine *= 0.6

@@ -68,7 +68,7 @@ def _crescent() -> list[Contour]:
     tip = np.array([np.cos(horn), np.sin(horn)])
     inner = float(np.hypot(tip[0] - shift, tip[1]))
     bend = float(np.arctan2(tip[1], tip[0] - shift))
-    back = _arc(inner, 2 * np.pi - bend, bend) + (shift, 0)
+    back = _arc(inner, 2 * np.pi - bend, bend) + np.array([shift, 0])
     return [np.concatenate([_arc(1, horn, 2 * np.pi - horn), back])]
 
 
@@ -102,7 +102,11 @@ CLASSES: tuple[str, ...] = tuple(_OUTLINES)
 def outline(label: int) -> list[Contour]:
     """The contours of class `label`, upright, in the unit circle around the middle of its bounding box.
 
-    A second contour is a hole. Example: `outline(CLASSES.index("ring"))` is two circles.
+    A second contour is a hole.
+
+    Example:
+        >>> [contour.shape for contour in outline(CLASSES.index("ring"))]
+        [(48, 2), (48, 2)]
     """
     contours = _OUTLINES[CLASSES[label]]()
     corners = np.concatenate(contours)
