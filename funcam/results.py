@@ -37,6 +37,7 @@ _PICTURES = {
     "cam_gb": ("Guided Grad-CAM", "guided-grad-cam", "signed"),
 }
 _PANEL_SIDE = 512
+_ESCAPED = "backslashreplace"  # what UTF-8 can't hold of a file's name becomes \udcXX, which JSON understands
 
 
 @dataclass(frozen=True)
@@ -95,7 +96,8 @@ def write_results(
         shared["maps"] = f"{name}-maps.npz"
         write_atomically(folder / shared["maps"], _npz(study))
     record = _record(source, net, study, files, shared)
-    write_atomically(folder / shared["record"], (json.dumps(record, indent=2, ensure_ascii=False) + "\n").encode())
+    text = json.dumps(record, indent=2, ensure_ascii=False) + "\n"
+    write_atomically(folder / shared["record"], text.encode(errors=_ESCAPED))
     return record
 
 

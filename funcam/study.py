@@ -98,6 +98,7 @@ def study_image(
     methods, notes = _methods(net)
     cut = split(net.model, layer, example=images)
     results = explain_methods(cut, images, None if classes is None else [list(classes)], methods=methods)
+    _check_finite(results[0].logits, net)
     notes += _notes(results)
     return Study(
         fit=fit,
@@ -156,6 +157,15 @@ def _methods(net: Net) -> tuple[list[str], list[str]]:
         return [*CAMS, *GUIDED], []
     count = f"{len(rewritten.rewritten)} ReLUs are guided, {len(rewritten.left)} other activations are not"
     return [*CAMS, *GUIDED], [f"guided backpropagation covers a part of {net.name}: {count}"]
+
+
+def _check_finite(logits: torch.Tensor, net: Net) -> None:
+    if not bool(logits.isfinite().all()):
+        count = int(logits.isfinite().logical_not().sum())
+        raise FuncamError(
+            f"{net.name} returns NaN or infinity for {count} of {len(net.classes)} classes; "
+            "look for NaN or huge values in its weights"
+        )
 
 
 def _notes(results: list[Explanation]) -> list[str]:

@@ -13,8 +13,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from funcam.cli.words import FAILURE, UsageError, complain, console
+from funcam.cli.words import FAILURE, UsageError, complain, console, reason
 from funcam.errors import FuncamError, nearest
+from funcam.zoo import canonical_name
 
 if TYPE_CHECKING:
     from funcam.images import Pixels
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
     from funcam.results import Style
 
 DEFAULT_NET = "resnet50"
-DEFAULT_SCENE = 11
+DEFAULT_SCENE = 2
 FITS = ("squash", "crop", "pad", "native")
 FORMATS = ("jpg", "png", "webp")
 _DEVICE = re.compile(r"auto|cpu|mps|(cuda|xpu)(:\d+)?")
@@ -104,10 +105,11 @@ def explain(
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Print errors only.", rich_help_panel=_OUTPUT)] = False,
 ) -> int:
     """Explain what a network says of images: heatmaps, overlays, guided backpropagation, a panel, a JSON record."""
-    subjects, problems = _subjects(images or [], scene, net)
     label = net or (DEFAULT_NET if images else "scenes")
     _check(label, weights, labels, fit, device, format_)
+    subjects, problems = _subjects(images or [], scene, label)
     style = _style(format_, colormap, alpha, size, maps)
+    _make(out)
     for problem in problems:
         complain(problem)
     silent = quiet or as_json
@@ -120,12 +122,12 @@ def explain(
     return FAILURE if problems or len(records) < len(subjects) else 0
 
 
-def _subjects(images: Sequence[str], scene: int | None, net: str | None) -> tuple[list[Subject], list[str]]:
+def _subjects(images: Sequence[str], scene: int | None, net: str) -> tuple[list[Subject], list[str]]:
     """What to explain, and what could not be found."""
     if scene is not None and images:
         raise UsageError("--scene was given and images too; give one or the other")
     if not images:
-        if net not in (None, "scenes") and scene is None:
+        if scene is None and canonical_name(net) != "scenes":
             raise UsageError(f"no image for {net} to explain; give image files, folders or globs (or --scene 1)")
         seed = DEFAULT_SCENE if scene is None else scene
         return [Subject(f"scene {seed}", f"scene{seed}", seed)], []
@@ -140,8 +142,6 @@ def _subjects(images: Sequence[str], scene: int | None, net: str | None) -> tupl
 
 def _check(net: str, weights: str | None, labels: Path | None, fit: str, device: str, format_: str) -> None:
     """Find every wrong word before torch is imported."""
-    from funcam.zoo import canonical_name
-
     try:
         canonical_name(net)
     except FuncamError as error:
@@ -155,6 +155,15 @@ def _check(net: str, weights: str | None, labels: Path | None, fit: str, device:
         raise UsageError(f"--weights {weights!r}: there is no such file")
     if labels is not None and not labels.is_file():
         raise UsageError(f"--labels '{labels}': there is no such file")
+
+
+def _make(out: Path) -> None:
+    from funcam.files import make_folder
+
+    try:
+        make_folder(out)
+    except FuncamError as error:
+        raise UsageError(f"--out: {error}") from error
 
 
 def _style(format_: str, colormap: str, alpha: float, size: int | None, maps: bool) -> Style:
@@ -178,10 +187,7 @@ def _job(
     out: Path,
     silent: bool,
 ) -> Job:
-    """Make the folder, load the network, and find what was named in it."""
-    from funcam.files import make_folder
-
-    make_folder(out)
+    """Load the network, and find what was named in it."""
     spinner = nullcontext() if silent else console(stderr=True).status(f"loading {label}")
     with spinner:
         from funcam.classes import find_class
@@ -220,12 +226,13 @@ def _run(job: Job, subjects: Sequence[Subject], as_json: bool, silent: bool) -> 
     for subject in track(subjects, "explaining", console=shown, transient=True, disable=hidden):
         try:
             record = _explain(job, subject)
-        except FuncamError as error:
-            complain(f"{subject.source}: {error}" if subject.source not in str(error) else str(error))
+        except Exception as error:
+            message = reason(error)
+            complain(message if subject.source in message else f"{subject.source}: {message}")
             continue
         records.append(record)
         if as_json:
-            print(json.dumps(record, ensure_ascii=False), flush=True)
+            print(json.dumps(record), flush=True)
     return records
 
 
@@ -234,10 +241,11 @@ def _explain(job: Job, subject: Subject) -> dict[str, Any]:
     from funcam.study import study_image
 
     image, truth = _picture(subject)
-    classes = job.classes
-    if classes is None and truth and job.net.name == "scenes":
-        classes = truth
-    study = study_image(job.net, image, classes, fit=job.fit, layer=job.layer, device=job.device)
+    known = truth if job.classes is None and job.net.name == "scenes" else ()
+    study = study_image(job.net, image, job.classes or known or None, fit=job.fit, layer=job.layer, device=job.device)
+    if known:
+        shown = ", ".join(job.net.classes[index] for index in known)
+        study = replace(study, notes=(f"the scene shows {shown}: what it shows is explained", *study.notes))
     return write_results(job.out, f"{subject.stem}-{job.label}", subject.source, image, job.net, study, job.style)
 
 

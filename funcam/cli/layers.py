@@ -22,10 +22,13 @@ def layers(
     from rich.table import Table
 
     from funcam.cutting import list_layers
+    from funcam.nets import net_infos
     from funcam.skeleton import skeleton
 
+    size = next((info.input_size for info in net_infos() if info.name == name), 224)
     table = Table("layer", "shape", "", box=None, pad_edge=False)
-    for layer in list_layers(skeleton(name)):
+    for layer in list_layers(skeleton(name), (1, 3, size, size)):
         mark, style = ("default", "bold green") if layer.default else ("", None)
         table.add_row(layer.name, "x".join(map(str, layer.shape[1:])), mark, style=style)
     console().print(table)
+    console().print(f"shape: channels x height x width, of an image of {size}x{size} pixels")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 import sys
 from typing import Annotated
@@ -13,8 +14,7 @@ from funcam.cli.explain import explain
 from funcam.cli.layers import layers
 from funcam.cli.methods import methods
 from funcam.cli.nets import nets
-from funcam.cli.words import EPILOG, FAILURE, INTERRUPTED, USAGE, UsageError, complain
-from funcam.errors import FuncamError
+from funcam.cli.words import EPILOG, FAILURE, INTERRUPTED, USAGE, UsageError, complain, reason
 
 app = typer.Typer(
     name="funcam",
@@ -45,27 +45,28 @@ def funcam(
 
 def main() -> None:
     """Run the command line; bad input ends in one line on standard error: exit code 2 for usage, 1 for failures."""
+    if isinstance(sys.stdout, io.TextIOWrapper):  # a file's name may hold what the terminal's encoding can't
+        sys.stdout.reconfigure(errors="backslashreplace")
     try:
         code = app(standalone_mode=False)
+        if code == INTERRUPTED:  # Typer's newer versions make this of Ctrl-C, older ones abort
+            raise KeyboardInterrupt
     except (KeyboardInterrupt, typer.Abort):
         code = complain("interrupted", INTERRUPTED)
     except BrokenPipeError:  # the reader of our output went away, as `head` does
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         code = FAILURE
-    except (UsageError, FuncamError) as error:
-        code = complain(str(error), USAGE if isinstance(error, UsageError) else FAILURE)
     except Exception as error:
-        code = _unexpected(error)
+        code = _other(error)
     sys.exit(code if isinstance(code, int) else 0)
 
 
-def _unexpected(error: Exception) -> int:
-    """Typer's own errors are usage; what's left is a failure that we did not foresee, still without a traceback."""
+def _other(error: Exception) -> int:
+    """Wrong use, ours and Typer's; what's left is a failure, also if nobody foresaw it without a traceback."""
+    if isinstance(error, UsageError):
+        return complain(str(error), USAGE)
     format_message = getattr(error, "format_message", None)
     if format_message is not None:
         message = format_message().rstrip(".")
         return complain(f"{message}; see `funcam --help`", USAGE) if message else USAGE
-    if os.environ.get("FUNCAM_DEBUG"):
-        raise error
-    first = next((line.strip() for line in str(error).splitlines() if line.strip()), "no message")
-    return complain(f"{type(error).__name__}: {first} (FUNCAM_DEBUG=1 shows where)", FAILURE)
+    return complain(reason(error))

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from typing import TYPE_CHECKING
 
 import typer
 
+from funcam.errors import FuncamError
+
 if TYPE_CHECKING:
     from rich.console import Console
 
+_UNFOLDED = 1000
 EPILOG = "Try `funcam explain` without an image first: it explains a scene with the network in the package."
 
 
@@ -29,9 +33,19 @@ def complain(message: str, code: int = FAILURE) -> int:
     return code
 
 
+def reason(error: Exception) -> str:
+    """What is wrong, for `complain`; an error that nobody foresaw is raised again for those who want to see where."""
+    if isinstance(error, FuncamError | UsageError):
+        return str(error)
+    if os.environ.get("FUNCAM_DEBUG"):
+        raise error
+    first = next((line.strip() for line in str(error).splitlines() if line.strip()), "no message")
+    return f"{type(error).__name__}: {first} (FUNCAM_DEBUG=1 shows where)"
+
+
 def console(stderr: bool = False) -> Console:
-    """A Rich console: styled on a terminal, plain and as wide as it needs elsewhere."""
+    """A Rich console: styled and folded on a terminal, plain and a line for a line elsewhere."""
     from rich.console import Console
 
     stream = sys.stderr if stderr else sys.stdout
-    return Console(stderr=stderr, highlight=False, width=None if stream.isatty() else 120)
+    return Console(stderr=stderr, highlight=False, width=None if stream.isatty() else _UNFOLDED)

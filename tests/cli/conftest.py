@@ -6,7 +6,7 @@ import os
 import re
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -39,6 +39,7 @@ class Ran:
 
 
 Funcam = Callable[..., Ran]
+FORCING = ("FORCE_COLOR", "TTY_COMPATIBLE", "FUNCAM_DEBUG")
 
 
 @pytest.fixture
@@ -46,7 +47,7 @@ def funcam(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.Captur
     """Run the command line in this process, in an empty folder; nothing that is cached outside is found."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("TORCH_HOME", str(tmp_path / "no-cache"))
-    for name in ("FORCE_COLOR", "TTY_COMPATIBLE", "FUNCAM_DEBUG"):
+    for name in FORCING:
         monkeypatch.delenv(name, raising=False)
 
     def run(*arguments: object) -> Ran:
@@ -60,26 +61,22 @@ def funcam(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.Captur
     return run
 
 
-def python(code: str, *arguments: object, **options: object) -> list[str]:
-    """The command that runs code in a fresh Python."""
-    return [sys.executable, "-c", code, *map(str, arguments)]
-
-
-def environment(folder: Path) -> dict[str, str]:
-    """The environment of a fresh process: this one's, without colours that somebody forces."""
-    kept = {name: value for name, value in os.environ.items() if name not in ("FORCE_COLOR", "TTY_COMPATIBLE")}
-    return {**kept, "TORCH_HOME": str(folder / "no-cache")}
-
-
 @pytest.fixture
-def process(tmp_path: Path) -> Callable[..., subprocess.Popen[str]]:
-    """Start a fresh process in an empty folder, its output piped."""
+def process(tmp_path: Path) -> Iterator[Callable[..., subprocess.Popen[str]]]:
+    """Start a fresh Python in an empty folder, its output piped; none outlives the test."""
+    kept = {name: value for name, value in os.environ.items() if name not in FORCING} | {"TERM": "xterm-256color"}
+    started: list[subprocess.Popen[str]] = []
 
-    def start(command: list[str], **options: object) -> subprocess.Popen[str]:
+    def start(*arguments: object, **options: object) -> subprocess.Popen[str]:
+        command = [sys.executable, *map(str, arguments)]
         pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True, **options}
-        return subprocess.Popen(command, cwd=tmp_path, env=environment(tmp_path), **pipes)  # type: ignore[call-overload]
+        started.append(subprocess.Popen(command, cwd=tmp_path, env=kept, **pipes))  # type: ignore[call-overload]
+        return started[-1]
 
-    return start
+    yield start
+    for process in started:
+        process.kill()
+        process.wait()
 
 
 def photo(height: int = 60, width: int = 90, seed: int = 0) -> Pixels:

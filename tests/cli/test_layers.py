@@ -1,0 +1,44 @@
+"""``funcam layers``: where a network can be cut."""
+
+from __future__ import annotations
+
+import pytest
+
+from cli.conftest import Funcam
+
+
+@pytest.mark.parametrize(
+    ("net", "shown", "default"),
+    [
+        ("resnet18", {"layer1": "64x56x56", "layer3.1.conv1": "256x14x14", "layer4": "512x7x7"}, "layer4"),
+        ("SqueezeNet1-1", {"features.12": "512x13x13", "classifier.1": "1000x13x13"}, "features.12"),
+        ("inception", {"Mixed_7c": "2048x8x8"}, "Mixed_7c"),
+    ],
+)
+def test_layers_have_a_name_a_shape_and_one_is_the_default(
+    funcam: Funcam, net: str, shown: dict[str, str], default: str
+) -> None:
+    ran = funcam("layers", net)
+    rows = [line.split() for line in ran.out.splitlines()[:-1]]
+
+    assert (ran.code, ran.err) == (0, "")
+    assert rows[0][:2] == ["layer", "shape"]
+    assert shown.items() <= {row[0]: row[1] for row in rows}.items()
+    assert [row[0] for row in rows if row[2:] == ["default"]] == [default]
+
+
+def test_layers_are_shown_as_a_cut_finds_them(funcam: Funcam) -> None:
+    import torch
+
+    from funcam import split
+    from funcam.nets import build_net
+
+    net = build_net("scenes")
+    rows = [line.split() for line in funcam("layers", "scenes").out.splitlines()[1:-1]]
+    for name, shape, *_ in rows[::5]:
+        features, _ = split(net.model, name)(torch.zeros(1, 3, 128, 128))
+        assert "x".join(map(str, features.shape[1:])) == shape, name
+
+
+def test_an_unknown_network(funcam: Funcam) -> None:
+    funcam("layers", "resnet5").error(2, "network 'resnet5' is not in the zoo; nearest: 'resnet50'")
