@@ -78,14 +78,13 @@ class Split:
         Raises:
             FuncamError: the images have a shape that the model can't take, or the layer is no feature map for them.
         """
-        cut = self._cut if torch.compiler.is_compiling() else self.current()
-        tensor, *crossing = _run_features(cut, images)
-        layout = _layout(cut, tensor, images)
+        _check_images(images)
+        return _run(self._cut if torch.compiler.is_compiling() else self.current(tuple(images.shape)), images)
 
-        def head(features: torch.Tensor) -> Any:
-            return cut.rest(layout.from_map(features, tensor), *crossing)
-
-        return layout.to_map(tensor), head
+    def unchecked(self, images: torch.Tensor) -> tuple[torch.Tensor, Head]:
+        """As a call, but without looking for modules that were replaced since: for a split that was just made."""
+        _check_images(images)
+        return _run(self._cut, images)
 
     def model(self) -> nn.Module:
         """The model that was split.
@@ -98,10 +97,10 @@ class Split:
             raise FuncamError(f"the model that was split at {self.layer!r} is gone; keep it, or split it again")
         return model
 
-    def current(self) -> Cut:
+    def current(self, image: tuple[int, ...] | None = None) -> Cut:
         """The cut of the model as it is now: a new one if a module of it was replaced since."""
         model = self._model()
-        return self._cut if model is None else _traced(model).cut(self.layer)
+        return self._cut if model is None else _traced(model).cut(self.layer, image)
 
 
 def split(model: nn.Module, layer: str | None = None, *, example: torch.Tensor | None = None) -> Split:
@@ -133,12 +132,13 @@ def split(model: nn.Module, layer: str | None = None, *, example: torch.Tensor |
     """
     if example is not None:
         _check_images(example)
+    image = None if example is None else tuple(example.shape)
     traced = _traced(model)
     if layer is None:
-        layer = traced.default(None if example is None else tuple(example.shape))
+        layer = traced.default(image)
     elif layer == LAST_CONV:
         layer = last_conv(traced.graph, _unwrapped(model))
-    return Split(layer, traced.cut(layer), weakref.ref(model))
+    return Split(layer, traced.cut(layer, image), weakref.ref(model))
 
 
 class _Traced:
@@ -148,33 +148,50 @@ class _Traced:
         self.state = state
         self.graph = trace(model)
         self._shapes: dict[tuple[int, ...] | None, Shapes] = {}
+        self._defaults: dict[tuple[int, ...] | None, str] = {}
         self._cuts: dict[str, Cut] = {}
 
     def shapes(self, image: tuple[int, ...] | None) -> Shapes:
         key = image and (1, *image[1:])
-        if key not in self._shapes:
-            self._shapes[key] = probe_shapes(self.graph) if image is None else shapes_of(self.graph, image)
-        return self._shapes[key]
+        with _LOCK:
+            if key not in self._shapes:
+                found = probe_shapes(self.graph) if image is None else shapes_of(self.graph, image)
+                if not self._shapes:  # cuts made before a size was known lack their patch
+                    self._cuts.clear()
+                self._shapes[key] = found
+            return self._shapes[key]
 
     def default(self, image: tuple[int, ...] | None) -> str:
-        return default_layer(self.graph, self.shapes(image))
+        key = image and image[1:]
+        if key not in self._defaults:
+            self._defaults[key] = default_layer(self.graph, self.shapes(image))
+        return self._defaults[key]
 
-    def cut(self, layer: str) -> Cut:
-        if layer not in self._cuts:
+    def cut(self, layer: str, image: tuple[int, ...] | None) -> Cut:
+        if not self._shapes:
+            self._learn_shapes(image)
+        cut = self._cuts.get(layer)
+        if cut is None:
             with _LOCK:
-                if layer not in self._cuts:
-                    self._cuts[layer] = _make_cut(self.graph, layer, self.patch(find_node(self.graph, layer)))
-        return self._cuts[layer]
+                node = find_node(self.graph, layer)
+                cut = self._cuts.get(layer) or _make_cut(self.graph, layer, self._patch(node))
+                self._cuts[layer] = cut
+        return cut
 
-    def patch(self, node: fx.Node) -> tuple[int, ...]:
-        """The patch size behind a layer of tokens, read off any image size that the model is known to take."""
+    def _learn_shapes(self, image: tuple[int, ...] | None) -> None:
         try:
-            shapes = next(iter(self._shapes.values())) if self._shapes else self.shapes(None)
-        except FuncamError:  # no usual image size fits: tokens then need an example, other layers need nothing
+            self.shapes(image)
+        except FuncamError:  # tokens then wait for images that the model takes, other layers need nothing
+            if image is not None:
+                raise
+
+    def _patch(self, node: fx.Node) -> tuple[int, ...]:
+        """The patch size behind a layer of tokens, read off any image size that the model is known to take."""
+        shapes = next(iter(self._shapes.values()), None)
+        layout = shapes.layout(node) if shapes else None
+        if shapes is None or layout is None:
             return ()
-        layout = shapes.layout(node)
-        grid = layout.grid if layout else ()
-        return tuple(whole // part for whole, part in zip(shapes.image[2:], grid, strict=False))
+        return tuple(whole // part for whole, part in zip(shapes.image[2:], layout.grid, strict=False))
 
 
 _LOCK = threading.RLock()
@@ -242,9 +259,8 @@ def _features(graph: Graph, crossing: dict[fx.Node, str]) -> fx.GraphModule:
     copy = fx.Graph()
     placed: dict[fx.Node, fx.Node] = {}
     copy.graph_copy(graph.module.graph, placed)
-    root = twin(
-        graph.module
-    )  # put into training mode for a moment by torchvision, maybe while other threads run the graph
+    # torchvision puts what it traces into training mode for a moment, while other threads may run the modules of the graph
+    root = twin(graph.module)
     for node, name in crossing.items():
         root._modules[name] = nn.Identity()
         with copy.inserting_after(placed[node]):
@@ -275,8 +291,17 @@ def _check_images(images: torch.Tensor) -> None:
         )
 
 
+def _run(cut: Cut, images: torch.Tensor) -> tuple[torch.Tensor, Head]:
+    tensor, *crossing = _run_features(cut, images)
+    layout = _layout(cut, tensor, images)
+
+    def head(features: torch.Tensor) -> Any:
+        return cut.rest(layout.from_map(features, tensor), *crossing)
+
+    return layout.to_map(tensor), head
+
+
 def _run_features(cut: Cut, images: torch.Tensor) -> list[Any]:
-    _check_images(images)
     values = cut.features(images) if torch.compiler.is_compiling() else _reporting(cut, images)
     return [values[name] for name in cut.names]
 

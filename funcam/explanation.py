@@ -109,8 +109,11 @@ def explain_methods(
     if isinstance(model, Split) and layer not in (None, model.layer):
         raise FuncamError(f"the model is split at {model.layer!r}; to explain it at {layer!r}, split it there")
     with _modes(differentiable):
-        cut = model if isinstance(model, Split) else split(model, layer, example=images)
-        A, head = cut(images)
+        if isinstance(model, Split):
+            cut, (A, head) = model, model(images)
+        else:
+            cut = split(model, layer, example=images)
+            A, head = cut.unchecked(images)
         logits, pullback, *_ = vjp(head, A)
         _check_logits(logits, images)
         classes = class_targets(targets, logits)

@@ -100,8 +100,8 @@ class Graph:
     Attributes:
         module: the graph module; its leaf modules belong to a twin of the model and share its parameters.
         nodes: name -> node, in order of execution, with torchvision's node names (``layer4.2.relu_2``).
-        outputs: module path -> the node that holds what the module returned (its last call).
-        inputs: module path -> the node that the module was given (its last call).
+        outputs: module path -> the node that holds what the module returned (its first call).
+        inputs: module path -> the node that the module was given (its first call).
         model: the class name of the model, for messages.
     """
 
@@ -134,9 +134,9 @@ class ConfinedTracer(feature_extraction.NodePathTracer):  # type: ignore[misc]
         out = super().call_module(m, forward, args, kwargs)
         path = self.path_of_module(m)
         if isinstance(out, fx.Proxy):
-            self.module_outputs[path] = out.node
+            self.module_outputs.setdefault(path, out.node)
         if args and isinstance(args[0], fx.Proxy):
-            self.module_inputs[path] = args[0].node
+            self.module_inputs.setdefault(path, args[0].node)
         return out
 
     def getattr(self, attr: str, attr_val: Any, parameter_proxy_cache: dict[str, Any]) -> Any:

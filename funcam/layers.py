@@ -181,7 +181,8 @@ def probe_shapes(graph: Graph) -> Shapes:
 def default_layer(graph: Graph, shapes: Shapes) -> str:
     """The layer that is explained by default: the last feature map before pooling or flattening, after its activation.
 
-    The map must have a layer with weights behind it (the class maps of SqueezeNet are already the answer). In a network
+    The map must have a layer with weights behind it (the class maps of SqueezeNet are already the answer), and all that
+    the network knows of the image must pass through it, where there is such a map (no branch of a block). In a network
     whose maps are tokens or channels-last (Vision Transformers, Swin) it is the norm at the last block's attention:
     behind it a class token no longer sees the other tokens.
 
@@ -197,7 +198,7 @@ def default_layer(graph: Graph, shapes: Shapes) -> str:
             f"{graph.model} has no feature map with a spatial extent for images of shape {list(shapes.image)}; "
             "give a larger image, or name a layer"
         )
-    node = maps[-1]
+    node = next((n for n in reversed(maps) if _carries_all(graph, n)), maps[-1])
     while _is_passing(graph, node) and isinstance(node.args[0], fx.Node) and node.args[0].op != "placeholder":
         node = node.args[0]
     layout = shapes.layout(node)
@@ -221,12 +222,14 @@ def last_conv(graph: Graph, model: nn.Module) -> str:
 
 
 def find_node(graph: Graph, layer: str) -> fx.Node:
-    """The node that holds a layer's output: a node name (of a module's first call), or the path of a larger module.
+    """The node that holds a layer's output: a module path (what it returned at its first call), or a node name.
+
+    Paths come first: torchvision's node names count (``ln_1`` is its name for the second of the modules ln_1, ln_2).
 
     Raises:
         FuncamError: there is no such layer; the nearest names are given.
     """
-    node = graph.nodes.get(layer) or graph.outputs.get(layer)
+    node = graph.outputs.get(layer) or graph.nodes.get(layer)
     if node is None or node.op == "placeholder":
         found = {**graph.outputs, **graph.nodes}
         known = [name for name, node in found.items() if node.op != "placeholder"]
@@ -244,9 +247,7 @@ def name_of(graph: Graph, node: fx.Node) -> str:
     """
     for path, output in sorted(graph.outputs.items(), key=lambda item: item[0].count(".")):
         given = graph.inputs.get(path)
-        if output is not node or graph.nodes.get(path, node) is not node:  # the latter: a later call of the module
-            continue
-        if path in graph.nodes or (given is not None and given.op != "placeholder"):
+        if output is node and (path in graph.nodes or (given is not None and given.op != "placeholder")):
             return path
     names: dict[fx.Node, str] = {known: name for name, known in graph.nodes.items()}
     return names.get(node, str(node))
@@ -270,6 +271,20 @@ def _ancestors(node: fx.Node) -> set[fx.Node]:
                 found.add(given)
                 pending.append(given)
     return found
+
+
+def _carries_all(graph: Graph, node: fx.Node) -> bool:
+    """Whether every path from the images to the output passes through the node."""
+    seen = {node}
+    pending = [_output(graph)]
+    while pending:
+        for given in pending.pop().all_input_nodes:
+            if given.op == "placeholder":
+                return False
+            if given not in seen:
+                seen.add(given)
+                pending.append(given)
+    return True
 
 
 def _is_weighted(graph: Graph, node: fx.Node) -> bool:

@@ -16,6 +16,8 @@ from torchvision.models.densenet import DenseNet
 from torchvision.models.swin_transformer import SwinTransformer
 from torchvision.models.vision_transformer import VisionTransformer
 
+torch.set_num_threads(1)  # on tensors this small a second thread costs more than it brings, on a busy machine much more
+
 
 def randomised(model: nn.Module, seed: int = 0) -> nn.Module:
     """Random weights and statistics everywhere, so that a wrong mode, a zero head or a lost buffer shows."""
@@ -162,6 +164,8 @@ def features_and_gradients(
     seen: dict[str, torch.Tensor] = {}
 
     def add_delta(_module: nn.Module, _inputs: Any, output: torch.Tensor) -> torch.Tensor:
+        if seen:  # a module that is called twice is cut at its first call
+            return output
         seen["A"] = output.detach().clone()
         seen["delta"] = torch.zeros_like(output, requires_grad=True)
         return output + seen["delta"]

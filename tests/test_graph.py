@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-import math
+import copy
 import operator
+import warnings
 
 import pytest
 import torch
@@ -22,7 +23,7 @@ from funcam.graph import trace
 IMAGES = torch.randn(2, 3, 12, 10, generator=torch.Generator().manual_seed(1))
 
 
-# --- operations in place: each of these overwrites a tensor that is read again -----------------------------------
+# --- operations in place: each of these overwrites a tensor that is read again ---------------------------------------
 
 
 def method(m, x):
@@ -135,22 +136,24 @@ IN_PLACE = [
 
 
 @pytest.mark.parametrize("middle", IN_PLACE)
+@torch.no_grad()
 def test_in_place_operations_compute_the_same_and_overwrite_nothing(middle):
-    model = Applied(middle)
-    want = model(IMAGES.clone())
-    before = model.conv(IMAGES)
-    A, head = funcam.split(model, "conv")(IMAGES)
+    model, images = Applied(middle).double(), IMAGES.double()
+    want, before = model(images.clone()), model.conv(images)
+    A, head = funcam.split(model, "conv")(images)
     torch.testing.assert_close(A, before)
     torch.testing.assert_close(head(A), want)
     torch.testing.assert_close(A, before)  # the head did not write into its argument
-    (g,) = torch.func.vjp(head, A)[1](torch.ones_like(want))  # fails on a leaf that is overwritten
-    epsilon, direction = 1e-6, torch.randn(A.shape, generator=torch.Generator().manual_seed(2))
-    wide, direction = trace(Applied(middle).double()).module, direction.double()
-    assert not [
-        n for n in wide.graph.nodes if str(n.target).endswith("_") or getattr(n.target, "__name__", "")[-1:] == "_"
-    ]
-    assert g.shape == direction.shape
-    assert epsilon
+
+    # the derivative, against differences of the model itself with something added to what the layer returns
+    direction, cotangent = torch.randn_like(A), torch.randn_like(want)
+    (g,) = torch.func.vjp(head, A)[1](cotangent)
+    step, scores = 1e-6, []
+    for sign in (1, -1):
+        moved = copy.deepcopy(model)
+        moved.conv.register_forward_hook(lambda _m, _i, out, sign=sign: out + sign * step * direction)
+        scores.append((moved(images.clone()) * cotangent).sum())
+    torch.testing.assert_close((g * direction).sum(), (scores[0] - scores[1]) / (2 * step), rtol=1e-5, atol=1e-7)
 
 
 def view_of_what_is_used(m, x):
@@ -247,12 +250,13 @@ OPERATIONS = {
 }
 
 
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=60, deadline=None)
 @given(
     st.lists(
         st.tuples(st.sampled_from(sorted(OPERATIONS)), st.integers(0, 9), st.integers(0, 9)), min_size=1, max_size=8
     )
 )
+@torch.no_grad()
 def test_any_program_of_in_place_operations_on_shared_names(program):
     """Random programs over a growing list of names, several of which stand for one tensor."""
 
@@ -262,12 +266,13 @@ def test_any_program_of_in_place_operations_on_shared_names(program):
             names.append(OPERATIONS[name](m, names[first % len(names)], names[second % len(names)]))
         return sum(names[1:], names[0])
 
-    model = Applied(run)
-    graph = trace(model)
-    torch.testing.assert_close(graph.module(IMAGES.clone()), model(IMAGES.clone()))
-    A, head = funcam.split(model, "conv")(IMAGES)
-    torch.testing.assert_close(head(A), model(IMAGES.clone()))
-    torch.testing.assert_close(A, model.conv(IMAGES))
+    model = Applied(run).double()
+    images = IMAGES.double()
+    want = model(images.clone())
+    torch.testing.assert_close(trace(model).module(images), want)
+    A, head = funcam.split(model, "conv")(images)
+    torch.testing.assert_close(head(A), want)
+    torch.testing.assert_close(A, model.conv(images))
 
 
 def test_images_written_into_by_the_model_stay_as_they_are():
@@ -348,7 +353,7 @@ def test_item_assignment_is_refused():
 
 
 def test_torchscript_is_refused():
-    with pytest.warns(DeprecationWarning):
+    with warnings.catch_warnings(action="ignore"):
         scripted = torch.jit.script(small())
     with pytest.raises(FuncamError, match="TorchScript"):
         funcam.split(scripted)
@@ -363,4 +368,3 @@ def test_a_forward_assigned_to_the_model_is_the_one_that_is_traced():
     A, head = funcam.split(model, "stem")(IMAGES)
     torch.testing.assert_close(head(A), model(IMAGES))
     assert type(model).__name__ == "Small"
-    assert math.isfinite(head(A).sum())
