@@ -259,7 +259,7 @@ def _features(graph: Graph, crossing: dict[fx.Node, str]) -> fx.GraphModule:
     copy = fx.Graph()
     placed: dict[fx.Node, fx.Node] = {}
     copy.graph_copy(graph.module.graph, placed)
-    # torchvision puts what it traces into training mode for a moment, while other threads may run the modules of the graph
+    # A twin: torchvision puts what it traces into training mode for a moment, while other threads may run the graph.
     root = twin(graph.module)
     for node, name in crossing.items():
         root._modules[name] = nn.Identity()

@@ -35,10 +35,10 @@ def grad_cam(A: torch.Tensor, g: torch.Tensor) -> torch.Tensor:
 def grad_cam_pp(A: torch.Tensor, g: torch.Tensor) -> torch.Tensor:
     """Grad-CAM++: ``w_k = sum(alpha_k relu(g_k))`` with ``alpha = g^2 / (2 g^2 + sum(A) g^3)``.
 
-    Divided by ``g^2`` that is ``w_k = sum(relu(g_k) / (2 + sum(A_k) relu(g_k)))``, which needs no small constant. Behind
-    a ReLU ``sum(A_k)`` is not negative and the divisor is at least 2. Elsewhere it may vanish: the equation is followed
-    as it stands, and a cell exactly at such a pole is left out. The score goes through an exponential in the paper; its
-    factor ``exp(S)`` cancels in alpha and only scales the map, so it is left out.
+    Divided by ``g^2`` that is ``w_k = sum(relu(g_k) / (2 + sum(A_k) relu(g_k)))``, which needs no small constant.
+    Behind a ReLU ``sum(A_k)`` is not negative and the divisor is at least 2. Elsewhere it may vanish: the equation is
+    followed as it stands, and a cell exactly at such a pole is left out. The score goes through an exponential in the
+    paper; its factor ``exp(S)`` cancels in alpha and only scales the map, so it is left out.
 
     Args:
         A: features ``[C, *S]``.
