@@ -15,6 +15,7 @@ from torchvision.models.feature_extraction import create_feature_extractor
 
 from funcam.errors import FuncamError
 from funcam.graph import Graph, confined_tracing, reason_of, trace
+from funcam.inplace import reuse_memory
 from funcam.layers import (
     LAST_CONV,
     Layout,
@@ -265,6 +266,7 @@ def _features(graph: Graph, crossing: dict[fx.Node, str]) -> fx.GraphModule:
         root._modules[name] = nn.Identity()
         with copy.inserting_after(placed[node]):
             copy.call_module(name, (placed[node],))
+    reuse_memory(copy, root)
     copy.output(tuple(placed[node] for node in crossing))
     module = fx.GraphModule(root, copy, graph.model)
     with confined_tracing():

@@ -15,6 +15,8 @@ from typing import Any
 import torch
 from torch import fx, nn
 from torch.nn import functional
+from torch.nn.modules.batchnorm import _BatchNorm
+from torch.nn.modules.conv import _ConvNd
 
 from funcam.errors import FuncamError
 
@@ -32,6 +34,8 @@ _VIEW_ATTRIBUTES = {"T", "mT", "H", "mH", "data", "real", "imag"}
 _OPERATORS = {
     *("add", "sub", "mul", "truediv", "floordiv", "mod", "pow", "matmul", "and", "or", "xor", "lshift", "rshift"),
 }
+_RELU_MODULES: dict[type, Callable[..., Any]] = {nn.ReLU: functional.relu, nn.ReLU6: functional.relu6}
+_FRESH_MODULES = (_ConvNd, _BatchNorm, nn.Linear)
 
 
 class InplaceProxy(fx.Proxy):
@@ -154,3 +158,32 @@ def _only_shape(node: fx.Node) -> bool:
     if node.target is getattr:
         return node.args[1] not in _VIEW_ATTRIBUTES
     return node.op == "call_method" and node.target in ("size", "dim", "numel")
+
+
+def reuse_memory(graph: fx.Graph, root: nn.Module) -> None:
+    """Let a ReLU overwrite what it is given where nobody else reads that, as networks do to save memory and time.
+
+    Only behind operations that always return memory of their own and whose derivative does not need it again.
+
+    Args:
+        graph: a graph without operations in place; it is changed.
+        root: where its modules are.
+    """
+    for node in graph.nodes:
+        function = _relu(node, root)
+        given = next(iter(node.all_input_nodes), None)
+        if function and given and len(given.users) == 1 and _is_fresh(given, root):
+            node.op, node.target = "call_function", function
+            node.args, node.kwargs = (given,), {"inplace": True}
+
+
+def _relu(node: fx.Node, root: nn.Module) -> Callable[..., Any] | None:
+    if node.op == "call_module":
+        return _RELU_MODULES.get(type(root.get_submodule(str(node.target))))
+    return functional.relu if node.target in (functional.relu, torch.relu) else None
+
+
+def _is_fresh(node: fx.Node, root: nn.Module) -> bool:
+    if node.op == "call_module":
+        return isinstance(root.get_submodule(str(node.target)), _FRESH_MODULES)
+    return node.target in (operator.add, torch.add)

@@ -654,3 +654,19 @@ def test_a_module_that_torch_compile_wrapped_is_split_like_itself():
     assert funcam.split(wrapped, "last-conv").layer == "blocks.1.conv2"
     equals_the_model(funcam.split(wrapped), model, IMAGES)
     torch.testing.assert_close(funcam.explain(wrapped, IMAGES).maps, funcam.explain(model, IMAGES).maps)
+
+
+def test_relus_overwrite_only_what_nobody_reads_again() -> None:
+    """Memory is reused in front of the cut, but not the memory of a layer that is asked for."""
+    model = nn.Sequential(nn.Conv2d(3, 4, 3), nn.ReLU(), nn.Conv2d(4, 4, 3), nn.BatchNorm2d(4), nn.ReLU(), nn.Flatten())
+    model.append(nn.Linear(4 * 4 * 4, 5)).eval()
+    images = torch.randn(2, 3, 8, 8)
+    behind, before = funcam.split(model, "4"), funcam.split(model, "3")
+    inplace = [node.kwargs.get("inplace") for node in behind.current().features.graph.nodes]
+    assert inplace.count(True) == 2
+    assert [node.kwargs.get("inplace") for node in before.current().features.graph.nodes].count(True) == 1
+    features, head = before(images)
+    torch.testing.assert_close(features, model[:4](images))
+    assert features.min() < 0
+    head(features)
+    torch.testing.assert_close(features, model[:4](images))
