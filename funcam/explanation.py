@@ -170,9 +170,18 @@ def _maps(
     for part in _chunks(classes, A.numel() * A.element_size() * _COPIES, memory):
         g = _full_precision(_pull(pullback, one_hot(part, logits)))
         for method in methods:
-            over_images = vmap(_FUNCTIONS[method.name])
-            chunks[method.name].append(vmap(over_images, in_dims=(None, 0))(wide, g))
+            chunks[method.name].append(_apply(_FUNCTIONS[method.name], wide, g))
     return {name: _join(parts, classes) for name, parts in chunks.items()}
+
+
+def _apply(function: Callable[..., Any], A: torch.Tensor, g: torch.Tensor) -> torch.Tensor:
+    """A method for one image and one class, over the images ``[B, ...]`` and classes ``[K, B, ...]``."""
+    maps: torch.Tensor
+    if len(g) == len(A) == 1:  # spared the cost of batching, which is that of the method itself many times over
+        maps = function(A[0], g[0, 0])[None, None]
+    else:
+        maps = vmap(vmap(function), in_dims=(None, 0))(A, g)
+    return maps
 
 
 def _guided_gradients(model: nn.Module, images: torch.Tensor, classes: torch.Tensor, memory: int) -> torch.Tensor:

@@ -109,14 +109,18 @@ def signature(model: nn.Module) -> list[Any]:
     """
     found: list[Any] = []
     pending = [model]
-    for module in pending:  # grows while it runs; a plain loop, because this is done at every call
-        pending.extend(child for child in module._modules.values() if child is not None)
-        found += [id(module), type(module), *module._modules]
-        found += map(id, module._parameters.values())
-        found += map(id, module._buffers.values())
-        found += [
-            value if type(value) in _PLAIN else id(value)
-            for value in islice(module.__dict__.values(), _OWN_FIELDS, None)
-            if type(value) in _SETTINGS
-        ]
+    for module in pending:  # grows while it runs; plain and flat, because this is done at every call
+        fields = module.__dict__
+        found += (id(module), type(module))
+        if fields["_modules"]:
+            found += fields["_modules"]
+            pending += filter(None, fields["_modules"].values())
+        found += map(id, fields["_parameters"].values())
+        found += map(id, fields["_buffers"].values())
+        if len(fields) > _OWN_FIELDS:
+            found += [
+                value if type(value) in _PLAIN else id(value)
+                for value in islice(fields.values(), _OWN_FIELDS, None)
+                if type(value) in _SETTINGS
+            ]
     return found
