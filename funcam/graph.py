@@ -19,6 +19,7 @@ from funcam.errors import FuncamError
 from funcam.inplace import InplaceProxy, free_of_inplace
 from funcam.twin import twin
 
+_COUNTER = re.compile(r"(?<=.)_[0-9]+$")  # what fx and torchvision append to the names of repeated nodes
 # torchvision's own tracer stops at every module of torchvision.ops (Conv2dNormActivation, ...); this one looks inside.
 _TRACER_OPTIONS: dict[str, Any] = {"autowrap_modules": (math, torchvision.ops), "leaf_modules": []}
 
@@ -52,6 +53,7 @@ class ConfinedTracer(feature_extraction.NodePathTracer):  # type: ignore[misc]
     def __init__(self, **options: Any) -> None:
         super().__init__(**options)
         self.thread = threading.get_ident()
+        self.name_counts: dict[str, int] = {}
         self.module_outputs: dict[str, fx.Node] = {}
         self.module_inputs: dict[str, fx.Node] = {}
 
@@ -68,6 +70,15 @@ class ConfinedTracer(feature_extraction.NodePathTracer):  # type: ignore[misc]
         if args and isinstance(args[0], fx.Proxy):
             self.module_inputs.setdefault(path, args[0].node)
         return out
+
+    def _get_node_qualname(self, module_qualname: str, node: fx.Node) -> str:
+        """torchvision's names, without its search through all earlier ones for every node."""
+        name = module_qualname
+        if node.op != "call_module":
+            name = f"{module_qualname}.{node}" if module_qualname else str(node)
+        name = _COUNTER.sub("", name)
+        count = self.name_counts[name] = self.name_counts.get(name, -1) + 1
+        return f"{name}_{count}" if count else name
 
     def getattr(self, attr: str, attr_val: Any, parameter_proxy_cache: dict[str, Any]) -> Any:
         if threading.get_ident() != self.thread:
