@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import json
 import os
 import re
@@ -230,6 +231,8 @@ def _run(job: Job, subjects: Sequence[Subject], as_json: bool, silent: bool) -> 
             message = reason(error)
             complain(message if subject.source in message else f"{subject.source}: {message}")
             continue
+        finally:
+            gc.enable()  # off since the start; by now what stays is there (see main)
         records.append(record)
         if as_json:
             print(json.dumps(record), flush=True)

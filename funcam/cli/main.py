@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import io
 import os
 import sys
@@ -47,6 +48,7 @@ def main() -> None:
     """Run the command line; bad input ends in one line on standard error: exit code 2 for usage, 1 for failures."""
     if isinstance(sys.stdout, io.TextIOWrapper):  # a file's name may hold what the terminal's encoding can't
         sys.stdout.reconfigure(errors="backslashreplace")
+    gc.disable()  # torch and a traced network are a million objects that stay: searching them for garbage takes 0.8 s
     try:
         code = app(standalone_mode=False)
         if code == INTERRUPTED:  # Typer's newer versions make this of Ctrl-C, older ones abort
@@ -58,6 +60,8 @@ def main() -> None:
         code = FAILURE
     except Exception as error:
         code = _other(error)
+    finally:
+        gc.enable()
     sys.exit(code if isinstance(code, int) else 0)
 
 
