@@ -17,6 +17,8 @@ from torch.func import vjp
 from torchvision.models import get_model, list_models
 
 import funcam
+from funcam.skeleton import skeleton
+from funcam.zoo import DEFAULT_LAYERS, NETS
 
 torch.set_num_threads(1)  # most of the time is tracing; two threads on a busy machine wait for each other
 NAMES = list_models(module=torchvision.models)
@@ -148,3 +150,12 @@ def test_classifier(name):
 
 def one_hot(target: int, device: str) -> torch.Tensor:
     return (torch.arange(1000, device=device) == target).float()[None]
+
+
+def test_the_table_that_funcam_nets_prints_is_what_split_finds() -> None:
+    """The table against the same expectation as each network above, and against the scenes network itself."""
+    assert set(DEFAULT_LAYERS) == set(NETS)
+    assert {name: DEFAULT_LAYERS[name] for name in NETS if name != "scenes"} == {
+        name: expected_layer(name) for name in NETS if name != "scenes"
+    }
+    assert funcam.split(skeleton("scenes")).layer == DEFAULT_LAYERS["scenes"]

@@ -25,8 +25,6 @@ if TYPE_CHECKING:
 
 DEFAULT_NET = "resnet50"
 DEFAULT_SCENE = 2
-FITS = ("squash", "crop", "pad", "native")
-FORMATS = ("jpg", "png", "webp")
 _DEVICE = re.compile(r"auto|cpu|mps|(cuda|xpu)(:\d+)?")
 _INPUT, _PICTURES, _OUTPUT = "Input", "Pictures", "Output"
 
@@ -143,6 +141,9 @@ def _subjects(images: Sequence[str], scene: int | None, net: str) -> tuple[list[
 
 def _check(net: str, weights: str | None, labels: Path | None, fit: str, device: str, format_: str) -> None:
     """Find every wrong word before torch is imported."""
+    from funcam.fit import FITS
+    from funcam.results import FORMATS
+
     try:
         canonical_name(net)
     except FuncamError as error:
