@@ -16,11 +16,35 @@ from funcam.errors import FuncamError
 
 if TYPE_CHECKING:
     from funcam.cutting import Layer, Split, list_layers, split
+    from funcam.detection import box_score, detector
     from funcam.explanation import Explanation, explain, explain_methods
     from funcam.guidance import Guided, guided, guided_backprop
-    from funcam.maps import rescale, upsample
+    from funcam.maps import combine_maps, rescale, upsample
     from funcam.methods import METHODS
-    from funcam.methods.gradient import grad_cam, grad_cam_pp, grad_cam_pp_normalised, guided_grad_cam
+    from funcam.methods.factorization import deep_feature_factorization, dff
+    from funcam.methods.features import eigen_cam, fem, kpca_cam, random_cam
+    from funcam.methods.gradient import (
+        cam,
+        eigen_grad_cam,
+        element_wise_grad_cam,
+        finer_cam,
+        grad_cam,
+        grad_cam_pp,
+        grad_cam_pp_normalised,
+        guided_grad_cam,
+        hires_cam,
+        layer_cam,
+        seg_eigen_cam,
+        shapley_cam,
+        smooth_grad_cam_pp,
+        xgrad_cam,
+    )
+    from funcam.methods.network import full_grad, le_grad
+    from funcam.methods.perturbation import ablation_cam, is_cam, score_cam, score_cam_authors, ss_cam
+    from funcam.methods.pixels import gradient, input_x_gradient, smooth_grad
+    from funcam.methods.reduce import eigen_smoothed, first_component, positive_sum, signed_sum
+    from funcam.smoothing import augmented
+    from funcam.targets import contrast, log_probability, logits_of, probability, regression, segmentation, similarity
 
 __version__ = "0.1.0"
 
@@ -31,45 +55,100 @@ __all__ = [
     "Guided",
     "Layer",
     "Split",
+    "ablation_cam",
+    "augmented",
+    "box_score",
+    "cam",
+    "combine_maps",
+    "contrast",
+    "deep_feature_factorization",
+    "detector",
+    "dff",
+    "eigen_cam",
+    "eigen_grad_cam",
+    "eigen_smoothed",
+    "element_wise_grad_cam",
     "explain",
     "explain_methods",
+    "fem",
+    "finer_cam",
+    "first_component",
+    "full_grad",
     "grad_cam",
     "grad_cam_pp",
     "grad_cam_pp_normalised",
+    "gradient",
     "guided",
     "guided_backprop",
     "guided_grad_cam",
+    "hires_cam",
+    "input_x_gradient",
+    "is_cam",
+    "kpca_cam",
+    "layer_cam",
+    "le_grad",
     "list_layers",
+    "log_probability",
+    "logits_of",
+    "positive_sum",
+    "probability",
+    "random_cam",
+    "regression",
     "rescale",
+    "score_cam",
+    "score_cam_authors",
+    "seg_eigen_cam",
+    "segmentation",
+    "shapley_cam",
+    "signed_sum",
+    "similarity",
+    "smooth_grad",
+    "smooth_grad_cam_pp",
     "split",
+    "ss_cam",
     "upsample",
+    "xgrad_cam",
 ]
 
 _HOMES = {
-    "METHODS": "methods",
-    "Explanation": "explanation",
-    "Guided": "guidance",
-    "Split": "cutting",
-    "explain": "explanation",
-    "explain_methods": "explanation",
-    "grad_cam": "methods.gradient",
-    "grad_cam_pp": "methods.gradient",
-    "grad_cam_pp_normalised": "methods.gradient",
-    "guided": "guidance",
-    "guided_backprop": "guidance",
-    "guided_grad_cam": "methods.gradient",
-    "Layer": "cutting",
-    "list_layers": "cutting",
-    "rescale": "maps",
-    "split": "cutting",
-    "upsample": "maps",
+    "cutting": ("Layer", "Split", "list_layers", "split"),
+    "detection": ("box_score", "detector"),
+    "explanation": ("Explanation", "explain", "explain_methods"),
+    "guidance": ("Guided", "guided", "guided_backprop"),
+    "maps": ("combine_maps", "rescale", "upsample"),
+    "methods": ("METHODS",),
+    "methods.factorization": ("deep_feature_factorization", "dff"),
+    "methods.features": ("eigen_cam", "fem", "kpca_cam", "random_cam"),
+    "methods.gradient": (
+        "cam",
+        "eigen_grad_cam",
+        "element_wise_grad_cam",
+        "finer_cam",
+        "grad_cam",
+        "grad_cam_pp",
+        "grad_cam_pp_normalised",
+        "guided_grad_cam",
+        "hires_cam",
+        "layer_cam",
+        "seg_eigen_cam",
+        "shapley_cam",
+        "smooth_grad_cam_pp",
+        "xgrad_cam",
+    ),
+    "methods.network": ("full_grad", "le_grad"),
+    "methods.perturbation": ("ablation_cam", "is_cam", "score_cam", "score_cam_authors", "ss_cam"),
+    "methods.pixels": ("gradient", "input_x_gradient", "smooth_grad"),
+    "methods.reduce": ("eigen_smoothed", "first_component", "positive_sum", "signed_sum"),
+    "smoothing": ("augmented",),
+    "targets": ("contrast", "log_probability", "logits_of", "probability", "regression", "segmentation", "similarity"),
 }
+_HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
 
 
 def __getattr__(name: str) -> object:
-    if name not in _HOMES:
+    if name not in _HOME_OF:
         raise AttributeError(f"module 'funcam' has no attribute {name!r}")
-    value: object = getattr(importlib.import_module(f"funcam.{_HOMES[name]}"), name)
+    value: object = getattr(importlib.import_module(f"funcam.{_HOME_OF[name]}"), name)
     globals()[name] = value
     return value
 

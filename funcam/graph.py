@@ -16,8 +16,10 @@ from torch import fx, nn
 from torchvision.models import feature_extraction
 
 from funcam.errors import FuncamError
+from funcam.failures import trouble_of
 from funcam.inplace import InplaceProxy, free_of_inplace
 from funcam.twin import twin
+from funcam.wrappers import forward_of, parameters_of
 
 _COUNTER = re.compile(r"(?<=.)_[0-9]+$")  # what fx and torchvision append to the names of repeated nodes
 # torchvision's own tracer stops at every module of torchvision.ops (Conv2dNormActivation, ...); this one looks inside.
@@ -34,6 +36,8 @@ class Graph:
         outputs: module path -> the node that holds what the module returned (its first call).
         inputs: module path -> the node that the module was given (its first call).
         model: the class name of the model, for messages.
+        image: the shape of the images that the graph is for, where it is for one (``torch.export``'s are).
+        shapes: the shape of each node for one such image, where they are known.
     """
 
     module: fx.GraphModule
@@ -41,6 +45,8 @@ class Graph:
     outputs: dict[str, fx.Node]
     inputs: dict[str, fx.Node]
     model: str
+    image: tuple[int, ...] | None = None
+    shapes: dict[fx.Node, tuple[int, ...]] | None = None
 
 
 class ConfinedTracer(feature_extraction.NodePathTracer):  # type: ignore[misc]
@@ -114,28 +120,32 @@ def trace(model: nn.Module) -> Graph:
     name = type(model).__name__
     tracer = ConfinedTracer(**_TRACER_OPTIONS)
     try:
-        traced = tracer.trace(_own_forward(twin(model)))
+        traced = tracer.trace(one_argument(twin(model)))
     except Exception as error:
-        raise FuncamError(
-            f"{name} can't be traced: {reason_of(error)}; funcam needs a model whose code does not depend on the "
-            "values of its tensors (wrap the part that does with torch.fx.wrap)"
-        ) from error
+        raise FuncamError(f"{name} can't be traced: {trouble_of(error)}") from error
     nodes = {path: node for node, path in tracer.node_to_qualname.items()}
     free_of_inplace(traced, tracer.root, name)
     module = fx.GraphModule(tracer.root, traced, name).eval()
     return Graph(module, nodes, tracer.module_outputs, tracer.module_inputs, name)
 
 
-def reason_of(error: Exception) -> str:
-    """The first line of an error's message, for a message of ours; what was unknown while tracing isn't named in it."""
-    lines = (line.strip() for line in str(error).splitlines())
-    return re.sub(r"Proxy\(\w+\)", "another", next(filter(None, lines), type(error).__name__))
+def one_argument(model: nn.Module) -> nn.Module:
+    """Let a twin take the images alone: its other arguments, which are optional, keep their defaults.
 
-
-def _own_forward(model: nn.Module) -> nn.Module:
-    """fx looks for ``forward`` in the class; one that was assigned to the instance is put there."""
-    forward = vars(model).get("forward")
-    if forward is not None:
-        function = getattr(forward, "__func__", None) or staticmethod(forward)
-        model.__class__ = type(type(model).__name__, (type(model),), {"forward": function})
+    fx looks for ``forward`` in the class; one that was assigned to the instance is put there.
+    """
+    own = vars(model).get("forward")
+    parameters = parameters_of(forward_of(model))
+    if own is None and len(parameters) < 2 and all(p.kind is p.POSITIONAL_OR_KEYWORD for p in parameters):
+        return model
+    function = type(model).forward if own is None else getattr(own, "__func__", None) or staticmethod(own)
+    vars(model).pop("forward", None)
+    with_forward(model, function)
+    if len(parameters) > 1:
+        with_forward(model, lambda self, images: function.__get__(self)(images))
     return model
+
+
+def with_forward(model: nn.Module, function: Any) -> None:
+    """Give a twin another ``forward``, by a class of its own."""
+    model.__class__ = type(type(model).__name__, (type(model),), {"forward": function})

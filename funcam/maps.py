@@ -10,6 +10,7 @@ from torch.nn.functional import interpolate
 from funcam.errors import FuncamError, nearest
 
 SCALES = ("none", "per-map", "per-image", "per-batch")
+COMBINATIONS = ("mean", "max", "product")
 _MODES = ("linear", "bilinear", "trilinear")
 
 
@@ -71,3 +72,33 @@ def upsample(maps: torch.Tensor, size: Sequence[int]) -> torch.Tensor:
         )
     flat = maps.reshape(-1, 1, *maps.shape[-axes:])
     return interpolate(flat, list(size), mode=_MODES[axes - 1], align_corners=False).reshape(*maps.shape[:-axes], *size)
+
+
+def combine_maps(maps: Sequence[torch.Tensor], how: str = "mean") -> torch.Tensor:
+    """Maps of several layers as one: each is cut at zero, divided by its maximum and brought to the finest grid.
+
+    Args:
+        maps: ``[..., *S_i]`` for each layer, with the same leading axes (two: images and classes).
+        how: ``mean``, ``max`` or ``product`` of the maps, cell by cell.
+
+    Returns:
+        ``[..., *S]`` at the finest layer's grid, 0..1.
+
+    Raises:
+        FuncamError: another word for ``how``.
+
+    Source:
+        The product is RefineCAM's, arXiv:2605.14641.
+
+    Example:
+        >>> combine_maps([torch.tensor([[[0.0, 4.0]]]), torch.tensor([[[1.0, 0.5]]])], "product")
+        tensor([[[0.0000, 0.5000]]])
+    """
+    if how not in COMBINATIONS:
+        raise FuncamError(f"unknown combination {how!r}; expected one of {', '.join(COMBINATIONS)}")
+    spatial = [one.shape[2:] for one in maps]
+    finest = max(spatial, key=lambda shape: shape.numel())
+    same = torch.stack([upsample(rescale(one.relu(), spatial=len(finest)), finest) for one in maps])
+    if how == "mean":
+        return same.mean(0)
+    return same.amax(0) if how == "max" else same.prod(0)

@@ -6,9 +6,10 @@ import io
 import json
 import platform
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from importlib.metadata import version
+from itertools import starmap
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -18,6 +19,7 @@ from numpy.typing import NDArray
 from funcam.files import write_atomically
 from funcam.fit import onto_image
 from funcam.images import Pixels
+from funcam.methods import METHODS
 from funcam.panel import PanelRow, panel
 from funcam.render import heatmap, overlay, picture_size, resize_picture, save_picture, signed_picture
 
@@ -27,15 +29,18 @@ if TYPE_CHECKING:  # so that the command line can look at this module's names wi
 
 FORMATS = ("jpg", "png", "webp")
 
-# suffix of the seed's file name -> title in the panel, method, how the map is drawn
-_PICTURES = {
-    "heatmap": ("Grad-CAM heatmap", "grad-cam", "heatmap"),
-    "cam": ("Grad-CAM", "grad-cam", "overlay"),
-    "heatmap++": ("Grad-CAM++ heatmap", "grad-cam++", "heatmap"),
-    "cam++": ("Grad-CAM++", "grad-cam++", "overlay"),
-    "gb": ("Guided backprop", "guided-backprop", "signed"),
-    "cam_gb": ("Guided Grad-CAM", "guided-grad-cam", "signed"),
+# The seed's file names: (map, how it is drawn) -> suffix. Other maps have their own name.
+_SEED_NAMES = {
+    ("cam", "heatmap"): "plain-cam-heatmap",  # "cam" is what the seed calls Grad-CAM's overlay
+    ("cam", "overlay"): "plain-cam",
+    ("grad-cam", "heatmap"): "heatmap",
+    ("grad-cam", "overlay"): "cam",
+    ("grad-cam++", "heatmap"): "heatmap++",
+    ("grad-cam++", "overlay"): "cam++",
+    ("guided-backprop", "signed"): "gb",
+    ("guided-grad-cam", "signed"): "cam_gb",
 }
+_MOST_HEATMAPS = 2  # a panel of more maps shows their overlays only
 _PANEL_SIDE = 512
 _ESCAPED = "backslashreplace"  # what UTF-8 can't hold of a file's name becomes \udcXX, which JSON understands
 
@@ -83,13 +88,15 @@ def write_results(
         >>> write_results(Path("results"), "dog-resnet50", "dog.jpg", image, net, study, Style())  # doctest: +SKIP
     """
     files: list[dict[str, str]] = []
+    drawn = _drawn(study)
     for row, prediction in enumerate(study.explained):
         part = name if len(study.explained) == 1 else f"{name}-{_slug(prediction)}"
         files.append({})
-        for kind, picture in _pictures(image, study, row, style, picture_size(image.shape[:2], style.size)):
-            path = folder / f"{part}-{kind}.{style.format}"
+        size = picture_size(image.shape[:2], style.size)
+        for (map_, how), picture in zip(drawn, _pictures(image, study, row, style, size, drawn), strict=True):
+            path = folder / f"{part}-{_suffix(map_, how)}.{style.format}"
             save_picture(path, picture)
-            files[-1][kind] = path.name
+            files[-1][_suffix(map_, how)] = path.name
     shared = {"panel": f"{name}-panel.png", "record": f"{name}.json"}
     save_picture(folder / shared["panel"], draw_panel(image, net, study, style, title=Path(source).name))
     if style.raw_maps:
@@ -110,32 +117,66 @@ def draw_panel(image: Pixels, net: Net, study: Study, style: Style, title: str) 
     """
     size = picture_size(image.shape[:2], min(_PANEL_SIDE, max(image.shape[:2])))
     small = resize_picture(image, size)
+    drawn = _drawn(study)
+    if sum(how == "overlay" for _, how in drawn) > _MOST_HEATMAPS:
+        drawn = [(name, how) for name, how in drawn if how != "heatmap"]
     rows = [
         PanelRow(
             prediction.name,
-            {_PICTURES[kind][0]: picture for kind, picture in _pictures(small, study, row, style, size)},
+            dict(zip(starmap(_title, drawn), _pictures(small, study, row, style, size, drawn), strict=True)),
             prediction.probability,
         )
         for row, prediction in enumerate(study.explained)
     ]
-    return panel(small, rows, title=title, subtitle=f"{net.name}, {study.layer}")
+    return panel(small, rows, title=title, subtitle=_subtitle(net, study))
+
+
+def _subtitle(net: Net, study: Study) -> str:
+    """What was asked, as far as it isn't the usual."""
+    asked = study.question
+    against = asked.contrast if isinstance(asked.contrast, str | None) else net.classes[asked.contrast]
+    parts = [f"{net.name}, {study.layer}"]
+    parts += [f"against {against}"] if against is not None else []
+    parts += [f"{asked.combine} of layers"] if asked.combine else []
+    parts += [f"smoothed ({', '.join(asked.smooth)})"] if asked.smooth else []
+    return "; ".join(parts)
 
 
 def _pictures(
-    image: Pixels, study: Study, row: int, style: Style, size: tuple[int, int]
-) -> Iterator[tuple[str, Pixels]]:
+    image: Pixels, study: Study, row: int, style: Style, size: tuple[int, int], drawn: Sequence[tuple[str, str]]
+) -> Iterator[Pixels]:
     """One picture after the other, so that only one of a large image is in memory at a time."""
     base = resize_picture(image, size)
-    for kind, (_, method, drawn) in _PICTURES.items():
-        if method not in study.maps:
-            continue
-        values = onto_image(study.maps[method][row], study.view, size)
-        if drawn == "heatmap":
-            yield kind, heatmap(values, style.colormap)
-        elif drawn == "overlay":
-            yield kind, overlay(base, values, style.colormap, style.alpha)
+    for name, how in drawn:
+        values = onto_image(study.maps[name][row], study.view, size)
+        if how == "heatmap":
+            yield heatmap(values, style.colormap)
+        elif how == "overlay":
+            yield overlay(base, values, style.colormap, style.alpha)
         else:
-            yield kind, signed_picture(values)
+            yield signed_picture(values)
+
+
+def _drawn(study: Study) -> list[tuple[str, str]]:
+    """Every map and how it is drawn: maps as heatmap and overlay, gradients of the image with their signs."""
+    return [
+        (name, how)
+        for name, maps in study.maps.items()
+        for how in (("heatmap", "overlay") if maps.ndim == 3 else ("signed",))
+    ]
+
+
+def _suffix(name: str, how: str) -> str:
+    """What a picture's file name ends with."""
+    method, at, layer = name.partition("@")
+    known = _SEED_NAMES.get((method, how)) or (f"{method}-heatmap" if how == "heatmap" else method)
+    return known + at + re.sub(r"[^\w.+]+", "_", layer)
+
+
+def _title(name: str, how: str) -> str:
+    method, _, layer = name.partition("@")
+    title = METHODS[method].title + (" heatmap" if how == "heatmap" else "")
+    return f"{title} {layer}".strip()
 
 
 def _slug(prediction: Prediction) -> str:
@@ -168,6 +209,10 @@ def _record(source: str, net: Net, study: Study, files: list[dict[str, str]], sh
         "weights": net.weights,
         "layer": study.layer,
         "methods": list(study.maps),
+        "maps": [{**asdict(made), "options": dict(made.options)} for made in study.made],
+        "combine": study.question.combine,
+        "smooth": list(study.question.smooth),
+        "contrast": study.question.contrast,
         "fit": study.fit,
         "image_size": {"width": width, "height": height},
         "input_size": {"width": study.view.input_size[1], "height": study.view.input_size[0]},

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 import torch
@@ -18,9 +19,14 @@ from funcam.guidance import guided
 from funcam.images import Pixels
 from funcam.methods import METHODS
 from funcam.nets import Net
+from funcam.targets import contrast
 
 CAMS = ("grad-cam", "grad-cam++")
 GUIDED = ("guided-backprop", "guided-grad-cam")
+ALL = "all"
+
+# What "all" sets: masking an image with each of 2,048 channels takes minutes, with the strongest ones seconds.
+_OPTIONS_OF_ALL = {name: {"strongest": 32} for name in ("score-cam", "score-cam-authors", "ss-cam", "is-cam")}
 
 # Guided backpropagation keeps every activation: up to about 2 kB a pixel in the usual networks.
 _MOST_NATIVE_PIXELS = 4_000_000
@@ -38,6 +44,38 @@ class Prediction:
 
 
 @dataclass(frozen=True)
+class Question:
+    """What is asked of a network.
+
+    Attributes:
+        methods: names of methods; none for Grad-CAM, Grad-CAM++ and, where there are ReLUs, the two guided methods;
+            ``("all",)`` for every method that the network can have.
+        layers: where to cut the network; none for its default layer.
+        combine: how several layers' maps become one (:func:`funcam.combine_maps`); None to keep them apart.
+        smooth: ``aug``, ``eigen`` or both (:func:`funcam.explain`).
+        contrast: a class index, or ``runner-up``: the class that the explained ones are contrasted with.
+        options: options of methods, by the method's name.
+    """
+
+    methods: tuple[str, ...] = ()
+    layers: tuple[str, ...] = ()
+    combine: str | None = None
+    smooth: tuple[str, ...] = ()
+    contrast: int | str | None = None
+    options: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Made:
+    """How a map of a study was made: its name there, the method, the layer, and the options that were set."""
+
+    name: str
+    method: str
+    layer: str
+    options: Mapping[str, Any]
+
+
+@dataclass(frozen=True)
 class Study:
     """What the network said of one image, and why.
 
@@ -46,10 +84,13 @@ class Study:
         view: which part of the image the network saw.
         predictions: the likeliest classes, the likeliest first.
         explained: the K classes that are explained.
-        maps: method -> ``[K, h, w]`` for maps, ``[K, h, w, 3]`` for gradients of the image, float32.
-        layer: where the network was cut.
+        maps: name -> ``[K, h, w]`` for maps, ``[K, h, w, 3]`` for gradients of the image, float32. The name is the
+            method's, with several layers ``method@layer``.
+        layer: where the network was cut; several with commas between.
         notes: what the reader should know, a sentence each.
         seconds: how long predicting and explaining took.
+        question: what was asked.
+        made: how each map was made.
     """
 
     fit: str
@@ -60,32 +101,35 @@ class Study:
     layer: str
     notes: tuple[str, ...]
     seconds: float
+    question: Question = Question()
+    made: tuple[Made, ...] = ()
 
 
 def study_image(
     net: Net,
     image: Pixels,
     classes: Sequence[int] | None = None,
+    question: Question | None = None,
     *,
     fit: str = "squash",
-    layer: str | None = None,
     device: str | torch.device = "cpu",
 ) -> Study:
-    """Predict and explain one image with Grad-CAM, Grad-CAM++ and, where there are ReLUs, the two guided methods.
+    """Predict and explain one image.
 
     Args:
         net: the network, its model on ``device``.
         image: uint8 RGB ``[H, W, 3]``.
         classes: indices of the classes to explain; None for the predicted one.
+        question: the methods and layers, and how they are combined.
         fit: how the image is put before the network (:mod:`funcam.fit`).
-        layer: where to cut the network (:func:`funcam.split`).
         device: where to compute.
 
     Returns:
         The study.
 
     Raises:
-        FuncamError: the network can't take the image, or can't be cut there, or a value isn't finite.
+        FuncamError: the network can't take the image, can't be cut there, can't have a method that was named, or a
+            value isn't finite.
 
     Example:
         >>> from funcam.nets import build_net
@@ -93,23 +137,85 @@ def study_image(
         (1, 7, 7)
     """
     started = time.perf_counter()
+    question = question or Question()
     pixels, view = _fitted(net, image, fit)
     images = _normalised(net, pixels, device)
-    methods, notes = _methods(net)
-    cut = split(net.model, layer, example=images)
-    results = explain_methods(cut, images, None if classes is None else [list(classes)], methods=methods)
+    results, notes = _results(net, images, classes, question)
     _check_finite(results[0].logits, net)
-    notes += _notes(results)
+    names = _names(results)
     return Study(
         fit=fit,
         view=view,
         predictions=_likeliest(net, results[0].logits[0]),
         explained=_predictions(net, results[0].logits[0], results[0].targets.flatten().tolist()),
-        maps={result.method: _as_array(result) for result in results},
-        layer=cut.layer,
-        notes=tuple(notes),
+        maps={name: _as_array(result) for name, result in zip(names, results, strict=True)},
+        layer=", ".join(dict.fromkeys(r.layer for r in results if METHODS[r.method].at_layer)) or results[0].layer,
+        notes=(*notes, *_notes(results)),
         seconds=time.perf_counter() - started,
+        question=question,
+        made=tuple(
+            Made(name, result.method, result.layer, _set_options(question, result.method))
+            for name, result in zip(names, results, strict=True)
+        ),
     )
+
+
+def _results(
+    net: Net, images: torch.Tensor, classes: Sequence[int] | None, question: Question
+) -> tuple[list[Explanation], list[str]]:
+    """The explanations, and what there is to say about those that could not be had."""
+    wanted = None if classes is None else [list(classes)]
+    targets = wanted if question.contrast is None else contrast(wanted, question.contrast)
+    layers: list[str | None] = [*question.layers] if len(question.layers) > 1 else [None, *question.layers][-1:]
+
+    def results_of(methods: Sequence[str], smooth: Sequence[str]) -> list[Explanation]:
+        return explain_methods(
+            net.model if len(layers) > 1 else split(net.model, layers[0], example=images),
+            images,
+            targets,
+            methods=methods,
+            layer=list(question.layers) if len(layers) > 1 else None,
+            combine=question.combine,
+            smooth=smooth,
+            options={name: _set_options(question, name) for name in methods},
+        )
+
+    if question.methods == (ALL,):
+        return _every_one(net, results_of, question.smooth)
+    methods, notes = (list(question.methods), []) if question.methods else _methods(net)
+    return results_of(methods, question.smooth), notes
+
+
+def _every_one(
+    net: Net, results_of: Callable[[Sequence[str], Sequence[str]], list[Explanation]], smooth: Sequence[str]
+) -> tuple[list[Explanation], list[str]]:
+    """Each method that the network can have, one after the other; a note for each that it can't."""
+    found, notes = [], []
+    for name in METHODS:
+        try:
+            found += results_of([name], smooth)
+        except FuncamError as error:
+            notes.append(f"no {name}: {error}")
+    if not found:
+        raise FuncamError(f"{net.name} can't have any method: {notes[0]}")
+    strongest = next(iter(_OPTIONS_OF_ALL.values()))["strongest"]
+    return found, [
+        *notes,
+        f"{', '.join(_OPTIONS_OF_ALL)} masked with the {strongest} strongest channels (--method all)",
+    ]
+
+
+def _set_options(question: Question, method: str) -> Mapping[str, Any]:
+    given = question.options.get(method, {})
+    return {**_OPTIONS_OF_ALL.get(method, {}), **given} if question.methods == (ALL,) else given
+
+
+def _names(results: Sequence[Explanation]) -> list[str]:
+    several = len({result.layer for result in results if METHODS[result.method].at_layer}) > 1
+    return [
+        f"{result.method}@{result.layer}" if several and METHODS[result.method].at_layer else result.method
+        for result in results
+    ]
 
 
 def _fitted(net: Net, image: Pixels, fit: str) -> tuple[Pixels, View]:
@@ -148,7 +254,7 @@ def _normalised(net: Net, pixels: Pixels, device: str | torch.device) -> torch.T
 
 
 def _methods(net: Net) -> tuple[list[str], list[str]]:
-    """The methods that the network can have, and a note on those that it can't."""
+    """The default methods that the network can have, and a note on those that it can't."""
     try:
         rewritten = guided(net.model)
     except FuncamError as error:
@@ -193,7 +299,7 @@ def _predictions(net: Net, logits: torch.Tensor, indices: Sequence[int]) -> tupl
 def _as_array(result: Explanation) -> NDArray[np.float32]:
     """``[K, h, w]``, or ``[K, h, w, 3]`` for a gradient of the image."""
     maps = result.maps[0][None] if result.targets.ndim == 1 else result.maps[0]
-    if METHODS[result.method].kind != "map":
+    if METHODS[result.method].gives == "pixels":
         maps = maps.movedim(1, -1)
     array: NDArray[np.float32] = maps.float().cpu().numpy()
     return array

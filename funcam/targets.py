@@ -1,18 +1,379 @@
-"""Targets: which classes are explained, as a tensor of class indices."""
+"""Targets: what is explained, as scores of each image: classes, contrasts, or any function of the outputs."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
+from torch.nn.functional import cosine_similarity
 
 from funcam.errors import FuncamError
 
-Targets = int | str | torch.Tensor | Sequence[int] | Sequence[Sequence[int]] | None
+Score = Callable[..., torch.Tensor]
+Output = str | int | Callable[[Any], torch.Tensor] | None
+Classes = int | str | torch.Tensor | Sequence[int] | Sequence[Sequence[int]] | None
 
 
-def class_targets(targets: Targets, logits: torch.Tensor) -> torch.Tensor:
+@dataclass(frozen=True, eq=False)
+class Target:
+    """What is explained of a batch: K scores of each image, as a pure function of what the model returned.
+
+    Attributes:
+        indices: ``[B]`` or ``[B, K]``: the classes, or the numbers of the scores where they aren't classes.
+        score: ``(outputs of n images, *constants) -> [n, K]``.
+        constants: what belongs to the images, ``[B, ...]`` (or ``[1, ...]``): their classes, masks, embeddings.
+        rule: for scores of a class the function of the logits that is explained, else None.
+    """
+
+    indices: torch.Tensor
+    score: Score
+    constants: tuple[torch.Tensor, ...] = ()
+    rule: Rule | None = None
+
+    def __call__(self, outputs: Any) -> torch.Tensor:
+        """The scores ``[B, K]`` of the batch."""
+        return self.score(outputs, *self.constants)
+
+    def of_image(self, index: int) -> Callable[[Any], torch.Tensor]:
+        """The same scores for any number of rows that stand for one image, ``outputs -> [n, K]``."""
+        constants = tuple(c if len(c) == 1 else c[index : index + 1] for c in self.constants)
+        return lambda outputs: self.score(outputs, *constants)
+
+
+@dataclass(frozen=True, eq=False)
+class Rule:
+    """Classes, and what of them is explained. Made by :func:`probability`, :func:`contrast`, ...
+
+    Attributes:
+        classes: as in :func:`class_targets`.
+        of: ``(logits [n, N], classes [n or 1, K], *constants) -> [n, K]``.
+        fix: ``(logits [B, N], classes [B, K]) -> constants``, found once from the images themselves.
+    """
+
+    classes: Classes
+    of: Score
+    fix: Callable[[torch.Tensor, torch.Tensor], tuple[torch.Tensor, ...]] = lambda _logits, _classes: ()
+
+
+@dataclass(frozen=True, eq=False)
+class PerImage:
+    """A score with constants that belong to the images: ``score(outputs, *constants)``."""
+
+    score: Score
+    constants: tuple[torch.Tensor, ...]
+
+    def __call__(self, outputs: Any) -> torch.Tensor:
+        return self.score(outputs, *self.constants)
+
+
+Targets = Classes | Rule | Target | PerImage | Callable[[Any], torch.Tensor]
+
+
+def bind(targets: Targets, outputs: Any, batch: int, output: Output = None) -> Target:
+    """Settle what is explained, from what the model returned for the images themselves.
+
+    Args:
+        targets: class indices as in :func:`class_targets`; a rule (:func:`contrast`, ...); or any function
+            ``outputs -> [B]`` or ``[B, K]``, which is called with the outputs for any number of rows.
+        outputs: what the model returned.
+        batch: the number B of images.
+        output: where the logits are in the outputs (see :func:`logits_of`).
+
+    Raises:
+        FuncamError: the targets don't fit the model, or a function returned another shape.
+
+    Example:
+        >>> bind(torch.Tensor.max, torch.zeros(2, 3), 2)
+        Traceback (most recent call last):
+        ...
+        funcam.errors.FuncamError: the target 'max' returned shape [] for 2 images; expected [2], or [2, K] for K scores
+    """
+    if isinstance(targets, Target):
+        return targets
+    if callable(targets):
+        score, constants = (targets.score, targets.constants) if isinstance(targets, PerImage) else (targets, ())
+        values = _checked(score(outputs, *constants), score, batch)
+        numbers = torch.arange(values[:1].numel(), device=values.device).expand(batch, -1)
+        indices = numbers[:, 0] if values.ndim == 1 else numbers
+        return Target(indices, lambda rows, *own: _columns(score(rows, *own)), constants)
+    rule = targets if isinstance(targets, Rule) else Rule(targets, _logit)
+    logits = logits_of(outputs, output)
+    if logits.ndim != 2 or len(logits) != batch:
+        raise FuncamError(
+            f"the model returned shape {list(logits.shape)} for {batch} images; expected logits [{batch}, N] "
+            "(for anything else give a function of the outputs as the target, e.g. funcam.segmentation)"
+        )
+    indices = class_targets(rule.classes, logits)
+    columns = indices[:, None] if indices.ndim == 1 else indices
+    return Target(
+        indices,
+        lambda rows, *own: rule.of(logits_of(rows, output), *own),
+        (columns, *rule.fix(logits.detach(), columns)),
+        replace(rule, classes=indices),
+    )
+
+
+def restated(target: Target, of: Score, output: Output = None) -> Target:
+    """The same classes with another function of the logits, where a plain logit was explained; else as it is."""
+    if target.rule is None or target.rule.of is not _logit:
+        return target
+    rule = Rule(target.rule.classes, of)
+    return Target(target.indices, lambda rows, *own: of(logits_of(rows, output), *own), target.constants, rule)
+
+
+def logits_of(outputs: Any, output: Output = None) -> torch.Tensor:
+    """The logits in what a model returned: a tensor, or a tuple, dict or dataclass that holds one.
+
+    Args:
+        outputs: what the model returned.
+        output: a key or attribute, an index, or a function of the outputs; None for the tensor itself, the entry
+            ``logits``, the only tensor in a dict, or the first element of a tuple.
+
+    Raises:
+        FuncamError: there is none.
+
+    Example:
+        >>> logits_of({"logits": torch.zeros(1, 3), "loss": None}).shape
+        torch.Size([1, 3])
+    """
+    found = _selected(outputs, output)
+    if not isinstance(found, torch.Tensor):
+        known = f" with {', '.join(map(repr, outputs))}" if isinstance(outputs, Mapping) else ""
+        raise FuncamError(
+            f"the model returned a {type(outputs).__name__}{known}; expected logits [B, N] in it: name them with "
+            "output='KEY' (an index, or a function of the outputs), or give a function of the outputs as the target"
+        )
+    return found
+
+
+def _selected(outputs: Any, output: Output) -> Any:
+    if callable(output):
+        return output(outputs)
+    if isinstance(output, int):
+        return outputs[output] if isinstance(outputs, Sequence) and -len(outputs) <= output < len(outputs) else None
+    if isinstance(outputs, torch.Tensor):
+        return outputs
+    if isinstance(outputs, Mapping):
+        tensors = [value for value in outputs.values() if isinstance(value, torch.Tensor)]
+        return outputs.get(output or "logits", tensors[0] if output is None and len(tensors) == 1 else None)
+    found = getattr(outputs, output or "logits", None)
+    if found is None and output is None and isinstance(outputs, tuple | list) and outputs:
+        return outputs[0]
+    return found
+
+
+def _checked(values: Any, score: Any, batch: int) -> torch.Tensor:
+    if not isinstance(values, torch.Tensor) or values.ndim not in (1, 2) or len(values) != batch:
+        given = f"shape {list(values.shape)}" if isinstance(values, torch.Tensor) else f"a {type(values).__name__}"
+        name = getattr(score, "__name__", type(score).__name__)
+        plural = "s" * (batch != 1)
+        raise FuncamError(
+            f"the target {name!r} returned {given} for {batch} image{plural}; expected [{batch}], or [{batch}, K] for "
+            "K scores"
+        )
+    return values
+
+
+def _columns(values: torch.Tensor) -> torch.Tensor:
+    return values[:, None] if values.ndim == 1 else values
+
+
+def take(values: torch.Tensor, classes: torch.Tensor) -> torch.Tensor:
+    """Columns of ``[n, N]`` by class, ``[n or 1, K] -> [n, K]``."""
+    return values.gather(1, classes.expand(len(values), -1))
+
+
+_logit = take
+
+
+def as_probability(logits: torch.Tensor, classes: torch.Tensor) -> torch.Tensor:
+    """Softmax of the classes, ``[n, K]``."""
+    return take(logits.softmax(1), classes)
+
+
+def as_log_probability(logits: torch.Tensor, classes: torch.Tensor) -> torch.Tensor:
+    """Log-softmax of the classes, ``[n, K]``."""
+    return take(logits.log_softmax(1), classes)
+
+
+def as_residual_softmax(logits: torch.Tensor, classes: torch.Tensor) -> torch.Tensor:
+    """Logit plus log-softmax of the classes, ``[n, K]``: the residual softmax of arXiv:2501.06261."""
+    return take(logits, classes) + as_log_probability(logits, classes)
+
+
+def probability(classes: Classes = None) -> Rule:
+    """Explain the probability (softmax) of classes instead of their logit.
+
+    Example:
+        >>> bind(probability(1), torch.zeros(1, 4), 1)(torch.zeros(1, 4))
+        tensor([[0.2500]])
+    """
+    return Rule(classes, as_probability)
+
+
+def log_probability(classes: Classes = None) -> Rule:
+    """Explain the logarithm of the probability of classes instead of their logit.
+
+    Example:
+        >>> bind(log_probability(1), torch.zeros(1, 4), 1)(torch.zeros(1, 4)).exp()
+        tensor([[0.2500]])
+    """
+    return Rule(classes, as_log_probability)
+
+
+def contrast(
+    classes: Classes = None, against: int | str = "runner-up", *, similar: int = 0, gamma: float = 1.0
+) -> Rule:
+    """Explain why a class and not another: ``S_c - gamma S_d``, with the mean over several d.
+
+    Args:
+        classes: the classes c, as in :func:`class_targets`.
+        against: the class d by its index, or ``"runner-up"``: the likeliest class besides c.
+        similar: instead of ``against``, the k classes whose logits are nearest to that of c.
+        gamma: the weight of what is contrasted with.
+
+    Raises:
+        FuncamError: d is no class, or there are not that many.
+
+    Example:
+        >>> logits = torch.tensor([[3.0, 1.0, 2.0]])
+        >>> bind(contrast(0, 1), logits, 1)(logits), bind(contrast(), logits, 1)(logits)
+        (tensor([[2.]]), tensor([[1.]]))
+    """
+
+    def fix(logits: torch.Tensor, chosen: torch.Tensor) -> tuple[torch.Tensor, ...]:
+        if similar:
+            return (similar_classes(logits, chosen, similar),)
+        if isinstance(against, str):
+            return (_runner_up(logits, chosen),)
+        others = class_targets(against, logits)[:, None, None].expand(*chosen.shape, 1)
+        if is_concrete(chosen) and bool((chosen == others[..., 0]).any()):
+            raise FuncamError(f"class {against} is contrasted with itself; contrast it with another class")
+        return (others,)
+
+    def score(logits: torch.Tensor, chosen: torch.Tensor, others: torch.Tensor) -> torch.Tensor:
+        picked = take(logits, others.flatten(1)).view(len(logits), *others.shape[1:])
+        return take(logits, chosen) - gamma * picked.mean(-1)
+
+    if isinstance(against, str) and against != "runner-up":
+        raise FuncamError(f"contrast against {against!r} is not known; expected a class index or 'runner-up'")
+    return Rule(classes, score, fix)
+
+
+def similar_classes(logits: torch.Tensor, classes: torch.Tensor, count: int) -> torch.Tensor:
+    """The classes whose logits are nearest to those of ``classes [B, K]``, the nearest first, ``[B, K, count]``.
+
+    Raises:
+        FuncamError: there are not that many other classes.
+
+    Example:
+        >>> similar_classes(torch.tensor([[3.0, 0.0, 2.0, 1.0]]), torch.tensor([[0]]), 2)
+        tensor([[[2, 3]]])
+    """
+    if not 0 < count < logits.shape[1]:
+        raise FuncamError(f"{count} similar classes were asked for; the model has {logits.shape[1] - 1} others")
+    distance = (logits[:, None, :] - take(logits, classes)[..., None]).abs()
+    return _without(distance, classes, torch.inf).topk(count, largest=False).indices
+
+
+def _runner_up(logits: torch.Tensor, classes: torch.Tensor) -> torch.Tensor:
+    if logits.shape[1] < 2:
+        raise FuncamError("a contrast needs two classes; the model has one")
+    return _without(logits[:, None, :].expand(-1, classes.shape[1], -1), classes, -torch.inf).argmax(-1, keepdim=True)
+
+
+def _without(values: torch.Tensor, classes: torch.Tensor, filling: float) -> torch.Tensor:
+    """``values [B, K, N]`` with each row's own class out of the running."""
+    own = torch.arange(values.shape[-1], device=values.device) == classes[..., None]
+    return torch.where(own, filling, values)
+
+
+def segmentation(category: int, mask: torch.Tensor | None = None, *, output: Output = "out") -> PerImage:
+    """Explain a class of a segmentation: the mean of its scores over a mask.
+
+    Args:
+        category: the class.
+        mask: ``[B, *size]`` or ``[*size]``, what to count of each image; None for the cells where the class wins.
+        output: where the scores ``[B, N, *size]`` are in what the model returns; ``"out"`` is torchvision's.
+
+    Raises:
+        FuncamError: there is no such class, or the mask has another size.
+
+    Example:
+        >>> target = segmentation(1, torch.eye(4))
+        >>> target({"out": torch.ones(2, 3, 4, 4)})
+        tensor([1., 1.])
+    """
+
+    def score(outputs: Any, *masks: torch.Tensor) -> torch.Tensor:
+        scores = logits_of(outputs, output if isinstance(outputs, Mapping) or output != "out" else None)
+        if scores.ndim < 3 or not 0 <= category < scores.shape[1]:
+            raise FuncamError(
+                f"class {category} is not in scores of shape {list(scores.shape)}; expected [B, N, *size]"
+            )
+        if masks and masks[0].shape[1:] != scores.shape[2:]:
+            raise FuncamError(
+                f"the mask is {list(masks[0].shape[1:])}; the model's scores are {list(scores.shape[2:])}"
+            )
+        counted = masks[0] if masks else (scores.detach().argmax(1) == category)
+        weights = counted.to(scores.dtype).flatten(1)
+        return (scores[:, category].flatten(1) * weights).sum(1) / weights.sum(1).clamp(min=1)
+
+    if mask is None:
+        return PerImage(score, ())
+    return PerImage(score, (mask if mask.ndim > 2 else mask[None],))
+
+
+def similarity(embedding: torch.Tensor, *, output: Output = None) -> PerImage:
+    """Explain how like another embedding (of an image or a text) an image's is: the cosine of their angle.
+
+    Args:
+        embedding: ``[D]`` the same for all images, ``[B, D]`` one for each, or ``[B, K, D]`` K for each.
+        output: where the embedding ``[B, D]`` is in what the model returns.
+
+    Raises:
+        FuncamError: the model's embedding has another length.
+
+    Example:
+        >>> similarity(torch.tensor([1.0, 0.0]))(torch.tensor([[2.0, 0.0], [0.0, 3.0]]))
+        tensor([1., 0.])
+    """
+
+    def score(outputs: Any, others: torch.Tensor) -> torch.Tensor:
+        found = logits_of(outputs, output)
+        if found.ndim != 2 or found.shape[1] != others.shape[-1]:
+            raise FuncamError(
+                f"the model's embedding has shape {list(found.shape)}, the other one {list(others.shape)}; expected "
+                f"[B, {others.shape[-1]}]"
+            )
+        return cosine_similarity(found if others.ndim == 2 else found[:, None], others, dim=-1)
+
+    return PerImage(score, (embedding if embedding.ndim > 1 else embedding[None],))
+
+
+def regression(index: int = 0, *, output: Output = None) -> Callable[[Any], torch.Tensor]:
+    """Explain a number that the model returns: ``[B]``, or column ``index`` of ``[B, N]``.
+
+    Raises:
+        FuncamError: there is no such column.
+
+    Example:
+        >>> regression(1)(torch.tensor([[1.0, 2.0]]))
+        tensor([2.])
+    """
+
+    def number(outputs: Any) -> torch.Tensor:
+        values = _columns(logits_of(outputs, output))
+        if values.ndim != 2 or not 0 <= index < values.shape[1]:
+            raise FuncamError(f"column {index} is not in an output of shape {list(values.shape)}; expected [B, N]")
+        return values[:, index]
+
+    return number
+
+
+def class_targets(targets: Classes, logits: torch.Tensor) -> torch.Tensor:
     """The classes to explain for each image.
 
     Args:
@@ -32,10 +393,10 @@ def class_targets(targets: Targets, logits: torch.Tensor) -> torch.Tensor:
     """
     batch, classes = logits.shape
     if targets is None:
-        return logits.argmax(1)
+        return logits.detach().argmax(1)
     if isinstance(targets, str):
         if targets != "all":
-            raise FuncamError(f"targets {targets!r} is not known; expected class indices, 'all' or None")
+            raise FuncamError(f"targets {targets!r} is not known; expected class indices, 'all', a function or None")
         return torch.arange(classes, device=logits.device).expand(batch, classes)
     indices = _as_indices(targets).to(logits.device)
     if indices.ndim == 0:
@@ -64,5 +425,12 @@ def _as_indices(targets: Any) -> torch.Tensor:
 
 
 def is_concrete(tensor: torch.Tensor) -> bool:
-    """Whether the tensor's values may be looked at: not while compiling or inside a ``torch.func`` transform."""
-    return not torch.compiler.is_compiling() and not torch._C._functorch.is_functorch_wrapped_tensor(tensor)
+    """Whether the tensor's values may be looked at: not while compiling or inside ``torch.func.vmap``."""
+    if torch.compiler.is_compiling():
+        return False
+    functorch = torch._C._functorch
+    while functorch.is_functorch_wrapped_tensor(tensor):
+        if functorch.is_batchedtensor(tensor):
+            return False
+        tensor = functorch.get_unwrapped(tensor)
+    return True

@@ -26,24 +26,26 @@ from torch import nn
 from torch.nn import functional
 
 import funcam
-from funcam import METHODS, FuncamError, explanation
+from funcam import METHODS, FuncamError, applying, case, ingredients
 
 IMAGES = torch.randn(3, 3, 32, 32, generator=torch.Generator().manual_seed(1))
 MODEL = small()
-CAMS = [name for name, method in METHODS.items() if method.kind == "map"]
+HERE = [name for name in METHODS if name != "le-grad"]  # MODEL has no attention
+CAMS = ["cam", "grad-cam", "grad-cam++", "grad-cam++-normalised", "hires-cam", "layer-cam"]
+SPACE = {"map": (8, 8), "heat": (32, 32), "pixels": (3, 32, 32)}
 
 
 # --- targets and shapes ----------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("method", HERE)
 @pytest.mark.parametrize("targets", [None, 2, [0, 1, 4], [[0, 1], [2, 3], [4, 4]], "all"])
 def test_maps_have_the_shape_of_the_targets_and_each_is_that_of_its_class_alone(method, targets):
     result = funcam.explain(MODEL, IMAGES, targets, method=method)
-    space = (8, 8) if METHODS[method].kind == "map" else (3, 32, 32)
-    assert result.maps.shape == result.targets.shape + space
+    assert result.maps.shape == result.targets.shape + SPACE[METHODS[method].gives]
+    assert result.scores.equal(MODEL(IMAGES).gather(1, result.targets.view(3, -1)).view(result.targets.shape))
     assert result.method == method
-    assert result.layer == "blocks"
+    assert result.layer == ("blocks" if METHODS[method].at_layer else "whole network")
     torch.testing.assert_close(result.logits, MODEL(IMAGES).detach())
     if targets is None:
         assert result.targets.equal(MODEL(IMAGES).argmax(1))
@@ -52,7 +54,7 @@ def test_maps_have_the_shape_of_the_targets_and_each_is_that_of_its_class_alone(
     for b, k in itertools.product(range(3), range(columns.shape[1])):
         alone = funcam.explain(MODEL, IMAGES[b : b + 1], [int(columns[b, k])], method=method).maps[0]
         torch.testing.assert_close(maps[b, k], alone, rtol=1e-4, atol=1e-6)
-    assert result.maps.abs().sum() > 0
+    assert result.maps.abs().sum() > 0 or method == "random-cam"
 
 
 @settings(max_examples=25, deadline=None)
@@ -66,41 +68,46 @@ def test_grad_cam_is_plain_autograd_on_the_unsplit_model(classes):
 
 def test_several_methods_share_their_passes(monkeypatch):
     calls = []
-    pull = explanation._pull
-    monkeypatch.setattr(explanation, "_pull", lambda *args: calls.append(1) or pull(*args))
-    together = funcam.explain_methods(MODEL, IMAGES, "all", methods=list(METHODS))
-    assert len(calls) == 2  # one through the head, one through the guided network
-    assert [result.method for result in together] == list(METHODS)
+    pull = ingredients.pull
+    monkeypatch.setattr(ingredients, "pull", lambda *args: calls.append(1) or pull(*args))
+    funcam.explain_methods(MODEL, IMAGES, "all", methods=[*CAMS, "xgrad-cam", "eigen-cam", "guided-grad-cam"])
+    assert len(calls) == 1
+
+
+def test_several_methods_give_what_each_gives_alone():
+    together = funcam.explain_methods(MODEL, IMAGES, "all", methods=HERE)
+    assert [result.method for result in together] == HERE
     for result in together:
         alone = funcam.explain(MODEL, IMAGES, "all", method=result.method)
-        torch.testing.assert_close(result.maps, alone.maps)
+        torch.testing.assert_close(result.maps, alone.maps, rtol=1e-4, atol=1e-5)
 
 
 # --- chunks ----------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("method", HERE)
 @pytest.mark.parametrize("memory", [1, 40_000, 150_000])
 def test_chunks_give_the_same(method, memory):
     whole = funcam.explain(MODEL, IMAGES, "all", method=method, memory=2**30)
-    torch.testing.assert_close(funcam.explain(MODEL, IMAGES, "all", method=method, memory=memory).maps, whole.maps)
+    parts = funcam.explain(MODEL, IMAGES, "all", method=method, memory=memory)
+    torch.testing.assert_close(parts.maps, whole.maps, rtol=1e-4, atol=1e-5)
 
 
 @settings(max_examples=25, deadline=None)
 @given(memory=st.integers(1, 400_000), batch=st.integers(1, 3))
 def test_no_chunk_takes_more_memory_than_was_allowed_unless_it_is_a_single_class(memory, batch):
     sizes = []
-    pull = explanation._pull
+    pull = ingredients.pull
 
     def observed(pullback, cotangents):
         sizes.append(len(cotangents))
-        g = pull(pullback, cotangents)
+        (g,) = pull(pullback, cotangents)
         assert g.shape == (len(cotangents), batch, 6, 8, 8)
         assert len(cotangents) == 1 or g.numel() * g.element_size() <= memory
-        return g
+        return (g,)
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(explanation, "_pull", observed)
+        patch.setattr(ingredients, "pull", observed)
         maps = funcam.explain(MODEL, IMAGES[:batch], "all", memory=memory).maps
     assert maps.shape == (batch, 5, 8, 8)
     assert sum(sizes) == 5
@@ -109,13 +116,16 @@ def test_no_chunk_takes_more_memory_than_was_allowed_unless_it_is_a_single_class
         assert sizes == [5]
 
 
+@pytest.mark.parametrize("method", ["guided-backprop", "ablation-cam", "score-cam"])
 @pytest.mark.parametrize("memory", [1, 2**30])
-def test_the_chunks_of_guided_backpropagation_are_bounded_too(memory, monkeypatch):
+def test_the_chunks_of_other_methods_are_bounded_too(method, memory, monkeypatch):
     chunks = []
-    split = explanation._chunks
-    monkeypatch.setattr(explanation, "_chunks", lambda *args: chunks.append(split(*args)) or chunks[-1])
-    funcam.explain(MODEL, IMAGES, "all", method="guided-backprop", memory=memory)
-    assert [len(part) for part in chunks[-1]] == ([5] if memory > 1 else [1] * 5)
+    function = applying._FUNCTIONS[method]
+    monkeypatch.setitem(
+        applying._FUNCTIONS, method, lambda *args, chunk, **more: chunks.append(chunk) or function(*args, **more)
+    )
+    funcam.explain(MODEL, IMAGES, "all", method=method, memory=memory)
+    assert set(chunks) == ({32} if memory > 1 else {1})
 
 
 # --- what is refused -------------------------------------------------------------------------------------------------
@@ -177,17 +187,20 @@ class Segmenter(Small):
 
 class Named(Small):
     def forward(self, x):
-        return {"logits": super().forward(x)}
+        return {"a": super().forward(x), "b": x}
 
 
 @pytest.mark.parametrize(
     ("kind", "message"),
-    [(Segmenter, r"returned shape \[3, 6, 8, 8\]"), (Named, "returned a dict")],
+    [
+        (Segmenter, r"returned shape \[3, 6, 8, 8\] for 3 images; expected logits \[3, N\].*function of the outputs"),
+        (Named, r"returned a dict with 'a', 'b'; expected logits \[B, N\] in it: name them with output='KEY'"),
+    ],
     ids=["map", "dict"],
 )
 def test_a_model_that_returns_no_logits(kind, message):
     model = randomised(kind()).eval()
-    with pytest.raises(FuncamError, match=message + r" for images of \[3, 3, 32, 32\]; expected logits \[3, N\]"):
+    with pytest.raises(FuncamError, match=message):
         funcam.explain(model, IMAGES, layer="blocks.0")
 
 
@@ -239,7 +252,7 @@ def made_in_inference_mode():
         return small()
 
 
-@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("method", HERE)
 @pytest.mark.parametrize("make", [small, everything_frozen, made_in_inference_mode])
 @pytest.mark.parametrize("mode", [torch.enable_grad, torch.no_grad, torch.inference_mode])
 def test_every_mode_of_autograd_gives_the_same_maps(method, make, mode):
@@ -249,7 +262,7 @@ def test_every_mode_of_autograd_gives_the_same_maps(method, make, mode):
         images = IMAGES * 1  # an inference tensor inside inference_mode
         found = [funcam.explain(given, images, [0, 1, 2], method=method) for given in (model, funcam.split(model))]
     for result in found:
-        torch.testing.assert_close(result.maps, want.maps)
+        torch.testing.assert_close(result.maps, want.maps, rtol=1e-4, atol=1e-5)
         torch.testing.assert_close(result.logits, want.logits)
         assert not result.maps.requires_grad
         assert not result.maps.is_inference()
@@ -258,8 +271,8 @@ def test_every_mode_of_autograd_gives_the_same_maps(method, make, mode):
 def test_nothing_is_recorded_for_a_gradient_that_nobody_asked_for(monkeypatch):
     """A graph would hold on to the activations of the whole network."""
     recorded = []
-    vjp = explanation.vjp
-    monkeypatch.setattr(explanation, "vjp", lambda head, A: recorded.append(A.requires_grad) or vjp(head, A))
+    vjp = case.vjp
+    monkeypatch.setattr(case, "vjp", lambda f, A, **more: recorded.append(A.requires_grad) or vjp(f, A, **more))
     for mode in (torch.enable_grad, torch.no_grad, torch.inference_mode):
         with mode():
             funcam.explain(MODEL, IMAGES)
@@ -268,7 +281,7 @@ def test_nothing_is_recorded_for_a_gradient_that_nobody_asked_for(monkeypatch):
     assert recorded[3]
 
 
-@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("method", HERE)
 def test_bfloat16_is_right_to_its_precision(method):
     model, images = small(), IMAGES[:, :, :16, :16]
     want = funcam.explain(model, images, 1, method=method).maps
@@ -280,7 +293,7 @@ def test_bfloat16_is_right_to_its_precision(method):
     assert cosine > 0.97
 
 
-@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("method", HERE)
 def test_double_precision_and_channels_last(method):
     want = funcam.explain(copy.deepcopy(MODEL).double(), IMAGES.double(), "all", method=method).maps
     assert want.dtype == torch.float64
@@ -295,7 +308,9 @@ def test_an_empty_batch_gives_empty_maps():
 # --- transforms of the whole function --------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize(
+    "method", [name for name in HERE if not METHODS[name].whole and "seed" not in METHODS[name].options]
+)
 def test_vmap_over_images(method):
     cut = funcam.split(MODEL)
     maps = torch.vmap(lambda image: funcam.explain(cut, image[None], [1], method=method).maps[0])(IMAGES)
@@ -349,8 +364,9 @@ def test_maps_carry_no_graph_unless_asked():
     assert funcam.explain(MODEL, images, differentiable=True).maps.requires_grad
 
 
-@pytest.mark.parametrize("method", CAMS)
+@pytest.mark.parametrize("method", [*CAMS[1:], "xgrad-cam", "shapley-cam", "finer-cam", "fem"])
 def test_the_whole_function_compiles_into_one_graph(method):
+    torch.compiler.reset()
     cut = funcam.split(MODEL)
     cam = torch.compile(
         lambda x: funcam.explain(cut, x, [0, 1, 2], method=method).maps, fullgraph=True, backend="aot_eager"

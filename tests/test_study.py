@@ -16,7 +16,7 @@ from funcam.errors import FuncamError
 from funcam.fit import onto_image
 from funcam.images import Pixels
 from funcam.nets import Net, build_net
-from funcam.study import CAMS, GUIDED, study_image
+from funcam.study import CAMS, GUIDED, Question, study_image
 
 CELL = 4
 
@@ -243,8 +243,8 @@ def test_a_map_that_is_not_finite_is_refused() -> None:
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ({"layer": "lok"}, "nearest: 'look'"),
-        ({"layer": "say"}, "'say'"),
+        ({"question": Question(layers=("lok",))}, "nearest: 'look'"),
+        ({"question": Question(layers=("say",))}, "'say'"),
         ({"fit": "stretch"}, "'stretch'"),
         ({"classes": [2]}, "2"),
     ],

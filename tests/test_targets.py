@@ -51,7 +51,7 @@ def test_the_predicted_class_is_the_default():
         (4, "class 4 is out of range"),
         (-1, "class -1 is out of range"),
         ([[0, 1], [2, -3]], "class -3 is out of range"),
-        ("cat", r"targets 'cat' is not known; expected class indices, 'all' or None"),
+        ("cat", r"targets 'cat' is not known; expected class indices, 'all', a function or None"),
         ([[0, 1], [2]], "are no class indices"),
         (["a", "b"], "are no class indices"),
         ({1: 2}, "are no class indices"),

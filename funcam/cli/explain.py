@@ -8,12 +8,13 @@ import os
 import re
 from collections.abc import Sequence
 from contextlib import nullcontext
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from funcam.cli.asked import RUNNER_UP, Asked, asked_of
 from funcam.cli.words import FAILURE, UsageError, complain, console, reason
 from funcam.errors import FuncamError, nearest
 from funcam.zoo import canonical_name
@@ -22,11 +23,12 @@ if TYPE_CHECKING:
     from funcam.images import Pixels
     from funcam.nets import Net
     from funcam.results import Style
+    from funcam.study import Question
 
 DEFAULT_NET = "resnet50"
 DEFAULT_SCENE = 2
 _DEVICE = re.compile(r"auto|cpu|mps|(cuda|xpu)(:\d+)?")
-_INPUT, _PICTURES, _OUTPUT = "Input", "Pictures", "Output"
+_METHOD, _INPUT, _PICTURES, _OUTPUT = "Method", "Input", "Pictures", "Output"
 
 
 @dataclass(frozen=True)
@@ -47,7 +49,7 @@ class Job:
     device: str
     classes: tuple[int, ...] | None
     fit: str
-    layer: str | None
+    question: Question
     style: Style
     out: Path
 
@@ -68,13 +70,33 @@ def explain(
         list[str] | None,
         typer.Option("--class", "-c", help="Class to explain, index or name; repeat for several. Else the predicted."),
     ] = None,
-    layer: Annotated[
-        str | None,
-        typer.Option("--layer", "--layer-name", "-l", help="Where to cut (`funcam layers NET`), or last-conv."),
+    methods: Annotated[
+        list[str] | None,
+        typer.Option("--method", "-m", help="Method (`funcam methods`), repeat for several, or all. Else the usual."),
+    ] = None,
+    layers: Annotated[
+        list[str] | None,
+        typer.Option("--layer", "--layer-name", "-l", help="Where to cut (`funcam layers NET`), or last-conv; repeat."),
     ] = None,
     device: Annotated[str, typer.Option("--device", "-d", help="auto, cpu, cuda, cuda:1, xpu or mps.")] = "auto",
     labels: Annotated[
         Path | None, typer.Option("--labels", help="File of class names, one a line or JSON.", rich_help_panel=_INPUT)
+    ] = None,
+    combine: Annotated[
+        str | None,
+        typer.Option("--combine", help="Several layers as one map: mean, max or product.", rich_help_panel=_METHOD),
+    ] = None,
+    smooth: Annotated[
+        list[str] | None,
+        typer.Option("--smooth", help="aug (flipped and rescaled copies) or eigen; repeat.", rich_help_panel=_METHOD),
+    ] = None,
+    contrast: Annotated[
+        str | None,
+        typer.Option("--contrast", help="Why not this class, index or name, or runner-up.", rich_help_panel=_METHOD),
+    ] = None,
+    settings: Annotated[
+        list[str] | None,
+        typer.Option("--set", help="A method's option: score-cam.strongest=64; repeat.", rich_help_panel=_METHOD),
     ] = None,
     fit: Annotated[
         str,
@@ -106,13 +128,14 @@ def explain(
     """Explain what a network says of images: heatmaps, overlays, guided backpropagation, a panel, a JSON record."""
     label = net or (DEFAULT_NET if images else "scenes")
     _check(label, weights, labels, fit, device, format_)
+    asked = asked_of(methods or [], layers or [], combine, smooth or [], settings or [])
     subjects, problems = _subjects(images or [], scene, label)
     style = _style(format_, colormap, alpha, size, maps)
     _make(out)
     for problem in problems:
         complain(problem)
     silent = quiet or as_json
-    job = _job(label, weights, labels, device, classes, fit, layer, style, out, silent)
+    job = _job(label, weights, labels, device, classes, contrast, fit, asked, style, out, silent)
     records = _run(job, subjects, as_json, silent)
     if not silent and records:
         from funcam.cli.summary import print_summary
@@ -183,8 +206,9 @@ def _job(
     labels: Path | None,
     device: str,
     classes: Sequence[str] | None,
+    contrast: str | None,
     fit: str,
-    layer: str | None,
+    asked: Asked,
     style: Style,
     out: Path,
     silent: bool,
@@ -194,6 +218,7 @@ def _job(
     with spinner:
         from funcam.classes import find_class
         from funcam.nets import load_net, needs_download
+        from funcam.study import Question
 
         download = needs_download(label, weights)
         net = None if download else load_net(label, weights, labels=labels)
@@ -201,7 +226,9 @@ def _job(
     if net is None:  # the download draws a bar of its own
         net = load_net(label, weights, labels=labels, progress=not silent)
     chosen = tuple(dict.fromkeys(find_class(text, net.classes) for text in classes)) if classes else None
-    return Job(label, replace(net, model=net.model.to(where)), where, chosen, fit, layer, style, out)
+    against = find_class(contrast, net.classes) if contrast not in (None, RUNNER_UP) else contrast
+    question = Question(**asdict(asked), contrast=against)
+    return Job(label, replace(net, model=net.model.to(where)), where, chosen, fit, question, style, out)
 
 
 def _device(name: str) -> str:
@@ -246,7 +273,7 @@ def _explain(job: Job, subject: Subject) -> dict[str, Any]:
 
     image, truth = _picture(subject)
     known = truth if job.classes is None and job.net.name == "scenes" else ()
-    study = study_image(job.net, image, job.classes or known or None, fit=job.fit, layer=job.layer, device=job.device)
+    study = study_image(job.net, image, job.classes or known or None, job.question, fit=job.fit, device=job.device)
     if known:
         shown = ", ".join(job.net.classes[index] for index in known)
         study = replace(study, notes=(f"the scene shows {shown}: what it shows is explained", *study.notes))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import takewhile
 from pathlib import Path
 from typing import Any
 
@@ -72,7 +73,9 @@ def _files(record: dict[str, Any]) -> list[str]:
 
 def _braced(names: Sequence[str]) -> str:
     """File names that differ in one word, short and still understood by a shell: dog-{cam,gb}.jpg."""
-    start = names[0][: names[0].rindex("-") + 1]
+    same = takewhile(lambda letters: len(set(letters)) == 1, zip(*names, strict=False))
+    start = "".join(letters[0] for letters in same)
+    start = start[: start.rfind("-") + 1]
     end = names[0][names[0].rindex(".") :]
     return f"{start}{{{','.join(name.removeprefix(start).removesuffix(end) for name in names)}}}{end}"
 

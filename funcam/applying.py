@@ -1,0 +1,195 @@
+"""Applying methods to a case: gather what each is made of, in chunks that fit in memory, and call its function."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+import torch
+from torch.func import vmap
+
+from funcam.case import EARLY_LAYERS, Case, full_precision
+from funcam.errors import FuncamError, nearest
+from funcam.ingredients import (
+    FOR_ALL,
+    PER_SCORE,
+    Chunk,
+    bytes_each,
+    explained,
+    guided_rows,
+    require_linear_head,
+)
+from funcam.methods import METHODS, Method, find_method
+from funcam.methods.reduce import eigen_smoothed
+from funcam.targets import Target
+
+# Looked up once: the compiler can't follow an import.
+_FUNCTIONS: dict[str, Callable[..., Any]] = {name: method.function() for name, method in METHODS.items()}
+_OPTIONS = {
+    name: {
+        key: parameter.default
+        for key, parameter in inspect.signature(function).parameters.items()
+        if parameter.kind is parameter.KEYWORD_ONLY
+    }
+    for name, function in _FUNCTIONS.items()
+}
+_OURS = ("chunk", "reduce")  # options that are not the caller's: memory and smoothing set them
+_MOST_ROWS = 32
+
+
+@dataclass(frozen=True, eq=False)
+class Wanted:
+    """A method with its options settled."""
+
+    method: Method
+    options: dict[str, Any]
+    eigen: bool
+
+    def function(self, **more: Any) -> Callable[..., Any]:
+        """The method's function with the options that are its own."""
+        own = {key: value for key, value in {**self.options, **more}.items() if key in _OPTIONS[self.method.name]}
+        function = _FUNCTIONS[self.method.name]
+        return partial(eigen_smoothed(function) if self.eigen else function, **own)
+
+
+def want(name: str, options: Mapping[str, Any], eigen: bool) -> Wanted:
+    """A method by its name, its options checked.
+
+    Raises:
+        FuncamError: there is no such method or option, or the method can't be smoothed.
+    """
+    method = find_method(name)
+    known = {**{key: value for key, value in _OPTIONS[name].items() if key not in _OURS}, **method.options}
+    for key in options:
+        if key not in known:
+            raise FuncamError(f"{name} has no option {key!r}; it has {', '.join(map(repr, known)) or 'none'}")
+    if eigen and method.gives == "map":
+        eigen_smoothed(_FUNCTIONS[name])  # refuses a method without weighted channels before anything is computed
+    settled = {**known, **options}
+    if "cam" in settled:
+        _check_mask(name, settled["cam"])
+    return Wanted(method, settled, eigen and method.gives == "map")
+
+
+def _check_mask(name: str, cam: str) -> None:
+    if find_method(cam).gives != "map":
+        maps = [method.name for method in METHODS.values() if method.gives == "map"]
+        raise FuncamError(f"{name} takes a map as its mask and {cam!r} is none; nearest: {nearest(cam, maps)}")
+
+
+def uses_gradient(wanted: Sequence[Wanted]) -> bool:
+    """Whether one of the methods is made of the gradient at the layer."""
+    methods = [*(w.method for w in wanted), *(METHODS[w.options["cam"]] for w in wanted if "cam" in w.options)]
+    return any("g" in method.takes for method in methods)
+
+
+def apply_methods(case: Case, wanted: Sequence[Wanted]) -> list[list[torch.Tensor]]:
+    """Each method's values at each layer, ``[B, K, ...]``: tensor methods chunk by chunk, the others image by image."""
+    for w in wanted:
+        _refuse_misfit(case, w)
+    chunked = [w for w in wanted if not w.method.whole and "cam" not in w.method.takes]
+    found = dict(zip(map(id, chunked), _in_chunks(case, chunked), strict=True))
+    for w in wanted:
+        if w.method.whole:
+            found[id(w)] = [_image_by_image(case, w, layer) for layer in _places(case, w)]
+    for w in wanted:
+        if "cam" in w.method.takes:
+            found[id(w)] = _masked(case, w, wanted, found)
+    return [found[id(w)] for w in wanted]
+
+
+def _refuse_misfit(case: Case, wanted: Wanted) -> None:
+    if wanted.method.needs == "linear head":
+        require_linear_head(case, wanted.method)
+    if wanted.method.needs == "classes" and case.target.rule is None:
+        raise FuncamError(f"{wanted.method.name} contrasts classes and the target is a function; use grad-cam for it")
+
+
+def _places(case: Case, wanted: Wanted) -> range:
+    return range(len(case.splits) if wanted.method.at_layer else 1)
+
+
+def _in_chunks(case: Case, wanted: Sequence[Wanted]) -> list[list[torch.Tensor]]:
+    """Methods of tensors: quantities for a chunk of scores, then the methods, then the next chunk."""
+    if not wanted:
+        return []
+    parts: list[list[list[torch.Tensor]]] = [[[] for _ in _places(case, w)] for w in wanted]
+    size = max(1, case.memory // max(1, *(bytes_each(case, w.method, w.options) for w in wanted)))
+    for columns in torch.split(torch.arange(case.scores.shape[1], device=case.scores.device), size):
+        chunk = Chunk(case, columns)
+        for w, places in zip(wanted, parts, strict=True):
+            for layer, maps in enumerate(places):
+                maps.append(_applied(chunk, w, layer))
+    return [[torch.cat(maps, 1) if len(maps) > 1 else maps[0] for maps in places] for places in parts]
+
+
+def _applied(chunk: Chunk, wanted: Wanted, layer: int) -> torch.Tensor:
+    """One method on one chunk, ``[B, k, ...]``: the function is for one image and one score, ``vmap`` adds both."""
+    function, takes = wanted.function(), wanted.method.takes
+    per_score = [name in PER_SCORE for name in takes]
+    values: list[Any] = [
+        (PER_SCORE.get(name) or FOR_ALL[name])(chunk, layer, wanted.method, wanted.options) for name in takes
+    ]
+    batch, scores = len(chunk.case.images), len(chunk.columns)
+    if not any(per_score):
+        maps: torch.Tensor = vmap(function)(*values)[:, None]
+        return maps.expand(-1, scores, *maps.shape[2:])
+    if batch == scores == 1:  # spared the cost of batching, which is that of the method itself many times over
+        alone: torch.Tensor = function(*(_first(v, p) for v, p in zip(values, per_score, strict=True)))
+        return alone[None, None]
+    batched: torch.Tensor = vmap(vmap(function), in_dims=tuple(0 if p else None for p in per_score))(*values)
+    return batched.transpose(0, 1)
+
+
+def _first(value: Any, per_score: bool) -> Any:
+    if isinstance(value, tuple):
+        return tuple(_first(part, per_score) for part in value)
+    return value[0, 0] if per_score else value[0]
+
+
+def _image_by_image(case: Case, wanted: Wanted, layer: int) -> torch.Tensor:
+    """Methods of a function, for one image and all its scores: ``[B, K, ...]``."""
+    target = explained(case, wanted.method)
+    pixels = wanted.method.gives == "pixels"
+    if "head" in wanted.method.takes:
+        rows = case.chunk(case.features[layer][:1], 4, _MOST_ROWS)
+    else:
+        rows = case.chunk(case.images[:1], EARLY_LAYERS, _MOST_ROWS) if pixels else case.image_chunk
+    function = wanted.function(chunk=rows)
+    maps = []
+    for index in range(len(case.images)):
+        given = [_of_image(case, layer, index, target, name) for name in wanted.method.takes]
+        maps.append(full_precision(function(*given)))
+    if not maps:
+        raise FuncamError(f"{wanted.method.name} was given no image; expected [B, channels, *size] with B above 0")
+    return torch.stack(maps)
+
+
+def _of_image(case: Case, layer: int, index: int, target: Target, name: str) -> Any:
+    """What a function method is given, for one image."""
+    if name == "A":
+        return full_precision(case.features[layer][index])
+    if name == "image":
+        return case.images[index]
+    if name == "head":
+        return case.head(layer, index, target)
+    return (guided_rows if name == "guided_network" else Case.network)(case, index, target)
+
+
+def _masked(
+    case: Case, wanted: Wanted, others: Sequence[Wanted], found: Mapping[int, list[torch.Tensor]]
+) -> list[torch.Tensor]:
+    """Guided Grad-CAM: what it is made of are results of other methods, computed here unless they're there."""
+
+    def maps_of(name: str) -> list[torch.Tensor]:
+        for other in others:
+            if other.method.name == name and not other.eigen and id(other) in found:
+                return found[id(other)]
+        return apply_methods(case, [want(name, {}, False)])[0]
+
+    (gradients,) = maps_of("guided-backprop")
+    function = vmap(vmap(wanted.function()))
+    return [function(gradients, maps) for maps in maps_of(wanted.options["cam"])]

@@ -1,0 +1,261 @@
+"""Attention maps and their gradients for LeGrad: the traced graph rewritten so that every attention map is a value."""
+
+from __future__ import annotations
+
+import math
+import weakref
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from itertools import pairwise
+from typing import Any
+
+import torch
+from torch import fx, nn
+from torch.func import vjp, vmap
+
+from funcam.cutting import graph_of
+from funcam.errors import FuncamError
+from funcam.explicit import attentions_of, explicit, operation
+from funcam.graph import Graph
+from funcam.layers import Layout, layout_of, shapes_of
+
+_COPIES = 4
+
+
+def attention_gradients(
+    model: nn.Module, images: torch.Tensor, score: Callable[[Any], torch.Tensor], *, memory: int
+) -> tuple[torch.Tensor, ...]:
+    """What LeGrad is made of: for each block, the gradient of that block's own score with respect to its attention map.
+
+    The score of a block is what the end of the network (the last norm, pooling and classifier) says of the tokens that
+    the block returns, as if it were the last one.
+
+    Args:
+        model: a Vision Transformer; it is only read.
+        images: ``[B, channels, *size]``.
+        score: what the model returns -> scores ``[B, K]``, each row from its own image only.
+        memory: about how many bytes the gradients of one chunk of scores may take.
+
+    Returns:
+        For each block ``[K, B, heads, T, *S]``: K scores, B images, T query tokens (class and register tokens among
+        them), and the key tokens of the patches on their grid S; the keys in front of the patches are left out.
+
+    Raises:
+        FuncamError: the model is no Vision Transformer: it has no attention that can be reached, or attention inside
+            windows, or no blocks of one attention each.
+
+    Source:
+        Bousselham et al., arXiv:2404.03214, section 3; the sums over them are ``methods.network.le_grad``.
+
+    Example:
+        >>> from torchvision.models import VisionTransformer
+        >>> vit = VisionTransformer(32, 16, 2, 2, 8, 16, num_classes=3).eval()
+        >>> gradients = attention_gradients(vit, torch.rand(1, 3, 32, 32), lambda logits: logits, memory=2**20)
+        >>> [tuple(g.shape) for g in gradients]
+        [(3, 1, 2, 5, 2, 2), (3, 1, 2, 5, 2, 2)]
+    """
+    graph = graph_of(model)
+    found = transformer(graph)
+    layout = found.layout(graph, tuple(images.shape))
+    maps, values, skipping = found.forward(images)
+    gradients = []
+    for block, A, crossing in zip(found.blocks, maps, values, strict=True):
+        _check_map(found.model, block, A, layout, len(images))
+        scores, pullback, *_ = vjp(_scored(found, block, crossing, skipping, score), A)
+        g = torch.cat(list(_pulled(pullback, scores, A, memory)))
+        g = g.reshape(*g.shape[:2], -1, *g.shape[-2:])[..., layout.prefix :]  # [K, B, heads, T, keys]
+        gradients.append(torch.unflatten(g, -1, layout.grid))
+    return tuple(gradients)
+
+
+@dataclass(frozen=True, eq=False)
+class Block:
+    """A block of a transformer: its path, and the function from its attention map to its output tokens."""
+
+    path: str
+    tail: fx.GraphModule
+
+
+@dataclass(frozen=True, eq=False)
+class Transformer:
+    """A Vision Transformer whose attention maps are values of its graph. Made by :func:`transformer`.
+
+    Attributes:
+        model: the class name of the model.
+        network: images -> what the model returns, computed with explicit attention maps.
+        forward: images -> the attention maps; for each block what its tail needs besides; what the end needs besides.
+        blocks: the blocks, each with its tail: attention map (and what it needs besides) -> output tokens.
+        end: output tokens of any block (and what it needs besides) -> what the model returns.
+    """
+
+    model: str
+    network: fx.GraphModule
+    forward: fx.GraphModule
+    blocks: tuple[Block, ...]
+    end: fx.GraphModule
+    _entry: fx.Node = field(repr=False)
+    _exit: fx.Node = field(repr=False)
+    _layouts: dict[tuple[int, ...], Layout] = field(default_factory=dict, repr=False)
+
+    def layout(self, graph: Graph, image: tuple[int, ...]) -> Layout:
+        """How the blocks' output holds the grid of patches, for images of a shape.
+
+        Raises:
+            FuncamError: it holds none.
+        """
+        if image[1:] not in self._layouts:
+            shapes = shapes_of(graph, image)
+            shape = shapes.of.get(self._exit, ())
+            # the grid in force where the blocks begin: inside them maps of heads look like grids
+            layout = layout_of(shape, image, shapes.grids[self._entry])
+            if layout is None or layout.kind != "tokens":
+                raise _no_transformer(self.model, f"no blocks that return the tokens of a patch grid ({list(shape)})")
+            self._layouts[image[1:]] = layout
+        return self._layouts[image[1:]]
+
+
+def transformer(graph: Graph) -> Transformer:
+    """A graph's blocks, attention maps and end; found once for each graph.
+
+    Raises:
+        FuncamError: there are none, see :func:`attention_gradients`.
+    """
+    if graph not in _CACHE:
+        _CACHE[graph] = _rewrite(graph)
+    return _CACHE[graph]
+
+
+_CACHE: weakref.WeakKeyDictionary[Graph, Transformer] = weakref.WeakKeyDictionary()
+
+
+def _scored(
+    found: Transformer, block: Block, crossing: Sequence[Any], skipping: Sequence[Any], score: Callable[[Any], Any]
+) -> Callable[[torch.Tensor], torch.Tensor]:
+    return lambda A: score(found.end(block.tail(A, *crossing), *skipping))
+
+
+def _pulled(pullback: Any, scores: torch.Tensor, A: torch.Tensor, memory: int) -> Iterator[torch.Tensor]:
+    """The gradients of the scores ``[B, K]``, ``[k, B, ...]`` for as many scores at a time as fit into the memory."""
+    picks = torch.eye(scores.shape[1], dtype=scores.dtype, device=scores.device)[:, None].expand(-1, len(scores), -1)
+    for part in torch.split(picks, max(1, memory // max(1, A.numel() * A.element_size() * _COPIES))):
+        yield vmap(pullback)(part)[0]
+
+
+def _check_map(model: str, block: Block, A: torch.Tensor, layout: Layout, batch: int) -> None:
+    tokens = layout.prefix + math.prod(layout.grid)
+    if A.ndim < 3 or A.shape[-2:] != (tokens, tokens) or len(A) % batch:
+        raise _no_transformer(model, f"no attention over all {tokens} tokens: {block.path!r} has maps {list(A.shape)}")
+
+
+def _no_transformer(model: str, lack: str) -> FuncamError:
+    return FuncamError(f"le-grad is for Vision Transformers: {model} has {lack}; use grad-cam or layer-cam")
+
+
+# --- the rewrite ------------------------------------------------------------------------------------------------------
+
+
+def _rewrite(graph: Graph) -> Transformer:
+    attentions = attentions_of(graph)
+    if not attentions:
+        raise _no_transformer(graph.model, _lack(graph))
+    paths = _blocks(graph, attentions)
+    copied, root, placed, maps = explicit(graph, attentions)
+    outputs = [placed[graph.outputs[path]] for path in paths]
+    parts = [between(map_, output) for map_, output in zip(maps, outputs, strict=True)]
+    end, skipping = between(outputs[-1], copied.output_node())
+    blocks = [
+        Block(path, part(root, map_, crossing, inner, output))
+        for path, map_, output, (inner, crossing) in zip(paths, maps, outputs, parts, strict=True)
+    ]
+    return Transformer(
+        model=graph.model,
+        network=fx.GraphModule(root, copied, graph.model).eval(),
+        forward=_returning(root, copied, (maps, [crossing for _, crossing in parts], skipping)),
+        blocks=tuple(blocks),
+        end=part(root, outputs[-1], skipping, end, None),
+        _entry=graph.inputs[paths[0]],
+        _exit=graph.outputs[paths[-1]],
+    )
+
+
+def _blocks(graph: Graph, attentions: list[fx.Node]) -> list[str]:
+    """For each attention the path of its block: the outermost module that holds this attention and no other.
+
+    A module holds the attentions that its output depends on and its input does not.
+    """
+    upstream: dict[fx.Node, frozenset[fx.Node]] = {}
+    for node in graph.module.graph.nodes:
+        own = frozenset([node] if node in attentions else [])
+        upstream[node] = own.union(*(upstream[given] for given in node.all_input_nodes))
+    blocks: dict[fx.Node, str] = {}
+    for path in sorted(graph.outputs, key=lambda path: path.count(".")):
+        if path and path in graph.inputs:
+            held = upstream[graph.outputs[path]] - upstream[graph.inputs[path]]
+            if len(held) == 1:
+                blocks.setdefault(next(iter(held)), path)
+    paths = [blocks.get(node, "") for node in attentions]
+    chained = all(graph.inputs.get(after) is graph.outputs.get(before) for before, after in pairwise(paths))
+    if "" in paths or not chained:
+        raise _no_transformer(
+            graph.model, "no chain of blocks with one attention each, each given what the last returned"
+        )
+    return paths
+
+
+def _lack(graph: Graph) -> str:
+    for node in graph.module.graph.nodes:
+        if "window" in operation(graph, node):
+            return "attention inside windows only"
+        held = graph.module.get_submodule(str(node.target)).modules() if node.op == "call_module" else ()
+        if any(isinstance(module, nn.MultiheadAttention) for module in held):
+            return f"its attention out of reach inside {node.target!r}"
+    return "no attention that can be reached"
+
+
+# --- parts of a graph -------------------------------------------------------------------------------------------------
+
+
+def between(start: fx.Node, end: fx.Node) -> tuple[list[fx.Node], list[fx.Node]]:
+    """The nodes by which ``end`` depends on ``start``, in order, and the values from elsewhere that they need."""
+    behind = {start}
+    for node in start.graph.nodes:
+        if not behind.isdisjoint(node.all_input_nodes):
+            behind.add(node)
+    needed: set[fx.Node] = set()
+    crossing: dict[fx.Node, None] = {}
+    pending = [end]
+    while pending:
+        node = pending.pop()
+        if node is start or node in needed or node in crossing:
+            continue
+        if node in behind or node.op == "get_attr":
+            needed.add(node)
+            pending.extend(node.all_input_nodes)
+        else:
+            crossing[node] = None
+    return [node for node in start.graph.nodes if node in needed], list(crossing)
+
+
+def part(
+    root: nn.Module, start: fx.Node, crossing: list[fx.Node], inner: list[fx.Node], end: fx.Node | None
+) -> fx.GraphModule:
+    """The nodes between as a module: ``start`` and what crosses -> ``end``, or what the graph returns."""
+    copied = fx.Graph()
+    placed = {node: copied.placeholder(f"crossing{i}") for i, node in enumerate([start, *crossing])}
+    for node in inner:
+        placed[node] = copied.node_copy(node, placed.__getitem__)
+    if end is not None:
+        copied.output(placed[end])
+    return fx.GraphModule(root, copied).eval()
+
+
+def _returning(root: nn.Module, graph: fx.Graph, values: Any) -> fx.GraphModule:
+    """The graph with other values of it returned."""
+    copied = fx.Graph()
+    placed: dict[fx.Node, fx.Node] = {}
+    copied.graph_copy(graph, placed)
+    copied.output(fx.node.map_arg(values, placed.__getitem__))
+    module = fx.GraphModule(root, copied)
+    module.graph.eliminate_dead_code()
+    module.recompile()
+    return module.eval()

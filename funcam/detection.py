@@ -1,0 +1,218 @@
+"""Detectors of torchvision's as features and a head, and the score of the detection that answers to a given box."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import torch
+from torch import nn
+from torch.overrides import TorchFunctionMode
+from torchvision.models.detection.fcos import FCOS
+from torchvision.models.detection.generalized_rcnn import GeneralizedRCNN
+from torchvision.models.detection.retinanet import RetinaNet
+from torchvision.models.detection.ssd import SSD
+from torchvision.ops import box_iou
+
+from funcam.cutting import Head, graph_of, split
+from funcam.errors import FuncamError, nearest
+from funcam.twin import twin
+
+Detections = list[dict[str, torch.Tensor]]
+Rest = tuple[Any, Head, torch.Tensor]
+
+_DETECTORS = (GeneralizedRCNN, RetinaNet, FCOS, SSD)
+
+
+def detector(
+    model: nn.Module, level: str | None = None
+) -> tuple[Callable[[torch.Tensor], tuple[torch.Tensor, Rest]], Callable[[torch.Tensor, Rest], Detections]]:
+    """A detector cut inside its backbone into two pure functions: ``A, rest = features(images)``; ``head(A, rest)``.
+
+    What comes before the cut (resizing and normalising) and what does not depend on it (other levels of the feature
+    pyramid) is closed over; all that the backbone computes from the cut onwards, and the detector's own proposals,
+    heads and non-maximum suppression, are in the head. The model is explained as in evaluation mode and only read.
+
+    Args:
+        model: a detector of torchvision's (Faster, Mask and Keypoint R-CNN, RetinaNet, FCOS, SSD, SSDlite).
+        level: a key of what the backbone returns (``"0"``, ``"1"``, ..., ``"pool"``: one level of the pyramid), or any
+            layer inside the backbone (``"body.layer3"``). None takes the layer that every detection depends on: below
+            a feature pyramid the last stage of its body, elsewhere (SSD) the last feature map that the whole backbone
+            passes through. A level of a pyramid explains only the boxes that are read off it: for the others its
+            gradient is zero.
+
+    Returns:
+        ``features``: images ``[B, 3, H, W]`` in 0 to 1 -> ``A [B, C, h, w]`` and the rest; and ``head``: ``A`` and the
+        rest -> for each image a dict of ``boxes [n, 4]`` in pixels of the image, ``labels [n]``, ``scores [n]``, as
+        the model returns them. Detections below the model's own score threshold are not among them: lower it
+        (``box_score_thresh`` or ``score_thresh`` where the model is made) to explain a weak one.
+
+    Raises:
+        FuncamError: the model is no such detector, or its backbone has no such level.
+
+    Example:
+        >>> import torchvision
+        >>> make = torchvision.models.detection.fasterrcnn_mobilenet_v3_large_320_fpn
+        >>> features, head = detector(make(weights=None, weights_backbone=None, box_score_thresh=0.0), "pool")
+        >>> with torch.no_grad():
+        ...     A, rest = features(torch.rand(1, 3, 64, 64))
+        ...     A.shape, sorted(head(A, rest)[0])
+        (torch.Size([1, 256, 5, 5]), ['boxes', 'labels', 'scores'])
+    """
+    model = model._modules.get("_orig_mod") or model
+    if not isinstance(model, _DETECTORS):
+        raise FuncamError(
+            f"{type(model).__name__} is no detector of torchvision's (a GeneralizedRCNN, RetinaNet, FCOS or SSD); "
+            "for another, give a pair of functions (features, head) of your own"
+        )
+    layer = _layer_of(model, level)
+
+    def features(images: torch.Tensor) -> tuple[torch.Tensor, Rest]:
+        if not isinstance(images, torch.Tensor) or images.ndim != 4 or not images.is_floating_point():
+            shape = list(getattr(images, "shape", ()))
+            raise FuncamError(f"images have shape {shape}; a detector takes float images [B, 3, H, W] in 0 to 1")
+        own: Any = twin(model)
+        tensors = own.transform(list(images))[0].tensors
+        A, levels = split(model.backbone, layer, example=tensors)(tensors)
+        return A, (own, levels, images)
+
+    def head(A: torch.Tensor, rest: Rest) -> Detections:
+        own, levels, images = rest
+        shell = copy.copy(own)
+        shell._modules = {**own._modules, "backbone": _Given(levels(A))}
+        with _DifferentiableRoIAlign():
+            detections: Detections = shell(list(images))
+        return detections
+
+    return features, head
+
+
+def box_score(
+    boxes: torch.Tensor | Sequence[Any], labels: torch.Tensor | Sequence[int] | int, *, iou: float = 0.5
+) -> Callable[[Detections], torch.Tensor]:
+    """The score of the detection that answers to a box: of those with its label, the one that overlaps it best.
+
+    Args:
+        boxes: ``[4]`` or ``[n, 4]``, corners ``x0, y0, x1, y1`` in pixels of the image.
+        labels: the label of the box, or one for each (one label for all boxes will do).
+        iou: how much a detection must overlap the box to answer to it, intersection over union.
+
+    Returns:
+        A function from detections, one dict for each image, to scores: ``[B]`` for one box, ``[B, n]`` for several.
+        The score is 0, with a gradient of 0, where no detection answers.
+
+    Raises:
+        FuncamError: boxes of another shape, or another number of labels.
+
+    Example:
+        >>> found = {"boxes": torch.tensor([[0.0, 0, 9, 9]]), "labels": torch.tensor([3]), "scores": torch.ones(1)}
+        >>> box_score([[0, 0, 10, 10], [20, 20, 30, 30]], 3)([found])
+        tensor([[1., 0.]])
+    """
+    wanted = torch.as_tensor(boxes, dtype=torch.float32)
+    kinds = torch.as_tensor(labels)
+    if wanted.ndim not in (1, 2) or wanted.shape[-1] != 4 or not wanted.numel():
+        raise FuncamError(f"boxes have shape {list(wanted.shape)}; expected [4] or [n, 4], corners x0, y0, x1, y1")
+    if kinds.is_floating_point() or (kinds.ndim and kinds.shape != wanted.shape[:-1]):
+        raise FuncamError(
+            f"labels have shape {list(kinds.shape)} and type {kinds.dtype} for boxes of {list(wanted.shape)}; "
+            "expected whole numbers, one for each box or one for all"
+        )
+    rows = wanted.reshape(-1, 4)
+    kinds = kinds.expand(len(rows))
+
+    def scores(outputs: Detections) -> torch.Tensor:
+        found = torch.stack([_answers(image, rows, kinds, iou) for image in outputs])
+        return found[:, 0] if wanted.ndim == 1 else found
+
+    return scores
+
+
+def _answers(found: dict[str, torch.Tensor], boxes: torch.Tensor, labels: torch.Tensor, iou: float) -> torch.Tensor:
+    """The scores ``[n]`` of the detections of one image that answer to each of the boxes."""
+    scores = found["scores"]
+    if not len(scores):
+        return scores.new_zeros(len(boxes))
+    overlap = box_iou(boxes.to(found["boxes"]), found["boxes"].detach())
+    overlap = torch.where(labels.to(scores.device)[:, None] == found["labels"], overlap, -1.0)
+    best, index = overlap.max(1)
+    return torch.where(best >= iou, scores[index], 0.0)
+
+
+def _layer_of(model: Any, level: str | None) -> str | None:
+    """The layer inside the backbone that a level names; None for the split's own choice.
+
+    Raises:
+        FuncamError: there is no such level or layer.
+    """
+    if level is None and hasattr(model.backbone, "body") and hasattr(model.backbone, "fpn"):
+        return f"body.{list(model.backbone.body._modules)[-1]}"
+    graph = graph_of(model.backbone)
+    returned = graph.module.graph.output_node().args[0]
+    levels = returned if isinstance(returned, dict) else {"0": returned}
+    if level is None:
+        if isinstance(returned, dict):
+            return None
+        level = "0"
+    if level in levels:
+        return next(name for name, node in graph.nodes.items() if node is levels[level])
+    if level in graph.outputs or level in graph.nodes:
+        return level
+    raise FuncamError(
+        f"{type(model).__name__} has no level {level!r}: its backbone returns {', '.join(map(repr, levels))}; nearest "
+        f"layer of the backbone: {nearest(level, graph.outputs)}"
+    )
+
+
+class _Given(nn.Module):
+    """A backbone that has been run already."""
+
+    def __init__(self, levels: Any) -> None:
+        super().__init__()
+        self.levels = levels
+
+    def forward(self, images: torch.Tensor) -> Any:
+        return self.levels
+
+
+class _DifferentiableRoIAlign(TorchFunctionMode):
+    """Inside this context (and thread), RoIAlign can be differentiated by ``torch.func``, as torchvision's can't."""
+
+    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        if func in (torch.ops.torchvision.roi_align, torch.ops.torchvision.roi_align.default):
+            return _RoIAlign.apply(*args, **(kwargs or {}))
+        return func(*args, **(kwargs or {}))
+
+
+class _RoIAlign(torch.autograd.Function):
+    @staticmethod
+    def forward(features: torch.Tensor, boxes: torch.Tensor, *settings: Any) -> Any:
+        return torch.ops.torchvision.roi_align(features, boxes, *settings)
+
+    @staticmethod
+    def setup_context(ctx: Any, inputs: tuple[Any, ...], output: torch.Tensor) -> None:
+        features, boxes, *ctx.settings = inputs
+        ctx.save_for_backward(boxes)
+        ctx.shape = features.shape
+
+    @staticmethod
+    def backward(ctx: Any, gradient: torch.Tensor) -> Any:
+        return _RoIAlignGradient.apply(gradient, *ctx.saved_tensors, ctx.shape, *ctx.settings), *[None] * 6
+
+
+class _RoIAlignGradient(torch.autograd.Function):
+    """The gradient with respect to the features; torchvision has none with respect to the boxes."""
+
+    @staticmethod
+    def forward(gradient: torch.Tensor, boxes: torch.Tensor, shape: torch.Size, *settings: Any) -> Any:
+        *pooling, samples, aligned = settings
+        return torch.ops.torchvision._roi_align_backward(gradient, boxes, *pooling, *shape, samples, aligned)
+
+    @staticmethod
+    def setup_context(ctx: Any, inputs: tuple[Any, ...], output: torch.Tensor) -> None:
+        pass
+
+    @staticmethod
+    def vmap(info: Any, in_dims: tuple[Any, ...], gradient: torch.Tensor, *others: Any) -> tuple[torch.Tensor, int]:
+        return torch.stack([_RoIAlignGradient.apply(part, *others) for part in gradient.movedim(in_dims[0], 0)]), 0

@@ -1,0 +1,226 @@
+"""What methods are made of: each quantity that a method can be given, by name, from a case.
+
+A tensor is for some of the K scores at a time (the ``columns`` of a chunk), ``[k, B, ...]``, or for all alike,
+``[B, ...]``; a function is for one image and all scores. Noise comes from a generator of its own and is the same for
+every image, so that an image's map does not depend on its neighbours.
+"""
+
+from __future__ import annotations
+
+import importlib
+import warnings
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from functools import cache
+from typing import Any
+
+import torch
+from torch.func import jvp, vjp, vmap
+
+from funcam.attention import attention_gradients
+from funcam.biases import FullGradient, full_gradient
+from funcam.case import EARLY_LAYERS, Case, Tensors, full_precision, module_of, pull, unit_cotangents
+from funcam.cutting import graph_of
+from funcam.errors import FuncamError
+from funcam.guidance import guided
+from funcam.heads import why_not_linear
+from funcam.layers import find_node
+from funcam.methods import Method
+from funcam.targets import Target, as_probability, as_residual_softmax, logits_of, restated, similar_classes, take
+
+_RESTATED = {"probability": as_probability, "logit and log-probability": as_residual_softmax}
+_COPIES = 4
+
+
+@dataclass(eq=False)
+class Chunk:
+    """Some of a case's scores, and what was computed for them already.
+
+    Attributes:
+        case: the case.
+        columns: which of the K scores, ``[k]``.
+        made: the quantities by name, shared by the methods.
+    """
+
+    case: Case
+    columns: torch.Tensor
+    made: dict[Any, Any] = field(default_factory=dict)
+
+    def get(self, key: Any, make: Callable[[], Any]) -> Any:
+        """A quantity, computed once."""
+        if key not in self.made:
+            self.made[key] = make()
+        return self.made[key]
+
+
+Options = Mapping[str, Any]
+Ingredient = Callable[[Chunk, int, Method, Options], torch.Tensor | Tensors]
+
+
+def explained(case: Case, method: Method) -> Target:
+    """The target as the method's paper wants it, where the caller named nothing but classes."""
+    of = _RESTATED.get(method.explains)
+    return restated(case.target, of, case.output) if of else case.target
+
+
+def _features(chunk: Chunk, layer: int, _method: Method, _options: Options) -> torch.Tensor:
+    return full_precision(chunk.case.features[layer])
+
+
+def _gradient(chunk: Chunk, layer: int, method: Method, _options: Options) -> torch.Tensor:
+    case, target = chunk.case, explained(chunk.case, method)
+
+    def make() -> Tensors:
+        pullback = case.pullback if target is case.target and case.pullback else case.differentiated(target)
+        return pull(pullback, unit_cotangents(chunk.columns, case.scores))
+
+    gradients: Tensors = chunk.get(("g", method.explains if target is not case.target else ""), make)
+    return full_precision(gradients[layer])
+
+
+def _hessian_times_features(chunk: Chunk, layer: int, method: Method, _options: Options) -> torch.Tensor:
+    """``H A``, forward over reverse: the derivative of the gradient in the direction of the features."""
+    _prepare_forward_mode()
+    case, target = chunk.case, explained(chunk.case, method)
+    A, head = case.splits[layer].unchecked(case.images)
+
+    def along_features(cotangent: torch.Tensor) -> torch.Tensor:
+        def gradient(A: torch.Tensor) -> torch.Tensor:
+            return vjp(lambda features: target(head(features)), A)[1](cotangent)[0]  # type: ignore[no-any-return]
+
+        return jvp(gradient, (A,), (A,))[1]  # type: ignore[no-any-return]
+
+    cotangents = unit_cotangents(chunk.columns, case.scores)
+    if len(cotangents) == 1:
+        return full_precision(along_features(cotangents[0])[None])
+    return full_precision(vmap(along_features)(cotangents))
+
+
+@cache
+def _prepare_forward_mode() -> None:
+    """What torch imports at the first ``jvp`` warns that torch uses something deprecated: not our users' affair."""
+    if not torch.compiler.is_compiling():
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", FutureWarning)
+            importlib.import_module("torch._decomp.decompositions_for_jvp")
+
+
+def _noisy_gradients(chunk: Chunk, layer: int, _method: Method, options: Options) -> torch.Tensor:
+    """The gradient for noisy copies of the images, ``[k, B, samples, C, *S]``."""
+    case = chunk.case
+    cotangents = unit_cotangents(chunk.columns, case.scores)
+    gradients = []
+    for noise in _noise(case.images, options["samples"], options["noise"], options["seed"]):
+        A, head = case.splits[layer].unchecked(case.images + noise)
+        pullback = vjp(lambda features, head=head: case.target(head(features)), A)[1]
+        gradients.append(full_precision(pull(pullback, cotangents)[0]))
+    return torch.stack(gradients, 2)
+
+
+def _noise(images: torch.Tensor, samples: int, scale: float, seed: int) -> torch.Tensor:
+    """Gaussian noise, with a standard deviation relative to the range of each image's values, ``[samples, B, ...]``."""
+    generator = torch.Generator().manual_seed(seed)
+    unit = torch.randn((samples, 1, *images.shape[1:]), generator=generator).to(images)
+    flat = images.flatten(1)
+    spread = (flat.amax(1) - flat.amin(1)) if len(flat) else flat.sum(1)
+    return unit * scale * spread.view(-1, *[1] * (images.ndim - 1))
+
+
+def _similar_gradients(chunk: Chunk, layer: int, _method: Method, options: Options) -> torch.Tensor:
+    """The gradient of the classes most similar to each explained one, ``[k, B, similar, C, *S]``."""
+    case, count = chunk.case, options["similar"]
+    chosen = case.target.constants[0][:, chunk.columns]
+
+    def score(outputs: Any, classes: torch.Tensor) -> torch.Tensor:
+        return take(logits_of(outputs, case.output), classes)
+
+    others = similar_classes(case.logits.detach(), chosen, count).flatten(1)
+    target = Target(others, score, (others,))
+    every = torch.arange(others.shape[1], device=others.device)
+    (*gradients,) = pull(case.differentiated(target), unit_cotangents(every, others.to(case.scores.dtype)))
+    g = full_precision(gradients[layer])
+    return g.view(-1, count, *g.shape[1:]).transpose(1, 2)
+
+
+def _random_weights(chunk: Chunk, layer: int, _method: Method, options: Options) -> torch.Tensor:
+    """Numbers between -1 and 1 for each channel, those of a class the same for every image, ``[k, B, C]``."""
+    A, case = chunk.case.features[layer], chunk.case
+    rows = case.logits.shape[1] if case.target.rule else case.scores.shape[1]
+    generator = torch.Generator().manual_seed(options["seed"])
+    table = torch.rand((rows, A.shape[1]), generator=generator) * 2 - 1
+    indices = case.target.indices if case.target.indices.ndim == 2 else case.target.indices[:, None]
+    return full_precision(table.to(A)[indices[:, chunk.columns].T])
+
+
+def _full_gradient(chunk: Chunk) -> FullGradient:
+    case = chunk.case
+    model = module_of(case.splits[0], "full-grad needs the whole network")
+    made: FullGradient = chunk.get(
+        "full gradient", lambda: full_gradient(model, case.images, _some(chunk), memory=case.memory)
+    )
+    return made
+
+
+def _image_term(chunk: Chunk, _layer: int, _method: Method, _options: Options) -> torch.Tensor:
+    return full_precision(_full_gradient(chunk).image)
+
+
+def _bias_terms(chunk: Chunk, _layer: int, _method: Method, _options: Options) -> Tensors:
+    return tuple(map(full_precision, _full_gradient(chunk).biases))
+
+
+def _attention_gradients(chunk: Chunk, _layer: int, _method: Method, _options: Options) -> Tensors:
+    case = chunk.case
+    model = module_of(case.splits[0], "le-grad needs the whole network")
+    return tuple(map(full_precision, attention_gradients(model, case.images, _some(chunk), memory=case.memory)))
+
+
+def _some(chunk: Chunk) -> Callable[[Any], torch.Tensor]:
+    """The chunk's scores as a function of the outputs, ``[B, k]``."""
+    return lambda outputs: chunk.case.target(outputs)[:, chunk.columns]
+
+
+PER_SCORE: dict[str, Ingredient] = {
+    "g": _gradient,
+    "h": _hessian_times_features,
+    "noisy_g": _noisy_gradients,
+    "similar_g": _similar_gradients,
+    "random": _random_weights,
+    "image_term": _image_term,
+    "bias_terms": _bias_terms,
+    "attention_g": _attention_gradients,
+}
+FOR_ALL: dict[str, Ingredient] = {"A": _features}
+
+
+def guided_rows(case: Case, index: int, target: Target) -> Callable[[torch.Tensor], torch.Tensor]:
+    """As :meth:`Case.network`, through guided ReLUs."""
+    network = guided(module_of(case.splits[0], "guided backpropagation rewrites the whole network")).network
+    score = target.of_image(index)
+    return lambda images: full_precision(score(network(images.to(case.images.dtype))))
+
+
+def require_linear_head(case: Case, method: Method) -> None:
+    """Refuse a method that is defined for a head of pooling and one linear layer only.
+
+    Raises:
+        FuncamError: the head at one of the layers is something else, or unknown.
+    """
+    for cut in case.splits:
+        graph = graph_of(module_of(cut, f"{method.name} has to look into the head"))
+        why = why_not_linear(graph, find_node(graph, cut.layer))
+        if why is not None:
+            raise FuncamError(
+                f"{method.name} is defined where the head is pooling and one linear layer; {why}; use grad-cam, which "
+                "is the same there and defined everywhere"
+            )
+
+
+def bytes_each(case: Case, method: Method, options: Options) -> int:
+    """About how many bytes one score's quantities take."""
+    image = case.images.numel() * case.images.element_size() * EARLY_LAYERS
+    features = sum(A.numel() * A.element_size() for A in case.features) * _COPIES
+    if any(name in method.takes for name in ("bias_terms", "attention_g")):
+        return image
+    copies: int = 1 + max(options.get("samples", 0), options.get("similar", 0))
+    return features * copies

@@ -1,0 +1,122 @@
+"""Methods whose map is the image's gradient, for ONE image and K scores; they need no layer.
+
+``network`` is a pure function of a batch of images, ``[n, channels, *size]`` -> scores ``[n, K]``, whose rows don't
+mix. The maps come out as ``[K, channels, *size]``, signed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import reduce
+
+import torch
+from torch.func import vjp, vmap
+
+from funcam.methods.perturbation import check_counts
+
+Scores = Callable[[torch.Tensor], torch.Tensor]
+
+
+def gradient(network: Scores, image: torch.Tensor, *, chunk: int = 32) -> torch.Tensor:
+    """The gradient of each score with respect to the image. With a guided network it is guided backpropagation.
+
+    Args:
+        network: ``[n, channels, *size]`` -> scores ``[n, K]``.
+        image: ``[channels, *size]``, as the network takes it.
+        chunk: how many scores are differentiated at a time.
+
+    Returns:
+        ``[K, channels, *size]``, signed.
+
+    Raises:
+        FuncamError: a chunk of less than one row is asked for.
+
+    Source:
+        Simonyan, Vedaldi and Zisserman, ICLR 2014 workshop, arXiv:1312.6034, section 3.
+
+    Example:
+        >>> gradient(lambda rows: (rows**2).sum((1, 2), keepdim=True)[..., 0], torch.tensor([[1.0, -2.0]]))
+        tensor([[[ 2., -4.]]])
+    """
+    check_counts(chunk=chunk)
+    return _summed_gradients(network, image[None], chunk)
+
+
+def input_x_gradient(network: Scores, image: torch.Tensor, *, chunk: int = 32) -> torch.Tensor:
+    """Input x gradient: the first-order share of each pixel in the score.
+
+    Args:
+        network: ``[n, channels, *size]`` -> scores ``[n, K]``.
+        image: ``[channels, *size]``, as the network takes it.
+        chunk: how many scores are differentiated at a time.
+
+    Returns:
+        ``[K, channels, *size]``, signed.
+
+    Raises:
+        FuncamError: a chunk of less than one row is asked for.
+
+    Source:
+        Shrikumar et al., 2016, arXiv:1605.01713.
+
+    Example:
+        >>> input_x_gradient(lambda rows: (rows**2).sum((1, 2), keepdim=True)[..., 0], torch.tensor([[1.0, -2.0]]))
+        tensor([[[2., 8.]]])
+    """
+    return image * gradient(network, image, chunk=chunk)
+
+
+def smooth_grad(
+    network: Scores,
+    image: torch.Tensor,
+    *,
+    samples: int = 25,
+    noise: float = 0.15,
+    seed: int = 0,
+    chunk: int = 32,
+) -> torch.Tensor:
+    """SmoothGrad: the gradient averaged over noisy copies of the image.
+
+    Args:
+        network: ``[n, channels, *size]`` -> scores ``[n, K]``.
+        image: ``[channels, *size]``, as the network takes it.
+        samples: how many noisy copies.
+        noise: the standard deviation of the noise, as a share of the image's largest less its smallest value.
+        seed: where the random numbers start. Torch's own random numbers are left alone.
+        chunk: the number of images, times scores, for one pass; the result does not depend on it.
+
+    Returns:
+        ``[K, channels, *size]``, signed.
+
+    Raises:
+        FuncamError: ``samples`` or ``chunk`` is less than one.
+
+    Source:
+        Smilkov et al., 2017, arXiv:1706.03825, section 2.
+
+    Example:
+        >>> smooth_grad(lambda rows: rows.sum((1, 2), keepdim=True)[..., 0], torch.tensor([[1.0, -2.0]]))
+        tensor([[[1., 1.]]])
+    """
+    check_counts(samples=samples, chunk=chunk)
+    generator = torch.Generator(image.device).manual_seed(seed)
+    std = noise * (image.amax() - image.amin())
+
+    def part(first: int) -> torch.Tensor:
+        drawn = torch.empty(min(chunk, samples - first), *image.shape, dtype=image.dtype, device=image.device)
+        for row in drawn:  # row by row, so that the numbers don't depend on the chunk
+            row.normal_(generator=generator)
+        return _summed_gradients(network, image + std * drawn, chunk)
+
+    return reduce(torch.add, (part(first) for first in range(0, samples, chunk))) / samples
+
+
+def _summed_gradients(network: Scores, images: torch.Tensor, chunk: int) -> torch.Tensor:
+    """The gradient of each score, summed over the images: ``[n, channels, *size]`` -> ``[K, channels, *size]``."""
+    scores, pullback, *_ = vjp(network, images)
+    one_hot = torch.eye(scores.shape[1], dtype=scores.dtype, device=scores.device)[:, None].expand(-1, len(images), -1)
+    if len(one_hot) == 1:  # the usual case, spared the cost of batching
+        alone: torch.Tensor = pullback(one_hot[0])[0]
+        return alone.sum(0)[None]
+    parts = [vmap(pullback)(part)[0].sum(1) for part in torch.split(one_hot, max(1, chunk // len(images)))]
+    return torch.cat(parts)

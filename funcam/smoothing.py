@@ -1,0 +1,66 @@
+"""Augmentation smoothing: maps averaged over flipped and rescaled copies of the images. It takes any method."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+
+import torch
+
+Change = Callable[[torch.Tensor], torch.Tensor]
+
+SMOOTHINGS = ("aug", "eigen")
+_FACTORS = (0.9, 1.0, 1.1)
+
+
+def variants(*, flip: bool = True) -> Iterator[tuple[Change, Change]]:
+    """The changes besides none at all, each with what brings a map back: values times 0.9, 1.0, 1.1, mirrored or not.
+
+    Args:
+        flip: whether to mirror (along the last axis); not for a target that knows of places, such as a mask.
+
+    Example:
+        >>> [float(change(torch.ones(1, 1, 2, 2)).mean()) for change, _ in variants(flip=False)]
+        [0.8999999761581421, 1.100000023841858]
+    """
+    for mirrored in (False, True) if flip else (False,):
+        for factor in _FACTORS:
+            if mirrored or factor != 1.0:
+                yield _change(factor, mirrored), _flip if mirrored else _keep
+
+
+def augmented(explainer: Change, *, flip: bool = True) -> Change:
+    """An explainer, ``images [B, channels, *size] -> maps [..., *S]``, averaged over changed copies of the images.
+
+    Args:
+        explainer: any function of the images; it must explain the same classes for each copy.
+        flip: as in :func:`variants`.
+
+    Source:
+        ``aug_smooth`` of pytorch-grad-cam, which names no paper: six copies.
+
+    Example:
+        >>> import torchvision
+        >>> from funcam import explain
+        >>> model = torchvision.models.resnet18()
+        >>> smooth = augmented(lambda images: explain(model, images, 3).maps)
+        >>> smooth(torch.rand(1, 3, 64, 64)).shape
+        torch.Size([1, 2, 2])
+    """
+
+    def average(images: torch.Tensor) -> torch.Tensor:
+        changed = [back(explainer(change(images))) for change, back in variants(flip=flip)]
+        return torch.stack([explainer(images), *changed]).mean(0)
+
+    return average
+
+
+def _change(factor: float, mirrored: bool) -> Change:
+    return lambda images: _flip(images * factor) if mirrored else images * factor
+
+
+def _flip(tensor: torch.Tensor) -> torch.Tensor:
+    return tensor.flip(-1)
+
+
+def _keep(tensor: torch.Tensor) -> torch.Tensor:
+    return tensor

@@ -1,0 +1,119 @@
+"""What is around a model: wrappers that are looked through, and models that are refused with the reason."""
+
+from __future__ import annotations
+
+import inspect
+import re
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch import nn
+
+from funcam.errors import FuncamError
+from funcam.failures import PAIR
+
+_WRAPPERS = (nn.DataParallel, nn.parallel.DistributedDataParallel)
+_PREFIXES = ("module", "_orig_mod")
+_QUANTISED = ("torch.ao.nn.quantized", "torch.ao.nn.intrinsic.quantized", "torch.ao.nn.sparse.quantized")
+_SHARDED = {"FullyShardedDataParallel", "FSDPModule"}
+_LIST = re.compile(r"(typing\.)?list\b|<class 'list'>", re.IGNORECASE)
+_EMPTY = inspect.Parameter.empty
+_VARIADIC = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
+
+
+def unwrapped(model: Any) -> nn.Module:
+    """The module itself, inside what ``torch.compile``, ``DataParallel`` and ``DistributedDataParallel`` wrap around it.
+
+    Raises:
+        FuncamError: it is no module, or one of TorchScript's.
+
+    Example:
+        >>> model = nn.Linear(2, 3)
+        >>> unwrapped(nn.DataParallel(model)) is model
+        True
+    """
+    if not isinstance(model, nn.Module):
+        raise _no_module(model)
+    if isinstance(model, torch.jit.ScriptModule):
+        raise FuncamError("a TorchScript module can't be traced; give the Python module that it was made from")
+    if isinstance(model, _WRAPPERS):
+        return unwrapped(model.module)
+    inner = model._modules.get("_orig_mod")
+    return model if inner is None else unwrapped(inner)
+
+
+def plain_name(model: nn.Module, layer: str) -> str:
+    """A layer's name without the prefix of a wrapper: ``module.layer4`` is ``layer4``.
+
+    Example:
+        >>> plain_name(nn.Sequential(nn.ReLU()), "module.0")
+        '0'
+    """
+    first, _, rest = layer.partition(".")
+    return plain_name(model, rest) if rest and first in _PREFIXES and first not in model._modules else layer
+
+
+def _no_module(given: Any) -> FuncamError:
+    if isinstance(given, str):
+        return FuncamError(
+            f"{given!r} is a name, not a model; give a module: funcam.nets.load_net({given!r}).model, or "
+            f"torchvision.models.get_model({given!r}, weights='DEFAULT')"
+        )
+    if isinstance(given, tuple):
+        return FuncamError(
+            "a pair (features, head) is cut already and has no module behind it; this needs the whole module"
+        )
+    return FuncamError(
+        f"a {type(given).__name__} is no model; give a torch.nn.Module, or a pair of functions (features, head)"
+    )
+
+
+def refuse(model: nn.Module) -> None:
+    """Refuse a model that can't be explained whichever way it is followed.
+
+    Raises:
+        FuncamError: it is quantised, sharded over several processes, or takes something else than one tensor of images.
+    """
+    for path, module in model.named_modules():
+        where = f"{path!r} ({type(module).__name__})" if path else type(module).__name__
+        if _SHARDED & {base.__name__ for base in type(module).__mro__}:
+            raise FuncamError(
+                f"{where} is sharded (FSDP): its weights are spread over processes and gathered by hooks, which a graph "
+                "does not run; gather them into a plain module (get_model_state_dict with full_state_dict=True) first"
+            )
+        if type(module).__module__.startswith(_QUANTISED):
+            raise FuncamError(
+                f"{where} is quantised and can't be differentiated; explain the float model it was made from"
+            )
+    _refuse_inputs(type(model).__name__, forward_of(model))
+
+
+def forward_of(model: nn.Module) -> Callable[..., Any]:
+    """The model's ``forward``, bound: the instance's own where it has one."""
+    function: Callable[..., Any] = vars(model).get("forward") or type(model).forward.__get__(model)
+    return function
+
+
+def parameters_of(forward: Callable[..., Any]) -> list[inspect.Parameter]:
+    """What a bound ``forward`` takes; nothing is known of one that can't be inspected."""
+    try:
+        return list(inspect.signature(forward).parameters.values())
+    except (TypeError, ValueError):
+        return []
+
+
+def _refuse_inputs(name: str, forward: Callable[..., Any]) -> None:
+    parameters = parameters_of(forward)
+    required = [p.name for p in parameters if p.default is _EMPTY and p.kind not in _VARIADIC]
+    if len(required) > 1:
+        raise FuncamError(
+            f"{name} takes several inputs ({', '.join(required)}) and funcam explains one tensor of images; fix the "
+            f"others in a small module whose forward takes the images alone, or {PAIR}"
+        )
+    first = str(getattr(parameters[0], "annotation", "")) if parameters else ""
+    if _LIST.match(first):
+        raise FuncamError(
+            f"{name} takes a list of images ({parameters[0].name}: {first}), as detectors do; for torchvision's give "
+            "the pair that funcam.detector(model) makes: explain(funcam.detector(model), images); for others " + PAIR
+        )
