@@ -1,6 +1,7 @@
 """What a map costs, in forward passes: funcam beside its peers, in the same run, on a CPU or a GPU.
 
     python benchmarks/cost.py --json FILE                                  # ResNet-50, batches of 1, 8 and 16
+    python benchmarks/cost.py --suite methods --batches 1                  # every method beside the peers that have it
     python benchmarks/cost.py --device cuda --nets resnet50,mobilenet_v2   # needs torch and torchvision only
 
 Every figure is a ratio against one ``no_grad`` forward pass of the same model.
@@ -17,7 +18,6 @@ A peer that isn't installed is left out, and without rich the table is plain tex
 from __future__ import annotations
 
 import argparse
-import importlib.util
 import json
 import os
 import platform
@@ -38,13 +38,11 @@ import torchvision
 from torch import nn
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+from cases import FORWARD, PEERS, SLOW, Case, Run, grad_cases, method_cases, there
+
 import funcam
 
-Run = Callable[[], object]
-FORWARD = "forward (no_grad)"
-PEERS = {"grad-cam": "pytorch_grad_cam", "torchcam": "torchcam", "captum": "captum"}
 CLOCKS = {"wall": time.perf_counter, "cpu": time.process_time}
-CLASS_GIVEN = "Grad-CAM (class given)"
 HEADINGS = ("case", "time", "least", "largest", "ms", "peak memory", "MB", "above the start", "MB")
 
 
@@ -88,9 +86,9 @@ class Row:
 def main() -> None:
     options = _options()
     if options.memory_of:
-        print(json.dumps(_peak_of(_place(options, options.nets, int(options.batches)), options.memory_of)))
+        print(json.dumps(_peak_of(_place(options, options.nets, int(options.batches)), options)))
         return
-    absent = [name for name, module in PEERS.items() if importlib.util.find_spec(module) is None]
+    absent = [name for name in PEERS if not there(name)]
     if absent:
         print(f"not installed, so left out: {', '.join(absent)}")
     if options.threads:
@@ -118,7 +116,8 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--batches", default="1,8,16")
     parser.add_argument("--size", type=int, default=224, help="side of the images")
     parser.add_argument("--rounds", type=int, default=9)
-    parser.add_argument("--cases", help="only these cases, with commas between, e.g. 'Grad-CAM,captum Grad-CAM'")
+    parser.add_argument("--suite", choices=("grad", "methods"), default="grad", help="Grad-CAM, or every method")
+    parser.add_argument("--cases", help="only these cases, with semicolons between, e.g. 'Grad-CAM;captum Grad-CAM'")
     parser.add_argument("--threads", type=int, help="torch's threads (default: torch's own choice)")
     parser.add_argument("--clock", choices=CLOCKS, default="wall", help="cpu, with --threads 1, stands a busy machine")
     parser.add_argument("--no-memory", action="store_true", help="times only")
@@ -131,75 +130,20 @@ def _place(options: argparse.Namespace, net: str, batch: int) -> Place:
     return Place(net, batch, options.device, options.size)
 
 
-def _cases(place: Place, model: nn.Module) -> dict[str, Callable[[torch.Tensor], Run]]:
+def _cases(place: Place, model: nn.Module, suite: str) -> dict[str, Case]:
     """What is measured: name -> (images -> the call). Each peer at funcam's default layer."""
     layer = funcam.split(model, example=torch.rand(1, 3, place.size, place.size)).layer
-    batch = place.batch
-
-    def explain(method: str, classes: int | None = None) -> Callable[[torch.Tensor], Run]:
-        targets = None if classes is None else torch.arange(classes).expand(batch, classes)
-        return lambda images: lambda: funcam.explain(model, images, targets, method=method).maps
-
-    cases = {
-        FORWARD: lambda images: lambda: _forward(model, images),
-        "Grad-CAM": explain("grad-cam"),
-        "Grad-CAM++": explain("grad-cam++"),
-        "guided backprop": explain("guided-backprop"),
-    }
-    if batch == 1:
-        cases |= {
-            "Grad-CAM, 100 classes": explain("grad-cam", 100),
-            "Grad-CAM, 1000 classes": explain("grad-cam", 1000),
-        }
-    return cases | {
-        f"{name} {method}": _peer(name, method, model, layer)
-        for name, module in PEERS.items()
-        if importlib.util.find_spec(module)
-        for method in (("Grad-CAM", CLASS_GIVEN) if name == "captum" else ("Grad-CAM", "Grad-CAM++"))
-    }
-
-
-def _forward(model: nn.Module, images: torch.Tensor) -> torch.Tensor:
-    with torch.no_grad():
-        result: torch.Tensor = model(images)
-        return result
-
-
-def _peer(name: str, method: str, model: nn.Module, layer: str) -> Callable[[torch.Tensor], Run]:
-    """A peer's call for the predicted classes. Its hooks are put on for the call and taken off: they'd slow others."""
-
-    def with_grad_cam(images: torch.Tensor) -> object:
-        import pytorch_grad_cam
-
-        extractor = {"Grad-CAM": pytorch_grad_cam.GradCAM, "Grad-CAM++": pytorch_grad_cam.GradCAMPlusPlus}[method]
-        with extractor(model, [model.get_submodule(layer)]) as cam:
-            return cam(images, None)
-
-    def with_torchcam(images: torch.Tensor) -> object:
-        from torchcam import methods
-
-        extractor = {"Grad-CAM": methods.GradCAM, "Grad-CAM++": methods.GradCAMpp}[method]
-        with extractor(model, model.get_submodule(layer)) as cam:
-            logits = model(images)
-            return cam(logits.argmax(1).tolist(), logits)
-
-    def with_captum(images: torch.Tensor) -> object:
-        from captum.attr import LayerGradCam
-
-        # captum wants to be told the class: finding it is a forward pass more
-        classes = 0 if method == CLASS_GIVEN else _forward(model, images).argmax(1)
-        return LayerGradCam(model, model.get_submodule(layer)).attribute(images, target=classes)
-
-    call = {"grad-cam": with_grad_cam, "torchcam": with_torchcam, "captum": with_captum}[name]
-    return lambda images: lambda: call(images)
+    return method_cases(model, layer) if suite == "methods" else grad_cases(model, layer, place.batch)
 
 
 def _measured(place: Place, options: argparse.Namespace) -> list[Row]:
     model = place.model()
     images = place.images()
-    table = _cases(place, model)
+    table = _cases(place, model, options.suite)
     if options.cases:
-        table = {name: case for name, case in table.items() if name in (FORWARD, *options.cases.split(","))}
+        table = {name: case for name, case in table.items() if name in (FORWARD, *options.cases.split(";"))}
+    elif options.suite == "methods":
+        table = {name: case for name, case in table.items() if name.split()[-1] not in SLOW}
     times = _times({name: case(images) for name, case in table.items()}, options)
     del model, images
     rows = [_row(place, name, times) for name in table]
@@ -210,8 +154,9 @@ def _measured(place: Place, options: argparse.Namespace) -> list[Row]:
 
 def _times(runs: dict[str, Run], options: argparse.Namespace) -> dict[str, list[tuple[float, float]]]:
     """Seconds of each case and of the forward pass just before it, in each round; every second round goes backwards."""
-    for run in runs.values():  # traces the model, fills caches
-        run()
+    if options.rounds > 1:
+        for run in runs.values():  # traces the model, fills caches
+            run()
     times: dict[str, list[tuple[float, float]]] = {name: [] for name in runs}
     for index in range(options.rounds):
         for name in _in_turn(runs, index):
@@ -259,6 +204,7 @@ def _in_a_process(row: Row, options: argparse.Namespace) -> tuple[int, int]:
     # process's size follows the tensors that live.
     environment = os.environ | {"MALLOC_MMAP_THRESHOLD_": "65536", "MALLOC_TRIM_THRESHOLD_": "65536"}
     where = ["--nets", row.net, "--batches", str(row.batch), "--size", str(options.size), "--device", options.device]
+    where += ["--suite", options.suite]
     command = [sys.executable, str(Path(__file__)), "--memory-of", row.case, *where]
     done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
     if done.returncode:
@@ -267,10 +213,10 @@ def _in_a_process(row: Row, options: argparse.Namespace) -> tuple[int, int]:
     return peak, above
 
 
-def _peak_of(place: Place, case: str) -> tuple[int, int]:
+def _peak_of(place: Place, options: argparse.Namespace) -> tuple[int, int]:
     """Peak bytes of one case, and how far that is above the level before it. A small image warms everything up."""
     model = place.model()
-    run = _cases(place, model)[case]
+    run = _cases(place, model, options.suite)[options.memory_of]
     run(place.images()[:, :, : place.size // 2, : place.size // 2])()
     if place.device.startswith("cuda"):
         return _peak_on_gpu(run, place)

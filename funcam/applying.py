@@ -69,9 +69,24 @@ def want(name: str, options: Mapping[str, Any], eigen: bool) -> Wanted:
     if eigen and method.gives == "map":
         eigen_smoothed(_FUNCTIONS[name])  # refuses a method without weighted channels before anything is computed
     settled = {**known, **options}
-    if "cam" in settled:
-        _check_mask(name, settled["cam"])
+    for key, default in known.items():
+        _check_option(name, key, settled[key], default)
     return Wanted(method, settled, eigen and method.gives == "map")
+
+
+def _check_option(name: str, key: str, value: Any, default: Any) -> None:
+    """An option is of the kind of its default; counts are 1 or more. What is None by default may be a number."""
+    if key == "cam":
+        _check_mask(name, value)
+    elif isinstance(default, bool | str):
+        if type(value) is not type(default):
+            raise FuncamError(f"{key}={value!r} does not fit {name}; expected something like {default!r}")
+    elif value is not None or default is not None:
+        whole = isinstance(default, int)
+        least = 1 if whole and key != "seed" else 0
+        if isinstance(value, bool) or not isinstance(value, int if whole else (int, float)) or value < least:
+            kind = "a whole number" if whole else "a number"
+            raise FuncamError(f"{key}={value!r} does not fit {name}; expected {kind} of at least {least}")
 
 
 def _check_mask(name: str, cam: str) -> None:

@@ -15,9 +15,9 @@ from torch.func import vjp, vmap
 
 from funcam.cutting import graph_of
 from funcam.errors import FuncamError
-from funcam.explicit import attentions_of, explicit, operation
+from funcam.explicit import attentions_of, explicit
 from funcam.graph import Graph
-from funcam.layers import Layout, layout_of, shapes_of
+from funcam.layers import Layout, layout_of, operation, shapes_of
 
 _COPIES = 4
 
@@ -54,7 +54,7 @@ def attention_gradients(
         >>> [tuple(g.shape) for g in gradients]
         [(3, 1, 2, 5, 2, 2), (3, 1, 2, 5, 2, 2)]
     """
-    graph = graph_of(model)
+    graph = graph_of(model, images)
     found = transformer(graph)
     layout = found.layout(graph, tuple(images.shape))
     maps, values, skipping = found.forward(images)

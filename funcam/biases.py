@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import weakref
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
@@ -13,9 +13,9 @@ from torch.func import jvp, vjp, vmap
 
 from funcam.cutting import graph_of
 from funcam.errors import FuncamError
-from funcam.explicit import attentions_of, explicit, operation
+from funcam.explicit import attentions_of, explicit
 from funcam.graph import Graph
-from funcam.layers import layout_of
+from funcam.layers import layout_of, operation
 
 # What an operation adds to its inputs, and how that is found.
 _BIAS = "its bias"
@@ -91,7 +91,8 @@ def full_gradient(
         The terms, multiplied already.
 
     Raises:
-        FuncamError: the model can't be traced, or an operation can't be linearised.
+        FuncamError: the model can't be traced, an operation can't be linearised, or several images are given to a
+            model that mixes their axis with another (attention inside windows).
 
     Source:
         Srinivas and Fleuret, NeurIPS 2019, arXiv:1905.00780, Proposition 1 and section 3 (implicit biases).
@@ -106,14 +107,14 @@ def full_gradient(
         >>> torch.allclose(whole.T, net(images), atol=1e-6)
         True
     """
-    plan = _plan_of(graph_of(model))
+    plan = _plan_of(graph_of(model, images))
     adder = _Adder(plan)
     adder.run(images)
     added = adder.added
     taps = [b.new_zeros(()).expand(b.shape) for b in added.values()]
 
     def tapped(images: torch.Tensor, *taps: torch.Tensor) -> torch.Tensor:
-        return score(_Tapped(plan.module, dict(zip(added, taps, strict=True))).run(images))
+        return score(_Tapped(plan.graph.module, dict(zip(added, taps, strict=True))).run(images))
 
     scores, pullback, *_ = vjp(tapped, images, *taps)
     factors = (images, *added.values())
@@ -137,17 +138,16 @@ def _pulled(pullback: Any, scores: torch.Tensor, size: int, memory: int) -> Iter
 
 def _as_maps(term: torch.Tensor, image: torch.Size, grid: tuple[int, ...], name: str) -> list[torch.Tensor]:
     """A term ``[K, *shape]`` as ``[K, B, C, *S]``; a layer of tokens as two, class and register tokens apart."""
-    scores, batch, shape = term.shape[0], image[0], term.shape[1:]
-    if shape[0] % batch:
+    scores, batch, shape = len(term), image[0], term.shape[1:]
+    if batch > 1 and shape[0] != batch:  # windows in the place of images, or tokens first: which is whose isn't known
         raise FuncamError(
-            f"full-grad can't tell the images apart in a layer of shape {list(shape)}; use another method"
+            f"full-grad can't tell {batch} images apart in {name!r} of shape {list(shape)}; explain them one at a time"
         )
     layout = layout_of(shape, image, grid) if shape[0] == batch and name not in _BETWEEN_TOKENS else None
     if layout is None:
         return [term.reshape(scores, batch, -1)]
-    flat = term.flatten(0, 1)
-    maps = [torch.unflatten(layout.to_map(flat), 0, (scores, batch))]
-    return [term[:, :, : layout.prefix].flatten(2), *maps] if layout.prefix else maps
+    maps = torch.unflatten(layout.to_map(term.flatten(0, 1)), 0, (scores, batch))
+    return [term[:, :, : layout.prefix].flatten(2), maps] if layout.prefix else [maps]
 
 
 # --- which operations add something, and what -------------------------------------------------------------------------
@@ -157,7 +157,7 @@ def _as_maps(term: torch.Tensor, image: torch.Size, grid: tuple[int, ...], name:
 class _Plan:
     """A graph (with attention written out), how each node that adds something does it, and what every node is."""
 
-    module: fx.GraphModule
+    graph: Graph
     kinds: dict[fx.Node, str]
     names: dict[fx.Node, str]
     dependent: frozenset[fx.Node]
@@ -176,8 +176,8 @@ def _plan(graph: Graph) -> _Plan:
     # torch's fused attention has no tangent everywhere; written out it is a few ordinary operations
     copied, root, *_ = explicit(graph, attentions_of(graph))
     module = fx.GraphModule(root, copied, graph.model).eval()
-    open_graph = Graph(module, {}, {}, {}, graph.model)
-    names = {node: operation(open_graph, node) for node in module.graph.nodes}
+    written = replace(graph, module=module, shapes=None)
+    names = {node: operation(written, node) for node in module.graph.nodes}
     first = next(node for node in module.graph.nodes if node.op == "placeholder")
     dependent = {first}
     kinds: dict[fx.Node, str] = {}
@@ -188,7 +188,7 @@ def _plan(graph: Graph) -> _Plan:
             kind = _kind(node, names[node], on_image)
             if kind:
                 kinds[node] = kind
-    return _Plan(module, kinds, names, frozenset(dependent))
+    return _Plan(written, kinds, names, frozenset(dependent))
 
 
 def _kind(node: fx.Node, name: str, on_image: list[fx.Node]) -> str | None:
@@ -216,7 +216,7 @@ class _Adder(fx.Interpreter):
     """Runs a network and notes what each operation adds to what it is given."""
 
     def __init__(self, plan: _Plan) -> None:
-        super().__init__(plan.module)
+        super().__init__(plan.graph.module)
         self.plan = plan
         self.added: dict[fx.Node, torch.Tensor] = {}
         self.grids: dict[fx.Node, tuple[int, ...]] = {}
@@ -227,7 +227,7 @@ class _Adder(fx.Interpreter):
         if isinstance(out, torch.Tensor) and self.plan.names[n].startswith("conv"):
             self.grid = tuple(out.shape[2:])
         kind = self.plan.kinds.get(n)
-        if kind and isinstance(out, torch.Tensor) and out.is_floating_point():
+        if kind and _is_float(out):
             b = self._bias(n, out) if kind == _BIAS else self._at_zero(n) if kind == _AFFINE else self._curved(n, out)
             if b is not None:
                 self.added[n], self.grids[n] = b, self.grid
@@ -267,7 +267,7 @@ class _Adder(fx.Interpreter):
     def _function(self, node: fx.Node) -> tuple[Callable[..., Any], tuple[torch.Tensor, ...]]:
         """A node as a function of those of its inputs that depend on the image, and these inputs."""
         inputs = [given for given in node.all_input_nodes if given in self.plan.dependent]
-        inputs = [given for given in inputs if isinstance(self.env[given], torch.Tensor)]
+        inputs = [given for given in inputs if _is_float(self.env[given])]
         env = {given: self.env[given] for given in node.all_input_nodes}
 
         def function(*values: torch.Tensor) -> Any:
@@ -276,6 +276,10 @@ class _Adder(fx.Interpreter):
             return getattr(self, node.op)(node.target, args, kwargs)
 
         return function, tuple(env[given] for given in inputs)
+
+
+def _is_float(value: Any) -> bool:
+    return isinstance(value, torch.Tensor) and value.is_floating_point()
 
 
 class _Tapped(fx.Interpreter):

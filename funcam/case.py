@@ -71,12 +71,18 @@ class Case:
         _, pullback, *_ = vjp(scores, *self.inputs)
         return pullback
 
+    def at(self, layer: int, index: int | None = None) -> tuple[torch.Tensor, Callable[[torch.Tensor], Any]]:
+        """Features and head at one layer, of one image or of all; run again only where they aren't there yet."""
+        if len(self.splits) == 1 and (index is None or len(self.images) == 1):
+            return self.inputs[0], lambda A: self.tail(A)[0]
+        return self.splits[layer].unchecked(self.images if index is None else self.images[index : index + 1])
+
     def head(self, layer: int, index: int, target: Target) -> Callable[[torch.Tensor], torch.Tensor]:
         """The scores of one image as a pure function of rows of changed features, ``[n, C, *S] -> [n, K]``.
 
         ``vmap`` over the rows gives each of them the values that skip the cut.
         """
-        A, head = self.splits[layer].unchecked(self.images[index : index + 1])
+        A, head = self.at(layer, index)
         score = target.of_image(index)
         return vmap(lambda row: full_precision(score(head(row[None].to(A.dtype))))[0])
 

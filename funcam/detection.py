@@ -17,6 +17,7 @@ from torchvision.ops import box_iou
 
 from funcam.cutting import Head, graph_of, split
 from funcam.errors import FuncamError, nearest
+from funcam.layers import ancestors, name_of
 from funcam.twin import twin
 
 Detections = list[dict[str, torch.Tensor]]
@@ -37,10 +38,9 @@ def detector(
     Args:
         model: a detector of torchvision's (Faster, Mask and Keypoint R-CNN, RetinaNet, FCOS, SSD, SSDlite).
         level: a key of what the backbone returns (``"0"``, ``"1"``, ..., ``"pool"``: one level of the pyramid), or any
-            layer inside the backbone (``"body.layer3"``). None takes the layer that every detection depends on: below
-            a feature pyramid the last stage of its body, elsewhere (SSD) the last feature map that the whole backbone
-            passes through. A level of a pyramid explains only the boxes that are read off it: for the others its
-            gradient is zero.
+            layer inside the backbone (``"body.layer3"``). None takes a layer that every detection depends on: below a
+            feature pyramid the last stage of its body, elsewhere (SSD) the last module that all levels come from. A
+            level of a pyramid explains only the boxes that are read off it: for the others its gradient is zero.
 
     Returns:
         ``features``: images ``[B, 3, H, W]`` in 0 to 1 -> ``A [B, C, h, w]`` and the rest; and ``head``: ``A`` and the
@@ -140,8 +140,8 @@ def _answers(found: dict[str, torch.Tensor], boxes: torch.Tensor, labels: torch.
     return torch.where(best >= iou, scores[index], 0.0)
 
 
-def _layer_of(model: Any, level: str | None) -> str | None:
-    """The layer inside the backbone that a level names; None for the split's own choice.
+def _layer_of(model: Any, level: str | None) -> str:
+    """The layer inside the backbone that a level names; for None the last that every detection depends on.
 
     Raises:
         FuncamError: there is no such level or layer.
@@ -149,14 +149,14 @@ def _layer_of(model: Any, level: str | None) -> str | None:
     if level is None and hasattr(model.backbone, "body") and hasattr(model.backbone, "fpn"):
         return f"body.{list(model.backbone.body._modules)[-1]}"
     graph = graph_of(model.backbone)
-    returned = graph.module.graph.output_node().args[0]
+    returned: Any = graph.module.graph.output_node().args[0]
     levels = returned if isinstance(returned, dict) else {"0": returned}
     if level is None:
-        if isinstance(returned, dict):
-            return None
-        level = "0"
+        shared = set.intersection(*({node, *ancestors(node)} for node in levels.values()))
+        of_modules = shared.intersection(graph.outputs.values())
+        return name_of(graph, [node for node in graph.module.graph.nodes if node in of_modules][-1])
     if level in levels:
-        return next(name for name, node in graph.nodes.items() if node is levels[level])
+        return name_of(graph, levels[level])
     if level in graph.outputs or level in graph.nodes:
         return level
     raise FuncamError(

@@ -14,6 +14,7 @@ from torch.nn.functional import linear, softmax
 
 from funcam.errors import FuncamError
 from funcam.graph import Graph
+from funcam.layers import operation
 from funcam.twin import twin
 
 _SOFTMAX = ("softmax", "_softmax")
@@ -21,24 +22,6 @@ _PRODUCTS = ("matmul", "bmm", "einsum", "__matmul__")
 # what may stand between the softmax and the product with the values, or between the first product and the softmax
 _BEHIND = ("dropout", "identity", "to", "type_as", "contiguous", "clone", "float", "half")
 _BEFORE = (*_BEHIND, "mul", "div", "truediv", "add", "sub", "masked_fill", "where", "maybe_add_mask", "expand", "view")
-
-
-def operation(graph: Graph, node: fx.Node) -> str:
-    """What a node does, in lower case: ``softmax`` for the module, the function, the method and the ATen operation.
-
-    Example:
-        >>> from funcam.graph import trace
-        >>> graph = trace(nn.Sequential(nn.Softmax(1)))
-        >>> [operation(graph, node) for node in graph.module.graph.nodes]
-        ['', 'softmax', '']
-    """
-    if node.op == "call_module":
-        return type(graph.module.get_submodule(str(node.target))).__name__.lower()
-    if node.op == "call_method":
-        return str(node.target)
-    if node.op == "call_function":
-        return str(getattr(node.target, "__name__", "")).split(".")[0]  # of aten.softmax.int
-    return ""
 
 
 def attentions_of(graph: Graph) -> list[fx.Node]:

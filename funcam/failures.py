@@ -15,6 +15,7 @@ _PLAIN_WORDS = {
     "Proxy object cannot be iterated": "its code loops over a tensor, or takes one apart",
     "does not support item assignment": "its code writes into a part of a tensor (item assignment)",
     "does not support indexed assignment": "its code writes into a part of a tensor (item assignment)",
+    "your code specialized": "its code takes the number of images for fixed (use x.shape[0], not len(x) or int(...))",
     "argument must be": "its code needs the value of a tensor as a number",
     ".numpy() is not supported": "its code leaves torch for NumPy",
     "register a pytree": "it returns a type that torch.export does not know (torch.utils._pytree.register_dataclass)",

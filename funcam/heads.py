@@ -9,9 +9,8 @@ from typing import Any
 from torch import fx
 
 from funcam.attention import between
-from funcam.explicit import operation
 from funcam.graph import Graph
-from funcam.layers import Shapes, name_of, probe_shapes, shapes_of
+from funcam.layers import Shapes, name_of, operation, probe_shapes, shapes_of
 
 _MEANS = ("mean", "avg_pool1d", "avg_pool2d", "avg_pool3d", "avgpool1d", "avgpool2d", "avgpool3d")
 _ADAPTIVE = tuple(f"adaptive{a}avg{b}pool{n}d" for a, b in (("_", "_"), ("", "")) for n in (1, 2, 3))
@@ -50,7 +49,7 @@ def why_not_linear(graph: Graph, node: fx.Node, image: Sequence[int] | None = No
     output = graph.module.graph.output_node()
     returned = output.args[0]
     if not isinstance(returned, fx.Node):
-        return f"the model returns a {type(returned).__name__}, not one tensor of logits"
+        return "the model returns several values, not one tensor of logits"
     shapes = probe_shapes(graph) if image is None else shapes_of(graph, image)
     inner, crossing = between(node, returned)
     rest = [n for n in inner if n in shapes.of and n.op != "get_attr"]
@@ -109,7 +108,7 @@ def _why_not_pooled(shapes: Shapes, node: fx.Node, pool: fx.Node, linear: fx.Nod
 def _described(graph: Graph, name: str, kinds: list[tuple[fx.Node, str]]) -> str:
     """What stands behind the cut, counted: ``behind 'features.29' come 3 linear layers and 2 ReLUs``."""
     counted = Counter(_word(graph, node, kind) for node, kind in kinds if kind not in ("passing", "pooling"))
-    words = [f"{count} {word}{'s' * (count > 1)}" for word, count in counted.items()]
+    words = [f"{count} {word}{'s' * (count > 1 and not word.endswith('s'))}" for word, count in counted.items()]
     listed = " and ".join(filter(None, [", ".join(words[:-1]), *words[-1:]])) or "no linear layer"
     pooled = [kind for _, kind in kinds].count("pooling")
     lack = "" if pooled else ", without pooling over all of space"

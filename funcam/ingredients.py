@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import importlib
 import warnings
+import weakref
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import cache
@@ -22,6 +23,7 @@ from funcam.biases import FullGradient, full_gradient
 from funcam.case import EARLY_LAYERS, Case, Tensors, full_precision, module_of, pull, unit_cotangents
 from funcam.cutting import graph_of
 from funcam.errors import FuncamError
+from funcam.graph import Graph
 from funcam.guidance import guided
 from funcam.heads import why_not_linear
 from funcam.layers import find_node
@@ -82,7 +84,7 @@ def _hessian_times_features(chunk: Chunk, layer: int, method: Method, _options: 
     """``H A``, forward over reverse: the derivative of the gradient in the direction of the features."""
     _prepare_forward_mode()
     case, target = chunk.case, explained(chunk.case, method)
-    A, head = case.splits[layer].unchecked(case.images)
+    A, head = case.at(layer)
 
     def along_features(cotangent: torch.Tensor) -> torch.Tensor:
         def gradient(A: torch.Tensor) -> torch.Tensor:
@@ -208,12 +210,19 @@ def require_linear_head(case: Case, method: Method) -> None:
     """
     for cut in case.splits:
         graph = graph_of(module_of(cut, f"{method.name} has to look into the head"))
-        why = why_not_linear(graph, find_node(graph, cut.layer))
+        known = _HEADS.setdefault(graph, {})
+        key = (cut.layer, *case.images.shape[1:])
+        if key not in known:
+            known[key] = why_not_linear(graph, find_node(graph, cut.layer), (1, *case.images.shape[1:]))
+        why = known[key]
         if why is not None:
             raise FuncamError(
                 f"{method.name} is defined where the head is pooling and one linear layer; {why}; use grad-cam, which "
                 "is the same there and defined everywhere"
             )
+
+
+_HEADS: weakref.WeakKeyDictionary[Graph, dict[tuple[Any, ...], str | None]] = weakref.WeakKeyDictionary()
 
 
 def bytes_each(case: Case, method: Method, options: Options) -> int:

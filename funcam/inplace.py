@@ -36,6 +36,11 @@ _OPERATORS = {
 }
 _RELU_MODULES: dict[type, Callable[..., Any]] = {nn.ReLU: functional.relu, nn.ReLU6: functional.relu6}
 _FRESH_MODULES = (_ConvNd, _BatchNorm, nn.Linear)
+_ATEN = torch.ops.aten
+_FRESH_FUNCTIONS = {
+    *(operator.add, torch.add, _ATEN.add.Tensor, _ATEN.batch_norm.default, _ATEN.linear.default),
+    *(_ATEN.conv1d.default, _ATEN.conv2d.default, _ATEN.conv3d.default),
+}
 
 
 class InplaceProxy(fx.Proxy):
@@ -180,10 +185,10 @@ def reuse_memory(graph: fx.Graph, root: nn.Module) -> None:
 def _relu(node: fx.Node, root: nn.Module) -> Callable[..., Any] | None:
     if node.op == "call_module":
         return _RELU_MODULES.get(type(root.get_submodule(str(node.target))))
-    return functional.relu if node.target in (functional.relu, torch.relu) else None
+    return functional.relu if node.target in (functional.relu, torch.relu, torch.ops.aten.relu.default) else None
 
 
 def _is_fresh(node: fx.Node, root: nn.Module) -> bool:
     if node.op == "call_module":
         return isinstance(root.get_submodule(str(node.target)), _FRESH_MODULES)
-    return node.target in (operator.add, torch.add)
+    return node.target in _FRESH_FUNCTIONS

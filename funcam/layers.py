@@ -1,9 +1,9 @@
-"""Layers: which one by default, what their names are, and how a layer's tensor is laid out as a feature map."""
+"""Layers: what their names and shapes are, and how a layer's tensor is laid out as a feature map."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,18 +12,12 @@ from torch import fx, nn
 from torch.nn.modules.conv import _ConvNd
 
 from funcam.errors import FuncamError, nearest
-from funcam.graph import Graph, reason_of
+from funcam.failures import reason_of
+from funcam.graph import Graph
 from funcam.twin import meta_twin
 
-LAST_CONV = "last-conv"
-
-_PASSING_MODULES = (
-    *(nn.MaxPool1d, nn.MaxPool2d, nn.MaxPool3d, nn.AvgPool1d, nn.AvgPool2d, nn.AvgPool3d),
-    *(nn.AdaptiveAvgPool1d, nn.AdaptiveAvgPool2d, nn.AdaptiveAvgPool3d),
-    *(nn.AdaptiveMaxPool1d, nn.AdaptiveMaxPool2d, nn.AdaptiveMaxPool3d),
-    *(nn.Dropout, nn.Dropout1d, nn.Dropout2d, nn.Dropout3d, nn.Identity),
-)
-_PASSING_NAMES = ("pool", "dropout", "permute", "transpose", "contiguous", "movedim")
+# What makes a new grid of cells; a tensor of attention heads [B, heads, T, d] only looks like one.
+_GRID_NAMES = ("conv", "pool", "interpolate", "upsample", "pad")
 _MOST_PREFIX_TOKENS = 16
 _PROBE_SIZES = (224, 299, 384, 518, 512, 256, 128, 96, 64, 32)
 
@@ -59,7 +53,8 @@ class Layout:
             return features.movedim(1, -1)
         if self.kind == "tokens":
             tokens = features.flatten(2).transpose(1, 2)
-            return torch.cat([tensor[:, : self.prefix].detach(), tokens], dim=1)
+            prefix = tensor[:, : self.prefix].detach().expand(len(tokens), -1, -1)
+            return torch.cat([prefix, tokens], dim=1)
         return features
 
     def spatial(self, shape: Sequence[int]) -> Shape:
@@ -114,8 +109,15 @@ class Shapes:
     def layout(self, node: fx.Node) -> Layout | None:
         """How the node holds a feature map, or None when it holds none (no tensor, no spatial extent)."""
         shape = self.of.get(node)
-        layout = layout_of(shape, self.image, self.grids.get(node, ())) if shape else None
-        return layout if shape and layout and math.prod(layout.spatial(shape)) > 1 else None
+        if not shape or shape[0] != 1:  # windows, or heads, in the place of images
+            return None
+        layout = layout_of(shape, self.image, self.grids.get(node, ()))
+        return layout if layout and math.prod(layout.spatial(shape)) > 1 else None
+
+    def cells(self, node: fx.Node) -> int:
+        """The number of cells of the feature map that the node holds."""
+        layout = self.layout(node)
+        return math.prod(layout.spatial(self.of[node])) if layout else 0
 
 
 class _ShapeRecorder(fx.Interpreter):
@@ -142,6 +144,27 @@ def shapes_of(graph: Graph, image: Sequence[int]) -> Shapes:
     Raises:
         FuncamError: the model can't take images of this shape; the model's own words say why.
     """
+    image = tuple(image)
+    seen = _seen(graph, image)
+    grids: dict[fx.Node, Shape] = {}
+    grid: Shape = ()
+    for node in graph.module.graph.nodes:
+        shape = seen.get(node, ())
+        first = len(shape) == len(image) and layout_of(shape, image) == Layout("channels-first")
+        if first and (not grid or any(part in operation(graph, node) for part in _GRID_NAMES)):
+            grid = shape[2:]
+        grids[node] = grid
+    return Shapes(image, seen, grids)
+
+
+def _seen(graph: Graph, image: Shape) -> dict[fx.Node, Shape]:
+    """The shape of every tensor in the graph for one image."""
+    if graph.shapes is not None and graph.image is not None:
+        if image[1:] != graph.image[1:]:
+            raise FuncamError(
+                f"{graph.model} was followed for images of {list(graph.image)} by torch.export, not of {list(image)}"
+            )
+        return graph.shapes
     recorder = _ShapeRecorder(graph.module, meta_twin(graph.module), graph.module.graph)
     dtype = next((p.dtype for p in graph.module.parameters() if p.is_floating_point()), torch.get_default_dtype())
     try:
@@ -149,14 +172,7 @@ def shapes_of(graph: Graph, image: Sequence[int]) -> Shapes:
             recorder.run(torch.empty((1, *image[1:]), device="meta", dtype=dtype))
     except Exception as error:
         raise FuncamError(f"{graph.model} can't take images of shape {list(image)}: {reason_of(error)}") from error
-    grids: dict[fx.Node, Shape] = {}
-    grid: Shape = ()
-    for node in graph.module.graph.nodes:
-        shape = recorder.seen.get(node, ())
-        if len(shape) == len(image) and layout_of(shape, image) == Layout("channels-first"):
-            grid = shape[2:]
-        grids[node] = grid
-    return Shapes(tuple(image), recorder.seen, grids)
+    return recorder.seen
 
 
 def probe_shapes(graph: Graph) -> Shapes:
@@ -165,6 +181,8 @@ def probe_shapes(graph: Graph) -> Shapes:
     Raises:
         FuncamError: none of the usual sizes fits.
     """
+    if graph.image is not None:
+        return shapes_of(graph, graph.image)
     conv = next((m for m in graph.module.modules() if isinstance(m, _ConvNd)), None)
     dimensions, channels = (len(conv.kernel_size), conv.in_channels) if conv else (2, 3)
     for size in _PROBE_SIZES:
@@ -178,47 +196,21 @@ def probe_shapes(graph: Graph) -> Shapes:
     )
 
 
-def default_layer(graph: Graph, shapes: Shapes) -> str:
-    """The layer that is explained by default: the last feature map before pooling or flattening, after its activation.
+def operation(graph: Graph, node: fx.Node) -> str:
+    """What a node does, in lower case: ``softmax`` for the module, the function, the method and the ATen operation.
 
-    The map must have a layer with weights behind it (the class maps of SqueezeNet are already the answer), and all that
-    the network knows of the image must pass through it, where there is such a map (no branch of a block). In a network
-    whose maps are tokens or channels-last (Vision Transformers, Swin) it is the norm at the last block's attention:
-    behind it a class token no longer sees the other tokens.
-
-    Raises:
-        FuncamError: there is no feature map.
+    Example:
+        >>> from funcam.graph import trace
+        >>> graph = trace(nn.Sequential(nn.Softmax(1)))
+        >>> [operation(graph, node) for node in graph.module.graph.nodes]
+        ['', 'softmax', '']
     """
-    live = _ancestors(_output(graph))
-    weighted_behind = {a for node in live if _is_weighted(graph, node) for a in _ancestors(node)}
-    maps = [n for n in graph.module.graph.nodes if n in live and n in weighted_behind and shapes.layout(n)]
-    maps = [n for n in maps if n.op != "placeholder"]
-    if not maps:
-        raise FuncamError(
-            f"{graph.model} has no feature map with a spatial extent for images of shape {list(shapes.image)}; "
-            "give a larger image, or name a layer"
-        )
-    node = next((n for n in reversed(maps) if _carries_all(graph, n)), maps[-1])
-    while _is_passing(graph, node) and isinstance(node.args[0], fx.Node) and node.args[0].op != "placeholder":
-        node = node.args[0]
-    layout = shapes.layout(node)
-    if layout and layout.kind != "channels-first":
-        node = _norm_at_last_attention(graph, node) or node
-    return name_of(graph, node)
-
-
-def last_conv(graph: Graph, model: nn.Module) -> str:
-    """The seed's rule, the last convolution in module order, among those the model runs in evaluation mode.
-
-    Raises:
-        FuncamError: the model has no convolution.
-    """
-    names: list[str] = [
-        path for path, module in model.named_modules() if isinstance(module, _ConvNd) and path in graph.nodes
-    ]
-    if not names:
-        raise FuncamError(f"layer '{LAST_CONV}' needs a convolution and {graph.model} has none; name a layer instead")
-    return names[-1]
+    if node.op == "call_module":
+        return type(graph.module.get_submodule(str(node.target))).__name__.lower()
+    if node.op in ("call_function", "call_method"):
+        name = node.target if isinstance(node.target, str) else getattr(node.target, "__name__", "")
+        return str(name).split(".")[0]  # of aten.softmax.int
+    return ""
 
 
 def find_node(graph: Graph, layer: str) -> fx.Node:
@@ -253,16 +245,25 @@ def name_of(graph: Graph, node: fx.Node) -> str:
     return names.get(node, str(node))
 
 
-def _output(graph: Graph) -> fx.Node:
+def output_of(graph: Graph) -> fx.Node:
     return graph.module.graph.output_node()
 
 
 def leads_out(graph: Graph, node: fx.Node) -> bool:
     """Whether the model's output depends on the node."""
-    return node in _ancestors(_output(graph))
+    return node in ancestors(output_of(graph))
 
 
-def _ancestors(node: fx.Node) -> set[fx.Node]:
+def of_images(graph: Graph) -> set[fx.Node]:
+    """The nodes that depend on the images."""
+    found: set[fx.Node] = set()
+    for node in graph.module.graph.nodes:
+        if node.op == "placeholder" or not found.isdisjoint(node.all_input_nodes):
+            found.add(node)
+    return found
+
+
+def ancestors(node: fx.Node) -> set[fx.Node]:
     found: set[fx.Node] = set()
     pending = [node]
     while pending:
@@ -271,64 +272,3 @@ def _ancestors(node: fx.Node) -> set[fx.Node]:
                 found.add(given)
                 pending.append(given)
     return found
-
-
-def _carries_all(graph: Graph, node: fx.Node) -> bool:
-    """Whether every path from the images to the output passes through the node."""
-    seen = {node}
-    pending = [_output(graph)]
-    while pending:
-        for given in pending.pop().all_input_nodes:
-            if given.op == "placeholder":
-                return False
-            if given not in seen:
-                seen.add(given)
-                pending.append(given)
-    return True
-
-
-def _is_weighted(graph: Graph, node: fx.Node) -> bool:
-    """Whether the node multiplies by weights (a convolution, a linear layer, an attention; not a norm's scale)."""
-    if node.op == "call_module":
-        return any(p.ndim > 1 for p in graph.module.get_submodule(str(node.target)).parameters())
-    name = getattr(node.target, "__name__", "")
-    return node.op == "call_function" and (name == "linear" or name.startswith("conv"))
-
-
-def _is_passing(graph: Graph, node: fx.Node) -> bool:
-    """Whether the node only pools, drops out or rearranges what it is given."""
-    if node.op == "call_module":
-        return isinstance(graph.module.get_submodule(str(node.target)), _PASSING_MODULES)
-    name = node.target if isinstance(node.target, str) else getattr(node.target, "__name__", "")
-    return node.op in ("call_function", "call_method") and any(part in name for part in _PASSING_NAMES)
-
-
-def _norm_at_last_attention(graph: Graph, node: fx.Node) -> fx.Node | None:
-    """The norm in front of the last attention before the node, or (in Swin V2) behind it."""
-    before = _ancestors(node)
-    attention = [n for n in graph.module.graph.nodes if n in before and _is_attention(graph, n)]
-    if not attention:
-        return None
-    given = attention[-1].args[0] if attention[-1].args else attention[-1].kwargs.get("query")
-    if isinstance(given, fx.Node) and _is_norm(graph, given):
-        return given
-    return next((user for user in _followers(graph, attention[-1]) if _is_norm(graph, user)), None)
-
-
-def _followers(graph: Graph, node: fx.Node) -> Iterator[fx.Node]:
-    for user in node.users:
-        yield user
-        if _is_passing(graph, user):
-            yield from _followers(graph, user)
-
-
-def _is_attention(graph: Graph, node: fx.Node) -> bool:
-    if node.op == "call_module":
-        return "attention" in type(graph.module.get_submodule(str(node.target))).__name__.lower()
-    return node.op == "call_function" and "attention" in getattr(node.target, "__name__", "")
-
-
-def _is_norm(graph: Graph, node: fx.Node) -> bool:
-    if node.op == "call_module":
-        return isinstance(graph.module.get_submodule(str(node.target)), nn.LayerNorm)
-    return node.op == "call_function" and getattr(node.target, "__name__", "") == "layer_norm"

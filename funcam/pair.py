@@ -28,7 +28,7 @@ def is_pair(model: Any) -> bool:
     if len(model) != 2 or not all(callable(part) for part in model):
         kinds = ", ".join(type(part).__name__ for part in model)
         raise FuncamError(
-            f"a {type(model).__name__} of ({kinds}) was given for a model; expected a pair of functions (features, head) "
+            f"a {type(model).__name__} of ({kinds}) was given for a model; expected two functions (features, head) "
             "with features: images -> A [B, C, *S] and head: A -> outputs"
         )
     return True
@@ -42,8 +42,8 @@ def named_features(features: Callable[[torch.Tensor], Any]) -> Callable[[torch.T
         if isinstance(returned, tuple | list):
             if len(returned) != 2:
                 raise FuncamError(
-                    f"features returned {len(returned)} values; expected A [B, C, *S], or (A, rest) with one value that "
-                    "the head takes as its second argument"
+                    f"features returned {len(returned)} values; expected A [B, C, *S], or (A, rest) with one value "
+                    "that the head takes as its second argument"
                 )
             return dict(zip(NAMES, returned, strict=True))
         return {"features": returned, "skipping": _NOTHING}

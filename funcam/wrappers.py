@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Container
 from typing import Any
 
 import torch
@@ -23,7 +23,7 @@ _VARIADIC = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
 
 
 def unwrapped(model: Any) -> nn.Module:
-    """The module itself, inside what ``torch.compile``, ``DataParallel`` and ``DistributedDataParallel`` wrap around it.
+    """The module itself, inside what ``torch.compile``, ``DataParallel`` or ``DistributedDataParallel`` wrap around it.
 
     Raises:
         FuncamError: it is no module, or one of TorchScript's.
@@ -43,15 +43,15 @@ def unwrapped(model: Any) -> nn.Module:
     return model if inner is None else unwrapped(inner)
 
 
-def plain_name(model: nn.Module, layer: str) -> str:
-    """A layer's name without the prefix of a wrapper: ``module.layer4`` is ``layer4``.
+def plain_name(known: Container[str], layer: str) -> str:
+    """A layer's name without the prefix of a wrapper, unless a layer is called so: ``module.layer4`` is ``layer4``.
 
     Example:
-        >>> plain_name(nn.Sequential(nn.ReLU()), "module.0")
-        '0'
+        >>> plain_name({"layer4": ...}, "module.layer4"), plain_name({"module.conv": ...}, "module.conv")
+        ('layer4', 'module.conv')
     """
     first, _, rest = layer.partition(".")
-    return plain_name(model, rest) if rest and first in _PREFIXES and first not in model._modules else layer
+    return layer if layer in known or first not in _PREFIXES or not rest else plain_name(known, rest)
 
 
 def _no_module(given: Any) -> FuncamError:
@@ -79,8 +79,8 @@ def refuse(model: nn.Module) -> None:
         where = f"{path!r} ({type(module).__name__})" if path else type(module).__name__
         if _SHARDED & {base.__name__ for base in type(module).__mro__}:
             raise FuncamError(
-                f"{where} is sharded (FSDP): its weights are spread over processes and gathered by hooks, which a graph "
-                "does not run; gather them into a plain module (get_model_state_dict with full_state_dict=True) first"
+                f"{where} is sharded (FSDP): its weights are spread over processes and gathered by hooks, which a "
+                "graph does not run; gather them into a plain module first (get_model_state_dict, full_state_dict=True)"
             )
         if type(module).__module__.startswith(_QUANTISED):
             raise FuncamError(

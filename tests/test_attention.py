@@ -128,7 +128,7 @@ def test_the_rewritten_network_is_the_model_and_holds_its_attention_maps(kind):
     torch.testing.assert_close(found.network(IMAGES), model(IMAGES))
     maps, values, skipping = found.forward(IMAGES)
     assert [block.path for block in found.blocks] == ["blocks.0", "blocks.1", "blocks.2"]
-    for block, A, (want, _) in zip(found.blocks, maps, own_scores(model, IMAGES), strict=True):
+    for A, (want, _) in zip(maps, own_scores(model, IMAGES), strict=True):
         torch.testing.assert_close(A, want)
         torch.testing.assert_close(A.sum(-1), torch.ones_like(A[..., 0]))
     block, A = found.blocks[-1], maps[-1]
@@ -208,6 +208,27 @@ def test_timms_transformer(fused):
     gradients = attention_gradients(model, images, lambda logits: logits[:, :2], memory=2**24)
     assert [tuple(g.shape) for g in gradients] == [(2, 2, 3, 17, 4, 4)] * 2
     assert all(g.abs().max() > 0 for g in gradients)
+
+
+@pytest.mark.parametrize("attention", ["sdpa", "eager"])
+def test_hugging_faces_transformer(attention):
+    transformers = pytest.importorskip("transformers")
+    sizes = {"hidden_size": 12, "num_hidden_layers": 2, "num_attention_heads": 2, "intermediate_size": 16}
+    config = transformers.ViTConfig(**sizes, image_size=32, patch_size=8, num_labels=4)
+    config._attn_implementation = attention
+    model = randomised(transformers.ViTForImageClassification(config)).eval()
+    images = torch.randn(2, 3, 32, 32)
+    torch.testing.assert_close(transformer(graph_of(model, images)).network(images).logits, model(images).logits)
+    gradients = attention_gradients(model, images, lambda outputs: outputs.logits[:, :3], memory=2**24)
+    assert [tuple(g.shape) for g in gradients] == [(3, 2, 2, 17, 4, 4)] * 2
+    seen = []
+    handle = model.vit.layernorm.register_forward_hook(lambda _m, given, _out: seen.append(given[0]))
+    (A,) = model(images, output_attentions=True).attentions[-1:] if attention == "eager" else (None,)
+    if A is not None:  # transformers' own map of the last block, whose own score is the model's
+        A.retain_grad()
+        model.classifier(model.vit.layernorm(seen[0])[:, 0])[:, 1].sum().backward()
+        torch.testing.assert_close(gradients[-1][1].flatten(-2), A.grad[..., 1:])
+    handle.remove()
 
 
 class Encoded(nn.Module):

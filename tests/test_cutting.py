@@ -31,7 +31,8 @@ from torchvision.models import MobileNetV2
 from torchvision.models.feature_extraction import get_graph_node_names
 
 import funcam
-from funcam import FuncamError, cutting
+from funcam import FuncamError, cutting, known
+from funcam.layers import find_node, name_of
 
 GENERATOR = torch.Generator().manual_seed(1)
 IMAGES = torch.randn(2, 3, 32, 32, generator=GENERATOR)
@@ -267,9 +268,9 @@ def test_the_model_is_split_as_in_evaluation_mode_and_its_flags_stay(mode):
 
 def test_a_model_is_traced_once_and_cut_once_for_each_layer(monkeypatch):
     traces, cuts = [], []
-    trace, make_cut = cutting.trace, cutting._make_cut
-    monkeypatch.setattr(cutting, "trace", lambda model: traces.append(model) or trace(model))
-    monkeypatch.setattr(cutting, "_make_cut", lambda *args: cuts.append(args[1]) or make_cut(*args))
+    trace, make_cut = known.trace, known._make_cut
+    monkeypatch.setattr(known, "trace", lambda model: traces.append(model) or trace(model))
+    monkeypatch.setattr(known, "_make_cut", lambda *args: cuts.append(args[1]) or make_cut(*args))
     model = small()
     for layer in ["stem", "blocks.0", "stem", None, "blocks.1"]:
         funcam.split(model, layer)(IMAGES)
@@ -632,9 +633,9 @@ def test_every_listed_name_leads_back_to_its_layer():
     for model, size in [(small(), 32), (tiny_vit(), 32), (tiny_swin(), 32), (tiny_densenet(), 32)]:
         graph = cutting.graph_of(model)
         for layer in funcam.list_layers(model, (1, 3, size, size)):
-            tensor = cutting._traced(model).shapes((1, 3, size, size)).of[cutting.find_node(graph, layer.name)]
+            tensor = cutting._traced(model).shapes((1, 3, size, size)).of[find_node(graph, layer.name)]
             assert tensor == layer.shape
-            assert cutting.name_of(graph, cutting.find_node(graph, layer.name)) == layer.name
+            assert name_of(graph, find_node(graph, layer.name)) == layer.name
 
 
 def test_list_layers_gives_shapes_for_the_images_asked_for():

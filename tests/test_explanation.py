@@ -317,7 +317,7 @@ def test_vmap_over_images(method):
     torch.testing.assert_close(maps, funcam.explain(cut, IMAGES, 1, method=method).maps, rtol=1e-4, atol=1e-6)
 
 
-@pytest.mark.parametrize("method", CAMS)
+@pytest.mark.parametrize("method", CAMS[1:])
 @pytest.mark.parametrize("dimensions", [1, 2, 3])
 def test_maps_can_be_differentiated_in_turn(method, dimensions):
     """Against central differences, in float64, through a network whose second derivative is not zero."""

@@ -25,7 +25,8 @@ class Method:
         summary: what it does, in a line.
         paper: where it was published.
         options: what can be set besides the function's own keyword arguments, with the defaults.
-        explains: what of a class the paper differentiates or measures: ``logit``, ``probability``, ``logit and log-probability``.
+        explains: what of a class the paper differentiates or measures: ``logit``, ``probability`` or ``logit and
+            log-probability``.
         needs: what the model must have, if anything: ``linear head``, ``classes``.
     """
 
@@ -132,7 +133,7 @@ METHODS: dict[str, Method] = {
         ),
         _line(
             "Eigen-CAM | eigen-cam | features:eigen_cam | A | map",
-            "the first principal component of the features; the same for all classes",
+            "the features projected on their first singular vector; the same for all classes",
             "Muhammad and Yeasin, IJCNN 2020, arXiv:2008.00299",
         ),
         _line(

@@ -14,6 +14,7 @@ from torch.func import vmap
 from torch.nn.functional import interpolate
 
 from funcam.errors import FuncamError
+from funcam.methods.noise import gaussian
 from funcam.methods.reduce import Reduce, at_least_single, positive_sum
 
 Scores = Callable[[torch.Tensor], torch.Tensor]
@@ -206,13 +207,10 @@ def ss_cam(
         tensor([[[1., 0.]]])
     """
     check_counts(chunk=chunk, samples=samples)
-    generator = torch.Generator(A.device).manual_seed(seed)
+    generator = torch.Generator().manual_seed(seed)
 
     def noisy(masks: torch.Tensor, sample: torch.Tensor) -> torch.Tensor:
-        drawn = torch.empty_like(masks, requires_grad=False)
-        for row in drawn:  # row by row, so that the numbers don't depend on the chunk
-            row.normal_(generator=generator)
-        return masks + noise * drawn
+        return masks + noise * gaussian(generator, masks)
 
     channels = _masking_channels(A, strongest)
     scores = _scores_behind_masks(network, image, A[channels], chunk, samples, noisy)

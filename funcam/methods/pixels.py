@@ -12,6 +12,7 @@ from functools import reduce
 import torch
 from torch.func import vjp, vmap
 
+from funcam.methods.noise import gaussian
 from funcam.methods.perturbation import check_counts
 
 Scores = Callable[[torch.Tensor], torch.Tensor]
@@ -99,13 +100,11 @@ def smooth_grad(
         tensor([[[1., 1.]]])
     """
     check_counts(samples=samples, chunk=chunk)
-    generator = torch.Generator(image.device).manual_seed(seed)
+    generator = torch.Generator().manual_seed(seed)
     std = noise * (image.amax() - image.amin())
 
     def part(first: int) -> torch.Tensor:
-        drawn = torch.empty(min(chunk, samples - first), *image.shape, dtype=image.dtype, device=image.device)
-        for row in drawn:  # row by row, so that the numbers don't depend on the chunk
-            row.normal_(generator=generator)
+        drawn = gaussian(generator, image.expand(min(chunk, samples - first), *image.shape))
         return _summed_gradients(network, image + std * drawn, chunk)
 
     return reduce(torch.add, (part(first) for first in range(0, samples, chunk))) / samples

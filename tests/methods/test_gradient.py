@@ -12,8 +12,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from torch.func import grad, jvp, vmap
 
-from funcam import FuncamError, grad_cam, grad_cam_pp, grad_cam_pp_normalised, guided_grad_cam
-from funcam.methods import METHODS, find_method
+from funcam import grad_cam, grad_cam_pp, grad_cam_pp_normalised, guided_grad_cam
 from funcam.methods.gradient import (
     cam,
     eigen_grad_cam,

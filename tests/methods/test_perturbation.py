@@ -159,7 +159,7 @@ def test_score_cam_and_its_variants_are_their_equations(space, size, seed, chunk
     np.testing.assert_allclose(found, weighted(softmax(scaled), kept), atol=1e-6)
 
     generator = torch.Generator().manual_seed(7)
-    noise = [torch.empty(size, dtype=torch.float64).normal_(generator=generator).numpy() for _ in range(6)]
+    noise = [torch.randn(size, generator=generator).double().numpy() for _ in range(6)]
     noisy = masked_scores(
         kept, image, score, lambda k, A_k: [mask_of(A_k, size) + 0.5 * noise[2 * k + i] for i in (0, 1)]
     )

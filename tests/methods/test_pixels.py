@@ -64,7 +64,7 @@ def test_smooth_grad_is_the_mean_over_noisy_copies(shape, classes, seed, samples
     generator = torch.Generator().manual_seed(5)
     total = np.zeros((classes, *shape))
     for _ in range(samples):
-        drawn = torch.empty(shape, dtype=torch.float64).normal_(generator=generator).numpy()
+        drawn = torch.randn(shape, generator=generator).double().numpy()
         total += slope(image + 0.2 * (image.max() - image.min()) * drawn)
     found = smooth_grad(network, torch.from_numpy(image), samples=samples, noise=0.2, seed=5, chunk=chunk)
     np.testing.assert_allclose(found, total / samples, atol=1e-9)

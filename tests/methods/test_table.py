@@ -13,9 +13,9 @@ from funcam.methods import find_method
 
 FUNCTIONS = {"head", "network", "guided_network"}
 ASKED_FOR = (
-    "cam grad-cam grad-cam++ smooth-grad-cam++ xgrad-cam hires-cam element-wise-grad-cam layer-cam shapley-cam finer-cam "
-    "eigen-cam eigen-grad-cam seg-eigen-cam kpca-cam fem dff ablation-cam score-cam ss-cam is-cam full-grad le-grad "
-    "gradient smooth-grad input-x-gradient guided-backprop guided-grad-cam random-cam"
+    "cam grad-cam grad-cam++ smooth-grad-cam++ xgrad-cam hires-cam element-wise-grad-cam layer-cam shapley-cam "
+    "finer-cam eigen-cam eigen-grad-cam seg-eigen-cam kpca-cam fem dff ablation-cam score-cam ss-cam is-cam full-grad "
+    "le-grad gradient smooth-grad input-x-gradient guided-backprop guided-grad-cam random-cam"
 )
 
 

@@ -1,0 +1,155 @@
+"""What the benchmarks measure: named calls of funcam and of its peers, each at funcam's default layer."""
+
+from __future__ import annotations
+
+import importlib.util
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch import nn
+
+import funcam
+
+Run = Callable[[], object]
+Case = Callable[[torch.Tensor], Run]
+FORWARD = "forward (no_grad)"
+PEERS = {"grad-cam": "pytorch_grad_cam", "torchcam": "torchcam", "captum": "captum"}
+CLASS_GIVEN = "Grad-CAM (class given)"
+FIVE_LAYERS = ("layer1", "layer2", "layer3", "layer4.0", "layer4")
+# What the peers call funcam's methods.
+_OF_GRAD_CAM = {
+    "grad-cam": "GradCAM",
+    "grad-cam++": "GradCAMPlusPlus",
+    "xgrad-cam": "XGradCAM",
+    "hires-cam": "HiResCAM",
+    "element-wise-grad-cam": "GradCAMElementWise",
+    "layer-cam": "LayerCAM",
+    "shapley-cam": "ShapleyCAM",
+    "finer-cam": "FinerCAM",
+    "eigen-cam": "EigenCAM",
+    "eigen-grad-cam": "EigenGradCAM",
+    "seg-eigen-cam": "SegEigenCAM",
+    "kpca-cam": "KPCA_CAM",
+    "fem": "FEM",
+    "ablation-cam": "AblationCAM",
+    "score-cam": "ScoreCAM",
+    "full-grad": "FullGrad",
+    "random-cam": "RandomCAM",
+}
+_OF_TORCHCAM = {
+    "cam": "CAM",
+    "grad-cam": "GradCAM",
+    "grad-cam++": "GradCAMpp",
+    "smooth-grad-cam++": "SmoothGradCAMpp",
+    "xgrad-cam": "XGradCAM",
+    "layer-cam": "LayerCAM",
+    "score-cam": "ScoreCAM",
+    "ss-cam": "SSCAM",
+    "is-cam": "ISCAM",
+}
+_OF_CAPTUM = {
+    "grad-cam": "LayerGradCam",
+    "gradient": "Saliency",
+    "input-x-gradient": "InputXGradient",
+    "guided-backprop": "GuidedBackprop",
+    "guided-grad-cam": "GuidedGradCam",
+}
+# The image passes the network once for each channel, in some of them many times: measured once, by name only.
+SLOW = ("ablation-cam", "score-cam", "score-cam-authors", "ss-cam", "is-cam")
+
+
+def forward(model: nn.Module, images: torch.Tensor) -> torch.Tensor:
+    """One prediction."""
+    with torch.no_grad():
+        result: torch.Tensor = model(images)
+        return result
+
+
+def there(peer: str) -> bool:
+    """Whether a peer is installed."""
+    return importlib.util.find_spec(PEERS[peer]) is not None
+
+
+def grad_cases(model: nn.Module, layer: str, batch: int) -> dict[str, Case]:
+    """Grad-CAM and Grad-CAM++ of everybody, many classes, guided backpropagation."""
+
+    def explain(method: str, classes: int | None = None) -> Case:
+        targets = None if classes is None else torch.arange(classes).expand(batch, classes)
+        return lambda images: lambda: funcam.explain(model, images, targets, method=method).maps
+
+    cases: dict[str, Case] = {
+        FORWARD: lambda images: lambda: forward(model, images),
+        "Grad-CAM": explain("grad-cam"),
+        "Grad-CAM++": explain("grad-cam++"),
+        "guided backprop": explain("guided-backprop"),
+    }
+    if batch == 1:
+        cases |= {
+            "Grad-CAM, 100 classes": explain("grad-cam", 100),
+            "Grad-CAM, 1000 classes": explain("grad-cam", 1000),
+        }
+    named = {"Grad-CAM": "grad-cam", "Grad-CAM++": "grad-cam++"}
+    for peer in filter(there, PEERS):
+        for title in ("Grad-CAM", CLASS_GIVEN) if peer == "captum" else named:
+            method = named.get(title, "grad-cam")
+            cases[f"{peer} {title}"] = peer_case(peer, method, model, layer, class_given=title == CLASS_GIVEN)
+    return cases
+
+
+def method_cases(model: nn.Module, layer: str) -> dict[str, Case]:
+    """Every method of funcam, each followed by the peers that have it; five layers at once; the tail's backward."""
+    cases: dict[str, Case] = {FORWARD: lambda images: lambda: forward(model, images)}
+    for name in funcam.METHODS:
+        if name != "le-grad":  # Vision Transformers only
+            cases[name] = _explaining(model, name)
+        for peer, known in (("grad-cam", _OF_GRAD_CAM), ("torchcam", _OF_TORCHCAM), ("captum", _OF_CAPTUM)):
+            if name in known and there(peer):
+                cases[f"{peer} {name}"] = peer_case(peer, name, model, layer)
+    cases["grad-cam, five layers"] = _explaining(model, "grad-cam", layer=list(FIVE_LAYERS))
+    cases["the tail's backward pass"] = lambda images: _backward_of_tail(model, images)
+    return cases
+
+
+def _explaining(model: nn.Module, method: str, **options: Any) -> Case:
+    return lambda images: lambda: funcam.explain(model, images, method=method, **options).maps
+
+
+def _backward_of_tail(model: nn.Module, images: torch.Tensor) -> Run:
+    """Plain autograd from the logits back to the first of the five layers, the forward pass not counted."""
+    A, head = funcam.split(model, FIVE_LAYERS[0])(images)
+    A = A.detach().requires_grad_()
+    score = head(A).amax(1).sum()
+    return lambda: torch.autograd.grad(score, A, retain_graph=True)
+
+
+def peer_case(peer: str, method: str, model: nn.Module, layer: str, *, class_given: bool = False) -> Case:
+    """A peer's call for the predicted classes. Its hooks are put on for the call and taken off: they'd slow others."""
+
+    def with_grad_cam(images: torch.Tensor) -> object:
+        import pytorch_grad_cam
+
+        extractor = getattr(pytorch_grad_cam, _OF_GRAD_CAM[method])
+        with extractor(model, [model.get_submodule(layer)]) as cam:
+            return cam(images, None)
+
+    def with_torchcam(images: torch.Tensor) -> object:
+        from torchcam import methods
+
+        with getattr(methods, _OF_TORCHCAM[method])(model, model.get_submodule(layer)) as cam:
+            logits = model(images)
+            return cam(logits.argmax(1).tolist(), logits)
+
+    def with_captum(images: torch.Tensor) -> object:
+        from captum import attr
+
+        # captum wants to be told the class: finding it is a forward pass more
+        classes = 0 if class_given else forward(model, images).argmax(1)
+        extractor = getattr(attr, _OF_CAPTUM[method])
+        at_layer = method in ("grad-cam", "guided-grad-cam")
+        return (extractor(model, model.get_submodule(layer)) if at_layer else extractor(model)).attribute(
+            images, target=classes
+        )
+
+    call = {"grad-cam": with_grad_cam, "torchcam": with_torchcam, "captum": with_captum}[peer]
+    return lambda images: lambda: call(images)

@@ -1,0 +1,164 @@
+"""Which layer is explained where none is named."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import torch
+from torch import fx, nn
+from torch.nn.modules.conv import _ConvNd
+
+from funcam.errors import FuncamError
+from funcam.graph import Graph
+from funcam.layers import Shapes, ancestors, name_of, of_images, operation, output_of
+
+LAST_CONV = "last-conv"
+
+_PASSING_MODULES = (
+    *(nn.MaxPool1d, nn.MaxPool2d, nn.MaxPool3d, nn.AvgPool1d, nn.AvgPool2d, nn.AvgPool3d),
+    *(nn.AdaptiveAvgPool1d, nn.AdaptiveAvgPool2d, nn.AdaptiveAvgPool3d),
+    *(nn.AdaptiveMaxPool1d, nn.AdaptiveMaxPool2d, nn.AdaptiveMaxPool3d),
+    *(nn.Dropout, nn.Dropout1d, nn.Dropout2d, nn.Dropout3d, nn.Identity),
+)
+_PASSING_NAMES = ("pool", "dropout", "permute", "transpose", "contiguous", "movedim", "clone")
+_NORM_NAMES = ("layer_norm", "rms_norm")
+
+
+def default_layer(graph: Graph, shapes: Shapes) -> str:
+    """The layer that is explained by default: the last feature map before pooling or flattening, after its activation.
+
+    The map must have a layer with weights behind it (the class maps of SqueezeNet are already the answer), and all that
+    the network knows of the image must pass through it (no branch of a block), unless the only such map lies before
+    the deepest ones (networks that join several scales). In a network whose maps are tokens or channels-last (Vision
+    Transformers, Swin) it is the norm at the last block's attention: behind it a class token no longer sees the other
+    tokens.
+
+    Raises:
+        FuncamError: there is no feature map.
+    """
+    live = ancestors(output_of(graph)) & of_images(graph)
+    weighted_behind = {a for node in live if _is_weighted(graph, node) for a in ancestors(node)}
+    able = live & weighted_behind
+    maps = [n for n in graph.module.graph.nodes if n in able and shapes.layout(n)]
+    maps = [n for n in maps if n.op != "placeholder"]
+    if not maps:
+        raise FuncamError(
+            f"{graph.model} has no feature map with a spatial extent for images of shape {list(shapes.image)}; "
+            "give a larger image, or name a layer"
+        )
+    node = next((n for n in reversed(maps) if _carries_all(graph, n)), maps[-1])
+    if any(shapes.cells(later) < shapes.cells(node) for later in maps[maps.index(node) :]):
+        node = maps[-1]  # before the network is at its deepest: its scales part there and are joined later
+    same = node  # the last node that holds the same values
+    while _is_passing(graph, node) and isinstance(node.args[0], fx.Node) and node.args[0].op != "placeholder":
+        same = same if _is_identity(graph, node) else node.args[0]
+        node = node.args[0]
+    layout = shapes.layout(node)
+    if layout and layout.kind != "channels-first":
+        node = _norm_at_last_attention(graph, shapes, node) or node
+        same = node
+    return min(name_of(graph, node), name_of(graph, same), key=lambda name: name.count("."))
+
+
+def last_conv(graph: Graph, model: nn.Module) -> str:
+    """The seed's rule, the last convolution in module order, among those the model runs in evaluation mode.
+
+    Raises:
+        FuncamError: the model has no convolution.
+    """
+    names: list[str] = [
+        path for path, module in model.named_modules() if isinstance(module, _ConvNd) and path in graph.nodes
+    ]
+    if not names:
+        raise FuncamError(f"layer '{LAST_CONV}' needs a convolution and {graph.model} has none; name a layer instead")
+    return names[-1]
+
+
+def _carries_all(graph: Graph, node: fx.Node) -> bool:
+    """Whether every path from the images to the output passes through the node."""
+    seen = {node}
+    pending = [output_of(graph)]
+    while pending:
+        for given in pending.pop().all_input_nodes:
+            if given.op == "placeholder":
+                return False
+            if given not in seen and not _reads_shape(given):
+                seen.add(given)
+                pending.append(given)
+    return True
+
+
+def _reads_shape(node: fx.Node) -> bool:
+    if node.target is getattr:
+        return node.args[1] in ("shape", "ndim", "dtype", "device")
+    return node.target in ("size", "dim", "numel", torch.ops.aten.sym_size.int)
+
+
+def _is_weighted(graph: Graph, node: fx.Node) -> bool:
+    """Whether the node multiplies by weights (a convolution, a linear layer, an attention; not a norm's scale)."""
+    if node.op == "call_module":
+        return any(p.ndim > 1 for p in graph.module.get_submodule(str(node.target)).parameters())
+    name = operation(graph, node)
+    return node.op == "call_function" and (name == "linear" or name.startswith("conv"))
+
+
+def _is_passing(graph: Graph, node: fx.Node) -> bool:
+    """Whether the node only pools, drops out or rearranges what it is given."""
+    if node.op == "call_module":
+        return isinstance(graph.module.get_submodule(str(node.target)), _PASSING_MODULES)
+    return any(part in operation(graph, node) for part in _PASSING_NAMES)
+
+
+def _is_identity(graph: Graph, node: fx.Node) -> bool:
+    """Whether the node returns what it is given, in evaluation mode."""
+    name = operation(graph, node)
+    return name == "identity" or "dropout" in name
+
+
+def _norm_at_last_attention(graph: Graph, shapes: Shapes, node: fx.Node) -> fx.Node | None:
+    """The norm in front of the last attention before the node, or (in Swin V2) behind it."""
+    before = ancestors(node)
+    attention = [n for n in graph.module.graph.nodes if n in before and _is_attention(graph, n)]
+    if not attention:
+        return None
+    given = attention[-1].args[0] if attention[-1].args else attention[-1].kwargs.get("query")
+    if not isinstance(given, fx.Node):
+        return None
+    in_front = _first_norm(graph, shapes, given, lambda n: n.all_input_nodes[:1])
+    return in_front or next(
+        filter(None, (_first_norm(graph, shapes, user, lambda n: list(n.users)[:1]) for user in attention[-1].users)),
+        None,
+    )
+
+
+def _first_norm(
+    graph: Graph, shapes: Shapes, node: fx.Node, step: Callable[[fx.Node], list[fx.Node]]
+) -> fx.Node | None:
+    """The first norm of whole tokens (not of heads) on the way from a node, within its branch of the block."""
+    while not _joins(graph, node):
+        layout = shapes.layout(node)
+        if _is_norm(graph, node) and layout is not None and layout.kind != "channels-first":
+            return node
+        further = step(node)
+        if not further:
+            return None
+        node = further[0]
+    return None
+
+
+def _joins(graph: Graph, node: fx.Node) -> bool:
+    """Whether the node adds a branch to what it branched off."""
+    if operation(graph, node) not in ("add", "iadd"):
+        return False
+    of_images = [g for g in node.all_input_nodes if any(n.op == "placeholder" for n in (g, *ancestors(g)))]
+    return len(of_images) > 1
+
+
+def _is_attention(graph: Graph, node: fx.Node) -> bool:
+    return "attention" in operation(graph, node) or operation(graph, node) in ("softmax", "_softmax")
+
+
+def _is_norm(graph: Graph, node: fx.Node) -> bool:
+    if node.op == "call_module":
+        return isinstance(graph.module.get_submodule(str(node.target)), nn.LayerNorm | nn.RMSNorm)
+    return operation(graph, node) in _NORM_NAMES

@@ -1,0 +1,114 @@
+"""A graph cut at a node into two graphs: images -> what crosses the cut, and what crosses the cut -> outputs."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import fx, nn
+from torchvision.models.feature_extraction import create_feature_extractor
+
+from funcam.errors import FuncamError
+from funcam.graph import Graph, confined_tracing
+from funcam.inplace import reuse_memory
+from funcam.layers import find_node
+from funcam.twin import twin
+
+
+@dataclass(frozen=True, eq=False)
+class Cut:
+    """A graph cut at a node, or a pair of functions that are cut already.
+
+    Attributes:
+        layer: the name of the cut.
+        features: images -> the values that cross the cut, by name (``create_feature_extractor``'s).
+        rest: the values that cross the cut, the layer's own first -> what the model returns.
+        names: the names of those values, the layer's own first.
+        patch: for a layer of tokens, the side lengths in pixels of the patch that each token stands for.
+        image: the shape of the images that the cut is for, where it is for one (``torch.export``'s are).
+    """
+
+    layer: str
+    features: Callable[[torch.Tensor], dict[str, Any]]
+    rest: Callable[..., Any]
+    names: tuple[str, ...]
+    patch: tuple[int, ...]
+    image: tuple[int, ...] | None = None
+
+
+def _make_cut(graph: Graph, layer: str, patch: tuple[int, ...]) -> Cut:
+    node = find_node(graph, layer)
+    rest, crossing = _rest(graph, node)
+    if not any(user.op == "output" or user in rest for user in node.users):
+        raise FuncamError(f"layer {layer!r} of {graph.model} does not lead to its output; name a layer that does")
+    names = tuple(f"crossing{i}" for i in range(1 + len(crossing)))
+    placed = dict(zip([node, *crossing], names, strict=True))
+    return Cut(layer, _features(graph, placed), _head(graph, placed, rest), names, patch, graph.image)
+
+
+def _rest(graph: Graph, node: fx.Node) -> tuple[set[fx.Node], list[fx.Node]]:
+    """The nodes behind the cut that lead to the output, and the values from before it that they need as well."""
+    behind = {node}
+    for later in graph.module.graph.nodes:
+        if later is not node and any(given in behind for given in later.all_input_nodes):
+            behind.add(later)
+    needed: set[fx.Node] = set()
+    pending = [n for n in graph.module.graph.nodes if n.op == "output"]
+    crossing: dict[fx.Node, None] = {}
+    while pending:
+        for given in pending.pop().all_input_nodes:
+            if given is node or given in needed or given in crossing:
+                continue
+            if given in behind or given.op == "get_attr":
+                needed.add(given)
+                pending.append(given)
+            else:
+                crossing[given] = None
+    return needed, list(crossing)
+
+
+def _features(graph: Graph, crossing: dict[fx.Node, str]) -> fx.GraphModule:
+    """torchvision's feature extractor for some nodes of the graph, under the names given.
+
+    Each of them passes through an identity module, so that it has a name of ours whatever the node is called.
+    """
+    if graph.shapes is not None:
+        return _exported_features(graph, crossing)
+    copy = fx.Graph()
+    placed: dict[fx.Node, fx.Node] = {}
+    copy.graph_copy(graph.module.graph, placed)
+    # A twin: torchvision puts what it traces into training mode for a moment, while other threads may run the graph.
+    root = twin(graph.module)
+    for node, name in crossing.items():
+        root._modules[name] = nn.Identity()
+        with copy.inserting_after(placed[node]):
+            copy.call_module(name, (placed[node],))
+    reuse_memory(copy, root)
+    copy.output(tuple(placed[node] for node in crossing))
+    module = fx.GraphModule(root, copy, graph.model)
+    with confined_tracing():
+        extractor: fx.GraphModule = create_feature_extractor(module, list(crossing.values()))
+    return extractor.eval()
+
+
+def _exported_features(graph: Graph, crossing: dict[fx.Node, str]) -> fx.GraphModule:
+    """The same of ATen operations, which torchvision's extractor can't trace again."""
+    copy = fx.Graph()
+    placed: dict[fx.Node, fx.Node] = {}
+    copy.graph_copy(graph.module.graph, placed)
+    copy.output({name: placed[node] for node, name in crossing.items()})
+    copy.eliminate_dead_code(lambda node: node.op in ("placeholder", "output"))
+    reuse_memory(copy, graph.module)
+    return fx.GraphModule(graph.module, copy, graph.model).eval()
+
+
+def _head(graph: Graph, crossing: dict[fx.Node, str], rest: set[fx.Node]) -> fx.GraphModule:
+    """The nodes behind the cut as a module that takes what crosses it."""
+    copy = fx.Graph()
+    placed = {node: copy.placeholder(name) for node, name in crossing.items()}
+    for node in graph.module.graph.nodes:
+        if node in rest or node.op == "output":
+            placed[node] = copy.node_copy(node, placed.__getitem__)
+    return fx.GraphModule(graph.module, copy, graph.model).eval()

@@ -1,0 +1,140 @@
+"""``funcam explain --method ... --layer ... --combine ... --smooth ... --contrast ...``"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+
+import funcam as library
+from cli.conftest import SCENES, Funcam, Ran
+from funcam.nets import build_net
+from funcam.scenes import CLASSES
+from funcam.scenes.network import inputs
+
+
+def record_of(ran: Ran) -> dict[str, Any]:
+    assert (ran.code, ran.err) == (0, ""), ran
+    found: dict[str, Any] = json.loads(ran.out)
+    return found
+
+
+def test_several_methods_each_have_their_pictures(funcam: Funcam, image: Path) -> None:
+    run = ("explain", image, *SCENES, "--method", "layer-cam", "-m", "gradient,eigen-cam,grad-cam", "--json")
+    record = record_of(funcam(*run))
+
+    assert record["methods"] == ["layer-cam", "gradient", "eigen-cam", "grad-cam"]
+    kinds = ["layer-cam-heatmap", "layer-cam", "gradient", "eigen-cam-heatmap", "eigen-cam", "heatmap", "cam"]
+    assert list(record["explained"][0]["files"]) == kinds
+    assert {f"pic-scenes-{kind}.jpg" for kind in kinds} < {path.name for path in Path("results").iterdir()}
+    assert [made["layer"] for made in record["maps"]] == [
+        "trunk_output",
+        "whole network",
+        "trunk_output",
+        "trunk_output",
+    ]
+
+
+def test_several_layers_side_by_side_and_combined(funcam: Funcam, image: Path) -> None:
+    run = ("explain", image, *SCENES, "-m", "layer-cam", "-l", "trunk_output", "-l", "trunk_output.block1", "--maps")
+    apart = record_of(funcam(*run, "--json"))
+    assert apart["methods"] == ["layer-cam@trunk_output", "layer-cam@trunk_output.block1"]
+    assert apart["layer"] == "trunk_output, trunk_output.block1"
+    with np.load("results/pic-scenes-maps.npz") as maps:
+        assert [maps[name].shape for name in apart["methods"]] == [(1, 16, 16), (1, 32, 32)]
+
+    one = record_of(funcam(*run, "--combine", "product", "--json"))
+    assert one["methods"] == ["layer-cam"]
+    assert one["layer"] == "trunk_output+trunk_output.block1"
+    assert one["combine"] == "product"
+    with np.load("results/pic-scenes-maps.npz") as maps:
+        assert maps["layer-cam"].shape == (1, 32, 32)
+
+
+def test_what_is_computed_is_what_the_library_computes(funcam: Funcam) -> None:
+    pixels = np.random.default_rng(0).integers(0, 256, (128, 128, 3), dtype=np.uint8)
+    Image.fromarray(pixels).save("pic.png")
+    asked = (
+        "--class",
+        "star",
+        "--contrast",
+        "ring",
+        "--smooth",
+        "aug",
+        "--smooth",
+        "eigen",
+        "-m",
+        "grad-cam",
+        "--maps",
+    )
+    record = record_of(funcam("explain", "pic.png", *SCENES, *asked, "--json"))
+
+    star, ring = CLASSES.index("star"), CLASSES.index("ring")
+    assert record["contrast"] == ring
+    assert record["smooth"] == ["aug", "eigen"]
+    model = build_net("scenes").model
+    rule = library.contrast([[star]], ring)
+    want = library.explain(model, inputs([pixels]), rule, smooth=["aug", "eigen"]).maps[0]
+    with np.load("results/pic-scenes-maps.npz") as maps:
+        np.testing.assert_allclose(maps["grad-cam"], want, rtol=1e-3, atol=1e-5 * float(want.max()))
+
+
+def test_the_runner_up(funcam: Funcam, image: Path) -> None:
+    record = record_of(funcam("explain", image, *SCENES, "--contrast", "runner-up", "-m", "grad-cam", "--json"))
+    assert record["contrast"] == "runner-up"
+
+
+def test_options_of_methods(funcam: Funcam, image: Path) -> None:
+    run = ("explain", image, *SCENES, "-m", "score-cam,guided-grad-cam", "--set", "score-cam.strongest=3")
+    record = record_of(funcam(*run, "--set", "guided-grad-cam.cam=layer-cam", "--json"))
+    assert [made["options"] for made in record["maps"]] == [{"strongest": 3}, {"cam": "layer-cam"}]
+
+
+def test_every_method_that_the_network_can_have(funcam: Funcam, image: Path) -> None:
+    record = record_of(funcam("explain", image, *SCENES, "--method", "all", "--class", "star", "--class", 1, "--json"))
+
+    assert set(record["methods"]) == set(library.METHODS) - {"le-grad"}
+    assert any(note.startswith("no le-grad: le-grad is for Vision Transformers") for note in record["notes"])
+    files = [name for entry in record["explained"] for name in entry["files"].values()]
+    assert len(set(files)) == len(files)  # no picture overwrites another
+    with Image.open("results/pic-scenes-panel.png") as panel:
+        assert panel.width < 4000
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("--method", "gradcam"), r"--method: unknown method 'gradcam'; nearest: 'grad-cam'"),
+        (("--method", "all", "--method", "grad-cam"), r"--method all stands alone; got all, grad-cam"),
+        (("--combine", "mean"), r"--combine mean makes one map of several layers; give --layer more than once"),
+        (
+            ("--layer", "a", "--layer", "b", "--combine", "sum"),
+            r"--combine 'sum' is unknown; expected mean, max or product",
+        ),
+        (("--smooth", "blur"), r"--smooth 'blur' is unknown; expected aug or eigen"),
+        (("--set", "strongest=3"), r"--set 'strongest=3' is not METHOD.OPTION=VALUE"),
+        (("--set", "layer-cam.k=3"), r"layer-cam is not among the methods that are computed; add --method layer-cam"),
+        (("--set", "scorecam.strongest=3"), r"--set: unknown method 'scorecam'; nearest: 'score-cam'"),
+    ],
+)
+def test_wrong_words_are_found_before_any_work(funcam: Funcam, image: Path, arguments: Any, message: str) -> None:
+    funcam("explain", image, *SCENES, *arguments).error(2, message)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("-m", "le-grad"), r"le-grad is for Vision Transformers.*use grad-cam"),
+        (("-m", "eigen-cam", "--smooth", "eigen"), r"no weighted channels to smooth"),
+        (("-m", "score-cam", "--set", "score-cam.strongest=none"), r"strongest"),
+        (("-m", "score-cam", "--set", "score-cam.strong=1"), r"score-cam has no option 'strong'"),
+        (("--class", "star", "--contrast", "star"), r"class 8 is contrasted with itself"),
+        (("--contrast", "nobody"), r"nobody"),
+    ],
+)
+def test_what_the_network_cannot_have_is_refused(funcam: Funcam, image: Path, arguments: Any, message: str) -> None:
+    funcam("explain", image, *SCENES, *arguments).error(1, message)
