@@ -198,7 +198,12 @@ def pull(pullback: Pullback, cotangents: torch.Tensor) -> Tensors:
     """Gradients at each layer ``[k, B, C, *S]`` for cotangents ``[k, B, K]``, all at once."""
     if len(cotangents) == 1:  # the usual case, spared the cost of batching
         return tuple(g[None] for g in pullback(cotangents[0]))
-    gradients: Tensors = vmap(pullback)(cotangents)
+    try:
+        gradients: Tensors = vmap(pullback)(cotangents)
+    except RuntimeError as error:  # an operation that torch can't batch: one after the other, then
+        if isinstance(error, torch.OutOfMemoryError) or torch.compiler.is_compiling():
+            raise
+        gradients = tuple(map(torch.stack, zip(*(pullback(one) for one in cotangents), strict=True)))
     return gradients
 
 

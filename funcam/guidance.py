@@ -15,8 +15,9 @@ from torch.nn import functional
 from funcam.cutting import graph_of
 from funcam.errors import FuncamError
 from funcam.graph import Graph
+from funcam.layers import operation
 
-_RELU_FUNCTIONS: dict[Any, float] = {functional.relu: math.inf, torch.relu: math.inf, functional.relu6: 6.0}
+_RELUS = {"relu": math.inf, "relu6": 6.0}  # modules, functions, methods and ATen operations alike
 _OTHER_ACTIVATIONS = (
     *(nn.SiLU, nn.GELU, nn.Hardswish, nn.ELU, nn.SELU, nn.CELU, nn.Mish, nn.LeakyReLU, nn.PReLU, nn.RReLU, nn.Softplus),
 )
@@ -70,11 +71,12 @@ class Guided:
     left: tuple[str, ...]
 
 
-def guided(model: nn.Module) -> Guided:
+def guided(model: nn.Module, images: torch.Tensor | None = None) -> Guided:
     """The model with every ReLU and ReLU6 rewritten for guided backpropagation: modules, functions, in-place or not.
 
     Args:
-        model: a module that ``torch.fx`` can follow; it is only read.
+        model: a module; it is only read.
+        images: ``[B, channels, *size]``, for a model that ``torch.fx`` can't follow and that has to be exported.
 
     Raises:
         FuncamError: there is no ReLU to rewrite, or one is out of reach inside a module of torch's.
@@ -83,7 +85,7 @@ def guided(model: nn.Module) -> Guided:
         >>> len(guided(nn.Sequential(nn.Conv2d(3, 4, 3), nn.ReLU(), nn.ReLU6(inplace=True))).rewritten)
         2
     """
-    graph = graph_of(model)
+    graph = graph_of(model, images)
     if graph not in _CACHE:
         _CACHE[graph] = _rewrite(graph)
     return _CACHE[graph]
@@ -152,18 +154,20 @@ def _named(graph: Graph) -> list[tuple[str, fx.Node]]:
 
 def _ceiling(graph: Graph, node: fx.Node) -> float | None:
     """Where the ReLU that the node is flattens out again (6, or never); None for any other node."""
+    name = operation(graph, node)
+    if name == "hardtanh" and node.op == "call_function":  # what the exporter makes of ReLU6
+        low, high = (*node.args[1:], -1.0, 1.0)[:2] if len(node.args) != 2 else (node.args[1], 1.0)
+        return float(high) if low == 0 and isinstance(high, int | float) else None
     if node.op == "call_module":
         module = graph.module.get_submodule(str(node.target))
         return 6.0 if isinstance(module, nn.ReLU6) else math.inf if isinstance(module, nn.ReLU) else None
-    if node.op == "call_function":
-        return _RELU_FUNCTIONS.get(node.target)
-    return math.inf if node.op == "call_method" and node.target == "relu" else None
+    return _RELUS.get(name)
 
 
 def _is_other_activation(graph: Graph, node: fx.Node) -> bool:
     if node.op == "call_module":
         return isinstance(graph.module.get_submodule(str(node.target)), _OTHER_ACTIVATIONS)
-    return node.op == "call_function" and getattr(node.target, "__name__", "") in _OTHER_FUNCTIONS
+    return node.op == "call_function" and operation(graph, node) in _OTHER_FUNCTIONS
 
 
 def _refuse_hidden(graph: Graph) -> None:

@@ -17,6 +17,7 @@ from typing import Any
 
 import torch
 from torch.func import jvp, vjp, vmap
+from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from funcam.attention import attention_gradients
 from funcam.biases import FullGradient, full_gradient
@@ -93,9 +94,10 @@ def _hessian_times_features(chunk: Chunk, layer: int, method: Method, _options: 
         return jvp(gradient, (A,), (A,))[1]  # type: ignore[no-any-return]
 
     cotangents = unit_cotangents(chunk.columns, case.scores)
-    if len(cotangents) == 1:
-        return full_precision(along_features(cotangents[0])[None])
-    return full_precision(vmap(along_features)(cotangents))
+    with sdpa_kernel(SDPBackend.MATH):  # the fused attention has no forward derivative
+        if len(cotangents) == 1:
+            return full_precision(along_features(cotangents[0])[None])
+        return full_precision(vmap(along_features)(cotangents))
 
 
 @cache
@@ -197,7 +199,8 @@ FOR_ALL: dict[str, Ingredient] = {"A": _features}
 
 def guided_rows(case: Case, index: int, target: Target) -> Callable[[torch.Tensor], torch.Tensor]:
     """As :meth:`Case.network`, through guided ReLUs."""
-    network = guided(module_of(case.splits[0], "guided backpropagation rewrites the whole network")).network
+    model = module_of(case.splits[0], "guided backpropagation rewrites the whole network")
+    network = guided(model, case.images).network
     score = target.of_image(index)
     return lambda images: full_precision(score(network(images.to(case.images.dtype))))
 
@@ -209,7 +212,7 @@ def require_linear_head(case: Case, method: Method) -> None:
         FuncamError: the head at one of the layers is something else, or unknown.
     """
     for cut in case.splits:
-        graph = graph_of(module_of(cut, f"{method.name} has to look into the head"))
+        graph = graph_of(module_of(cut, f"{method.name} has to look into the head"), case.images)
         known = _HEADS.setdefault(graph, {})
         key = (cut.layer, *case.images.shape[1:])
         if key not in known:

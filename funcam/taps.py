@@ -88,10 +88,11 @@ def _raw_inputs(taps: _Taps, crossing: list[Any], batch: int) -> list[torch.Tens
 
 
 def _taps_of(model: nn.Module, cuts: Sequence[Split], images: torch.Tensor) -> _Taps:
-    known = _CACHE.setdefault(graph_of(model), {})
+    graph = graph_of(model, images)
+    known = _CACHE.setdefault(graph, {})
     key = (*(cut.layer for cut in cuts), *images.shape[1:])
     if key not in known:
-        known[key] = _make_taps(graph_of(model), cuts, tuple(images.shape))
+        known[key] = _make_taps(graph, cuts, tuple(images.shape))
     return known[key]
 
 
