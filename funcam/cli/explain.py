@@ -222,7 +222,7 @@ def _job(
 
         download = needs_download(label, weights)
         net = None if download else load_net(label, weights, labels=labels)
-        where = _device(device)
+        where = find_device(device)
     if net is None:  # the download draws a bar of its own
         net = load_net(label, weights, labels=labels, progress=not silent)
     chosen = tuple(dict.fromkeys(find_class(text, net.classes) for text in classes)) if classes else None
@@ -231,7 +231,8 @@ def _job(
     return Job(label, replace(net, model=net.model.to(where)), where, chosen, fit, question, style, out)
 
 
-def _device(name: str) -> str:
+def find_device(name: str) -> str:
+    """The device of a name that is known to be one; ``auto`` is the GPU if there is one."""
     import torch
 
     if name == "auto":

@@ -1,0 +1,282 @@
+"""``funcam compare``: which network, which layer, which method localises best, over a data set, with error bars."""
+
+from __future__ import annotations
+
+import gc
+import os
+from collections.abc import Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from funcam.cli.asked import Asked, asked_of
+from funcam.cli.words import FAILURE, UsageError, complain, console
+from funcam.comparison.plan import FAITHFULNESS, LOCALISATION, Plan
+from funcam.errors import FuncamError
+from funcam.zoo import canonical_name
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from funcam.comparison.plan import Rival
+    from funcam.comparison.run import Run
+    from funcam.comparison.subjects import Subject
+
+_GROUPS = (LOCALISATION, FAITHFULNESS)
+_TARGETS = ("truth", "predicted")
+_REPORTED = 500
+_USUAL = ("grad-cam", "grad-cam++")
+
+Images = Annotated[list[str] | None, typer.Argument(help="Image files, folders or globs.")]
+Truths = Annotated[
+    str | None, typer.Option("--truth", "-t", help="Boxes: CSV, Pascal VOC, COCO, ILSVRC, or a folder of masks.")
+]
+Scenes = Annotated[int | None, typer.Option("--scenes", min=1, help="So many scenes with known truth, no images.")]
+Methods = Annotated[
+    list[str] | None, typer.Option("--method", "-m", help="Method; repeat. Else Grad-CAM and Grad-CAM++.")
+]
+Metrics = Annotated[list[str] | None, typer.Option("--metrics", help="localisation, faithfulness; repeat.")]
+
+
+def compare(
+    images: Images = None,
+    nets: Annotated[
+        list[str] | None,
+        typer.Option("--net", "-n", help="NAME, NAME=WEIGHTS or LABEL:NAME=WEIGHTS; repeat."),
+    ] = None,
+    methods: Methods = None,
+    layers: Annotated[
+        list[str] | None, typer.Option("--layer", "-l", help="LAYER of every network, or LABEL=LAYER; repeat.")
+    ] = None,
+    truth: Truths = None,
+    scenes: Scenes = None,
+    target: Annotated[str, typer.Option("--target", help="truth (the labelled class) or predicted.")] = "truth",
+    metrics: Metrics = None,
+    combine: Annotated[str | None, typer.Option("--combine", help="Several layers as one: mean, max, product.")] = None,
+    smooth: Annotated[list[str] | None, typer.Option("--smooth", help="aug, eigen; repeat.")] = None,
+    settings: Annotated[list[str] | None, typer.Option("--set", help="METHOD.OPTION=VALUE; repeat.")] = None,
+    fit: Annotated[str, typer.Option("--fit", help="squash, crop or pad.")] = "squash",
+    device: Annotated[str, typer.Option("--device", "-d", help="auto, cpu, cuda, ...")] = "auto",
+    batch: Annotated[int, typer.Option("--batch", min=1, help="Images at once.")] = 8,
+    report: Annotated[list[Path] | None, typer.Option("--report", help="A page (.html) or a gallery (.md).")] = None,
+    out: Annotated[Path, typer.Option("--out", "-o", help="Folder for the results.")] = Path("comparison"),
+    as_json: Annotated[bool, typer.Option("--json", help="Print the figures as one JSON document, only.")] = False,
+    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Print errors only.")] = False,
+) -> int:
+    """Compare networks, layers and methods over images with known truth, or over scenes."""
+    labels = _labels(nets or [])
+    asked = asked_of(methods or list(_USUAL), [], None, smooth or [], settings or [])
+    groups = _groups(metrics, truth, scenes, target)
+    places = _places(layers or [], labels)
+    _check(images, truth, scenes, target, fit, combine, report or [], asked, places)
+    subjects_of = _source(images or [], truth, scenes)
+    _make(out)
+    silent = quiet or as_json
+    with _loading(silent):
+        rivals = _rivals(labels, device)
+        subjects, problems = subjects_of(_classes(rivals))
+    plan = Plan(asked.methods, places, combine, asked.smooth, groups, target, fit, batch=batch, options=asked.options)
+    run = _run(rivals, subjects, plan, out, silent)
+    for path in report or []:
+        _write_report(path, run, rivals, subjects, plan, out)
+    for problem in [*problems, *run.problems]:
+        complain(problem)
+    _print(run, out, as_json, quiet)
+    return FAILURE if run.problems else 0
+
+
+def _labels(nets: Sequence[str]) -> dict[str, tuple[str, str | None]]:
+    """Label -> name and weights, from ``NAME``, ``NAME=WEIGHTS`` or ``LABEL:NAME=WEIGHTS``."""
+    if not nets:
+        raise UsageError("no network to compare; give --net NAME, NAME=WEIGHTS or LABEL:NAME=WEIGHTS, more than once")
+    found: dict[str, tuple[str, str | None]] = {}
+    for text in nets:
+        named, _, weights = text.partition("=")
+        label, colon, name = named.partition(":")
+        name = name if colon else label
+        try:
+            canonical_name(name)
+        except FuncamError as error:
+            raise UsageError(f"--net {text!r}: {error}") from error
+        if label in found:
+            raise UsageError(f"two networks are called {label!r}; tell them apart with LABEL:{name}=WEIGHTS")
+        if weights and os.sep in weights and not os.path.exists(weights):
+            raise UsageError(f"--net {text!r}: there is no file {weights!r}")
+        found[label] = (name, weights or None)
+    return found
+
+
+def _groups(metrics: Sequence[str] | None, truth: str | None, scenes: int | None, target: str) -> tuple[str, ...]:
+    for name in metrics or []:
+        if name not in _GROUPS:
+            raise UsageError(f"--metrics {name!r} is unknown; expected {' or '.join(_GROUPS)}")
+    known = truth is not None or scenes is not None
+    if not metrics:
+        return (LOCALISATION,) if known else (FAITHFULNESS,)
+    if LOCALISATION in metrics and not known:
+        raise UsageError("--metrics localisation needs to know where the objects are; give --truth or --scenes")
+    return tuple(name for name in _GROUPS if name in metrics)
+
+
+def _places(layers: Sequence[str], labels: dict[str, Any]) -> dict[str, tuple[str, ...]]:
+    found: dict[str, list[str]] = {label: [] for label in labels}
+    for text in layers:
+        label, equals, layer = text.partition("=")
+        if equals and label not in labels:
+            raise UsageError(f"--layer {text!r}: no network is called {label!r}; there are {', '.join(labels)}")
+        for place in [label] if equals else labels:
+            found[place].append(layer if equals else text)
+    return {label: tuple(dict.fromkeys(names)) for label, names in found.items() if names}
+
+
+def _check(
+    images: Sequence[str] | None,
+    truth: str | None,
+    scenes: int | None,
+    target: str,
+    fit: str,
+    combine: str | None,
+    reports: Sequence[Path],
+    asked: Asked,
+    places: dict[str, tuple[str, ...]],
+) -> None:
+    if scenes is None and not images:
+        raise UsageError("no images to compare on; give image files, folders or globs, or --scenes 500")
+    if scenes is not None and (images or truth):
+        raise UsageError("--scenes was given and images or --truth too; give one or the other")
+    if "all" in asked.methods:
+        raise UsageError("--method all is not for a comparison; name the methods")
+    for option, value, known in (
+        ("--target", target, _TARGETS),
+        ("--fit", fit, ("squash", "crop", "pad")),
+        ("--combine", combine or "mean", ("mean", "max", "product")),
+    ):
+        if value not in known:
+            raise UsageError(f"{option} {value!r} is unknown; expected {', '.join(known[:-1])} or {known[-1]}")
+    if combine and not any(len(names) > 1 for names in places.values()):
+        raise UsageError(f"--combine {combine} makes one map of several layers; give --layer more than once")
+    for path in reports:
+        if path.suffix.lower() not in (".html", ".htm", ".md"):
+            raise UsageError(f"--report '{path}': expected a page (.html) or a gallery (.md)")
+
+
+def _source(
+    images: Sequence[str], truth: str | None, scenes: int | None
+) -> Callable[[Sequence[str]], tuple[list[Subject], list[str]]]:
+    """The data set, once the networks' classes are known; what can be found wrong before is said before."""
+    if scenes is not None:
+
+        def drawn(_classes: Sequence[str]) -> tuple[list[Subject], list[str]]:
+            from funcam.comparison.subjects import scene_subjects
+
+            return scene_subjects(scenes), []
+
+        return drawn
+    from funcam.images import find_images
+
+    found = find_images(images)
+    if not found.paths:
+        raise UsageError("; ".join(found.problems))
+    if truth is not None and not os.path.exists(truth):
+        raise UsageError(f"--truth {truth!r}: there is no such file or folder")
+
+    def read(classes: Sequence[str]) -> tuple[list[Subject], list[str]]:
+        from funcam.comparison.subjects import image_subjects
+        from funcam.truth import match, read_truth
+
+        if truth is None:
+            return image_subjects(found.paths), found.problems
+        known = read_truth(truth, classes, images=found.paths)
+        matched = match(known.by_file, found.paths)
+        subjects = image_subjects([path for path in found.paths if path in matched.truths], matched.truths)
+        return subjects, [*found.problems, *known.problems, *matched.problems]
+
+    return read
+
+
+def _make(out: Path) -> None:
+    from funcam.files import make_folder
+
+    try:
+        make_folder(out)
+    except FuncamError as error:
+        raise UsageError(f"--out: {error}") from error
+
+
+@contextmanager
+def _loading(silent: bool) -> Iterator[None]:
+    if silent:
+        yield
+        return
+    with console(stderr=True).status("loading"):
+        yield
+
+
+def _rivals(labels: dict[str, tuple[str, str | None]], device: str) -> list[Rival]:
+    from dataclasses import replace
+
+    from funcam.cli.explain import find_device
+    from funcam.comparison.plan import Rival
+    from funcam.nets import load_net
+
+    where = find_device(device)
+    nets = {label: load_net(name, weights) for label, (name, weights) in labels.items()}
+    return [Rival(label, replace(net, model=net.model.to(where))) for label, net in nets.items()]
+
+
+def _classes(rivals: Sequence[Rival]) -> Sequence[str]:
+    first = rivals[0]
+    for rival in rivals[1:]:
+        if len(rival.net.classes) != len(first.net.classes):
+            raise FuncamError(
+                f"{first.label} knows {len(first.net.classes)} classes and {rival.label} {len(rival.net.classes)}; "
+                "compare networks that know the same classes"
+            )
+    return first.net.classes
+
+
+def _run(rivals: Sequence[Rival], subjects: Sequence[Subject], plan: Plan, out: Path, silent: bool) -> Run:
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+    from funcam.comparison.run import compare as run_comparison
+
+    shown = console(stderr=True)
+    device = str(next(rivals[0].net.model.parameters()).device)
+    gc.enable()  # off since the start (see main): a comparison is long
+    columns = (
+        TextColumn("comparing"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TextColumn("{task.speed:.1f} images/s"),
+        TimeRemainingColumn(),
+    )
+    if silent or not shown.is_terminal:
+        return run_comparison(rivals, subjects, plan, out, device=device)
+    with Progress(*columns, console=shown, transient=True) as progress:
+        task = progress.add_task("", total=len(subjects) * len(rivals))
+        progress.update(task, speed=0.0)
+        return run_comparison(
+            rivals, subjects, plan, out, device=device, tick=lambda count: progress.advance(task, count)
+        )
+
+
+def _write_report(
+    path: Path, run: Run, rivals: Sequence[Rival], subjects: Sequence[Subject], plan: Plan, out: Path
+) -> None:
+    from funcam.comparison.reporting import report_of
+    from funcam.report import write_gallery, write_report
+
+    title = f"{', '.join(rival.label for rival in rivals)} on {run.images} images"
+    page = report_of(run, rivals, subjects, plan, out, title=title, most=_REPORTED)
+    (write_gallery if path.suffix.lower() == ".md" else write_report)(path, page)
+
+
+def _print(run: Run, out: Path, as_json: bool, quiet: bool) -> None:
+    if as_json:
+        print((out / "results.json").read_text(encoding="utf-8"), end="")
+    elif not quiet:
+        from funcam.cli.figures import print_figures
+
+        print_figures(console(), run, out)

@@ -1,0 +1,35 @@
+"""Comparing networks, layers and methods over a data set: what is measured, kept, summed up and told.
+
+    subjects = scene_subjects(500)                       # or image_subjects(paths, truths)
+    run = compare(rivals, subjects, Plan(methods=("grad-cam", "grad-cam++")), folder)
+    run.rows, run.pairs, run.conclusions
+
+Names are imported when they are first used, so that the command line's help needs no torch.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from funcam.comparison.plan import METRICS, Plan, Rival
+    from funcam.comparison.run import Run, compare
+    from funcam.comparison.subjects import Subject, image_subjects, scene_subjects
+
+__all__ = ["METRICS", "Plan", "Rival", "Run", "Subject", "compare", "image_subjects", "scene_subjects"]
+
+_HOMES = {
+    "plan": ("METRICS", "Plan", "Rival"),
+    "run": ("Run", "compare"),
+    "subjects": ("Subject", "image_subjects", "scene_subjects"),
+}
+_HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
+
+
+def __getattr__(name: str) -> object:
+    if name not in _HOME_OF:
+        raise AttributeError(f"module 'funcam.comparison' has no attribute {name!r}")
+    value: object = getattr(importlib.import_module(f"funcam.comparison.{_HOME_OF[name]}"), name)
+    globals()[name] = value
+    return value

@@ -1,0 +1,81 @@
+"""What is compared on: images from files or scenes, with what is known of them, loaded one at a time."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+from funcam.images import Pixels, read_image
+from funcam.truth import Box, Object, Truth
+
+_SEED = 5_000_000  # of the first scene: behind those that trained the network in the package
+_SUBSETS = ("single", "multiple")
+
+
+@dataclass(frozen=True)
+class Subject:
+    """An image of a data set.
+
+    Attributes:
+        name: its name, once in a data set.
+        load: reads it, uint8 RGB ``[H, W, 3]``.
+        truth: the objects on it, boxes in its pixels; None if nothing is known.
+    """
+
+    name: str
+    load: Callable[[], Pixels]
+    truth: Truth | None = None
+
+    @property
+    def subset(self) -> str:
+        """``single`` or ``multiple`` objects, of whatever class; "" if nothing is known."""
+        if self.truth is None:
+            return ""
+        return "multiple" if self.truth.multiple() else "single"
+
+
+def image_subjects(paths: Sequence[Path], truths: Mapping[Path, Truth] | None = None) -> list[Subject]:
+    """Image files, each with its truth where there is any.
+
+    Example:
+        >>> image_subjects([Path("photos/dog.jpg")])[0].subset
+        ''
+    """
+    return [Subject(str(path), partial(read_image, path), (truths or {}).get(path)) for path in paths]
+
+
+def scene_subjects(count: int, first: int = _SEED) -> list[Subject]:
+    """Scenes with known truth: one half with a single object, the other with several, of one class or of several.
+
+    Example:
+        >>> [subject.name for subject in scene_subjects(2)]
+        ['scene 5000000', 'scene 5000001 (multiple)']
+    """
+    return [_scene(first + number, _SUBSETS[number % 2]) for number in range(count)]
+
+
+def _scene(seed: int, subset: str) -> Subject:
+    name = f"scene {seed}" if subset == "single" else f"scene {seed} ({subset})"
+    return Subject(name, partial(_drawn, seed, subset), _truth_of(seed, subset, name))
+
+
+def _drawn(seed: int, subset: str) -> Pixels:
+    from funcam.scenes import scene
+
+    return scene(seed, subset).image
+
+
+def _truth_of(seed: int, subset: str, name: str) -> Truth:
+    from funcam.scenes import CLASSES, scene
+
+    drawn = scene(seed, subset)
+    objects = tuple(Object((thing.label,), CLASSES[thing.label], _box(thing.box)) for thing in drawn.things)
+    height, width = drawn.image.shape[:2]
+    return Truth(name, objects, (width, height))
+
+
+def _box(box: tuple[int, int, int, int]) -> Box:
+    x0, y0, x1, y1 = map(float, box)
+    return x0, y0, x1, y1

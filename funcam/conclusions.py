@@ -1,0 +1,256 @@
+"""A comparison's conclusion in words: what its figures and their intervals say, and what they leave open."""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import combinations
+from typing import Any, TypeAlias
+
+Row: TypeAlias = Mapping[str, Any]
+"""A row of results or of pairs, as in ``results.json``."""
+
+BASELINES = ("centre-gaussian", "uniform", "random")
+"""The methods that know nothing of the image or the network."""
+
+LOCALISATION = ("max-box-acc-v2", "pointing-game", "energy")
+"""The metrics that say which network localises best, the most telling first."""
+
+_METRICS = {
+    "max-box-acc-v2": "MaxBoxAccV2",
+    "pointing-game": "the pointing game",
+    "energy": "the energy inside the objects",
+    "coverage": "coverage",
+}
+_SUBSETS = {"single": "On single objects", "multiple": "On several objects", "all": "On all images"}
+_METHODS = {"grad-cam": "Grad-CAM", "grad-cam++": "Grad-CAM++"}
+_GRAD_CAM, _PLUS = "grad-cam", "grad-cam++"
+
+# A wide or a next ResNet is another network than the original's resnet50 and resnet101.
+_FAMILIES = {"DenseNet": r"densenet", "ResNet": r"(?<![a-z])(?<!wide_)resnet\d", "VGG": r"vgg"}
+
+
+def conclusions(results: Sequence[Row], pairs: Sequence[Row], *, scale: float = 100.0) -> list[str]:
+    """The conclusion of a comparison, one sentence or two for each question, in plain English.
+
+    Which network localises best, on single and on several objects apart; whether Grad-CAM++ covers more of several
+    objects than Grad-CAM; which methods beat the baselines that know nothing; and whether that is what the original
+    project concluded by eye (DenseNet over ResNet over VGG, Grad-CAM++ covers more). One is called better than another
+    only where the interval of their paired difference leaves out 0.
+
+    Args:
+        results: rows with ``net, layer, method, metric, subset, value, low, high, n``; higher is better in the metrics
+            that are looked at, ``max-box-acc-v2``, ``pointing-game``, ``energy`` and ``coverage``; ``subset`` is
+            ``single``, ``multiple`` or ``all``. Of a network's layers the first counts for each figure.
+        pairs: rows with ``kind, a, b, net, method, metric, subset, difference, low, high, p, n``. ``kind`` is ``net``:
+            ``a`` and ``b`` are networks, ``method`` is the same for both; or ``method``: they are methods of ``net``.
+            The difference is ``a`` minus ``b``.
+        scale: what figures are multiplied by before they are told; 100 for shares in 0..1.
+
+    Returns:
+        The sentences. What the rows leave open is told, not guessed; without rows the list is empty.
+
+    Example:
+        >>> row = {"layer": "l", "method": "grad-cam", "metric": "energy", "subset": "single", "n": 300}
+        >>> rows = [
+        ...     {**row, "net": "resnet50", "value": 0.71, "low": 0.69, "high": 0.73},
+        ...     {**row, "net": "vgg16", "value": 0.62, "low": 0.60, "high": 0.64},
+        ... ]
+        >>> pair = {"kind": "net", "a": "resnet50", "b": "vgg16", "difference": 0.09, "low": 0.07, "high": 0.11}
+        >>> for line in conclusions(rows, [{**row, **pair, "p": 0.001}]):
+        ...     print(line)
+        On single objects, by the energy inside the objects with Grad-CAM, resnet50 localises best: 71.0 (69.0 to 73.0), ahead of vgg16 by 9.0 (7.0 to 11.0); n = 300.
+        On single objects, by the energy inside the objects with Grad-CAM, resnet50 is ahead of vgg16 by 9.0 (7.0 to 11.0): this agrees with the original project (ResNet over VGG).
+    """  # noqa: E501
+    table = _Table(results, pairs, scale)
+    return [*_best_networks(table), *_coverage(table), *_against_baselines(table), *_against_original(table)]
+
+
+class _Table:
+    """The rows by what they are about."""
+
+    def __init__(self, results: Sequence[Row], pairs: Sequence[Row], scale: float) -> None:
+        self.scale = scale
+        self.nets = list(dict.fromkeys(str(row["net"]) for row in results))
+        self.methods = list(dict.fromkeys(str(row["method"]) for row in results))
+        self._figures: dict[tuple[str, str, str, str], Row] = {}
+        for row in results:
+            key = (str(row["net"]), str(row["method"]), str(row["metric"]), str(row["subset"]))
+            self._figures.setdefault(key, row)
+        self._pairs: dict[tuple[str, ...], _Difference] = {}
+        for row in pairs:
+            fixed = str(row["method"] if row["kind"] == "net" else row["net"])
+            about = (str(row["kind"]), fixed, str(row["metric"]), str(row["subset"]))
+            difference = _Difference(*(_number(row[name]) * scale for name in ("difference", "low", "high")))
+            self._pairs.setdefault((*about, str(row["a"]), str(row["b"])), difference)
+            self._pairs.setdefault((*about, str(row["b"]), str(row["a"])), difference.reversed())
+
+    def figure(self, net: str, method: str, metric: str, subset: str) -> Row | None:
+        row = self._figures.get((net, method, metric, subset))
+        return None if row is None or math.isnan(_number(row["value"])) else row
+
+    def difference(self, kind: str, fixed: str, metric: str, subset: str, a: str, b: str) -> _Difference | None:
+        """How far ``a`` is ahead of ``b``, if that was measured on enough images for an interval."""
+        found = self._pairs.get((kind, fixed, metric, subset, a, b))
+        return None if found is None or math.isnan(found.low) or math.isnan(found.high) else found
+
+    def told(self, row: Row) -> str:
+        """A figure with its interval."""
+        value, low, high = (_number(row[name]) * self.scale for name in ("value", "low", "high"))
+        return f"{value:.1f}" if math.isnan(low) else f"{value:.1f} ({low:.1f} to {high:.1f})"
+
+
+@dataclass(frozen=True)
+class _Difference:
+    value: float
+    low: float
+    high: float
+
+    def reversed(self) -> _Difference:
+        return _Difference(-self.value, -self.high, -self.low)
+
+    @property
+    def sign(self) -> int:
+        """1 where it is surely above 0, -1 where surely below, 0 where that is open."""
+        return (self.low > 0) - (self.high < 0)
+
+    def __str__(self) -> str:
+        return f"{self.value:.1f} ({self.low:.1f} to {self.high:.1f})"
+
+
+def _best_networks(table: _Table) -> Iterator[str]:
+    for subset in _subsets(table):
+        for metric in LOCALISATION:
+            for method in _told_methods(table):
+                rows = [(net, table.figure(net, method, metric, subset)) for net in table.nets]
+                found = {net: row for net, row in rows if row is not None}
+                if len(found) > 1:
+                    yield _best_of(table, found, method, metric, subset)
+
+
+def _best_of(table: _Table, rows: Mapping[str, Row], method: str, metric: str, subset: str) -> str:
+    """Who leads, and whom the leader can't be told apart from."""
+    order = sorted(rows, key=lambda net: -_number(rows[net]["value"]))
+    first, rest = order[0], order[1:]
+    pairs = [(net, table.difference("net", method, metric, subset, first, net)) for net in rest]
+    behind = {net: lead for net, lead in pairs if lead is not None and lead.sign > 0}
+    unclear = {net: lead for net, lead in pairs if net not in behind}
+    start, count = _about(subset, metric, method), f"n = {rows[first]['n']}"
+    if not unclear:
+        nearest = min(behind, key=lambda net: behind[net].value)
+        others = [net for net in behind if net != nearest]
+        more = f" and of {_and(others)} by more" if others else ""
+        ahead = f"ahead of {nearest} by {behind[nearest]}{more}"
+        return f"{start}, {first} localises best: {table.told(rows[first])}, {ahead}; {count}."
+    figures = _and([f"{net} with {table.told(rows[net])}" for net in (first, *unclear)])
+    leads = [f"{net} by {lead}" if lead else f"{net}, not compared image by image" for net, lead in unclear.items()]
+    apart = f"{_and([first, *unclear])} can't be told apart: {figures} ({first} ahead of {_and(leads)})"
+    beaten = f"; {_and(list(behind))} {'is' if len(behind) == 1 else 'are'} behind {first}" if behind else ""
+    return f"{start}, {apart}{beaten}; {count}."
+
+
+def _coverage(table: _Table) -> Iterator[str]:
+    """Whether Grad-CAM++ covers more of several objects than Grad-CAM, for each network."""
+    for net in table.nets:
+        plain, plus = (table.figure(net, method, "coverage", "multiple") for method in (_GRAD_CAM, _PLUS))
+        if plain is None or plus is None:
+            continue
+        lead = table.difference("method", net, "coverage", "multiple", _PLUS, _GRAD_CAM)
+        figures = f"{table.told(plus)} against {table.told(plain)}"
+        about = f"Of several objects in {net}, Grad-CAM++"
+        if lead is None:
+            yield f"{about} covers {figures} with Grad-CAM; they were not compared image by image."
+        elif lead.sign == 0:
+            yield f"{about} and Grad-CAM can't be told apart by coverage: {figures}, a difference of {lead}; {_open()}."
+        else:
+            word, difference = ("more", lead) if lead.sign > 0 else ("less", lead.reversed())
+            verdict = "agrees" if lead.sign > 0 else "disagrees"
+            more = f"covers {word} than Grad-CAM: {figures}, {word} by {difference}"
+            yield f"{about} {more}; n = {plus['n']}. This {verdict} with the original project."
+
+
+def _against_baselines(table: _Table) -> Iterator[str]:
+    """Whether each method of each network beats every baseline, metric by metric."""
+    there = [method for method in table.methods if method in BASELINES]
+    for net in table.nets:
+        for method in (method for method in table.methods if method not in BASELINES):
+            wins: list[str] = []
+            losses: list[str] = []
+            for metric in LOCALISATION:
+                pairs = [(each, table.difference("method", net, metric, "all", method, each)) for each in there]
+                leads = {each: lead for each, lead in pairs if lead is not None}
+                unbeaten = {each: lead for each, lead in leads.items() if lead.sign < 1}
+                if unbeaten:
+                    told = _and([f"{each} (a difference of {lead})" for each, lead in unbeaten.items()])
+                    losses.append(f"does not beat {told} in {_metric(metric)}")
+                elif leads:
+                    nearest = min(leads, key=lambda each: leads[each].value)
+                    wins.append(f"{_metric(metric)} (by {leads[nearest]} over {nearest}, the nearest)")
+            if wins or losses:
+                won = [f"beats the data-free baselines in {_and(wins)}"] if wins else []
+                yield f"With {net}, {_method(method)} {'; it '.join(won + losses)}."
+
+
+def _against_original(table: _Table) -> Iterator[str]:
+    """The original's order of the networks, DenseNet over ResNet over VGG, for each pair of them that is here."""
+    nets = {family: [net for net in table.nets if re.search(form, net.lower())] for family, form in _FAMILIES.items()}
+    for subset in _subsets(table):
+        for metric in LOCALISATION[:1] if _has(table, LOCALISATION[0], subset) else LOCALISATION[1:]:
+            for method in _told_methods(table):
+                for better, worse in combinations(_FAMILIES, 2):
+                    for a, b in ((a, b) for a in nets[better] for b in nets[worse]):
+                        lead = table.difference("net", method, metric, subset, a, b)
+                        if lead is not None:
+                            about = _about(subset, metric, method)
+                            yield f"{about}, {_verdict(a, b, lead)} ({better} over {worse})."
+
+
+def _verdict(a: str, b: str, lead: _Difference) -> str:
+    if lead.sign > 0:
+        return f"{a} is ahead of {b} by {lead}: this agrees with the original project"
+    if lead.sign < 0:
+        return f"{b} is ahead of {a} by {lead.reversed()}: this disagrees with the original project"
+    return f"{a} and {b} can't be told apart, a difference of {lead}: {_open()}"
+
+
+def _open() -> str:
+    return "the original project's conclusion is neither confirmed nor refuted"
+
+
+def _subsets(table: _Table) -> list[str]:
+    """Single and several objects apart; all images where neither is there."""
+    apart = [subset for subset in ("single", "multiple") if any(_has(table, each, subset) for each in LOCALISATION)]
+    return apart or ["all"]
+
+
+def _has(table: _Table, metric: str, subset: str) -> bool:
+    return any(table.figure(net, method, metric, subset) for net in table.nets for method in table.methods)
+
+
+def _told_methods(table: _Table) -> list[str]:
+    """The methods by which networks are compared: Grad-CAM and Grad-CAM++ where they are, else the first two."""
+    methods = [method for method in table.methods if method not in BASELINES]
+    return [method for method in methods if method in (_GRAD_CAM, _PLUS)] or methods[:2]
+
+
+def _about(subset: str, metric: str, method: str) -> str:
+    return f"{_SUBSETS[subset]}, by {_metric(metric)} with {_method(method)}"
+
+
+def _metric(metric: str) -> str:
+    return _METRICS.get(metric, metric)
+
+
+def _method(method: str) -> str:
+    return _METHODS.get(method, method)
+
+
+def _and(words: Sequence[str]) -> str:
+    return f"{', '.join(words[:-1])} and {words[-1]}" if len(words) > 1 else "".join(words)
+
+
+def _number(value: Any) -> float:
+    """A number; NaN for what JSON writes as null."""
+    return math.nan if value is None else float(value)

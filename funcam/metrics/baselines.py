@@ -1,0 +1,153 @@
+"""Maps that know nothing of the image or the network, and whether a method beats them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import torch
+
+from funcam.errors import FuncamError
+from funcam.methods.perturbation import check_counts
+from funcam.metrics.randomness import generator_of
+
+
+class Difference(NamedTuple):
+    """The mean paired difference, its interval, and whether that lies above 0.
+
+    Attributes:
+        mean: over the pairs.
+        low: the interval's lower end.
+        high: its upper end.
+        better: whether ``low > 0``.
+        pairs: how many.
+    """
+
+    mean: float
+    low: float
+    high: float
+    better: bool
+    pairs: int
+
+
+def centre_gaussian(
+    count: int, size: Sequence[int], *, spread: float = 0.25, device: torch.device | str | None = None
+) -> torch.Tensor:
+    """A Gaussian in the middle of the image: photographers put objects there, so it is hard to beat.
+
+    Args:
+        count: B, how many maps.
+        size: ``(H, W)``.
+        spread: its standard deviation along each axis, as a share of that side.
+        device: where the maps are to be.
+
+    Returns:
+        ``[B, H, W]``, in 0..1, expanded from one.
+
+    Source:
+        The centre baseline of Choe et al., CVPR 2020, arXiv:2001.07437, section 5, and of the pointing game, Zhang et
+        al., arXiv:1608.00507.
+
+    Example:
+        >>> centre_gaussian(1, (1, 3)).round(decimals=2)
+        tensor([[[0.4100, 1.0000, 0.4100]]])
+    """
+    check_counts(count=count)
+    rows, columns = (torch.arange(side, device=device) - (side - 1) / 2 for side in size)
+    height, width = (spread * side for side in size)
+    bell = torch.exp(-((rows / height) ** 2)[:, None] / 2 - (columns / width) ** 2 / 2)
+    return (bell / bell.amax()).expand(count, *size)
+
+
+def uniform_maps(count: int, size: Sequence[int], *, device: torch.device | str | None = None) -> torch.Tensor:
+    """Ones everywhere: the energy is the objects' share of the image, the box is the whole image.
+
+    The pointing game of a constant map is that of its first pixel, the corner, and says nothing; so does every metric
+    that needs an order of the pixels.
+
+    Args:
+        count: B, how many maps.
+        size: ``(H, W)``.
+        device: where the maps are to be.
+
+    Returns:
+        ``[B, H, W]``, expanded from one.
+
+    Example:
+        >>> uniform_maps(1, (1, 2))
+        tensor([[[1., 1.]]])
+    """
+    check_counts(count=count)
+    return torch.ones(1, device=device).expand(count, *size)
+
+
+def random_maps(
+    count: int, size: Sequence[int], *, seed: int = 0, first: int = 0, device: torch.device | str | None = None
+) -> torch.Tensor:
+    """Independent uniform random numbers, a map of its own for each image.
+
+    Drawn at the size of a network's feature map and brought to that of the image by ``prepared`` they look like a class
+    activation map.
+
+    Args:
+        count: B, how many maps.
+        size: ``(H, W)``.
+        seed: where the random numbers start. Torch's own random numbers are left alone.
+        first: the number of the first image in the data set, so that batches and a whole give the same maps.
+        device: where the maps are to be; the numbers are the same on every device.
+
+    Returns:
+        ``[B, H, W]``, in 0..1.
+
+    Example:
+        >>> torch.equal(random_maps(3, (2, 2))[1:], random_maps(2, (2, 2), first=1))
+        True
+    """
+    check_counts(count=count)
+    drawn = [torch.rand(*size, generator=generator_of(seed, first + index)) for index in range(count)]
+    return torch.stack(drawn).to(device)
+
+
+def compare_paired(
+    values: torch.Tensor, others: torch.Tensor, *, resamples: int = 2000, confidence: float = 0.95, seed: int = 0
+) -> Difference:
+    """Whether values are larger than others of the same images: the mean difference with a bootstrap interval.
+
+    Args:
+        values: ``[B]``, a metric of a method, larger for better (turn the sign of one that is not).
+        others: ``[B]``, the same metric of the same images for a baseline or another method. Pairs with a NaN are left
+            out.
+        resamples: of the images, with replacement.
+        confidence: of the percentile interval.
+        seed: where the random numbers start. Torch's own random numbers are left alone.
+
+    Returns:
+        A ``Difference``.
+
+    Raises:
+        FuncamError: the shapes differ, or no pair is left.
+
+    Source:
+        Efron and Tibshirani, An Introduction to the Bootstrap, 1993, chapter 13 (percentile intervals).
+
+    Example:
+        >>> compare_paired(torch.tensor([1.0, 1.0, 1.0]), torch.tensor([0.0, 0.0, 0.5])).better
+        True
+    """
+    check_counts(resamples=resamples)
+    if values.shape != others.shape or values.ndim != 1:
+        raise FuncamError(f"values have shapes {list(values.shape)} and {list(others.shape)}; expected the same [B]")
+    differences = (values - others).double().cpu()
+    differences = differences[~differences.isnan()]
+    if not len(differences):
+        raise FuncamError("no image has both values; expected at least one pair that is not NaN")
+    generator = torch.Generator().manual_seed(seed)
+    means = torch.stack(
+        [
+            differences[torch.randint(len(differences), (len(differences),), generator=generator)].mean()
+            for _ in range(resamples)
+        ]
+    )
+    tail = (1 - confidence) / 2
+    low, high = means.quantile(torch.tensor([tail, 1 - tail], dtype=means.dtype)).tolist()
+    return Difference(float(differences.mean()), low, high, low > 0, len(differences))

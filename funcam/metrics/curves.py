@@ -1,0 +1,218 @@
+"""Insertion and deletion: the score while pixels appear or disappear in the order of a map."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import torch
+from torch.nn.functional import avg_pool2d, conv2d, pad
+
+from funcam.methods.perturbation import check_counts
+from funcam.metrics.inputs import check_images
+from funcam.metrics.scores import Network, Score, class_scores, probabilities
+
+
+class Curve(NamedTuple):
+    """Scores while the image changes.
+
+    Attributes:
+        shares: ``[steps + 1]``, from 0 to 1: the share of the pixels (or patches) that is changed.
+        scores: ``[B, steps + 1]``.
+        area: ``[B]``, the area under the scores by the trapezoidal rule.
+    """
+
+    shares: torch.Tensor
+    scores: torch.Tensor
+    area: torch.Tensor
+
+
+def insertion(
+    network: Network,
+    images: torch.Tensor,
+    maps: torch.Tensor,
+    targets: torch.Tensor,
+    *,
+    steps: int = 50,
+    patch: int = 1,
+    baseline: torch.Tensor | None = None,
+    score: Score = probabilities,
+    chunk: int = 64,
+) -> Curve:
+    """Insertion: pixels of the image appear on a blurred one, the most salient first. Better is larger.
+
+    Costs ``steps + 1`` forward passes for each image. Pixels of the same value follow in reading order.
+
+    Args:
+        network: ``[n, C, H, W] -> [n, N]``, whose rows don't mix.
+        images: ``[B, C, H, W]``, as the network takes them.
+        maps: ``[B, H, W]``; only their order counts.
+        targets: ``[B]``, classes.
+        steps: in how many steps the whole image appears.
+        patch: squares of this side appear at once, in the order of their mean.
+        baseline: what the image appears on, broadcast to ``images``; None for ``blurred(images)``.
+        score: what is made of the logits; ``identity`` for the logits themselves.
+        chunk: how many images go through the network at a time; the result does not depend on it.
+
+    Returns:
+        A ``Curve``: ``shares [steps + 1]``, ``scores [B, steps + 1]``, ``area [B]``.
+
+    Raises:
+        FuncamError: shapes that don't belong together, a class that is none, a count less than one.
+
+    Source:
+        Petsiuk, Das and Saenko (RISE), BMVC 2018, arXiv:1806.07421, section 4.1 and algorithm 1.
+
+    Example:
+        >>> network = lambda rows: rows.flatten(1)
+        >>> image, saliency = torch.tensor([[[[4.0, 0.0]]]]), torch.tensor([[[1.0, 0.5]]])
+        >>> insertion(network, image, saliency, torch.tensor([0]), steps=2, baseline=torch.zeros(1), score=lambda x: x)
+        Curve(shares=tensor([0.0000, 0.5000, 1.0000]), scores=tensor([[0., 4., 4.]]), area=tensor([3.]))
+    """
+    below = blurred(images) if baseline is None else baseline
+    return _curve(network, below.to(images).expand_as(images), images, maps, targets, steps, patch, score, chunk)
+
+
+def deletion(
+    network: Network,
+    images: torch.Tensor,
+    maps: torch.Tensor,
+    targets: torch.Tensor,
+    *,
+    steps: int = 50,
+    patch: int = 1,
+    baseline: torch.Tensor | None = None,
+    score: Score = probabilities,
+    chunk: int = 64,
+) -> Curve:
+    """Deletion: pixels of the image are replaced, the most salient first. Better is smaller.
+
+    Costs ``steps + 1`` forward passes for each image. Pixels of the same value follow in reading order.
+
+    Args:
+        network: ``[n, C, H, W] -> [n, N]``, whose rows don't mix.
+        images: ``[B, C, H, W]``, as the network takes them.
+        maps: ``[B, H, W]``; only their order counts.
+        targets: ``[B]``, classes.
+        steps: in how many steps the whole image disappears.
+        patch: squares of this side disappear at once, in the order of their mean.
+        baseline: what replaces the pixels, broadcast to ``images``; None for zeros, the data's mean colour where images
+            are normalised (as in the paper); ``mean_colour(images)`` is each image's own.
+        score: what is made of the logits; ``identity`` for the logits themselves.
+        chunk: how many images go through the network at a time; the result does not depend on it.
+
+    Returns:
+        A ``Curve``: ``shares [steps + 1]``, ``scores [B, steps + 1]``, ``area [B]``.
+
+    Raises:
+        FuncamError: shapes that don't belong together, a class that is none, a count less than one.
+
+    Source:
+        Petsiuk, Das and Saenko (RISE), BMVC 2018, arXiv:1806.07421, section 4.1 and algorithm 1.
+
+    Example:
+        >>> network = lambda rows: rows.flatten(1)
+        >>> image, saliency = torch.tensor([[[[4.0, 0.0]]]]), torch.tensor([[[1.0, 0.5]]])
+        >>> deletion(network, image, saliency, torch.tensor([0]), steps=2, score=lambda x: x).scores
+        tensor([[4., 0., 0.]])
+    """
+    above = torch.zeros_like(images[:1, :1, :1, :1]) if baseline is None else baseline
+    return _curve(network, images, above.to(images).expand_as(images), maps, targets, steps, patch, score, chunk)
+
+
+def blurred(images: torch.Tensor, *, side: int = 11, sigma: float = 5.0) -> torch.Tensor:
+    """Images behind a Gaussian blur, the edge pixels repeated: the baseline of insertion.
+
+    Args:
+        images: ``[B, C, H, W]``.
+        side: of the window, odd.
+        sigma: the Gaussian's standard deviation, in pixels.
+
+    Returns:
+        ``[B, C, H, W]``.
+
+    Source:
+        RISE's window of 11 and sigma of 5; its code pads with zeros instead, which darkens the rim.
+
+    Example:
+        >>> blurred(torch.ones(1, 1, 2, 2)).round(decimals=4).flatten()
+        tensor([1., 1., 1., 1.])
+    """
+    check_counts(side=side)
+    half = side // 2
+    places = torch.arange(-half, half + 1, dtype=images.dtype, device=images.device)
+    window = (-(places**2) / (2 * sigma**2)).exp()
+    window = window / window.sum()
+    planes = images.flatten(0, 1)[:, None]
+    planes = conv2d(pad(planes, (half, half, half, half), mode="replicate"), window.view(1, 1, -1, 1))
+    return conv2d(planes, window.view(1, 1, 1, -1)).view_as(images)
+
+
+def mean_colour(images: torch.Tensor) -> torch.Tensor:
+    """Each image's own mean colour, ``[B, C, H, W] -> [B, C, 1, 1]``: a baseline.
+
+    Example:
+        >>> mean_colour(torch.tensor([[[[1.0, 3.0]]]]))
+        tensor([[[[2.]]]])
+    """
+    return images.mean((2, 3), keepdim=True)
+
+
+def saliency_ranks(maps: torch.Tensor, patch: int = 1) -> tuple[torch.Tensor, int]:
+    """The place of each pixel in the order of saliency, 0 for the largest; ties in reading order.
+
+    Args:
+        maps: ``[B, H, W]``.
+        patch: squares of this side share a place, in the order of their mean.
+
+    Returns:
+        ``[B, H, W]``, whole numbers, and how many places there are.
+
+    Example:
+        >>> saliency_ranks(torch.tensor([[[0.1, 0.9], [0.1, 0.5]]]))[0].tolist()
+        [[[2, 0], [3, 1]]]
+    """
+    check_counts(patch=patch)
+    pooled = maps if patch == 1 else avg_pool2d(maps[:, None], patch, ceil_mode=True, count_include_pad=False)[:, 0]
+    order = pooled.flatten(1).argsort(stable=True, dim=1, descending=True)
+    ranks = torch.empty_like(order).scatter_(
+        1, order, torch.arange(order.shape[1], device=maps.device).expand_as(order)
+    )
+    grid = ranks.view_as(pooled)
+    if patch > 1:
+        grid = grid.repeat_interleave(patch, 1).repeat_interleave(patch, 2)[:, : maps.shape[1], : maps.shape[2]]
+    return grid, order.shape[1]
+
+
+def _curve(
+    network: Network,
+    before: torch.Tensor,
+    after: torch.Tensor,
+    maps: torch.Tensor,
+    targets: torch.Tensor,
+    steps: int,
+    patch: int,
+    score: Score,
+    chunk: int,
+) -> Curve:
+    """The scores while pixels of ``before`` are replaced by those of ``after``."""
+    check_counts(steps=steps)
+    check_images(before, maps, targets)
+    ranks, places = saliency_ranks(maps, patch)
+    changed = (torch.arange(steps + 1, device=maps.device) * places / steps).round().long()
+
+    buffer = torch.empty(
+        min(chunk, len(targets) * (steps + 1)), *before.shape[1:], dtype=before.dtype, device=maps.device
+    )
+
+    def rows(part: slice) -> torch.Tensor:
+        """Image by image straight into the buffer: no copy but the one that the network needs."""
+        for image in range(part.start // (steps + 1), (part.stop - 1) // (steps + 1) + 1):
+            zeroth = image * (steps + 1)
+            first, behind = max(part.start, zeroth), min(part.stop, zeroth + steps + 1)
+            done = ranks[image] < changed[first - zeroth : behind - zeroth].view(-1, 1, 1, 1)
+            torch.where(done, after[image], before[image], out=buffer[first - part.start : behind - part.start])
+        return buffer[: part.stop - part.start]
+
+    scores = class_scores(network, rows, targets.repeat_interleave(steps + 1), score, chunk).view(-1, steps + 1)
+    shares = changed.to(scores.dtype) / places
+    return Curve(shares, scores, torch.trapezoid(scores, shares, dim=1))

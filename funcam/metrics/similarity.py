@@ -1,0 +1,120 @@
+"""How alike two maps of an image are: Pearson's and Spearman's correlation, SSIM. Each ``[B, *S], [B, *S] -> [B]``."""
+
+from __future__ import annotations
+
+import torch
+from torch.nn.functional import avg_pool2d
+
+from funcam.errors import FuncamError
+
+
+def correlation(maps: torch.Tensor, others: torch.Tensor) -> torch.Tensor:
+    """Pearson's correlation over the pixels.
+
+    Args:
+        maps: ``[B, *S]``.
+        others: the same shape.
+
+    Returns:
+        ``[B]``, in -1..1; 0 where a map is constant.
+
+    Raises:
+        FuncamError: the shapes differ.
+
+    Example:
+        >>> correlation(torch.tensor([[1.0, 2.0, 3.0]]), torch.tensor([[6.0, 4.0, 2.0]]))
+        tensor([-1.])
+    """
+    _check_same(maps, others)
+    a, b = (one.flatten(1).to(torch.promote_types(one.dtype, torch.float32)) for one in (maps, others))
+    constant = (a.amax(1) == a.amin(1)) | (b.amax(1) == b.amin(1))
+    a, b = a - a.mean(1, keepdim=True), b - b.mean(1, keepdim=True)
+    a, b = (one / one.abs().amax(1, keepdim=True).clamp(min=torch.finfo(one.dtype).tiny) for one in (a, b))
+    norms = a.norm(dim=1) * b.norm(dim=1)
+    return torch.where(constant, 0.0, (a * b).sum(1) / torch.where(norms == 0, 1.0, norms)).clamp(-1, 1)
+
+
+def rank_correlation(maps: torch.Tensor, others: torch.Tensor) -> torch.Tensor:
+    """Spearman's correlation: Pearson's of the ranks, equal values sharing their mean rank.
+
+    Args:
+        maps: ``[B, *S]``.
+        others: the same shape.
+
+    Returns:
+        ``[B]``, in -1..1; 0 where a map is constant.
+
+    Raises:
+        FuncamError: the shapes differ.
+
+    Source:
+        Used for sanity checks by Adebayo et al., NeurIPS 2018, arXiv:1810.03292, section 3.
+
+    Example:
+        >>> rank_correlation(torch.tensor([[1.0, 2.0, 30.0]]), torch.tensor([[0.1, 0.2, 0.3]]))
+        tensor([1.])
+    """
+    _check_same(maps, others)
+    return correlation(_ranks(maps.flatten(1)), _ranks(others.flatten(1)))
+
+
+def ssim(maps: torch.Tensor, others: torch.Tensor, *, window: int = 7) -> torch.Tensor:
+    """Structural similarity with a uniform window; the range is that of both maps together.
+
+    Args:
+        maps: ``[B, H, W]``.
+        others: the same shape.
+        window: its side, odd, at most H and W.
+
+    Returns:
+        ``[B]``, at most 1; 1 for two equal maps.
+
+    Raises:
+        FuncamError: the shapes differ, or the window does not fit.
+
+    Source:
+        Wang et al., IEEE Transactions on Image Processing 2004, Eq. 13, with the sample covariance (as in
+        scikit-image); used for sanity checks by Adebayo et al., NeurIPS 2018, arXiv:1810.03292, section 3.
+
+    Example:
+        >>> maps = torch.rand(1, 8, 8, generator=torch.Generator().manual_seed(0))
+        >>> ssim(maps, maps)
+        tensor([1.])
+    """
+    _check_same(maps, others)
+    if maps.ndim != 3 or window < 2 or window > min(maps.shape[1:]):
+        raise FuncamError(
+            f"maps of shape {list(maps.shape)} don't hold a window of {window}; expected [B, H, W] with 2 <= window <= "
+            "H, W: give a smaller window, or resize the maps first"
+        )
+    low = torch.minimum(maps.amin((1, 2)), others.amin((1, 2)))
+    extent = torch.maximum(maps.amax((1, 2)), others.amax((1, 2))) - low
+    scale = torch.where(extent == 0, 1.0, extent).view(-1, 1, 1, 1)
+    x, y = maps[:, None] / scale, others[:, None] / scale  # the range of both together is 1
+
+    def mean(values: torch.Tensor) -> torch.Tensor:
+        return avg_pool2d(values, window, stride=1)
+
+    unbiased = window**2 / (window**2 - 1)
+    mx, my = mean(x), mean(y)
+    vx, vy = unbiased * (mean(x * x) - mx * mx), unbiased * (mean(y * y) - my * my)
+    vxy = unbiased * (mean(x * y) - mx * my)
+    c1, c2 = 0.01**2, 0.03**2
+    local = (2 * mx * my + c1) * (2 * vxy + c2) / ((mx**2 + my**2 + c1) * (vx + vy + c2))
+    return local.mean((1, 2, 3))
+
+
+def _ranks(values: torch.Tensor) -> torch.Tensor:
+    """The mean rank of each value in its row, as a share of the row's length."""
+    ordered = values.sort(1).values.contiguous()
+    values = values.contiguous()
+    first = torch.searchsorted(ordered, values)
+    behind = torch.searchsorted(ordered, values, right=True)
+    return (first + behind).to(torch.promote_types(values.dtype, torch.float32)) / (2 * values.shape[1])
+
+
+def _check_same(maps: torch.Tensor, others: torch.Tensor) -> None:
+    if maps.shape != others.shape or maps.ndim < 2:
+        raise FuncamError(
+            f"the maps have shapes {list(maps.shape)} and {list(others.shape)}; expected the same [B, *S]: resize one"
+        )

@@ -1,0 +1,267 @@
+"""Error bars: bootstrap intervals of a figure over images, and paired differences with their significance."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import NamedTuple, TypeAlias
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from funcam.errors import FuncamError
+
+Values: TypeAlias = NDArray[np.float64]
+Statistic: TypeAlias = Callable[[Values], float]
+"""From the rows of the images, ``[n, ...]``, to one number."""
+
+_CELLS = 2**22
+"""So many numbers a chunk of resamples holds: 32 MB."""
+
+
+class Interval(NamedTuple):
+    """A figure with its interval: NaN without an image; without width, and so NaN, from a single one.
+
+    Example:
+        >>> print(Interval(0.637, 0.612, 0.661, 300)); print(Interval(0.5, math.nan, math.nan, 1))
+        0.637 [0.612, 0.661], n = 300
+        0.5, n = 1: too few for an interval
+    """
+
+    value: float
+    low: float
+    high: float
+    n: int
+
+    def __str__(self) -> str:
+        return _told(self.value, self.low, self.high, self.n)
+
+
+class Paired(NamedTuple):
+    """A difference with its interval, and the probability ``p`` of one at least as large if there were none.
+
+    Example:
+        >>> print(Paired(0.03, 0.01, 0.05, 0.004, 300))
+        0.03 [0.01, 0.05], n = 300, p = 0.004
+    """
+
+    difference: float
+    low: float
+    high: float
+    p: float
+    n: int
+
+    def __str__(self) -> str:
+        told = _told(self.difference, self.low, self.high, self.n)
+        return told if math.isnan(self.p) else f"{told}, p = {self.p:.3g}"
+
+
+@dataclass(frozen=True)
+class OfMean:
+    """A statistic that is a function of the images' mean row; thousands of resamples of it are one matrix product.
+
+    Args:
+        function: from means ``[s, ...]`` to numbers ``[s]``, one for each of ``s`` resamples.
+
+    Example:
+        >>> OfMean(lambda means: means[:, 0] / means[:, 1])(np.array([[1.0, 2.0], [2.0, 4.0]]))
+        0.5
+    """
+
+    function: Callable[[Values], Values]
+
+    def __call__(self, values: Values) -> float:
+        return float(self.function(values.mean(axis=0, keepdims=True))[0])
+
+
+mean = OfMean(lambda means: means.reshape(len(means), -1).mean(axis=1))
+"""The mean over the images (and over whatever axes a row has)."""
+
+max_box_acc_v2 = OfMean(lambda means: means.max(axis=-1).mean(axis=-1))
+"""MaxBoxAccV2 of hits ``[n, 3, 20]``: each IoU's best threshold over the data set, chosen anew in each resample."""
+
+
+def bootstrap(
+    values: ArrayLike,
+    statistic: Statistic = mean,
+    *,
+    level: float = 0.95,
+    samples: int = 2000,
+    seed: int = 0,
+) -> Interval:
+    """A figure over images, with its percentile bootstrap interval.
+
+    The images are drawn again with replacement ``samples`` times. The same ``seed`` gives the same interval, and the
+    global random state is left alone. An image with a NaN in its row is missing, and not counted.
+
+    Args:
+        values: ``[n]`` or ``[n, ...]``, one row an image.
+        statistic: from rows ``[n, ...]`` to a number; an ``OfMean`` (``mean``, ``max_box_acc_v2``) is quick, any
+            other function is called once for each resample.
+        level: the interval's, between 0 and 1.
+        samples: how many resamples.
+        seed: of the random numbers.
+
+    Returns:
+        ``Interval(value, low, high, n)``; all NaN where ``n`` is 0, the ends NaN where it is 1.
+
+    Raises:
+        FuncamError: a value is infinite, the shape has no axis of images, or ``level`` or ``samples`` is out of range.
+
+    Source:
+        Efron, Bootstrap Methods: Another Look at the Jackknife, Annals of Statistics 1979.
+
+    Example:
+        >>> bootstrap([1.0, 1.0, 1.0, float("nan")])
+        Interval(value=1.0, low=1.0, high=1.0, n=3)
+    """
+    _check(level, samples)
+    rows = _rows(values)
+    rows = rows[_present(rows)]
+    if len(rows) == 0:
+        return Interval(math.nan, math.nan, math.nan, 0)
+    value = float(statistic(rows))
+    if len(rows) == 1:
+        return Interval(value, math.nan, math.nan, 1)
+    low, high = _ends(np.concatenate(list(_resampled([rows], statistic, samples, seed)), axis=1)[0], level)
+    return Interval(value, low, high, len(rows))
+
+
+def paired(
+    a: ArrayLike,
+    b: ArrayLike,
+    statistic: Statistic = mean,
+    *,
+    level: float = 0.95,
+    samples: int = 2000,
+    seed: int = 0,
+) -> Paired:
+    """The difference of a figure, ``a`` minus ``b``, over the same images.
+
+    Both are resampled with the same images, so that what makes an image hard for both cancels. ``p`` is two-sided: for
+    the ``mean`` from the sign-flip permutation test (every combination where they are no more than ``samples``, else
+    random ones), for any other statistic from the share of resamples on the other side of 0. An image with a NaN in
+    either row is missing in both.
+
+    Args:
+        a: ``[n]`` or ``[n, ...]``, one row an image.
+        b: the same shape, the same images.
+        statistic: as in ``bootstrap``.
+        level: the interval's, between 0 and 1.
+        samples: how many resamples.
+        seed: of the random numbers.
+
+    Returns:
+        ``Paired(difference, low, high, p, n)``; all NaN where ``n`` is 0, all but the difference NaN where it is 1.
+
+    Raises:
+        FuncamError: the shapes differ, or as in ``bootstrap``.
+
+    Source:
+        Efron and Tibshirani, An Introduction to the Bootstrap, 1993, chapters 13 and 15; the 1 added to both counts
+        in Phipson and Smyth, Permutation P-values Should Never Be Zero, 2010.
+
+    Example:
+        >>> paired([1.0, 2.0, 3.0, 4.0], [0.5, 1.5, 2.5, 3.5])
+        Paired(difference=0.5, low=0.5, high=0.5, p=0.125, n=4)
+    """
+    _check(level, samples)
+    first, second = _rows(a), _rows(b)
+    if first.shape != second.shape:
+        shapes = f"{list(first.shape)} and {list(second.shape)}"
+        raise FuncamError(f"a paired comparison needs the same images in both; got shapes {shapes}")
+    present = _present(first) & _present(second)
+    first, second = first[present], second[present]
+    if len(first) == 0:
+        return Paired(math.nan, math.nan, math.nan, math.nan, 0)
+    difference = float(statistic(first)) - float(statistic(second))
+    if len(first) == 1:
+        return Paired(difference, math.nan, math.nan, math.nan, 1)
+    figures = np.concatenate(list(_resampled([first, second], statistic, samples, seed)), axis=1)
+    differences = figures[0] - figures[1]
+    low, high = _ends(differences, level)
+    if statistic is mean:
+        p = _sign_flips((first - second).reshape(len(first), -1).mean(axis=1), samples, seed)
+    else:
+        p = _other_side(differences)
+    return Paired(difference, low, high, p, len(first))
+
+
+def _resampled(sets: list[Values], statistic: Statistic, samples: int, seed: int) -> Iterator[Values]:
+    """The statistic of each set in each resample, chunk by chunk: ``[sets, s]``, the same images for all sets."""
+    generator = np.random.default_rng(seed)
+    count = len(sets[0])
+    chunk = max(1, _CELLS // max(count, sets[0][0].size))
+    for start in range(0, samples, chunk):
+        drawn = generator.integers(0, count, (min(chunk, samples - start), count))
+        if isinstance(statistic, OfMean):
+            shares = _shares(drawn, count)
+            yield np.stack([statistic.function(_means(shares, rows)) for rows in sets])
+        else:
+            yield np.array([[float(statistic(rows[chosen])) for chosen in drawn] for rows in sets])
+
+
+def _shares(drawn: NDArray[np.int64], count: int) -> Values:
+    """How often each image was drawn, divided by their number: ``[s, n]``."""
+    offsets = np.arange(len(drawn))[:, None] * count
+    return np.bincount((drawn + offsets).ravel(), minlength=len(drawn) * count).reshape(-1, count) / count
+
+
+def _means(shares: Values, rows: Values) -> Values:
+    return (shares @ rows.reshape(len(rows), -1)).reshape(len(shares), *rows.shape[1:])
+
+
+def _sign_flips(differences: Values, samples: int, seed: int) -> float:
+    """The share of sign combinations whose mean is at least as far from 0."""
+    count = len(differences)
+    found = abs(differences.sum()) * (1 - 1e-9)  # The same sum in another order is not smaller.
+    if count < 63 and 2**count <= samples:
+        signs = (np.arange(2**count)[:, None] >> np.arange(count)) % 2 * 2 - 1
+        return float(np.mean(np.abs(signs @ differences) >= found))
+    generator = np.random.default_rng([seed, 1])  # Another stream than the resamples'.
+    chunk, as_far = max(1, _CELLS // count), 0
+    for start in range(0, samples, chunk):
+        flips = generator.integers(0, 2, (min(chunk, samples - start), count), dtype=np.int8) * 2.0 - 1
+        as_far += int(np.count_nonzero(np.abs(flips @ differences) >= found))
+    return (as_far + 1) / (samples + 1)
+
+
+def _other_side(differences: Values) -> float:
+    """Twice the share of resampled differences on the rarer side of 0, and at most 1."""
+    rarer = min(np.count_nonzero(differences <= 0), np.count_nonzero(differences >= 0))
+    return min(1.0, 2 * (rarer + 1) / (len(differences) + 1))
+
+
+def _ends(figures: Values, level: float) -> tuple[float, float]:
+    low, high = np.quantile(figures, [(1 - level) / 2, (1 + level) / 2])
+    return float(low), float(high)
+
+
+def _rows(values: ArrayLike) -> Values:
+    rows = np.asarray(values, np.float64)
+    if rows.ndim == 0:
+        raise FuncamError("one number is no set of images; give one row for each image: [n] or [n, ...]")
+    if np.isinf(rows).any():
+        raise FuncamError("a value is infinite; give finite numbers, and NaN where an image has none")
+    return rows
+
+
+def _present(rows: Values) -> NDArray[np.bool_]:
+    """Which rows have no NaN."""
+    return np.asarray(~np.isnan(rows).any(axis=tuple(range(1, rows.ndim))), bool)
+
+
+def _check(level: float, samples: int) -> None:
+    if not 0 < level < 1:
+        raise FuncamError(f"level is {level}; expected a number between 0 and 1 such as 0.95")
+    if samples < 1:
+        raise FuncamError(f"samples is {samples}; expected at least 1, better 1000 or more")
+
+
+def _told(value: float, low: float, high: float, n: int) -> str:
+    if n == 0:
+        return "no images"
+    if math.isnan(low):
+        return f"{value:.3g}, n = {n}: too few for an interval"
+    return f"{value:.3g} [{low:.3g}, {high:.3g}], n = {n}"

@@ -1,0 +1,178 @@
+"""Ground truth from COCO's JSON: boxes, polygons, run lengths."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from funcam.errors import FuncamError
+from funcam.truth.masks import Polygons, RunLengths, mask_box, run_lengths
+from funcam.truth.names import Labels
+from funcam.truth.tally import Tally
+from funcam.truth.truth import Box, Mask, Object, Truth
+
+_LARGEST = 2**30
+_EXPECTED = "expected COCO's JSON: an object with the lists 'images', 'annotations' and 'categories'"
+
+
+def read_coco(path: Path, labels: Labels, tally: Tally) -> dict[str, Truth]:
+    """The truth in a JSON file as COCO, LVIS and CVAT write it (``instances_*.json``).
+
+    Boxes are ``[x, y, width, height]``; a segmentation is a list of polygons or run lengths, compressed or not, and
+    is rendered when it is asked for. An object without a box gets the one around its segmentation.
+
+    Args:
+        path: the file.
+        labels: from names to classes, see ``names.labeller``.
+        tally: takes the problems; an object with one is left out.
+
+    Returns:
+        The truth by ``file_name``, for the images that the file lists with at least one object.
+
+    Raises:
+        FuncamError: the file can't be read, is larger than 1 GiB, or is not COCO's JSON.
+
+    Example:
+        >>> read_coco(Path("instances_val2017.json"), labels, Tally())["000000000139.jpg"].multiple()  # doctest: +SKIP
+        True
+    """
+    images, annotations, categories = _parts(read_json(path), path)
+    names = {entry.get("id"): str(entry.get("name", "")) for entry in categories}
+    by_id = {entry.get("id"): entry for entry in images if isinstance(entry.get("file_name"), str)}
+    found: dict[str, list[Object]] = {}
+    sizes: dict[str, tuple[int, int] | None] = {}
+    for annotation in annotations:
+        where = f"{path.name}, annotation {annotation.get('id', '?')}"
+        image = by_id.get(_key(annotation.get("image_id")))
+        if image is None:
+            tally.note("an annotation belongs to no image of the file; it is left out", where)
+            continue
+        size = _size(image)
+        object_ = _object(annotation, names, size, labels, tally, where)
+        if object_:
+            found.setdefault(image["file_name"], []).append(object_)
+            sizes[image["file_name"]] = size
+    return {name: Truth(name, tuple(objects), sizes[name]) for name, objects in found.items()}
+
+
+def read_json(path: Path) -> Any:
+    """What a JSON file holds.
+
+    Raises:
+        FuncamError: it can't be read, is larger than 1 GiB, or is no JSON.
+
+    Example:
+        >>> sorted(read_json(Path("instances_val2017.json")))  # doctest: +SKIP
+        ['annotations', 'categories', 'images', 'info', 'licenses']
+    """
+    try:
+        if path.stat().st_size > _LARGEST:
+            raise FuncamError(f"{str(path)!r} is larger than 1 GiB; keep the images that are compared and save those")
+        return json.loads(path.read_bytes())
+    except FuncamError:
+        raise
+    except OSError as error:
+        raise FuncamError(f"{str(path)!r} can't be read ({error.strerror}); check the path") from None
+    except (ValueError, RecursionError) as error:
+        reason = str(error) if isinstance(error, ValueError) else "nested too deeply"
+        raise FuncamError(f"{str(path)!r} is not JSON ({reason}); {_EXPECTED}") from None
+
+
+def _parts(content: Any, path: Path) -> list[list[Mapping[Any, Any]]]:
+    parts = [content.get(key) if isinstance(content, dict) else None for key in ("images", "annotations", "categories")]
+    if not all(isinstance(part, list) for part in parts):
+        raise FuncamError(f"{str(path)!r} is not COCO's; {_EXPECTED}")
+    return [[entry for entry in part or [] if isinstance(entry, dict)] for part in parts]
+
+
+def _object(
+    annotation: Mapping[Any, Any],
+    names: Mapping[Any, str],
+    size: tuple[int, int] | None,
+    labels: Labels,
+    tally: Tally,
+    where: str,
+) -> Object | None:
+    category = _key(annotation.get("category_id"))
+    name = names.get(category, "")
+    try:
+        found = labels(name) if name else ()
+        if not found:
+            raise FuncamError(f"category {category!r} has no name in 'categories'")
+    except FuncamError as error:
+        tally.note(f"{error}; its objects are left out", where)
+        return None
+    try:
+        mask = _mask(annotation.get("segmentation"), size)
+    except FuncamError as error:
+        tally.note(f"{error}; the box counts alone", where)
+        mask = None
+    box = _box(annotation.get("bbox")) or _around(mask)
+    if box is None:
+        tally.note("an annotation has no 'bbox' of four numbers and no segmentation; it is left out", where)
+        return None
+    return Object(found, name, box, mask, crowd=annotation.get("iscrowd") in (1, True))
+
+
+def _mask(segmentation: Any, size: tuple[int, int] | None) -> Mask | None:
+    if not segmentation:
+        return None
+    if isinstance(segmentation, dict):
+        return _run_lengths(segmentation)
+    if size is None:
+        raise FuncamError("an image with polygons has no width and height")
+    rings = [_numbers(ring) for ring in segmentation] if isinstance(segmentation, list) else [()]
+    if not all(len(ring) >= 6 and len(ring) % 2 == 0 for ring in rings):
+        raise FuncamError("a polygon is no list of at least three points x, y")
+    return Polygons(tuple(rings), size)
+
+
+def _run_lengths(segmentation: Mapping[Any, Any]) -> RunLengths:
+    counts, sides = segmentation.get("counts"), segmentation.get("size")
+    if isinstance(counts, list) and all(type(count) is int for count in counts):
+        counts = tuple(counts)
+    sizes = [side for side in sides if type(side) is int and side > 0] if isinstance(sides, list) else []
+    if len(sizes) != 2 or not isinstance(counts, str | tuple):
+        raise FuncamError("run lengths have no 'counts' and 'size'")
+    height, width = sizes
+    try:
+        lengths = run_lengths(counts)
+    except OverflowError:
+        raise FuncamError("run lengths hold a number beyond 64 bits") from None
+    if (lengths < 0).any() or int(lengths.sum()) != height * width:
+        raise FuncamError("run lengths don't add up to the size of the image")
+    return RunLengths(counts, (width, height))
+
+
+def _box(value: Any) -> Box | None:
+    numbers = _numbers(value)
+    if len(numbers) != 4:
+        return None
+    x, y, width, height = numbers
+    return x, y, x + width, y + height
+
+
+def _around(mask: Mask | None) -> Box | None:
+    if isinstance(mask, Polygons):
+        xs, ys = ([value for ring in mask.rings for value in ring[axis::2]] for axis in (0, 1))
+        return min(xs), min(ys), max(xs), max(ys)
+    return mask_box(mask(mask.size[1], mask.size[0])) if isinstance(mask, RunLengths) else None
+
+
+def _size(image: Mapping[Any, Any]) -> tuple[int, int] | None:
+    width, height = image.get("width"), image.get("height")
+    return (width, height) if type(width) is int and type(height) is int and width > 0 and height > 0 else None
+
+
+def _numbers(value: Any) -> tuple[float, ...]:
+    """A list of numbers; empty where it is none, or where one is beyond all pixels."""
+    if not isinstance(value, list) or not all(type(entry) in (int, float) and abs(entry) < 1e9 for entry in value):
+        return ()
+    return tuple(float(entry) for entry in value)
+
+
+def _key(value: Any) -> Any:
+    """An id that can be looked up; ids are numbers or text, and anything may stand in a file."""
+    return value if isinstance(value, int | str) else None

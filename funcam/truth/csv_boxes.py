@@ -1,0 +1,142 @@
+"""Ground truth from a CSV file: one box a line."""
+
+from __future__ import annotations
+
+import csv
+import math
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from funcam.errors import FuncamError
+from funcam.truth.names import Labels
+from funcam.truth.tally import Tally
+from funcam.truth.truth import Object, Truth
+
+_EXPECTED = "expected file,class_index,x0,y0,x1,y1"
+
+# What a column may be called, by what it holds; of several that are there the first counts.
+_COLUMNS: Mapping[str, tuple[str, ...]] = {
+    "file": ("file", "image", "filename", "file_name", "path", "imageid", "image_id"),
+    "classes": ("imagenet_indices", "class_index", "class_indices", "label", "class", "class_name", "name"),
+    "name": ("coco_class", "class_name", "class", "name", "label"),
+    "x0": ("x0", "xmin", "x_min", "x1"),
+    "y0": ("y0", "ymin", "y_min", "y1"),
+    "x1": ("x1", "xmax", "x_max", "x2"),
+    "y1": ("y1", "ymax", "y_max", "y2"),
+}
+_BY_POSITION: Mapping[int, tuple[str, ...]] = {
+    6: ("file", "classes", "x0", "y0", "x1", "y1"),
+    7: ("file", "name", "classes", "x0", "y0", "x1", "y1"),
+}
+_SIDES = ("x0", "y0", "x1", "y1")
+
+
+def read_csv(path: Path, labels: Labels, tally: Tally) -> dict[str, Truth]:
+    """The truth in a CSV file with the columns ``file,class_index,x0,y0,x1,y1``.
+
+    With a header the columns may stand in any order, and more of them; without one there are these six, or seven with
+    a name before the class. A class is an index, several that all fit (``"281 282"``), or a name. Commas, semicolons
+    or tabs separate. Corners are in pixels, ``x1`` and ``y1`` behind the last one.
+
+    Args:
+        path: the file.
+        labels: from names to classes, see ``names.labeller``.
+        tally: takes the problems; a line with one is left out.
+
+    Returns:
+        The truth by the file names in it.
+
+    Raises:
+        FuncamError: the file can't be read, or holds no such columns.
+
+    Example:
+        >>> read_csv(Path("boxes.csv"), labels, Tally())["dog.jpg"].objects  # doctest: +SKIP
+        (Object(labels=(207,), name='golden retriever', box=(51.8, 61.2, 199.0, 214.7), ...),)
+    """
+    rows = read_rows(path)
+    columns, first = _columns(rows[0], path)
+    found: dict[str, list[Object]] = {}
+    for line, row in enumerate(rows[first:], start=first + 1):
+        where = f"{path.name}, row {line}"
+        if len(row) < max(columns.values()) + 1:
+            tally.note(f"a row has too few columns; {_EXPECTED}; it is left out", where)
+            continue
+        object_ = _object({name: row[index].strip() for name, index in columns.items()}, labels, tally, where)
+        if object_:
+            found.setdefault(row[columns["file"]].strip(), []).append(object_)
+    return {name: Truth(name, tuple(objects)) for name, objects in found.items()}
+
+
+def read_rows(path: Path) -> list[list[str]]:
+    """The rows of a CSV file that aren't empty, at least one.
+
+    Raises:
+        FuncamError: the file can't be read, or is empty.
+
+    Example:
+        >>> read_rows(Path("boxes.csv"))[0]  # doctest: +SKIP
+        ['file', 'class_index', 'x0', 'y0', 'x1', 'y1']
+    """
+    try:
+        with open(path, encoding="utf-8-sig", newline="") as stream:
+            beginning = stream.readline()
+            stream.seek(0)
+            separator = max(",;\t", key=beginning.count)
+            rows = [row for row in csv.reader(stream, delimiter=separator) if any(cell.strip() for cell in row)]
+    except UnicodeDecodeError as error:
+        raise FuncamError(f"{str(path)!r} is not UTF-8 (byte {error.start}); save it as UTF-8 text") from None
+    except (OSError, csv.Error) as error:
+        raise FuncamError(f"{str(path)!r} can't be read as CSV ({error}); {_EXPECTED}") from None
+    if not rows:
+        raise FuncamError(f"{str(path)!r} is empty; {_EXPECTED}")
+    return rows
+
+
+def number(text: str) -> float | None:
+    """A finite number, or None.
+
+    Example:
+        >>> number("1.5"), number("nan"), number("x")
+        (1.5, None, None)
+    """
+    try:
+        value = float(text)
+    except ValueError:
+        return None
+    return value if math.isfinite(value) else None
+
+
+def _columns(row: Sequence[str], path: Path) -> tuple[dict[str, int], int]:
+    """Where each column is, and the first row of data."""
+    headings = [cell.strip().lower() for cell in row]
+    if len(row) in _BY_POSITION and all(number(cell) is not None for cell in row[-4:]):
+        return {name: index for index, name in enumerate(_BY_POSITION[len(row)])}, 0
+    found = {name: _first(headings, names) for name, names in _COLUMNS.items()}
+    if "x2" in headings:  # Beside an x2, x1 is the first corner.
+        found |= {"x1": _first(headings, ("x2",)), "y1": _first(headings, ("y2",))}
+    missing = [name for name in ("file", "classes", *_SIDES) if found[name] is None]
+    places = {name: index for name, index in found.items() if index is not None}
+    if missing or len({places[side] for side in _SIDES}) < 4:
+        raise FuncamError(f"{str(path)!r} begins with {','.join(row)[:80]!r}; {_EXPECTED}, with or without this header")
+    return places, 1
+
+
+def _first(headings: Sequence[str], names: Sequence[str]) -> int | None:
+    return next((headings.index(name) for name in names if name in headings), None)
+
+
+def _object(cells: Mapping[str, str], labels: Labels, tally: Tally, where: str) -> Object | None:
+    x0, y0, x1, y1 = (number(cells[side]) for side in _SIDES)
+    if not cells["file"] or x0 is None or y0 is None or x1 is None or y1 is None:
+        tally.note(f"a row has no file or corners that are no numbers; {_EXPECTED}; it is left out", where)
+        return None
+    classes = cells["classes"]
+    parts = classes.split() if all(part.isdigit() for part in classes.split()) else [classes]
+    try:
+        found = tuple(dict.fromkeys(label for part in parts for label in labels(part)))
+        if not found:
+            raise FuncamError("a row names no class")
+    except FuncamError as error:
+        tally.note(f"{error}; its objects are left out", where)
+        return None
+    return Object(found, cells.get("name") or classes, (x0, y0, x1, y1))

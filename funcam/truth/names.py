@@ -1,0 +1,164 @@
+"""From the class names of a truth to the network's classes."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import cache
+from pathlib import Path
+from typing import TypeAlias
+
+from funcam.classes import find_class
+from funcam.errors import FuncamError, nearest
+
+Labels: TypeAlias = Callable[[str], tuple[int, ...]]
+"""The network's classes that a name in the truth means; a FuncamError where it means none."""
+
+SYNSET_FILES = ("LOC_synset_mapping.txt", "synset_words.txt", "synsets.txt", "imagenet_class_index.json")
+"""The files that say which WordNet id is which class, in the order in which they are looked for."""
+
+_WORDNET = re.compile(r"n\d{8}")
+_PARENTS = 4
+"""Kaggle's LOC_synset_mapping.txt lies four folders above ILSVRC/Annotations/CLS-LOC/val."""
+
+
+def labeller(classes: Sequence[str], names: Mapping[str, Sequence[int]] | None = None) -> Labels:
+    """The function that turns a name in the truth into the network's classes.
+
+    A name means the class of that name, whatever its case, underscores and spelling in Unicode; parts of names don't
+    count, because a truth's "bird" is no "crane bird". Digits are an index, unless a class is called so.
+
+    Args:
+        classes: the name of each of the network's classes, in order.
+        names: classes for names that the network has under others: ``{"cat": [281, 282, 283, 284, 285]}``.
+
+    Example:
+        >>> labeller(("tabby", "golden retriever"), {"dog": [1]})("Golden_Retriever")
+        (1,)
+    """
+    known = dict(names or {})
+    for name, indices in known.items():
+        for index in indices:
+            _checked(index, classes, name)
+
+    @cache
+    def labels(text: str) -> tuple[int, ...]:
+        if text in known:
+            return tuple(known[text])
+        return (_exact(text, classes),)
+
+    return labels
+
+
+def wordnet_ids(texts: Iterable[str]) -> bool:
+    """Whether the names are WordNet ids (``n01440764``), all of them and at least one.
+
+    Example:
+        >>> wordnet_ids(["n01440764", "n01443537"]), wordnet_ids(["tench"])
+        (True, False)
+    """
+    found = list(texts)
+    return bool(found) and all(_WORDNET.fullmatch(text) for text in found)
+
+
+def synsets(place: Path, classes: Sequence[str]) -> dict[str, tuple[int, ...]]:
+    """The network's class of each WordNet id, from a mapping file in the folder ``place`` or one of its parents.
+
+    Where the file has as many lines as the network has classes, the line is the class, as in torchvision's networks;
+    else the names behind the ids decide. Without a file the result is empty.
+
+    Raises:
+        FuncamError: there is a file, but it can't be read.
+
+    Example:
+        >>> synsets(Path("ILSVRC/Annotations/CLS-LOC/val"), ("tench",))  # doctest: +SKIP
+        {'n01440764': (0,)}
+    """
+    for folder in (place, *place.absolute().parents[:_PARENTS]):
+        for name in SYNSET_FILES:
+            if (folder / name).is_file():
+                return _mapped(_pairs(folder / name), classes)
+    return {}
+
+
+def in_order(ids: Iterable[str], classes: Sequence[str]) -> dict[str, tuple[int, ...]]:
+    """The network's class of each WordNet id by their sorted order, if there are as many as classes; else empty.
+
+    Example:
+        >>> in_order(["n02", "n01"], ("tench", "goldfish"))
+        {'n01': (0,), 'n02': (1,)}
+    """
+    ordered = sorted(set(ids))
+    return {name: (index,) for index, name in enumerate(ordered)} if len(ordered) == len(classes) else {}
+
+
+def with_synsets(labels: Labels, ids: Mapping[str, tuple[int, ...]]) -> Labels:
+    """``labels``, but for WordNet ids what ``ids`` says.
+
+    Example:
+        >>> with_synsets(labeller(("tench",)), {"n01440764": (0,)})("n01440764")
+        (0,)
+    """
+
+    def labels_or_ids(text: str) -> tuple[int, ...]:
+        return ids[text] if text in ids else labels(text)
+
+    return labels_or_ids
+
+
+def _exact(text: str, classes: Sequence[str]) -> int:
+    """The class with that very name, or that index."""
+    if list(classes).count(text) == 1:  # Before find_class, to which digits are always an index.
+        return list(classes).index(text)
+    try:
+        index = find_class(text, classes)
+    except FuncamError as error:
+        raise FuncamError(f"class {text!r} is none of the network's: {error}") from None
+    if not text.strip().isdigit() and _folded(text) != _folded(classes[index]):
+        raise FuncamError(f"class {text!r} is none of the network's; nearest: {nearest(text, classes)}")
+    return index
+
+
+def _folded(text: str) -> str:
+    return " ".join(text.casefold().replace("_", " ").split())
+
+
+def _checked(index: int, classes: Sequence[str], name: str) -> None:
+    if not 0 <= index < len(classes):
+        count = len(classes)
+        raise FuncamError(f"names: {name!r} means class {index}, but the network has {count}; give 0 to {count - 1}")
+
+
+def _pairs(file: Path) -> list[tuple[str, list[str]]]:
+    """The WordNet ids of a mapping file in order, each with its names."""
+    try:
+        text = file.read_text(encoding="utf-8-sig")
+        if file.suffix == ".json":
+            entries = json.loads(text)
+            return [(str(entries[key][0]), [str(entries[key][1])]) for key in sorted(entries, key=int)]
+    except (OSError, ValueError, KeyError, IndexError, TypeError) as error:
+        raise FuncamError(f"{_quoted(file)} can't be read as WordNet ids and names ({error}); mend it") from None
+    lines = [line.split(None, 1) for line in text.splitlines() if line.strip()]
+    if not wordnet_ids(line[0] for line in lines):
+        raise FuncamError(f"{_quoted(file)} should begin each line with a WordNet id such as n01440764; mend it")
+    return [(line[0], [name.strip() for name in " ".join(line[1:]).split(",")]) for line in lines]
+
+
+def _mapped(pairs: list[tuple[str, list[str]]], classes: Sequence[str]) -> dict[str, tuple[int, ...]]:
+    if len(pairs) == len(classes):
+        return {name: (index,) for index, (name, _) in enumerate(pairs)}
+    found: dict[str, tuple[int, ...]] = {}
+    for identity, names in pairs:
+        for name in (identity, *names):
+            try:
+                found[identity] = (_exact(name, classes),)
+            except FuncamError:
+                continue  # The next synonym; an id without any is told where an object has it.
+            break
+    return found
+
+
+def _quoted(path: Path) -> str:
+    return repr(os.fspath(path))

@@ -1,0 +1,186 @@
+"""Comparing over a data set: figures against the little metrics of the tests, resuming, bad images, fits."""
+
+from __future__ import annotations
+
+import csv
+import json
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+sys.path.insert(0, str(Path(__file__).parents[1] / "real"))
+
+from figures import box_overlaps, coverage_of, energy_in, mask_of, max_box_acc, points_at
+
+import funcam
+from funcam.comparison import METRICS, Plan, Rival, compare, image_subjects, scene_subjects
+from funcam.comparison import run as run_module
+from funcam.comparison.measuring import items_of
+from funcam.comparison.reporting import report_of
+from funcam.comparison.run import COLUMNS
+from funcam.errors import FuncamError
+from funcam.nets import Net, load_net
+from funcam.report.data import check_report
+from funcam.scenes.network import inputs
+from funcam.truth import Object, Truth
+
+SUBJECTS = scene_subjects(10)
+
+
+@pytest.fixture(scope="module")
+def net() -> Net:
+    return load_net("scenes")
+
+
+def figures(run, method, subset="all"):
+    return {row["metric"]: row for row in run.rows if row["method"] == method and row["subset"] == subset}
+
+
+@pytest.mark.parametrize("method", ["grad-cam", "grad-cam++", "layer-cam"])
+def test_figures_are_those_of_the_little_metrics(net: Net, tmp_path: Path, method: str) -> None:
+    run = compare([Rival("a", net)], SUBJECTS, Plan(methods=(method,)), tmp_path)
+    values = []
+    for subject in SUBJECTS:
+        image, truth = items_of(subject, Rival("a", net), Plan())[0].image, subject.truth
+        assert truth is not None
+        for label in truth.labels:
+            maps = funcam.explain(net.model, inputs([image]), label, method=method).maps
+            big = funcam.upsample(funcam.rescale(maps.relu()), (128, 128))[0].numpy()
+            boxes = np.array([thing.box for thing in truth.of(label)]) / 2  # scenes have 256 pixels, the network 128
+            mask = mask_of(boxes, 128)
+            values.append(
+                (points_at(big, mask), energy_in(big, mask), coverage_of(big, boxes), box_overlaps(big, boxes))
+            )
+    found = figures(run, method)
+    for index, metric in enumerate(("pointing-game", "energy", "coverage")):
+        assert found[metric]["value"] == pytest.approx(np.mean([row[index] for row in values]), abs=1e-4)
+        assert found[metric]["low"] <= found[metric]["value"] <= found[metric]["high"]
+        assert found[metric]["n"] == len(values)
+    parts = max_box_acc(np.stack([row[3] for row in values]))
+    assert 100 * found["max-box-acc-v2"]["value"] == pytest.approx(np.mean(parts))
+    assert [100 * found[f"max-box-acc@{least}"]["value"] for least in (0.3, 0.5, 0.7)] == pytest.approx(parts)
+
+
+def test_one_run_for_methods_layers_and_networks(net: Net, tmp_path: Path) -> None:
+    rivals = [Rival("one", net), Rival("two", net)]
+    plan = Plan(layers={"one": ("trunk_output", "trunk_output.block1")}, methods=("grad-cam", "eigen-cam"))
+    run = compare(rivals, SUBJECTS, plan, tmp_path)
+    places = {(row["net"], row["layer"], row["method"]) for row in run.rows}
+    for layer in ("trunk_output", "trunk_output.block1"):
+        assert {("one", layer, "grad-cam"), ("one", layer, "eigen-cam")} <= places
+    assert ("two", "trunk_output", "grad-cam") in places
+    for baseline in ("centre-gaussian", "uniform", "random"):
+        assert ("one", "", baseline) in places
+    same = [p for p in run.pairs if p["kind"] == "net" and p["method"] == "grad-cam" and p["metric"] == "energy"]
+    assert {(p["a"], p["b"], p["difference"]) for p in same} == {("one", "two", 0.0)}
+
+
+def test_results_are_written(net: Net, tmp_path: Path) -> None:
+    run = compare([Rival("a", net)], SUBJECTS, Plan(), tmp_path)
+    rows = list(csv.DictReader((tmp_path / "results.csv").read_text().splitlines()))
+    assert tuple(rows[0]) == COLUMNS
+    assert len(rows) == len(run.rows)
+    assert {row["subset"] for row in rows} == {"all", "single", "multiple"}
+    assert {row["metric"] for row in rows} <= set(METRICS)
+    document = json.loads((tmp_path / "results.json").read_text())
+    assert document["images"] == 10
+    assert document["config"]["nets"] == [{"label": "a", "name": "scenes", "weights": "the package"}]
+    assert document["conclusions"] == run.conclusions
+    assert any("Grad-CAM++ covers" in sentence or "Grad-CAM++" in sentence for sentence in run.conclusions)
+
+
+def test_the_batch_changes_nothing(net: Net, tmp_path: Path) -> None:
+    runs = []
+    for batch in (1, 3, 8):
+        folder = tmp_path / str(batch)
+        folder.mkdir()
+        runs.append(compare([Rival("a", net)], SUBJECTS[:5], Plan(batch=batch), folder))
+    for row, other, third in zip(*(run.rows for run in runs), strict=True):
+        if row["method"] != "random":
+            assert row["value"] == pytest.approx(other["value"], abs=2e-3)
+            assert row["value"] == pytest.approx(third["value"], abs=2e-3)
+
+
+def test_an_interrupted_run_goes_on_where_it_stopped(net: Net, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    rivals, plan = [Rival("a", net)], Plan(batch=2)
+    whole = compare(rivals, SUBJECTS, plan, tmp_path)
+    lines = (tmp_path / "images.jsonl").read_text().splitlines(keepends=True)
+    assert len(lines) == len(SUBJECTS)
+    (tmp_path / "images.jsonl").write_text("".join(lines[:3]) + lines[3][:40])  # cut off in the middle of a line
+
+    measured = []
+    measure = run_module.measure
+    monkeypatch.setattr(
+        run_module,
+        "measure",
+        lambda items, *rest: measured.extend(i.subject.name for i in items) or measure(items, *rest),
+    )
+    again = compare(rivals, SUBJECTS, plan, tmp_path)
+    assert 0 < len(set(measured)) < len(SUBJECTS)
+    assert {row["metric"] for row in again.rows} == {row["metric"] for row in whole.rows}
+    for row, other in zip(whole.rows, again.rows, strict=True):
+        if row["method"] != "random":
+            assert row["value"] == pytest.approx(other["value"], abs=1e-6)
+    measured.clear()
+    compare(rivals, SUBJECTS, plan, tmp_path)
+    assert measured == []
+    compare(rivals, SUBJECTS[:3], replace(plan, methods=("layer-cam",)), tmp_path)
+    assert len(set(measured)) == 3  # another plan shares nothing
+
+
+def test_a_bad_image_is_listed_and_the_rest_is_done(net: Net, tmp_path: Path) -> None:
+    paths = []
+    for number in range(3):
+        paths.append(tmp_path / f"{number}.png")
+        Image.fromarray(SUBJECTS[number].load()).save(paths[-1])
+    paths[1].write_bytes(b"no image")
+    truths = {path: Truth(path, s.truth.objects) for path, s in zip(paths, SUBJECTS, strict=False) if s.truth}
+    run = compare([Rival("a", net)], image_subjects(paths, truths), Plan(), tmp_path)
+    assert run.images == 2
+    assert len(run.problems) == 1
+    assert "1.png" in run.problems[0]
+    with pytest.raises(FuncamError, match=r"no image could be compared: .*1\.png"):
+        compare([Rival("a", net)], image_subjects(paths[1:2], truths), Plan(), tmp_path)
+    with pytest.raises(FuncamError, match="the data set is empty"):
+        compare([Rival("a", net)], [], Plan(), tmp_path)
+
+
+@pytest.mark.parametrize("fit", ["squash", "crop", "pad"])
+def test_boxes_lie_where_the_network_sees_them(net: Net, tmp_path: Path, fit: str) -> None:
+    """A bright box on grey: the pixels of its box in the network's input are bright, the others aren't."""
+    pixels = np.full((90, 150, 3), 60, np.uint8)
+    pixels[30:60, 60:100] = 250
+    Image.fromarray(pixels).save(tmp_path / "a.png")
+    truth = Truth(tmp_path / "a.png", (Object((3,), "x", (60.0, 30.0, 100.0, 60.0)),))
+    (subject,) = image_subjects([tmp_path / "a.png"], {tmp_path / "a.png": truth})
+    (item,) = items_of(subject, Rival("a", net), Plan(fit=fit))
+    from funcam.comparison.measuring import _Truth
+
+    mask = _Truth.of([item], torch.tensor([3]), "cpu").masks[0, 0].numpy()
+    bright = item.image.mean(-1) > 155
+    assert (mask & bright).sum() / (mask | bright).sum() > 0.85
+
+
+def test_without_truth_the_predicted_class_is_measured_for_faithfulness(net: Net, tmp_path: Path) -> None:
+    subjects = [replace(subject, truth=None) for subject in SUBJECTS[:2]]
+    plan = Plan(groups=("faithfulness",), steps=10, methods=("grad-cam", "random-cam"))
+    run = compare([Rival("a", net)], subjects, plan, tmp_path)
+    found = figures(run, "grad-cam")
+    assert set(found) == {"average-drop", "increase", "average-gain", "insertion", "deletion"}
+    assert found["insertion"]["value"] > figures(run, "random-cam")["insertion"]["value"]
+
+
+def test_the_report_has_everything(net: Net, tmp_path: Path) -> None:
+    plan = Plan(methods=("grad-cam", "guided-backprop"), fit="crop")
+    rivals = [Rival("a", net)]
+    run = compare(rivals, SUBJECTS[:4], plan, tmp_path)
+    report = report_of(run, rivals, SUBJECTS[:4], plan, tmp_path, title="A title", most=3)
+    check_report(report)
+    assert [entry.file for entry in report.images] == [subject.name for subject in SUBJECTS[:3]]
+    assert {entry.method for entry in report.images[0].explained[0].maps} == {"grad-cam", "guided-backprop"}
+    assert report.images[1].boxes
