@@ -15,10 +15,7 @@ from typing import TYPE_CHECKING
 from funcam.errors import FuncamError
 
 if TYPE_CHECKING:
-    from funcam.cutting import Layer, Split, list_layers, split
-    from funcam.detection import box_score, detector
     from funcam.explanation import Explanation, explain, explain_methods
-    from funcam.guidance import Guided, guided, guided_backprop
     from funcam.maps import combine_maps, rescale, upsample
     from funcam.methods import METHODS
     from funcam.methods.factorization import deep_feature_factorization, dff
@@ -43,6 +40,9 @@ if TYPE_CHECKING:
     from funcam.methods.perturbation import ablation_cam, is_cam, score_cam, score_cam_authors, ss_cam
     from funcam.methods.pixels import gradient, input_x_gradient, smooth_grad
     from funcam.methods.reduce import eigen_smoothed, first_component, positive_sum, signed_sum
+    from funcam.network.cutting import Layer, Split, list_layers, split
+    from funcam.network.detection import box_score, detector
+    from funcam.network.guidance import Guided, guided, guided_backprop
     from funcam.smoothing import augmented
     from funcam.targets import contrast, log_probability, logits_of, probability, regression, segmentation, similarity
 
@@ -111,10 +111,10 @@ __all__ = [
 ]
 
 _HOMES = {
-    "cutting": ("Layer", "Split", "list_layers", "split"),
-    "detection": ("box_score", "detector"),
+    "network.cutting": ("Layer", "Split", "list_layers", "split"),
+    "network.detection": ("box_score", "detector"),
     "explanation": ("Explanation", "explain", "explain_methods"),
-    "guidance": ("Guided", "guided", "guided_backprop"),
+    "network.guidance": ("Guided", "guided", "guided_backprop"),
     "maps": ("combine_maps", "rescale", "upsample"),
     "methods": ("METHODS",),
     "methods.factorization": ("deep_feature_factorization", "dff"),

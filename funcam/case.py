@@ -11,9 +11,9 @@ from torch import nn
 from torch.func import vjp, vmap
 from torch.utils import _pytree as pytree
 
-from funcam.cutting import Split, split
 from funcam.errors import FuncamError
-from funcam.taps import run_tapped
+from funcam.network.cutting import Split, split
+from funcam.network.taps import run_tapped
 from funcam.targets import Output, Target, Targets, bind, logits_of
 
 Tensors = tuple[torch.Tensor, ...]

@@ -12,9 +12,9 @@ from torch import nn
 
 from funcam.applying import Wanted, apply_methods, uses_gradient, want
 from funcam.case import Case, open_case
-from funcam.cutting import Split
 from funcam.errors import FuncamError
 from funcam.maps import combine_maps
+from funcam.network.cutting import Split
 from funcam.smoothing import SMOOTHINGS, variants
 from funcam.targets import Output, Targets, is_concrete, logits_of
 

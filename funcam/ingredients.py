@@ -19,16 +19,16 @@ import torch
 from torch.func import jvp, vjp, vmap
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
-from funcam.attention import attention_gradients
-from funcam.biases import FullGradient, full_gradient
 from funcam.case import EARLY_LAYERS, Case, Tensors, full_precision, module_of, pull, unit_cotangents
-from funcam.cutting import graph_of
 from funcam.errors import FuncamError
-from funcam.graph import Graph
-from funcam.guidance import guided
-from funcam.heads import why_not_linear
-from funcam.layers import find_node
 from funcam.methods import Method
+from funcam.network.attention import attention_gradients
+from funcam.network.biases import FullGradient, full_gradient
+from funcam.network.cutting import graph_of
+from funcam.network.graph import Graph
+from funcam.network.guidance import guided
+from funcam.network.heads import why_not_linear
+from funcam.network.layers import find_node
 from funcam.targets import Target, as_probability, as_residual_softmax, logits_of, restated, similar_classes, take
 
 _RESTATED = {"probability": as_probability, "logit and log-probability": as_residual_softmax}

@@ -11,14 +11,14 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from funcam.cutting import split
 from funcam.errors import FuncamError
 from funcam.explanation import Explanation, explain_methods
 from funcam.fit import View, fit_image
-from funcam.guidance import guided
 from funcam.images import Pixels
 from funcam.methods import METHODS
 from funcam.nets import Net
+from funcam.network.cutting import split
+from funcam.network.guidance import guided
 from funcam.targets import contrast
 
 CAMS = ("grad-cam", "grad-cam++")

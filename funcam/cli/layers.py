@@ -21,8 +21,8 @@ def layers(
         raise UsageError(str(error)) from error
     from rich.table import Table
 
-    from funcam.cutting import list_layers
     from funcam.nets import net_infos
+    from funcam.network.cutting import list_layers
     from funcam.skeleton import skeleton
 
     size = next((info.input_size for info in net_infos() if info.name == name), 224)

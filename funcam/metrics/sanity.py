@@ -13,7 +13,7 @@ from torch import nn
 
 from funcam.errors import FuncamError, nearest
 from funcam.metrics.randomness import generator_of
-from funcam.twin import twin
+from funcam.network.twin import twin
 
 
 def cascading_randomisation(

@@ -12,7 +12,7 @@ from small import Small, randomised, small, state_of, tiny_densenet, tiny_swin, 
 from torch import nn
 from torch.nn.utils import prune
 
-from funcam.twin import meta_twin, signature, twin
+from funcam.network.twin import meta_twin, signature, twin
 
 IMAGES = torch.randn(2, 3, 32, 32, generator=torch.Generator().manual_seed(1))
 

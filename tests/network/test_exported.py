@@ -25,9 +25,10 @@ from torch import nn
 from torch.func import vjp
 
 import funcam
-from funcam import FuncamError, cutting
-from funcam.exported import export
-from funcam.graph import trace
+from funcam import FuncamError
+from funcam.network import cutting
+from funcam.network.exported import export
+from funcam.network.graph import trace
 
 IMAGES = torch.randn(2, 3, 32, 32, generator=torch.Generator().manual_seed(1))
 
@@ -168,7 +169,9 @@ def test_outputs_of_any_structure_and_arguments_with_defaults(via: str) -> None:
 
 def test_a_model_is_exported_once_for_each_size_and_type(monkeypatch: pytest.MonkeyPatch) -> None:
     seen: list[Any] = []
-    monkeypatch.setattr("funcam.exported.export", lambda m, images: seen.append(images.shape) or export(m, images))
+    monkeypatch.setattr(
+        "funcam.network.exported.export", lambda m, images: seen.append(images.shape) or export(m, images)
+    )
     model = Applied(item_assigned)
     cut = funcam.split(model, "conv", example=IMAGES)
     for batch in (1, 2, 5):

@@ -13,9 +13,9 @@ from torch import fx, nn
 from torch.nn.functional import linear, softmax
 
 from funcam.errors import FuncamError
-from funcam.graph import Graph
-from funcam.layers import operation
-from funcam.twin import twin
+from funcam.network.graph import Graph
+from funcam.network.layers import operation
+from funcam.network.twin import twin
 
 _SOFTMAX = ("softmax", "_softmax")
 _PRODUCTS = ("matmul", "bmm", "einsum", "__matmul__")

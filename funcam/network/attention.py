@@ -13,11 +13,11 @@ import torch
 from torch import fx, nn
 from torch.func import vjp, vmap
 
-from funcam.cutting import graph_of
 from funcam.errors import FuncamError
-from funcam.explicit import attentions_of, explicit
-from funcam.graph import Graph
-from funcam.layers import Layout, layout_of, operation, shapes_of
+from funcam.network.cutting import graph_of
+from funcam.network.explicit import attentions_of, explicit
+from funcam.network.graph import Graph
+from funcam.network.layers import Layout, layout_of, operation, shapes_of
 
 _COPIES = 4
 

@@ -18,7 +18,7 @@ from torchvision.models.feature_extraction import get_graph_node_names
 
 import funcam
 from funcam.errors import FuncamError
-from funcam.graph import trace
+from funcam.network.graph import trace
 
 IMAGES = torch.randn(2, 3, 12, 10, generator=torch.Generator().manual_seed(1))
 

@@ -11,11 +11,11 @@ import torch
 from torch import fx, nn
 from torch.func import jvp, vjp, vmap
 
-from funcam.cutting import graph_of
 from funcam.errors import FuncamError
-from funcam.explicit import attentions_of, explicit
-from funcam.graph import Graph
-from funcam.layers import layout_of, operation
+from funcam.network.cutting import graph_of
+from funcam.network.explicit import attentions_of, explicit
+from funcam.network.graph import Graph
+from funcam.network.layers import layout_of, operation
 
 # What an operation adds to its inputs, and how that is found.
 _BIAS = "its bias"

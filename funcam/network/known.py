@@ -9,14 +9,14 @@ from typing import Any
 import torch
 from torch import fx, nn
 
-from funcam.choice import default_layer
-from funcam.cuts import Cut, _make_cut
 from funcam.errors import FuncamError
-from funcam.failures import PAIR
-from funcam.graph import Graph, trace
-from funcam.layers import Shapes, find_node, probe_shapes, shapes_of
-from funcam.twin import signature
-from funcam.wrappers import refuse, unwrapped
+from funcam.network.choice import default_layer
+from funcam.network.cuts import Cut, _make_cut
+from funcam.network.failures import PAIR
+from funcam.network.graph import Graph, trace
+from funcam.network.layers import Shapes, find_node, probe_shapes, shapes_of
+from funcam.network.twin import signature
+from funcam.network.wrappers import refuse, unwrapped
 
 Image = tuple[int, ...]
 
@@ -116,7 +116,7 @@ class _Known:
         images = images if isinstance(images, torch.Tensor) else _blank(model, images)
         key = (*images.shape[1:], images.dtype, images.device)
         if key not in self._exports:
-            from funcam.exported import export  # torch.export takes a while to import, and few models need it
+            from funcam.network.exported import export  # torch.export takes a while to import, and few models need it
 
             try:
                 self._exports[key] = _Traced(export(model, images))

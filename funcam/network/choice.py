@@ -9,8 +9,8 @@ from torch import fx, nn
 from torch.nn.modules.conv import _ConvNd
 
 from funcam.errors import FuncamError
-from funcam.graph import Graph
-from funcam.layers import Shapes, ancestors, name_of, of_images, operation, output_of
+from funcam.network.graph import Graph
+from funcam.network.layers import Shapes, ancestors, name_of, of_images, operation, output_of
 
 LAST_CONV = "last-conv"
 

@@ -11,17 +11,17 @@ from typing import Any, cast
 import torch
 from torch import nn
 
-from funcam.choice import LAST_CONV, last_conv
-from funcam.cuts import Cut as Cut
-from funcam.cuts import _features as _features
-from funcam.cuts import _rest as _rest
 from funcam.errors import FuncamError
-from funcam.failures import reason_of
-from funcam.known import _traced as _traced
-from funcam.known import graph_of as graph_of
-from funcam.layers import Layout, layout_of, leads_out, name_of, of_images
-from funcam.pair import NAMES, check_features, closed_head, is_pair, named_features
-from funcam.wrappers import plain_name, unwrapped
+from funcam.network.choice import LAST_CONV, last_conv
+from funcam.network.cuts import Cut as Cut
+from funcam.network.cuts import _features as _features
+from funcam.network.cuts import _rest as _rest
+from funcam.network.failures import reason_of
+from funcam.network.known import _traced as _traced
+from funcam.network.known import graph_of as graph_of
+from funcam.network.layers import Layout, layout_of, leads_out, name_of, of_images
+from funcam.network.pair import NAMES, check_features, closed_head, is_pair, named_features
+from funcam.network.wrappers import plain_name, unwrapped
 
 Head = Callable[[torch.Tensor], Any]
 Functions = tuple[Callable[[torch.Tensor], Any], Callable[..., Any]]

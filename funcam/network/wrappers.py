@@ -11,7 +11,7 @@ import torch
 from torch import nn
 
 from funcam.errors import FuncamError
-from funcam.failures import PAIR
+from funcam.network.failures import PAIR
 
 _WRAPPERS = (nn.DataParallel, nn.parallel.DistributedDataParallel)
 _PREFIXES = ("module", "_orig_mod")

@@ -8,9 +8,9 @@ from typing import Any
 
 from torch import fx
 
-from funcam.attention import between
-from funcam.graph import Graph
-from funcam.layers import Shapes, name_of, operation, probe_shapes, shapes_of
+from funcam.network.attention import between
+from funcam.network.graph import Graph
+from funcam.network.layers import Shapes, name_of, operation, probe_shapes, shapes_of
 
 _MEANS = ("mean", "avg_pool1d", "avg_pool2d", "avg_pool3d", "avgpool1d", "avgpool2d", "avgpool3d")
 _ADAPTIVE = tuple(f"adaptive{a}avg{b}pool{n}d" for a, b in (("_", "_"), ("", "")) for n in (1, 2, 3))
@@ -40,7 +40,7 @@ def why_not_linear(graph: Graph, node: fx.Node, image: Sequence[int] | None = No
 
     Example:
         >>> import torchvision
-        >>> from funcam.cutting import graph_of
+        >>> from funcam.network.cutting import graph_of
         >>> graph = graph_of(torchvision.models.resnet18())
         >>> why_not_linear(graph, graph.outputs["layer4"])
         >>> why_not_linear(graph, graph.outputs["layer4.1.bn1"])

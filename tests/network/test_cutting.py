@@ -31,8 +31,9 @@ from torchvision.models import MobileNetV2
 from torchvision.models.feature_extraction import get_graph_node_names
 
 import funcam
-from funcam import FuncamError, cutting, known
-from funcam.layers import find_node, name_of
+from funcam import FuncamError
+from funcam.network import cutting, known
+from funcam.network.layers import find_node, name_of
 
 GENERATOR = torch.Generator().manual_seed(1)
 IMAGES = torch.randn(2, 3, 32, 32, generator=GENERATOR)

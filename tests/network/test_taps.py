@@ -10,7 +10,7 @@ from small import features_and_gradients, small, state_of, tiny_densenet, tiny_s
 
 import funcam
 from funcam import FuncamError
-from funcam.taps import run_tapped
+from funcam.network.taps import run_tapped
 
 IMAGES = torch.randn(2, 3, 32, 32, generator=torch.Generator().manual_seed(1))
 CLASSES = torch.tensor([1, 3])

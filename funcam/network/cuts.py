@@ -11,10 +11,10 @@ from torch import fx, nn
 from torchvision.models.feature_extraction import create_feature_extractor
 
 from funcam.errors import FuncamError
-from funcam.graph import Graph, confined_tracing
-from funcam.inplace import reuse_memory
-from funcam.layers import find_node
-from funcam.twin import twin
+from funcam.network.graph import Graph, confined_tracing
+from funcam.network.inplace import reuse_memory
+from funcam.network.layers import find_node
+from funcam.network.twin import twin
 
 
 @dataclass(frozen=True, eq=False)

@@ -16,10 +16,10 @@ from torch import fx, nn
 from torchvision.models import feature_extraction
 
 from funcam.errors import FuncamError
-from funcam.failures import trouble_of
-from funcam.inplace import InplaceProxy, free_of_inplace
-from funcam.twin import twin
-from funcam.wrappers import forward_of, parameters_of
+from funcam.network.failures import trouble_of
+from funcam.network.inplace import InplaceProxy, free_of_inplace
+from funcam.network.twin import twin
+from funcam.network.wrappers import forward_of, parameters_of
 
 _COUNTER = re.compile(r"(?<=.)_[0-9]+$")  # what fx and torchvision append to the names of repeated nodes
 # torchvision's own tracer stops at every module of torchvision.ops (Conv2dNormActivation, ...); this one looks inside.

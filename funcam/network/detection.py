@@ -15,10 +15,10 @@ from torchvision.models.detection.retinanet import RetinaNet
 from torchvision.models.detection.ssd import SSD
 from torchvision.ops import box_iou
 
-from funcam.cutting import Head, graph_of, split
 from funcam.errors import FuncamError, nearest
-from funcam.layers import ancestors, name_of
-from funcam.twin import twin
+from funcam.network.cutting import Head, graph_of, split
+from funcam.network.layers import ancestors, name_of
+from funcam.network.twin import twin
 
 Detections = list[dict[str, torch.Tensor]]
 Rest = tuple[Any, Head, torch.Tensor]

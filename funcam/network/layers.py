@@ -12,9 +12,9 @@ from torch import fx, nn
 from torch.nn.modules.conv import _ConvNd
 
 from funcam.errors import FuncamError, nearest
-from funcam.failures import reason_of
-from funcam.graph import Graph
-from funcam.twin import meta_twin
+from funcam.network.failures import reason_of
+from funcam.network.graph import Graph
+from funcam.network.twin import meta_twin
 
 # What makes a new grid of cells; a tensor of attention heads [B, heads, T, d] only looks like one.
 _GRID_NAMES = ("conv", "pool", "interpolate", "upsample", "pad")
@@ -200,7 +200,7 @@ def operation(graph: Graph, node: fx.Node) -> str:
     """What a node does, in lower case: ``softmax`` for the module, the function, the method and the ATen operation.
 
     Example:
-        >>> from funcam.graph import trace
+        >>> from funcam.network.graph import trace
         >>> graph = trace(nn.Sequential(nn.Softmax(1)))
         >>> [operation(graph, node) for node in graph.module.graph.nodes]
         ['', 'softmax', '']

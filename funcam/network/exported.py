@@ -20,9 +20,9 @@ from torch.export.graph_signature import InputKind, OutputKind
 from torch.utils import _pytree as pytree
 
 from funcam.errors import FuncamError
-from funcam.failures import trouble_of
-from funcam.graph import Graph, one_argument, with_forward
-from funcam.twin import twin
+from funcam.network.failures import trouble_of
+from funcam.network.graph import Graph, one_argument, with_forward
+from funcam.network.twin import twin
 
 _ATEN = torch.ops.aten
 _NORM = _ATEN._native_batch_norm_legit_no_training.default

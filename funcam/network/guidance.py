@@ -12,10 +12,10 @@ import torch
 from torch import fx, nn
 from torch.nn import functional
 
-from funcam.cutting import graph_of
 from funcam.errors import FuncamError
-from funcam.graph import Graph
-from funcam.layers import operation
+from funcam.network.cutting import graph_of
+from funcam.network.graph import Graph
+from funcam.network.layers import operation
 
 _RELUS = {"relu": math.inf, "relu6": 6.0}  # modules, functions, methods and ATen operations alike
 _OTHER_ACTIVATIONS = (

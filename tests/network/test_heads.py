@@ -9,8 +9,8 @@ from small import Applied, features_and_gradients, small, tiny_densenet, tiny_sw
 from torch import nn
 from torch.nn import functional
 
-from funcam.cutting import graph_of
-from funcam.heads import why_not_linear
+from funcam.network.cutting import graph_of
+from funcam.network.heads import why_not_linear
 
 
 def why(model: nn.Module, layer: str, size: tuple[int, ...] = (64, 64)) -> str | None:

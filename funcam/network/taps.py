@@ -11,9 +11,9 @@ from typing import Any
 import torch
 from torch import fx, nn
 
-from funcam.cutting import Cut, Split, _features, _layout, _run_features, graph_of, split
-from funcam.graph import Graph
-from funcam.layers import find_node, shapes_of
+from funcam.network.cutting import Cut, Split, _features, _layout, _run_features, graph_of, split
+from funcam.network.graph import Graph
+from funcam.network.layers import find_node, shapes_of
 
 Tail = Callable[..., tuple[Any, tuple[torch.Tensor, ...]]]
 
