@@ -66,28 +66,28 @@ def compare(
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Print errors only.")] = False,
 ) -> int:
     """Compare networks, layers and methods over images with known truth, or over scenes."""
-    labels = _labels(nets or [])
+    labels = labels_of(nets or [])
     asked = asked_of(methods or list(_USUAL), [], None, smooth or [], settings or [])
-    groups = _groups(metrics, truth, scenes, target)
+    groups = groups_of(metrics, truth, scenes)
     places = _places(layers or [], labels)
-    _check(images, truth, scenes, target, fit, combine, report or [], asked, places)
-    subjects_of = _source(images or [], truth, scenes)
-    _make(out)
+    check(images, truth, scenes, target, fit, combine, report or [], asked, places)
+    subjects_of = source(images or [], truth, scenes)
+    make(out)
     silent = quiet or as_json
-    with _loading(silent):
-        rivals = _rivals(labels, device)
+    with loading(silent):
+        rivals = rivals_of(labels, device)
         subjects, problems = subjects_of(_classes(rivals))
     plan = Plan(asked.methods, places, combine, asked.smooth, groups, target, fit, batch=batch, options=asked.options)
-    run = _run(rivals, subjects, plan, out, silent)
+    done = run(rivals, subjects, plan, out, silent)
     for path in report or []:
-        _write_report(path, run, rivals, subjects, plan, out)
-    for problem in [*problems, *run.problems]:
+        _write_report(path, done, rivals, subjects, plan, out)
+    for problem in [*problems, *done.problems]:
         complain(problem)
-    _print(run, out, as_json, quiet)
-    return FAILURE if run.problems else 0
+    _print(done, out, as_json, quiet)
+    return FAILURE if done.problems else 0
 
 
-def _labels(nets: Sequence[str]) -> dict[str, tuple[str, str | None]]:
+def labels_of(nets: Sequence[str]) -> dict[str, tuple[str, str | None]]:
     """Label -> name and weights, from ``NAME``, ``NAME=WEIGHTS`` or ``LABEL:NAME=WEIGHTS``."""
     if not nets:
         raise UsageError("no network to compare; give --net NAME, NAME=WEIGHTS or LABEL:NAME=WEIGHTS, more than once")
@@ -108,7 +108,8 @@ def _labels(nets: Sequence[str]) -> dict[str, tuple[str, str | None]]:
     return found
 
 
-def _groups(metrics: Sequence[str] | None, truth: str | None, scenes: int | None, target: str) -> tuple[str, ...]:
+def groups_of(metrics: Sequence[str] | None, truth: str | None, scenes: int | None) -> tuple[str, ...]:
+    """The groups of metrics that are measured: those that were named, else what the truth allows."""
     for name in metrics or []:
         if name not in _GROUPS:
             raise UsageError(f"--metrics {name!r} is unknown; expected {' or '.join(_GROUPS)}")
@@ -131,7 +132,7 @@ def _places(layers: Sequence[str], labels: dict[str, Any]) -> dict[str, tuple[st
     return {label: tuple(dict.fromkeys(names)) for label, names in found.items() if names}
 
 
-def _check(
+def check(
     images: Sequence[str] | None,
     truth: str | None,
     scenes: int | None,
@@ -142,6 +143,7 @@ def _check(
     asked: Asked,
     places: dict[str, tuple[str, ...]],
 ) -> None:
+    """Find every wrong word before torch is imported."""
     if scenes is None and not images:
         raise UsageError("no images to compare on; give image files, folders or globs, or --scenes 500")
     if scenes is not None and (images or truth):
@@ -162,7 +164,7 @@ def _check(
             raise UsageError(f"--report '{path}': expected a page (.html) or a gallery (.md)")
 
 
-def _source(
+def source(
     images: Sequence[str], truth: str | None, scenes: int | None
 ) -> Callable[[Sequence[str]], tuple[list[Subject], list[str]]]:
     """The data set, once the networks' classes are known; what can be found wrong before is said before."""
@@ -196,7 +198,8 @@ def _source(
     return read
 
 
-def _make(out: Path) -> None:
+def make(out: Path) -> None:
+    """Make the folder for the results."""
     from funcam.files import make_folder
 
     try:
@@ -206,7 +209,8 @@ def _make(out: Path) -> None:
 
 
 @contextmanager
-def _loading(silent: bool) -> Iterator[None]:
+def loading(silent: bool) -> Iterator[None]:
+    """A spinner on a terminal."""
     if silent:
         yield
         return
@@ -214,7 +218,8 @@ def _loading(silent: bool) -> Iterator[None]:
         yield
 
 
-def _rivals(labels: dict[str, tuple[str, str | None]], device: str) -> list[Rival]:
+def rivals_of(labels: dict[str, tuple[str, str | None]], device: str) -> list[Rival]:
+    """The networks by their labels, on the device."""
     from dataclasses import replace
 
     from funcam.cli.explain import find_device
@@ -237,7 +242,8 @@ def _classes(rivals: Sequence[Rival]) -> Sequence[str]:
     return first.net.classes
 
 
-def _run(rivals: Sequence[Rival], subjects: Sequence[Subject], plan: Plan, out: Path, silent: bool) -> Run:
+def run(rivals: Sequence[Rival], subjects: Sequence[Subject], plan: Plan, out: Path, silent: bool) -> Run:
+    """Run the comparison, with a progress bar on a terminal."""
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
     from funcam.comparison.run import compare as run_comparison

@@ -12,6 +12,7 @@ import typer
 
 from funcam import __version__
 from funcam.cli.compare import compare
+from funcam.cli.evaluate import evaluate
 from funcam.cli.explain import explain
 from funcam.cli.layers import layers
 from funcam.cli.methods import methods
@@ -26,7 +27,7 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
     epilog=EPILOG,
 )
-for command in (explain, compare, nets, layers, methods):
+for command in (explain, compare, evaluate, nets, layers, methods):
     app.command()(command)
 
 

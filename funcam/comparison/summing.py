@@ -54,7 +54,7 @@ def rows_of(values: Values, subsets: Mapping[str, list[str]]) -> list[dict[str, 
             if metric not in columns:
                 continue
             for subset, chosen in _chosen(subsets[place[0]]):
-                found = bootstrap(columns[metric][chosen], _statistic(metric))
+                found = bootstrap(columns[metric][chosen], statistic_of(metric))
                 if found.n:
                     where = dict(zip(("net", "layer", "method"), place, strict=True))
                     rows.append({**where, "metric": metric, "subset": subset, **found._asdict()})
@@ -91,12 +91,13 @@ def _differences(
         if metric in values[first] and metric in values[second]:
             for subset, chosen in _chosen(subsets):
                 one, other = values[first][metric][chosen], values[second][metric][chosen]
-                found = paired(one, other, _statistic(metric))
+                found = paired(one, other, statistic_of(metric))
                 if found.n:
                     yield {"kind": kind, "a": a, "b": b, **where, "metric": metric, "subset": subset, **found._asdict()}
 
 
-def _statistic(metric: str) -> OfMean:
+def statistic_of(metric: str) -> OfMean:
+    """From the values of the images to the figure: their mean, or the best threshold's over the data set."""
     if metric == "max-box-acc-v2":
         return max_box_acc_v2
     return _best_threshold if metric.startswith("max-box-acc") else mean
