@@ -191,7 +191,8 @@ def _of_image(case: Case, layer: int, index: int, target: Target, name: str) -> 
         return case.images[index]
     if name == "head":
         return case.head(layer, index, target)
-    return (guided_rows if name == "guided_network" else Case.network)(case, index, target)
+    made = {"network": Case.network, "guided_network": guided_rows, "masked_network": Case.masked_network}
+    return made[name](case, index, target)
 
 
 def _masked(

@@ -12,7 +12,8 @@ from torch.func import vjp, vmap
 from torch.utils import _pytree as pytree
 
 from funcam.errors import FuncamError
-from funcam.network.cutting import Split, split
+from funcam.network.cutting import Split, graph_of, split
+from funcam.network.fusion import fused
 from funcam.network.taps import run_tapped
 from funcam.targets import Output, Target, Targets, bind, logits_of
 
@@ -24,6 +25,7 @@ Tail = Callable[..., tuple[Any, Tensors]]
 # only a few layers' are alive at a time.
 EARLY_LAYERS = 64
 _ALIVE = 20
+_MOST_ON_CPU = 8  # larger batches are slower there: they leave the processor's cache
 
 
 @dataclass(eq=False)
@@ -96,6 +98,17 @@ class Case:
 
         return rows
 
+    def masked_network(self, index: int, target: Target) -> Callable[[torch.Tensor], torch.Tensor]:
+        """As :meth:`network`, for very many images that nobody differentiates: some passes over them are saved."""
+        try:
+            model = None if torch.is_grad_enabled() else self.splits[0].model()
+        except FuncamError:  # a pair of functions, or a model that is gone
+            model = None
+        if model is None:
+            return self.network(index, target)
+        run, score = fused(graph_of(model, self.images)), target.of_image(index)
+        return lambda images: full_precision(score(run(images.to(self.images.dtype))))
+
     def chunk(self, row: torch.Tensor, times: int, most: int) -> int:
         """How many rows of this size, each with so many times its memory, fit into a chunk; at least one."""
         return max(1, min(most, self.memory // max(1, row.numel() * row.element_size() * times)))
@@ -103,7 +116,7 @@ class Case:
     @property
     def image_chunk(self) -> int:
         """How many images may pass the network at once."""
-        return self.chunk(self.images[:1], _ALIVE, 32)
+        return self.chunk(self.images[:1], _ALIVE, _MOST_ON_CPU if self.images.device.type == "cpu" else 64)
 
 
 def open_case(

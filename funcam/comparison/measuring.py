@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import io
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -10,6 +11,7 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from PIL import Image
 
 from funcam import metrics
 from funcam.comparison.plan import BASELINES, FAITHFULNESS, LOCALISATION, Plan, Rival
@@ -19,8 +21,10 @@ from funcam.explanation import explain_methods
 from funcam.fit import View, fit_image
 from funcam.images import Pixels
 from funcam.methods import METHODS
+from funcam.render import picture_size, resize_picture, signed_picture
 
 _CURVES = ("insertion", "deletion")
+_PICTURE = 160  # pixels of the longer side of a picture in the journal
 
 
 @dataclass(frozen=True)
@@ -90,11 +94,13 @@ def measure(items: Sequence[Item], rival: Rival, plan: Plan, device: str) -> lis
     records = [_record(item, int(c), p, net.classes) for item, c, p in zip(items, classes, probabilities, strict=True)]
     truth = _Truth.of(items, classes, device) if LOCALISATION in plan.groups else None
     for result in results:
-        maps = result.maps.abs().amax(1) if METHODS[result.method].gives == "pixels" else result.maps
+        pixels = METHODS[result.method].gives == "pixels"
+        maps = result.maps.abs().amax(1) if pixels else result.maps
         found = _metrics(maps, images, classes, rival, plan, truth)
         for index, record in enumerate(records):
             place = {"layer": result.layer, "method": result.method}
-            record["maps"].append({**place, **_drawn(maps[index]), **{k: _plain(v[index]) for k, v in found.items()}})
+            shown = _pictured(result.maps[index]) if pixels else _drawn(maps[index])
+            record["maps"].append({**place, **shown, **{k: _plain(v[index]) for k, v in found.items()}})
     if truth is not None:
         _add_baselines(records, items, images, truth)
     return records
@@ -226,6 +232,15 @@ def _drawn(map_: torch.Tensor) -> dict[str, Any]:
         values = torch.nn.functional.avg_pool2d(values[None, None], 2, ceil_mode=True)[0, 0]
     cells = (255 * values).round().to(torch.uint8).cpu().numpy()
     return {"grid": list(cells.shape), "cells": base64.b64encode(cells.tobytes()).decode()}
+
+
+def _pictured(gradient: torch.Tensor) -> dict[str, Any]:
+    """A gradient of the image for the report: a small picture of it with its signs, as a JPEG."""
+    picture = signed_picture(gradient.movedim(0, -1).float().cpu().numpy())
+    size = picture_size(picture.shape[:2], min(_PICTURE, max(picture.shape[:2])))
+    stream = io.BytesIO()
+    Image.fromarray(resize_picture(picture, size)).save(stream, "JPEG", quality=85)
+    return {"picture": base64.b64encode(stream.getvalue()).decode()}
 
 
 def _plain(value: torch.Tensor) -> Any:

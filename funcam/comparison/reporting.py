@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import io
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
@@ -13,6 +14,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from PIL import Image
 
 from funcam.comparison.journal import Journal
 from funcam.comparison.plan import BASELINES, METRICS, Plan, Rival
@@ -21,6 +23,8 @@ from funcam.comparison.subjects import Subject
 from funcam.fit import View, onto_image
 from funcam.methods import METHODS
 from funcam.report.data import (
+    MAP,
+    PIXELS,
     Box,
     Explained,
     ImageEntry,
@@ -60,7 +64,7 @@ def report_of(
         config={**asdict(plan), "images": run.images},
         versions={name: version(name) for name in ("funcam", "torch", "torchvision", "numpy")},
         nets=[NetEntry(r.label, r.net.name, r.net.weights, _layer_of(run, r.label)) for r in rivals],
-        methods=[MethodEntry(name, METHODS[name].title if name in METHODS else _TITLES[name]) for name in names],
+        methods=[_method(name) for name in names],
         metrics=[
             MetricEntry(m.name, m.title, m.higher_is_better, not m.name.startswith("max-box-acc"))
             for m in METRICS.values()
@@ -71,6 +75,12 @@ def report_of(
         conclusions=run.conclusions,
         images=entries,
     )
+
+
+def _method(name: str) -> MethodEntry:
+    if name not in METHODS:
+        return MethodEntry(name, _TITLES[name])
+    return MethodEntry(name, METHODS[name].title, PIXELS if METHODS[name].gives == "pixels" else MAP)
 
 
 def _layer_of(run: Run, label: str) -> str:
@@ -116,8 +126,12 @@ def _explained(record: Mapping[str, Any]) -> Explained:
 
 
 def _map(made: Mapping[str, Any], record: Mapping[str, Any]) -> MapEntry:
-    cells = np.frombuffer(base64.b64decode(made["cells"]), np.uint8).reshape(made["grid"])
-    values = _on_picture((cells / 255).astype(np.float32), record)
+    values: NDArray[Any]
+    if "picture" in made:
+        values = np.array(Image.open(io.BytesIO(base64.b64decode(made["picture"]))).convert("RGB"))
+    else:
+        cells = np.frombuffer(base64.b64decode(made["cells"]), np.uint8).reshape(made["grid"])
+        values = _on_picture((cells / 255).astype(np.float32), record)
     measured = {name: made[name] for name in METRICS if made.get(name) is not None}
     curves = {name: made[f"{name}-curve"] for name in ("insertion", "deletion") if f"{name}-curve" in made}
     return MapEntry(made["layer"], made["method"], values, measured, curves)

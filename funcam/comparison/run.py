@@ -166,7 +166,7 @@ def _wanted(
         if record["image"] in names:
             record["net"] = labels[record["key"]]
             for made in record["maps"]:
-                for unneeded in ("cells", "grid", "insertion-curve", "deletion-curve"):
+                for unneeded in ("cells", "grid", "picture", "insertion-curve", "deletion-curve"):
                     made.pop(unneeded, None)
             yield record
 

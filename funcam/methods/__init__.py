@@ -50,7 +50,7 @@ class Method:
     @property
     def whole(self) -> bool:
         """Whether it is given a function, and so is called for one image with all its scores."""
-        return any(name in ("head", "network", "guided_network") for name in self.takes)
+        return any(name in ("head", "network", "guided_network", "masked_network") for name in self.takes)
 
     @property
     def at_layer(self) -> bool:
@@ -167,23 +167,23 @@ METHODS: dict[str, Method] = {
             "Desai and Ramaswamy, WACV 2020, doi:10.1109/WACV45572.2020.9093360",
         ),
         _line(
-            "Score-CAM | score-cam | perturbation:score_cam | network image A | map",
+            "Score-CAM | score-cam | perturbation:score_cam | masked_network image A | map",
             "channels weighted by the score of the image masked with them (softmax over channels)",
             _SCORE_CAM,
         ),
         _line(
-            "Score-CAM (authors) | score-cam-authors | perturbation:score_cam_authors | network image A | map",
+            "Score-CAM (authors) | score-cam-authors | perturbation:score_cam_authors | masked_network image A | map",
             "Score-CAM as in the authors' code: class probabilities as weights, no softmax over channels",
             _SCORE_CAM,
             explains="probability",
         ),
         _line(
-            "SS-CAM | ss-cam | perturbation:ss_cam | network image A | map",
+            "SS-CAM | ss-cam | perturbation:ss_cam | masked_network image A | map",
             "Score-CAM averaged over noisy masks",
             "Wang et al., 2020, arXiv:2006.14255",
         ),
         _line(
-            "IS-CAM | is-cam | perturbation:is_cam | network image A | map",
+            "IS-CAM | is-cam | perturbation:is_cam | masked_network image A | map",
             "Score-CAM integrated over the strength of the masks",
             "Naidu et al., 2020, arXiv:2010.03023",
         ),

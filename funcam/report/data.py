@@ -48,7 +48,7 @@ class MetricEntry:
 
 @dataclass(frozen=True)
 class Result:
-    """One figure: a metric's value over ``n`` images of a subset (``all``, ``single``, ``multiple``), with an interval."""
+    """A metric's value over the ``n`` images of a subset (``all``, ``single``, ``multiple``), with its interval."""
 
     net: str
     layer: str

@@ -86,7 +86,7 @@ def jpeg(picture: Pixels, quality: int = 84) -> bytes:
 
 
 def grey_png(values: NDArray[Any], longest: int) -> bytes:
-    """A map with values in 0..1 as a PNG of 8 bits, a pixel a cell; one with more than ``longest`` cells a side shrinks.
+    """A map with values in 0..1 as a PNG of 8 bits, a pixel a cell, no more than ``longest`` cells a side.
 
     Example:
         >>> grey_png(np.zeros((7, 7), np.float32), 96)[:4]

@@ -11,7 +11,7 @@ from funcam import METHODS, FuncamError
 from funcam.ingredients import FOR_ALL, PER_SCORE
 from funcam.methods import find_method
 
-FUNCTIONS = {"head", "network", "guided_network"}
+FUNCTIONS = {"head", "network", "guided_network", "masked_network"}
 ASKED_FOR = (
     "cam grad-cam grad-cam++ smooth-grad-cam++ xgrad-cam hires-cam element-wise-grad-cam layer-cam shapley-cam "
     "finer-cam eigen-cam eigen-grad-cam seg-eigen-cam kpca-cam fem dff ablation-cam score-cam ss-cam is-cam full-grad "

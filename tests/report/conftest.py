@@ -15,10 +15,18 @@ from funcam.report import Report, write_report
 
 from . import sample
 
-FLAGS = (
-    "--headless --no-sandbox --disable-gpu --disable-quic --no-first-run --disable-background-networking "
-    "--disable-component-update --disable-sync --disable-dev-shm-usage --window-size=1280,900"
-).split()
+FLAGS = [
+    "--headless",
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+    "--disable-dev-shm-usage",
+    "--window-size=1280,900",
+]
 
 
 def found(variable: str, *names: str) -> str | None:
@@ -34,6 +42,7 @@ class Browser:
     def open(self, path: Path) -> None:
         self.driver.get("about:blank")
         self.logs()
+        self.requests()
         self.driver.get(path.as_uri())
 
     def js(self, script: str, *arguments: object) -> Any:

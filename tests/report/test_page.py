@@ -226,5 +226,5 @@ def test_parts_that_do_not_fit_are_named(tmp_path, change, message):
 def test_maps_outside_0_to_1_are_refused(tmp_path, values):
     entry = sample.image(1)
     explained = [replace(entry.explained[0], maps=[MapEntry("late", "grad-cam", values)])]
-    with pytest.raises(FuncamError, match="grad-cam of 'photo-001.jpg': a map"):
+    with pytest.raises(FuncamError, match=r"grad-cam of 'photo-001\.jpg': a map"):
         write_report(tmp_path / "x.html", replace(sample.report(0), images=[replace(entry, explained=explained)]))

@@ -81,7 +81,6 @@ class Card extends Entry {
     const select = el("select", { name: key, "aria-label": `${names[key]}, ${this.image.file}` });
     select.onchange = () => {
       this.own[key] = key === "classIndex" ? Number(select.value) : select.value;
-      if (key === "net") delete this.own.layer;
       this.draw();
     };
     return select;
