@@ -11,6 +11,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from funcam.applying import want
 from funcam.errors import FuncamError
 from funcam.explanation import Explanation, explain_methods
 from funcam.fit import View, fit_image
@@ -67,11 +68,12 @@ class Question:
 
 @dataclass(frozen=True)
 class Made:
-    """How a map of a study was made: its name there, the method, the layer, and the options that were set."""
+    """How a map was made: its name in the study, the method, the layer, what of a class was explained, the options."""
 
     name: str
     method: str
     layer: str
+    explains: str
     options: Mapping[str, Any]
 
 
@@ -154,7 +156,13 @@ def study_image(
         seconds=time.perf_counter() - started,
         question=question,
         made=tuple(
-            Made(name, result.method, result.layer, _set_options(question, result.method))
+            Made(
+                name,
+                result.method,
+                result.layer,
+                METHODS[result.method].explains,
+                want(result.method, _set_options(question, result.method), eigen=False).options,
+            )
             for name, result in zip(names, results, strict=True)
         ),
     )

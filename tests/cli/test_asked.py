@@ -94,6 +94,14 @@ def test_options_of_methods(funcam: Funcam, image: Path) -> None:
     assert [made["options"] for made in record["maps"]] == [{"strongest": 3}, {"cam": "layer-cam"}]
 
 
+def test_the_record_says_what_was_not_asked_for_too(funcam: Funcam, image: Path) -> None:
+    record = record_of(funcam("explain", image, *SCENES, "-m", "smooth-grad,shapley-cam,grad-cam", "--json"))
+    smooth, shapley, plain = record["maps"]
+    assert smooth["options"] == {"samples": 25, "noise": 0.15, "seed": 0}
+    assert shapley["explains"] == "logit and log-probability"
+    assert (plain["explains"], plain["options"]) == ("logit", {})
+
+
 def test_every_method_that_the_network_can_have(funcam: Funcam, image: Path) -> None:
     record = record_of(funcam("explain", image, *SCENES, "--method", "all", "--class", "star", "--class", 1, "--json"))
 

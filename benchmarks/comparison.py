@@ -1,0 +1,127 @@
+"""What ``funcam compare`` costs: against plain forward passes and decoding, with insertion and deletion, and in memory.
+
+    python benchmarks/comparison.py PHOTOS BOXES --net NAME=WEIGHTS --net NAME=WEIGHTS --json FILE
+    python benchmarks/comparison.py --memory 100,2000
+
+The first runs two methods over the photos with truth, and right before it the same networks' forward passes on the same decoded
+photos. The second runs the comparison on so many scenes, each number in a process of its own, and prints the peak of the process.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import resource
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from funcam.comparison import Plan, Rival, compare, image_subjects, scene_subjects
+from funcam.comparison.measuring import _normalised, items_of
+from funcam.images import find_images
+from funcam.metrics import deletion, insertion, prepared
+from funcam.nets import load_net
+from funcam.truth import match, read_truth
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("photos", nargs="?")
+    parser.add_argument("boxes", nargs="?")
+    parser.add_argument("--net", action="append", default=[])
+    parser.add_argument("--most", type=int, default=100)
+    parser.add_argument("--memory", help="numbers of scenes, with commas between")
+    parser.add_argument("--scenes", type=int, help=argparse.SUPPRESS)
+    parser.add_argument("--json", type=Path)
+    options = parser.parse_args()
+    if options.scenes:
+        print(_peak_of(options.scenes))
+        return
+    found: dict[str, Any] = {"torch": torch.__version__, "threads": torch.get_num_threads()}
+    if options.memory:
+        found["peak megabytes by scenes"] = {
+            count: int(_own_process(count)) for count in map(int, options.memory.split(","))
+        }
+    else:
+        found |= _times(options)
+    print(json.dumps(found, indent=1))
+    if options.json:
+        options.json.write_text(json.dumps({"command": sys.argv[1:], **found}, indent=1) + "\n")
+
+
+def _times(options: argparse.Namespace) -> dict[str, Any]:
+    rivals = [Rival(name, load_net(name, weights)) for name, _, weights in (n.partition("=") for n in options.net)]
+    paths = find_images([options.photos]).paths[: options.most]
+    truths = match(read_truth(options.boxes, rivals[0].net.classes).by_file, paths).truths
+    subjects = image_subjects(paths, truths)
+    _forward(rivals, subjects[:8])
+    plain = _seconds(lambda: _forward(rivals, subjects))
+    with tempfile.TemporaryDirectory() as folder:
+        whole = _seconds(lambda: compare(rivals, subjects, Plan(), Path(folder)))
+    passes, curves = _curves(rivals[0], subjects)
+    return {
+        "images": len(subjects),
+        "seconds of decoding and forward passes": plain,
+        "seconds of the comparison": whole,
+        "ratio": whole / plain,
+        "insertion and deletion against their forward passes": curves / passes,
+    }
+
+
+def _forward(rivals: list[Rival], subjects: list[Any]) -> None:
+    plan = Plan()
+    for rival in rivals:
+        for start in range(0, len(subjects), plan.batch):
+            items = [items_of(subject, rival, plan)[0] for subject in subjects[start : start + plan.batch]]
+            with torch.no_grad():
+                rival.net.model(_normalised(items, rival, "cpu"))
+
+
+def _curves(rival: Rival, subjects: list[Any]) -> tuple[float, float]:
+    """Seconds of 2 x 51 forward passes in chunks of 64, and of insertion and deletion with 50 steps, for two images."""
+    items = [items_of(subject, rival, Plan())[0] for subject in subjects[:2]]
+    images = _normalised(items, rival, "cpu")
+    maps = prepared(torch.rand(2, 7, 7), images.shape[2:])
+    targets = torch.tensor([0, 1])
+    rows = images[:1].expand(51, -1, -1, -1).contiguous()
+
+    def network(batch: torch.Tensor) -> torch.Tensor:
+        with torch.no_grad():
+            logits: torch.Tensor = rival.net.model(batch)
+            return logits
+
+    def curves() -> None:
+        for curve in (insertion, deletion):
+            curve(network, images, maps, targets, steps=50, chunk=51)
+
+    passes, measured = [], []
+    for _ in range(5):
+        passes.append(_seconds(lambda: [network(rows) for _ in range(4)]))
+        measured.append(_seconds(curves))
+    return min(passes), min(measured)
+
+
+def _seconds(run: Any) -> float:
+    started = time.perf_counter()
+    run()
+    return time.perf_counter() - started
+
+
+def _own_process(count: int) -> str:
+    command = [sys.executable, str(Path(__file__)), "--scenes", str(count)]
+    return subprocess.run(command, capture_output=True, text=True, check=True).stdout.split()[-1]
+
+
+def _peak_of(count: int) -> int:
+    with tempfile.TemporaryDirectory() as folder:
+        compare([Rival("scenes", load_net("scenes"))], scene_subjects(count), Plan(), Path(folder))
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024
+
+
+if __name__ == "__main__":
+    main()
