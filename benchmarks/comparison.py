@@ -3,8 +3,9 @@
     python benchmarks/comparison.py PHOTOS BOXES --net NAME=WEIGHTS --net NAME=WEIGHTS --json FILE
     python benchmarks/comparison.py --memory 100,2000
 
-The first runs two methods over the photos with truth, and right before it the same networks' forward passes on the same decoded
-photos. The second runs the comparison on so many scenes, each number in a process of its own, and prints the peak of the process.
+The first runs two methods over the photos with truth, and right before it the same networks' forward passes on the same
+decoded photos. The second runs the comparison on so many scenes, each number in a process of its own, and prints the peak
+of the process.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ from typing import Any
 import torch
 
 from funcam.comparison import Plan, Rival, compare, image_subjects, scene_subjects
-from funcam.comparison.measuring import _normalised, items_of
+from funcam.comparison.measuring import normalised, items_of
 from funcam.images import find_images
 from funcam.metrics import deletion, insertion, prepared
 from funcam.nets import load_net
@@ -79,13 +80,13 @@ def _forward(rivals: list[Rival], subjects: list[Any]) -> None:
         for start in range(0, len(subjects), plan.batch):
             items = [items_of(subject, rival, plan)[0] for subject in subjects[start : start + plan.batch]]
             with torch.no_grad():
-                rival.net.model(_normalised(items, rival, "cpu"))
+                rival.net.model(normalised(items, rival, "cpu"))
 
 
 def _curves(rival: Rival, subjects: list[Any]) -> tuple[float, float]:
     """Seconds of 2 x 51 forward passes in chunks of 64, and of insertion and deletion with 50 steps, for two images."""
     items = [items_of(subject, rival, Plan())[0] for subject in subjects[:2]]
-    images = _normalised(items, rival, "cpu")
+    images = normalised(items, rival, "cpu")
     maps = prepared(torch.rand(2, 7, 7), images.shape[2:])
     targets = torch.tensor([0, 1])
     rows = images[:1].expand(51, -1, -1, -1).contiguous()

@@ -77,7 +77,7 @@ def measure(items: Sequence[Item], rival: Rival, plan: Plan, device: str) -> lis
         FuncamError: the network can't take the images or can't have a method.
     """
     net = rival.net
-    images = _normalised(items, rival, device)
+    images = normalised(items, rival, device)
     targets = None if items[0].label is None else torch.tensor([item.label for item in items], device=device)
     layers = plan.layers.get(rival.label, ())
     results = explain_methods(
@@ -106,7 +106,8 @@ def measure(items: Sequence[Item], rival: Rival, plan: Plan, device: str) -> lis
     return records
 
 
-def _normalised(items: Sequence[Item], rival: Rival, device: str) -> torch.Tensor:
+def normalised(items: Sequence[Item], rival: Rival, device: str) -> torch.Tensor:
+    """The items' images as the network takes them, ``[B, 3, *size]``."""
     pixels = torch.from_numpy(np.stack([item.image for item in items])).to(device).permute(0, 3, 1, 2).float() / 255
     mean, std = (torch.tensor(values, device=device).view(1, 3, 1, 1) for values in (rival.net.mean, rival.net.std))
     return (pixels - mean) / std
