@@ -4,8 +4,8 @@
     python benchmarks/comparison.py --memory 100,2000
 
 The first runs two methods over the photos with truth, and right before it the same networks' forward passes on the same
-decoded photos. The second runs the comparison on so many scenes, each number in a process of its own, and prints the peak
-of the process.
+decoded photos. The second runs the comparison on so many scenes, each number in a process of its own, and prints the
+peak of the process.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from typing import Any
 import torch
 
 from funcam.comparison import Plan, Rival, compare, image_subjects, scene_subjects
-from funcam.comparison.measuring import normalised, items_of
+from funcam.comparison.measuring import items_of, normalised
 from funcam.images import find_images
 from funcam.metrics import deletion, insertion, prepared
 from funcam.nets import load_net
