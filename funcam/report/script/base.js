@@ -51,6 +51,9 @@ function segments(holder, options, chosen, choose) {
 
 const nets = new Map(data.nets.map((net) => [net.label, net]));
 const methods = new Map(data.methods.map((method) => [method.name, method]));
+// Baselines have figures and no maps: there is nothing of them to switch to.
+const withMaps = new Set(data.images.flatMap((image) => image.explained.flatMap((each) => each.maps.map((map) => map.method))));
+const drawn = data.methods.filter((method) => withMaps.has(method.name));
 const metrics = new Map(data.metrics.map((metric) => [metric.name, metric]));
 const methodTitle = (name) => methods.get(name)?.title ?? name;
 const metricTitle = (name) => metrics.get(name)?.title ?? name;
@@ -73,7 +76,7 @@ const layersOf = new Map(netChoices.map((label) => {
 /** What all cards show, unless one was told otherwise. */
 const shown = {
   net: netChoices[0],
-  method: data.methods[0]?.name,
+  method: drawn[0]?.name,
   layer: layersOf.get(netChoices[0])?.[0] ?? "",
   blend: 0.65,
   colormap: Object.keys(data.colormaps)[0],

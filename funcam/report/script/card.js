@@ -92,7 +92,7 @@ class Card extends Entry {
     const net = this.get("net");
     fill(this.switches.net, netChoices.map((label) => [label, label]), net);
     fill(this.switches.classIndex, this.classes(), String(this.explained()?.class_index));
-    fill(this.switches.method, data.methods.map((method) => [method.name, method.title]), this.get("method"));
+    fill(this.switches.method, drawn.map((method) => [method.name, method.title]), this.get("method"));
     fill(this.switches.layer, (layersOf.get(net) ?? []).map((layer) => [layer, layer]), this.layer());
     this.drawSaid();
     this.drawNumbers();

@@ -163,7 +163,7 @@ function setView(name) {
 let pressMethod = () => {};
 function startSwitches() {
   const input = (id, key, value) => { byId(id).oninput = () => setShown(key, value(byId(id))); };
-  pressMethod = segments(byId("methods"), data.methods.map((method) => [method.name, method.title]), shown.method, (name) => setShown("method", name));
+  pressMethod = segments(byId("methods"), drawn.map((method) => [method.name, method.title]), shown.method, (name) => setShown("method", name));
   fill(byId("net"), netChoices.map((label) => [label, label]), shown.net, byId("net-field"));
   fill(byId("colormap"), Object.keys(data.colormaps).map((name) => [name, name]), shown.colormap);
   fillLayers();

@@ -30,7 +30,7 @@ function arrow(key) {
 }
 
 function chooseMethod(number) {
-  const method = data.methods[number - 1];
+  const method = drawn[number - 1];
   if (!method) return false;
   pressMethod(method.name);
   setShown("method", method.name);
