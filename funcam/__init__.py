@@ -43,8 +43,10 @@ if TYPE_CHECKING:
     from funcam.network.cutting import Layer, Split, list_layers, split
     from funcam.network.detection import box_score, detector
     from funcam.network.guidance import Guided, guided, guided_backprop
+    from funcam.rules import contrast, log_probability, probability
     from funcam.smoothing import augmented
-    from funcam.targets import contrast, log_probability, logits_of, probability, regression, segmentation, similarity
+    from funcam.targets import logits_of
+    from funcam.tasks import regression, segmentation, similarity
 
 __version__ = "0.1.0"
 
@@ -140,7 +142,9 @@ _HOMES = {
     "methods.pixels": ("gradient", "input_x_gradient", "smooth_grad"),
     "methods.reduce": ("eigen_smoothed", "first_component", "positive_sum", "signed_sum"),
     "smoothing": ("augmented",),
-    "targets": ("contrast", "log_probability", "logits_of", "probability", "regression", "segmentation", "similarity"),
+    "rules": ("contrast", "log_probability", "probability"),
+    "targets": ("logits_of",),
+    "tasks": ("regression", "segmentation", "similarity"),
 }
 _HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
 

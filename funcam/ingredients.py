@@ -29,7 +29,8 @@ from funcam.network.graph import Graph
 from funcam.network.guidance import guided
 from funcam.network.heads import why_not_linear
 from funcam.network.layers import find_node
-from funcam.targets import Target, as_probability, as_residual_softmax, logits_of, restated, similar_classes, take
+from funcam.rules import as_probability, as_residual_softmax, similar_classes
+from funcam.targets import Target, logits_of, restated, take
 
 _RESTATED = {"probability": as_probability, "logit and log-probability": as_residual_softmax}
 _COPIES = 4

@@ -20,7 +20,7 @@ from funcam.methods import METHODS
 from funcam.nets import Net
 from funcam.network.cutting import split
 from funcam.network.guidance import guided
-from funcam.targets import contrast
+from funcam.rules import contrast
 
 CAMS = ("grad-cam", "grad-cam++")
 GUIDED = ("guided-backprop", "guided-grad-cam")

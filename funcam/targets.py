@@ -7,7 +7,6 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
-from torch.nn.functional import cosine_similarity
 
 from funcam.errors import FuncamError
 
@@ -97,7 +96,7 @@ def bind(targets: Targets, outputs: Any, batch: int, output: Output = None) -> T
         values = _checked(score(outputs, *constants), score, batch)
         numbers = torch.arange(values[:1].numel(), device=values.device).expand(batch, -1)
         indices = numbers[:, 0] if values.ndim == 1 else numbers
-        return Target(indices, lambda rows, *own: _columns(score(rows, *own)), constants)
+        return Target(indices, lambda rows, *own: as_columns(score(rows, *own)), constants)
     rule = targets if isinstance(targets, Rule) else Rule(targets, _logit)
     logits = logits_of(outputs, output)
     if logits.ndim != 2 or len(logits) != batch:
@@ -176,7 +175,8 @@ def _checked(values: Any, score: Any, batch: int) -> torch.Tensor:
     return values
 
 
-def _columns(values: torch.Tensor) -> torch.Tensor:
+def as_columns(values: torch.Tensor) -> torch.Tensor:
+    """Scores ``[B]`` or ``[B, K]`` as ``[B, K]``."""
     return values[:, None] if values.ndim == 1 else values
 
 
@@ -186,191 +186,6 @@ def take(values: torch.Tensor, classes: torch.Tensor) -> torch.Tensor:
 
 
 _logit = take
-
-
-def as_probability(logits: torch.Tensor, classes: torch.Tensor) -> torch.Tensor:
-    """Softmax of the classes, ``[n, K]``."""
-    return take(logits.softmax(1), classes)
-
-
-def as_log_probability(logits: torch.Tensor, classes: torch.Tensor) -> torch.Tensor:
-    """Log-softmax of the classes, ``[n, K]``."""
-    return take(logits.log_softmax(1), classes)
-
-
-def as_residual_softmax(logits: torch.Tensor, classes: torch.Tensor) -> torch.Tensor:
-    """Logit plus log-softmax of the classes, ``[n, K]``: the residual softmax of arXiv:2501.06261."""
-    return take(logits, classes) + as_log_probability(logits, classes)
-
-
-def probability(classes: Classes = None) -> Rule:
-    """Explain the probability (softmax) of classes instead of their logit.
-
-    Example:
-        >>> bind(probability(1), torch.zeros(1, 4), 1)(torch.zeros(1, 4))
-        tensor([[0.2500]])
-    """
-    return Rule(classes, as_probability)
-
-
-def log_probability(classes: Classes = None) -> Rule:
-    """Explain the logarithm of the probability of classes instead of their logit.
-
-    Example:
-        >>> bind(log_probability(1), torch.zeros(1, 4), 1)(torch.zeros(1, 4)).exp()
-        tensor([[0.2500]])
-    """
-    return Rule(classes, as_log_probability)
-
-
-def contrast(
-    classes: Classes = None, against: int | str = "runner-up", *, similar: int = 0, gamma: float = 1.0
-) -> Rule:
-    """Explain why a class and not another: ``S_c - gamma S_d``, with the mean over several d.
-
-    Args:
-        classes: the classes c, as in :func:`class_targets`.
-        against: the class d by its index, or ``"runner-up"``: the likeliest class besides c.
-        similar: instead of ``against``, the k classes whose logits are nearest to that of c.
-        gamma: the weight of what is contrasted with.
-
-    Raises:
-        FuncamError: d is no class, or there are not that many.
-
-    Example:
-        >>> logits = torch.tensor([[3.0, 1.0, 2.0]])
-        >>> bind(contrast(0, 1), logits, 1)(logits), bind(contrast(), logits, 1)(logits)
-        (tensor([[2.]]), tensor([[1.]]))
-    """
-
-    def fix(logits: torch.Tensor, chosen: torch.Tensor) -> tuple[torch.Tensor, ...]:
-        if similar:
-            return (similar_classes(logits, chosen, similar),)
-        if isinstance(against, str):
-            return (_runner_up(logits, chosen),)
-        others = class_targets(against, logits)[:, None, None].expand(*chosen.shape, 1)
-        if is_concrete(chosen) and bool((chosen == others[..., 0]).any()):
-            raise FuncamError(f"class {against} is contrasted with itself; contrast it with another class")
-        return (others,)
-
-    def score(logits: torch.Tensor, chosen: torch.Tensor, others: torch.Tensor) -> torch.Tensor:
-        picked = take(logits, others.flatten(1)).view(len(logits), *others.shape[1:])
-        return take(logits, chosen) - gamma * picked.mean(-1)
-
-    if isinstance(against, str) and against != "runner-up":
-        raise FuncamError(f"contrast against {against!r} is not known; expected a class index or 'runner-up'")
-    return Rule(classes, score, fix)
-
-
-def similar_classes(logits: torch.Tensor, classes: torch.Tensor, count: int) -> torch.Tensor:
-    """The classes whose logits are nearest to those of ``classes [B, K]``, the nearest first, ``[B, K, count]``.
-
-    Raises:
-        FuncamError: there are not that many other classes.
-
-    Example:
-        >>> similar_classes(torch.tensor([[3.0, 0.0, 2.0, 1.0]]), torch.tensor([[0]]), 2)
-        tensor([[[2, 3]]])
-    """
-    if not 0 < count < logits.shape[1]:
-        raise FuncamError(f"{count} similar classes were asked for; the model has {logits.shape[1] - 1} others")
-    distance = (logits[:, None, :] - take(logits, classes)[..., None]).abs()
-    return _without(distance, classes, torch.inf).topk(count, largest=False).indices
-
-
-def _runner_up(logits: torch.Tensor, classes: torch.Tensor) -> torch.Tensor:
-    if logits.shape[1] < 2:
-        raise FuncamError("a contrast needs two classes; the model has one")
-    return _without(logits[:, None, :].expand(-1, classes.shape[1], -1), classes, -torch.inf).argmax(-1, keepdim=True)
-
-
-def _without(values: torch.Tensor, classes: torch.Tensor, filling: float) -> torch.Tensor:
-    """``values [B, K, N]`` with each row's own class out of the running."""
-    own = torch.arange(values.shape[-1], device=values.device) == classes[..., None]
-    return torch.where(own, filling, values)
-
-
-def segmentation(category: int, mask: torch.Tensor | None = None, *, output: Output = "out") -> PerImage:
-    """Explain a class of a segmentation: the mean of its scores over a mask.
-
-    Args:
-        category: the class.
-        mask: ``[B, *size]`` or ``[*size]``, what to count of each image; None for the cells where the class wins.
-        output: where the scores ``[B, N, *size]`` are in what the model returns; ``"out"`` is torchvision's.
-
-    Raises:
-        FuncamError: there is no such class, or the mask has another size.
-
-    Example:
-        >>> target = segmentation(1, torch.eye(4))
-        >>> target({"out": torch.ones(2, 3, 4, 4)})
-        tensor([1., 1.])
-    """
-
-    def score(outputs: Any, *masks: torch.Tensor) -> torch.Tensor:
-        scores = logits_of(outputs, output if isinstance(outputs, Mapping) or output != "out" else None)
-        if scores.ndim < 3 or not 0 <= category < scores.shape[1]:
-            raise FuncamError(
-                f"class {category} is not in scores of shape {list(scores.shape)}; expected [B, N, *size]"
-            )
-        if masks and masks[0].shape[1:] != scores.shape[2:]:
-            raise FuncamError(
-                f"the mask is {list(masks[0].shape[1:])}; the model's scores are {list(scores.shape[2:])}"
-            )
-        counted = masks[0] if masks else (scores.detach().argmax(1) == category)
-        weights = counted.to(scores.dtype).flatten(1)
-        return (scores[:, category].flatten(1) * weights).sum(1) / weights.sum(1).clamp(min=1)
-
-    if mask is None:
-        return PerImage(score, ())
-    return PerImage(score, (mask if mask.ndim > 2 else mask[None],))
-
-
-def similarity(embedding: torch.Tensor, *, output: Output = None) -> PerImage:
-    """Explain how like another embedding (of an image or a text) an image's is: the cosine of their angle.
-
-    Args:
-        embedding: ``[D]`` the same for all images, ``[B, D]`` one for each, or ``[B, K, D]`` K for each.
-        output: where the embedding ``[B, D]`` is in what the model returns.
-
-    Raises:
-        FuncamError: the model's embedding has another length.
-
-    Example:
-        >>> similarity(torch.tensor([1.0, 0.0]))(torch.tensor([[2.0, 0.0], [0.0, 3.0]]))
-        tensor([1., 0.])
-    """
-
-    def score(outputs: Any, others: torch.Tensor) -> torch.Tensor:
-        found = logits_of(outputs, output)
-        if found.ndim != 2 or found.shape[1] != others.shape[-1]:
-            raise FuncamError(
-                f"the model's embedding has shape {list(found.shape)}, the other one {list(others.shape)}; expected "
-                f"[B, {others.shape[-1]}]"
-            )
-        return cosine_similarity(found if others.ndim == 2 else found[:, None], others, dim=-1)
-
-    return PerImage(score, (embedding if embedding.ndim > 1 else embedding[None],))
-
-
-def regression(index: int = 0, *, output: Output = None) -> Callable[[Any], torch.Tensor]:
-    """Explain a number that the model returns: ``[B]``, or column ``index`` of ``[B, N]``.
-
-    Raises:
-        FuncamError: there is no such column.
-
-    Example:
-        >>> regression(1)(torch.tensor([[1.0, 2.0]]))
-        tensor([2.])
-    """
-
-    def number(outputs: Any) -> torch.Tensor:
-        values = _columns(logits_of(outputs, output))
-        if values.ndim != 2 or not 0 <= index < values.shape[1]:
-            raise FuncamError(f"column {index} is not in an output of shape {list(values.shape)}; expected [B, N]")
-        return values[:, index]
-
-    return number
 
 
 def class_targets(targets: Classes, logits: torch.Tensor) -> torch.Tensor:

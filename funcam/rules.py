@@ -1,0 +1,113 @@
+"""What of a class is explained instead of its logit: its probability, or how it differs from other classes."""
+
+from __future__ import annotations
+
+import torch
+
+from funcam.errors import FuncamError
+from funcam.targets import Classes, Rule, class_targets, is_concrete, take
+
+
+def as_probability(logits: torch.Tensor, classes: torch.Tensor) -> torch.Tensor:
+    """Softmax of the classes, ``[n, K]``."""
+    return take(logits.softmax(1), classes)
+
+
+def as_log_probability(logits: torch.Tensor, classes: torch.Tensor) -> torch.Tensor:
+    """Log-softmax of the classes, ``[n, K]``."""
+    return take(logits.log_softmax(1), classes)
+
+
+def as_residual_softmax(logits: torch.Tensor, classes: torch.Tensor) -> torch.Tensor:
+    """Logit plus log-softmax of the classes, ``[n, K]``: the residual softmax of arXiv:2501.06261."""
+    return take(logits, classes) + as_log_probability(logits, classes)
+
+
+def probability(classes: Classes = None) -> Rule:
+    """Explain the probability (softmax) of classes instead of their logit.
+
+    Example:
+        >>> from funcam.targets import bind
+        >>> bind(probability(1), torch.zeros(1, 4), 1)(torch.zeros(1, 4))
+        tensor([[0.2500]])
+    """
+    return Rule(classes, as_probability)
+
+
+def log_probability(classes: Classes = None) -> Rule:
+    """Explain the logarithm of the probability of classes instead of their logit.
+
+    Example:
+        >>> from funcam.targets import bind
+        >>> bind(log_probability(1), torch.zeros(1, 4), 1)(torch.zeros(1, 4)).exp()
+        tensor([[0.2500]])
+    """
+    return Rule(classes, as_log_probability)
+
+
+def contrast(
+    classes: Classes = None, against: int | str = "runner-up", *, similar: int = 0, gamma: float = 1.0
+) -> Rule:
+    """Explain why a class and not another: ``S_c - gamma S_d``, with the mean over several d.
+
+    Args:
+        classes: the classes c, as in :func:`class_targets`.
+        against: the class d by its index, or ``"runner-up"``: the likeliest class besides c.
+        similar: instead of ``against``, the k classes whose logits are nearest to that of c.
+        gamma: the weight of what is contrasted with.
+
+    Raises:
+        FuncamError: d is no class, or there are not that many.
+
+    Example:
+        >>> from funcam.targets import bind
+        >>> logits = torch.tensor([[3.0, 1.0, 2.0]])
+        >>> bind(contrast(0, 1), logits, 1)(logits), bind(contrast(), logits, 1)(logits)
+        (tensor([[2.]]), tensor([[1.]]))
+    """
+
+    def fix(logits: torch.Tensor, chosen: torch.Tensor) -> tuple[torch.Tensor, ...]:
+        if similar:
+            return (similar_classes(logits, chosen, similar),)
+        if isinstance(against, str):
+            return (_runner_up(logits, chosen),)
+        others = class_targets(against, logits)[:, None, None].expand(*chosen.shape, 1)
+        if is_concrete(chosen) and bool((chosen == others[..., 0]).any()):
+            raise FuncamError(f"class {against} is contrasted with itself; contrast it with another class")
+        return (others,)
+
+    def score(logits: torch.Tensor, chosen: torch.Tensor, others: torch.Tensor) -> torch.Tensor:
+        picked = take(logits, others.flatten(1)).view(len(logits), *others.shape[1:])
+        return take(logits, chosen) - gamma * picked.mean(-1)
+
+    if isinstance(against, str) and against != "runner-up":
+        raise FuncamError(f"contrast against {against!r} is not known; expected a class index or 'runner-up'")
+    return Rule(classes, score, fix)
+
+
+def similar_classes(logits: torch.Tensor, classes: torch.Tensor, count: int) -> torch.Tensor:
+    """The classes whose logits are nearest to those of ``classes [B, K]``, the nearest first, ``[B, K, count]``.
+
+    Raises:
+        FuncamError: there are not that many other classes.
+
+    Example:
+        >>> similar_classes(torch.tensor([[3.0, 0.0, 2.0, 1.0]]), torch.tensor([[0]]), 2)
+        tensor([[[2, 3]]])
+    """
+    if not 0 < count < logits.shape[1]:
+        raise FuncamError(f"{count} similar classes were asked for; the model has {logits.shape[1] - 1} others")
+    distance = (logits[:, None, :] - take(logits, classes)[..., None]).abs()
+    return _without(distance, classes, torch.inf).topk(count, largest=False).indices
+
+
+def _runner_up(logits: torch.Tensor, classes: torch.Tensor) -> torch.Tensor:
+    if logits.shape[1] < 2:
+        raise FuncamError("a contrast needs two classes; the model has one")
+    return _without(logits[:, None, :].expand(-1, classes.shape[1], -1), classes, -torch.inf).argmax(-1, keepdim=True)
+
+
+def _without(values: torch.Tensor, classes: torch.Tensor, filling: float) -> torch.Tensor:
+    """``values [B, K, N]`` with each row's own class out of the running."""
+    own = torch.arange(values.shape[-1], device=values.device) == classes[..., None]
+    return torch.where(own, filling, values)
