@@ -8,6 +8,7 @@ from typing import Any
 
 import torch
 from torch import nn
+from torchvision.models import VisionTransformer
 
 import funcam
 
@@ -101,14 +102,27 @@ def method_cases(model: nn.Module, layer: str) -> dict[str, Case]:
     """Every method of funcam, each followed by the peers that have it; five layers at once; the tail's backward."""
     cases: dict[str, Case] = {FORWARD: lambda images: lambda: forward(model, images)}
     for name in funcam.METHODS:
-        if name != "le-grad":  # Vision Transformers only
+        if (name == "le-grad") == isinstance(model, VisionTransformer):  # the others are for convnets here
             cases[name] = _explaining(model, name)
         for peer, known in (("grad-cam", _OF_GRAD_CAM), ("torchcam", _OF_TORCHCAM), ("captum", _OF_CAPTUM)):
             if name in known and there(peer):
                 cases[f"{peer} {name}"] = peer_case(peer, name, model, layer)
+    if isinstance(model, VisionTransformer):
+        return cases | ({"torchcam le-grad": _torchcams_le_grad(model)} if there("torchcam") else {})
     cases["grad-cam, five layers"] = _explaining(model, "grad-cam", layer=list(FIVE_LAYERS))
     cases["the tail's backward pass"] = lambda images: _backward_of_tail(model, images)
     return cases
+
+
+def _torchcams_le_grad(model: VisionTransformer) -> Case:
+    def run(images: torch.Tensor) -> object:
+        from torchcam.methods import LeGrad
+
+        with LeGrad(model, list(model.encoder.layers)) as cam:
+            logits = model(images)
+            return cam(logits.argmax(1).tolist(), logits)
+
+    return lambda images: lambda: run(images)
 
 
 def _explaining(model: nn.Module, method: str, **options: Any) -> Case:
