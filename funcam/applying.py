@@ -145,9 +145,7 @@ def _applied(chunk: Chunk, wanted: Wanted, layer: int) -> torch.Tensor:
     """One method on one chunk, ``[B, k, ...]``: the function is for one image and one score, ``vmap`` adds both."""
     function, takes = wanted.function(), wanted.method.takes
     per_score = [name in PER_SCORE for name in takes]
-    values: list[Any] = [
-        (PER_SCORE.get(name) or FOR_ALL[name])(chunk, layer, wanted.method, wanted.options) for name in takes
-    ]
+    values: list[Any] = [{**FOR_ALL, **PER_SCORE}[name](chunk, layer, wanted.method, wanted.options) for name in takes]
     batch, scores = len(chunk.case.images), len(chunk.columns)
     if not any(per_score):
         maps: torch.Tensor = vmap(function)(*values)[:, None]

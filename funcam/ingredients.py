@@ -75,7 +75,7 @@ def _gradient(chunk: Chunk, layer: int, method: Method, _options: Options) -> to
     case, target = chunk.case, explained(chunk.case, method)
 
     def make() -> Tensors:
-        pullback = case.pullback if target is case.target and case.pullback else case.differentiated(target)
+        pullback = case.pullback if target is case.target and case.pullback is not None else case.differentiated(target)
         return pull(pullback, unit_cotangents(chunk.columns, case.scores))
 
     gradients: Tensors = chunk.get(("g", method.explains if target is not case.target else ""), make)

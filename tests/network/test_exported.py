@@ -68,6 +68,8 @@ def values(graph: Any, paths: set[str], images: torch.Tensor) -> list[torch.Tens
 
 
 # ``.data`` can't be followed, and a conversion to float32 is too coarse for differences
+# Before torch 2.12 the exporter takes a dropout in evaluation mode for a copy.
+_EXPORTER_KNOWS_DROPOUT = tuple(map(int, torch.__version__.split(".")[:2])) >= (2, 12)
 OTHERS = ("data", "conversion_to_its_own_type")
 FOLLOWED = [*IN_PLACE, *(middle for middle in VIEWS if middle.__name__ not in OTHERS), item_assigned]
 
@@ -78,6 +80,11 @@ def test_writing_in_place_is_followed_also_where_fx_refuses(middle: Any) -> None
     """The features are what the layer returned, and the derivative is that of differences of the model itself."""
     model, images = Applied(middle).double(), IMAGES[..., :6, :5].double()
     via = None if middle is item_assigned else "export"
+    if middle.__name__.endswith("dropout_in_evaluation_mode_is_its_input") or "functional_dropout" in middle.__name__:
+        if not _EXPORTER_KNOWS_DROPOUT:
+            with pytest.raises(FuncamError, match=r"torch\.export .* makes another function of Applied"):
+                funcam.split(model, "conv", example=images, via=via)
+            return
     A, head = funcam.split(model, "conv", example=images, via=via)(images)
     before, want = model.conv(images), model(images.clone())
     torch.testing.assert_close(A, before)
