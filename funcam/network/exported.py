@@ -68,19 +68,18 @@ def export(model: nn.Module, images: torch.Tensor) -> Graph:
 
 def _refuse_another_function(graph: Graph, model: nn.Module, blank: torch.Tensor) -> None:
     """What was exported computes what the model computes; torch's older exporters get some writing in place wrong."""
-    waves = (
-        torch.arange(blank.numel(), dtype=torch.float64, device=blank.device).sin().view(blank.shape).to(blank.dtype)
-    )
+    numbers = torch.arange(blank.numel(), dtype=torch.float64, device=blank.device)
+    waves = numbers.sin().view(blank.shape).to(blank.dtype)
     with torch.no_grad():
         found, wanted = (pytree.tree_leaves(run(waves.clone())) for run in (graph.module, one_argument(twin(model))))
     tolerance = 0.05 if blank.element_size() == 2 else 1e-3
     for ours, theirs in zip(found, wanted, strict=False):
         if isinstance(theirs, torch.Tensor) and theirs.is_floating_point():
-            largest = float(theirs.abs().max()) if theirs.numel() else 0.0
+            largest = float(theirs.nan_to_num().abs().max()) if theirs.numel() else 0.0
             if not torch.allclose(ours, theirs, rtol=0, atol=tolerance * largest, equal_nan=True):
                 raise FuncamError(
-                    f"torch.export {torch.__version__} makes another function of {graph.model}, probably because its code "
-                    f"writes in place into memory that it uses again; use a newer torch, or {PAIR}"
+                    f"torch.export {torch.__version__} makes another function of {graph.model}, probably because its "
+                    f"code writes in place into memory that it uses again; use a newer torch, or {PAIR}"
                 )
 
 
