@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import NamedTuple, TypeAlias
 
 import numpy as np
@@ -193,6 +194,10 @@ def _resampled(sets: list[Values], statistic: Statistic, samples: int, seed: int
     generator = np.random.default_rng(seed)
     count = len(sets[0])
     chunk = max(1, _CELLS // max(count, sets[0][0].size))
+    if isinstance(statistic, OfMean) and chunk >= samples:
+        shares = _all_shares(count, samples, seed)
+        yield np.stack([statistic.function(_means(shares, rows)) for rows in sets])
+        return
     for start in range(0, samples, chunk):
         drawn = generator.integers(0, count, (min(chunk, samples - start), count))
         if isinstance(statistic, OfMean):
@@ -200,6 +205,14 @@ def _resampled(sets: list[Values], statistic: Statistic, samples: int, seed: int
             yield np.stack([statistic.function(_means(shares, rows)) for rows in sets])
         else:
             yield np.array([[float(statistic(rows[chosen])) for chosen in drawn] for rows in sets])
+
+
+@lru_cache(maxsize=3)  # a comparison resamples the same subsets for hundreds of figures
+def _all_shares(count: int, samples: int, seed: int) -> Values:
+    """The shares of all resamples; the same numbers as drawn one chunk after the other."""
+    shares = _shares(np.random.default_rng(seed).integers(0, count, (samples, count)), count)
+    shares.setflags(write=False)
+    return shares
 
 
 def _shares(drawn: NDArray[np.int64], count: int) -> Values:
@@ -215,7 +228,8 @@ def _means(shares: Values, rows: Values) -> Values:
 def _sign_flips(differences: Values, samples: int, seed: int) -> float:
     """The share of sign combinations whose mean is at least as far from 0."""
     count = len(differences)
-    found = abs(differences.sum()) * (1 - 1e-9)  # The same sum in another order is not smaller.
+    rounding = 1e-12 * np.abs(differences).sum()  # the same sum in another order is not smaller
+    found = abs(differences.sum()) - rounding
     if count < 63 and 2**count <= samples:
         signs = (np.arange(2**count)[:, None] >> np.arange(count)) % 2 * 2 - 1
         return float(np.mean(np.abs(signs @ differences) >= found))
