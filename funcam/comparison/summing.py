@@ -19,7 +19,6 @@ Values = dict[Place, dict[str, NDArray[np.float64]]]
 
 SUBSETS = ("all", "single", "multiple")
 _IOUS = (0.3, 0.5, 0.7)
-_best_threshold = OfMean(lambda means: means.max(axis=-1).mean(axis=-1))
 
 
 def collected(records: Iterable[Mapping[str, Any]]) -> tuple[Values, dict[str, list[str]]]:
@@ -98,9 +97,7 @@ def _differences(
 
 def statistic_of(metric: str) -> OfMean:
     """From the values of the images to the figure: their mean, or the best threshold's over the data set."""
-    if metric == "max-box-acc-v2":
-        return max_box_acc_v2
-    return _best_threshold if metric.startswith("max-box-acc") else mean
+    return max_box_acc_v2 if metric.startswith("max-box-acc") else mean
 
 
 def _chosen(subsets: list[str]) -> Iterator[tuple[str, NDArray[np.intp]]]:

@@ -17,7 +17,7 @@ from funcam.errors import FuncamError
 from funcam.network.cutting import graph_of
 from funcam.network.explicit import attentions_of, explicit
 from funcam.network.graph import Graph
-from funcam.network.layers import Layout, layout_of, operation, shapes_of
+from funcam.network.layers import Layout, between, layout_of, operation, shapes_of
 
 _COPIES = 4
 
@@ -161,8 +161,8 @@ def _rewrite(graph: Graph) -> Transformer:
     paths = _blocks(graph, attentions)
     copied, root, placed, maps = explicit(graph, attentions)
     outputs = [placed[graph.outputs[path]] for path in paths]
-    parts = [between(map_, output) for map_, output in zip(maps, outputs, strict=True)]
-    end, skipping = between(outputs[-1], copied.output_node())
+    parts = [between([map_], output) for map_, output in zip(maps, outputs, strict=True)]
+    end, skipping = between([outputs[-1]], copied.output_node())
     blocks = [
         Block(path, part(root, map_, crossing, inner, output))
         for path, map_, output, (inner, crossing) in zip(paths, maps, outputs, parts, strict=True)
@@ -213,27 +213,6 @@ def _lack(graph: Graph) -> str:
 
 
 # --- parts of a graph -------------------------------------------------------------------------------------------------
-
-
-def between(start: fx.Node, end: fx.Node) -> tuple[list[fx.Node], list[fx.Node]]:
-    """The nodes by which ``end`` depends on ``start``, in order, and the values from elsewhere that they need."""
-    behind = {start}
-    for node in start.graph.nodes:
-        if not behind.isdisjoint(node.all_input_nodes):
-            behind.add(node)
-    needed: set[fx.Node] = set()
-    crossing: dict[fx.Node, None] = {}
-    pending = [end]
-    while pending:
-        node = pending.pop()
-        if node is start or node in needed or node in crossing:
-            continue
-        if node in behind or node.op == "get_attr":
-            needed.add(node)
-            pending.extend(node.all_input_nodes)
-        else:
-            crossing[node] = None
-    return [node for node in start.graph.nodes if node in needed], list(crossing)
 
 
 def part(

@@ -13,7 +13,7 @@ from torchvision.models.feature_extraction import create_feature_extractor
 from funcam.errors import FuncamError
 from funcam.network.graph import Graph, confined_tracing
 from funcam.network.inplace import reuse_memory
-from funcam.network.layers import find_node
+from funcam.network.layers import between, find_node, output_of
 from funcam.network.twin import twin
 
 
@@ -40,33 +40,12 @@ class Cut:
 
 def _make_cut(graph: Graph, layer: str, patch: tuple[int, ...]) -> Cut:
     node = find_node(graph, layer)
-    rest, crossing = _rest(graph, node)
-    if not any(user.op == "output" or user in rest for user in node.users):
+    rest, crossing = between([node], output_of(graph))
+    if not any(user in rest for user in node.users):
         raise FuncamError(f"layer {layer!r} of {graph.model} does not lead to its output; name a layer that does")
     names = tuple(f"crossing{i}" for i in range(1 + len(crossing)))
     placed = dict(zip([node, *crossing], names, strict=True))
     return Cut(layer, _features(graph, placed), _head(graph, placed, rest), names, patch, graph.image)
-
-
-def _rest(graph: Graph, node: fx.Node) -> tuple[set[fx.Node], list[fx.Node]]:
-    """The nodes behind the cut that lead to the output, and the values from before it that they need as well."""
-    behind = {node}
-    for later in graph.module.graph.nodes:
-        if later is not node and any(given in behind for given in later.all_input_nodes):
-            behind.add(later)
-    needed: set[fx.Node] = set()
-    pending = [n for n in graph.module.graph.nodes if n.op == "output"]
-    crossing: dict[fx.Node, None] = {}
-    while pending:
-        for given in pending.pop().all_input_nodes:
-            if given is node or given in needed or given in crossing:
-                continue
-            if given in behind or given.op == "get_attr":
-                needed.add(given)
-                pending.append(given)
-            else:
-                crossing[given] = None
-    return needed, list(crossing)
 
 
 def _features(graph: Graph, crossing: dict[fx.Node, str]) -> fx.GraphModule:
@@ -104,11 +83,10 @@ def _exported_features(graph: Graph, crossing: dict[fx.Node, str]) -> fx.GraphMo
     return fx.GraphModule(graph.module, copy, graph.model).eval()
 
 
-def _head(graph: Graph, crossing: dict[fx.Node, str], rest: set[fx.Node]) -> fx.GraphModule:
+def _head(graph: Graph, crossing: dict[fx.Node, str], rest: list[fx.Node]) -> fx.GraphModule:
     """The nodes behind the cut as a module that takes what crosses it."""
     copy = fx.Graph()
     placed = {node: copy.placeholder(name) for node, name in crossing.items()}
-    for node in graph.module.graph.nodes:
-        if node in rest or node.op == "output":
-            placed[node] = copy.node_copy(node, placed.__getitem__)
+    for node in rest:
+        placed[node] = copy.node_copy(node, placed.__getitem__)
     return fx.GraphModule(graph.module, copy, graph.model).eval()

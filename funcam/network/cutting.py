@@ -15,7 +15,6 @@ from funcam.errors import FuncamError
 from funcam.network.choice import LAST_CONV, last_conv
 from funcam.network.cuts import Cut as Cut
 from funcam.network.cuts import _features as _features
-from funcam.network.cuts import _rest as _rest
 from funcam.network.failures import reason_of
 from funcam.network.known import _traced as _traced
 from funcam.network.known import graph_of as graph_of

@@ -8,9 +8,8 @@ from typing import Any
 
 from torch import fx
 
-from funcam.network.attention import between
 from funcam.network.graph import Graph
-from funcam.network.layers import Shapes, name_of, operation, probe_shapes, shapes_of
+from funcam.network.layers import Shapes, between, name_of, operation, probe_shapes, shapes_of
 
 _MEANS = ("mean", "avg_pool1d", "avg_pool2d", "avg_pool3d", "avgpool1d", "avgpool2d", "avgpool3d")
 _ADAPTIVE = tuple(f"adaptive{a}avg{b}pool{n}d" for a, b in (("_", "_"), ("", "")) for n in (1, 2, 3))
@@ -51,7 +50,7 @@ def why_not_linear(graph: Graph, node: fx.Node, image: Sequence[int] | None = No
     if not isinstance(returned, fx.Node):
         return "the model returns several values, not one tensor of logits"
     shapes = probe_shapes(graph) if image is None else shapes_of(graph, image)
-    inner, crossing = between(node, returned)
+    inner, crossing = between([node], returned)
     rest = [n for n in inner if n in shapes.of and n.op != "get_attr"]
     name = name_of(graph, node)
     if returned is node or not rest:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -261,6 +261,33 @@ def of_images(graph: Graph) -> set[fx.Node]:
         if node.op == "placeholder" or not found.isdisjoint(node.all_input_nodes):
             found.add(node)
     return found
+
+
+def dependants(starts: Collection[fx.Node]) -> set[fx.Node]:
+    """What depends on one of some nodes of a graph; one of them itself only where it depends on another."""
+    found: set[fx.Node] = set()
+    for node in next(iter(starts)).graph.nodes:
+        if any(given in found or given in starts for given in node.all_input_nodes):
+            found.add(node)
+    return found
+
+
+def between(starts: Collection[fx.Node], end: fx.Node) -> tuple[list[fx.Node], list[fx.Node]]:
+    """The nodes by which ``end`` depends on the starts, in order, and the values from elsewhere that they need."""
+    behind = dependants(starts)
+    needed: set[fx.Node] = set()
+    crossing: dict[fx.Node, None] = {}
+    pending = [end]
+    while pending:
+        node = pending.pop()
+        if node in starts or node in needed or node in crossing:
+            continue
+        if node in behind or node.op == "get_attr":
+            needed.add(node)
+            pending.extend(node.all_input_nodes)
+        else:
+            crossing[node] = None
+    return [node for node in end.graph.nodes if node in needed], list(crossing)
 
 
 def ancestors(node: fx.Node) -> set[fx.Node]:

@@ -13,7 +13,7 @@ from torch import fx, nn
 
 from funcam.network.cutting import Cut, Split, _features, _layout, _run_features, graph_of, split
 from funcam.network.graph import Graph
-from funcam.network.layers import find_node, shapes_of
+from funcam.network.layers import between, dependants, find_node, output_of, shapes_of
 
 Tail = Callable[..., tuple[Any, tuple[torch.Tensor, ...]]]
 
@@ -102,9 +102,9 @@ _CACHE: weakref.WeakKeyDictionary[Graph, dict[tuple[Any, ...], _Taps]] = weakref
 def _make_taps(graph: Graph, splits: Sequence[Split], image: tuple[int, ...]) -> _Taps:
     nodes = [find_node(graph, cut.layer) for cut in splits]
     shapes = shapes_of(graph, image)
-    behind = _behind(graph, nodes)
+    behind = dependants(nodes)
     roots = [node for node in nodes if node not in behind]
-    rest, crossing = _rest_of(graph, roots)
+    rest, crossing = between(roots, output_of(graph))
     names = {node: f"crossing{i}" for i, node in enumerate([*roots, *crossing])}
     added = {node: f"tap{i}" for i, node in enumerate(nodes) if node not in roots}
     tail = _tail(graph, nodes, names, added, rest)
@@ -113,46 +113,18 @@ def _make_taps(graph: Graph, splits: Sequence[Split], image: tuple[int, ...]) ->
     return _Taps(cuts, first, tuple(node in roots for node in nodes), tuple(shapes.of[node] for node in nodes))
 
 
-def _behind(graph: Graph, nodes: Sequence[fx.Node]) -> set[fx.Node]:
-    """What depends on one of the nodes."""
-    found: set[fx.Node] = set()
-    for node in graph.module.graph.nodes:
-        if any(given in found or given in nodes for given in node.all_input_nodes):
-            found.add(node)
-    return found
-
-
-def _rest_of(graph: Graph, roots: Sequence[fx.Node]) -> tuple[set[fx.Node], list[fx.Node]]:
-    """What has to be computed behind the roots, and the values from before them that it needs as well."""
-    behind = _behind(graph, roots)
-    needed: set[fx.Node] = set()
-    crossing: dict[fx.Node, None] = {}
-    pending = [graph.module.graph.output_node()]
-    while pending:
-        for given in pending.pop().all_input_nodes:
-            if given in roots or given in needed or given in crossing:
-                continue
-            if given in behind or given.op == "get_attr":
-                needed.add(given)
-                pending.append(given)
-            else:
-                crossing[given] = None
-    return needed, list(crossing)
-
-
 def _tail(
-    graph: Graph, nodes: Sequence[fx.Node], crossing: dict[fx.Node, str], added: dict[fx.Node, str], rest: set[fx.Node]
+    graph: Graph, nodes: Sequence[fx.Node], crossing: dict[fx.Node, str], added: dict[fx.Node, str], rest: list[fx.Node]
 ) -> fx.GraphModule:
     """The rest of the network as a module that also returns each layer's features."""
     copy = fx.Graph()
     placed = {node: copy.placeholder(name) for node, name in crossing.items()}
     taps = {node: copy.placeholder(name) for node, name in added.items()}
-    for node in graph.module.graph.nodes:
-        if node in rest:
-            placed[node] = copy.node_copy(node, placed.__getitem__)
+    *computed, output = rest
+    for node in computed:
+        placed[node] = copy.node_copy(node, placed.__getitem__)
         if node in taps:
             placed[node] = copy.call_function(operator.add, (placed[node], taps[node]))
-        if node.op == "output":
-            outputs = fx.map_arg(node.args[0], placed.__getitem__)
-            copy.output((outputs, tuple(placed[layer] for layer in nodes)))
+    outputs = fx.map_arg(output.args[0], placed.__getitem__)
+    copy.output((outputs, tuple(placed[layer] for layer in nodes)))
     return fx.GraphModule(graph.module, copy, graph.model).eval()
