@@ -14,8 +14,9 @@ from numpy.typing import NDArray
 from funcam.applying import want
 from funcam.errors import FuncamError
 from funcam.explanation import Explanation, explain_methods
-from funcam.fit import View, fit_image
+from funcam.fit import View
 from funcam.images import Pixels
+from funcam.inputs import fitted, normalised
 from funcam.methods import METHODS
 from funcam.nets import Net
 from funcam.network.cutting import split
@@ -140,8 +141,9 @@ def study_image(
     """
     started = time.perf_counter()
     question = question or Question()
-    pixels, view = _fitted(net, image, fit)
-    images = _normalised(net, pixels, device)
+    _check_native(net, image, fit)
+    pixels, view = fitted(net, image, fit)
+    images = normalised(net, [pixels], device)
     results, notes = _results(net, images, classes, question)
     _check_finite(results[0].logits, net)
     names = _names(results)
@@ -226,7 +228,8 @@ def _names(results: Sequence[Explanation]) -> list[str]:
     ]
 
 
-def _fitted(net: Net, image: Pixels, fit: str) -> tuple[Pixels, View]:
+def _check_native(net: Net, image: Pixels, fit: str) -> None:
+    """A network must be able to take an image as it is."""
     height, width = image.shape[:2]
     if fit == "native":
         if net.fixed_size and (height, width) != (net.input_size, net.input_size):
@@ -244,21 +247,6 @@ def _fitted(net: Net, image: Pixels, fit: str) -> tuple[Pixels, View]:
                 f"the image has {width}x{height} pixels, more than the {_MOST_NATIVE_PIXELS / 1e6:.0f} megapixels that "
                 "--fit native takes (its memory grows with the image); use --fit squash, crop or pad"
             )
-    fill = tuple(round(255 * value) for value in net.mean)
-    return fit_image(
-        image,
-        net.input_size,
-        fit,
-        resize=net.resize_size,
-        interpolation=net.interpolation,
-        fill=(fill[0], fill[1], fill[2]),
-    )
-
-
-def _normalised(net: Net, pixels: Pixels, device: str | torch.device) -> torch.Tensor:
-    values = torch.from_numpy(np.ascontiguousarray(pixels)).to(device).permute(2, 0, 1)[None].float() / 255
-    mean, std = (torch.tensor(numbers, device=device).view(1, 3, 1, 1) for numbers in (net.mean, net.std))
-    return (values - mean) / std
 
 
 def _methods(net: Net) -> tuple[list[str], list[str]]:

@@ -18,8 +18,9 @@ from funcam.comparison.plan import BASELINES, FAITHFULNESS, LOCALISATION, Plan, 
 from funcam.comparison.subjects import Subject
 from funcam.errors import FuncamError
 from funcam.explanation import explain_methods
-from funcam.fit import View, fit_image
+from funcam.fit import View
 from funcam.images import Pixels
+from funcam.inputs import fitted, normalised
 from funcam.methods import METHODS
 from funcam.render import picture_size, resize_picture, signed_picture
 
@@ -44,15 +45,7 @@ def items_of(subject: Subject, rival: Rival, plan: Plan) -> list[Item]:
         FuncamError: the image can't be read or fitted, or it has no truth and the truth is what is explained.
     """
     net = rival.net
-    fill = tuple(round(255 * value) for value in net.mean)
-    image, view = fit_image(
-        subject.load(),
-        net.input_size,
-        plan.fit,
-        resize=net.resize_size,
-        interpolation=net.interpolation,
-        fill=(fill[0], fill[1], fill[2]),
-    )
+    image, view = fitted(net, subject.load(), plan.fit)
     if plan.target == "predicted" or subject.truth is None:
         return [Item(subject, image, view, None)]
     labels = [label for label in subject.truth.labels if label < len(net.classes)]
@@ -77,7 +70,7 @@ def measure(items: Sequence[Item], rival: Rival, plan: Plan, device: str) -> lis
         FuncamError: the network can't take the images or can't have a method.
     """
     net = rival.net
-    images = normalised(items, rival, device)
+    images = normalised(net, [item.image for item in items], device)
     targets = None if items[0].label is None else torch.tensor([item.label for item in items], device=device)
     layers = plan.layers.get(rival.label, ())
     results = explain_methods(
@@ -104,13 +97,6 @@ def measure(items: Sequence[Item], rival: Rival, plan: Plan, device: str) -> lis
     if truth is not None:
         _add_baselines(records, items, images, truth)
     return records
-
-
-def normalised(items: Sequence[Item], rival: Rival, device: str) -> torch.Tensor:
-    """The items' images as the network takes them, ``[B, 3, *size]``."""
-    pixels = torch.from_numpy(np.stack([item.image for item in items])).to(device).permute(0, 3, 1, 2).float() / 255
-    mean, std = (torch.tensor(values, device=device).view(1, 3, 1, 1) for values in (rival.net.mean, rival.net.std))
-    return (pixels - mean) / std
 
 
 def _record(item: Item, explained: int, probabilities: torch.Tensor, names: Sequence[str]) -> dict[str, Any]:

@@ -1,0 +1,49 @@
+"""Images as a network takes them: fitted to its input, and normalised."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+
+from funcam.fit import View, fit_image
+from funcam.images import Pixels
+from funcam.nets import Net
+
+
+def fitted(net: Net, image: Pixels, fit: str) -> tuple[Pixels, View]:
+    """The image at the size of the network's input, and which part of it the network sees.
+
+    Args:
+        net: the network.
+        image: uint8 RGB ``[H, W, 3]``.
+        fit: how (:mod:`funcam.fit`); what ``pad`` adds has the mean colour of the network's normalisation.
+
+    Example:
+        >>> from funcam.nets import build_net
+        >>> fitted(build_net("resnet18"), np.zeros((40, 60, 3), np.uint8), "squash")[0].shape
+        (224, 224, 3)
+    """
+    red, green, blue = (round(255 * value) for value in net.mean)
+    return fit_image(
+        image,
+        net.input_size,
+        fit,
+        resize=net.resize_size,
+        interpolation=net.interpolation,
+        fill=(red, green, blue),
+    )
+
+
+def normalised(net: Net, images: Sequence[Pixels], device: str | torch.device) -> torch.Tensor:
+    """Images of one size as a batch ``[B, 3, H, W]``, float32, with the network's mean and standard deviation.
+
+    Example:
+        >>> from funcam.nets import build_net
+        >>> normalised(build_net("resnet18"), [np.zeros((4, 6, 3), np.uint8)], "cpu").shape
+        torch.Size([1, 3, 4, 6])
+    """
+    values = torch.from_numpy(np.stack(images)).to(device).permute(0, 3, 1, 2).float() / 255
+    mean, std = (torch.tensor(numbers, device=device).view(1, 3, 1, 1) for numbers in (net.mean, net.std))
+    return (values - mean) / std
