@@ -1,0 +1,72 @@
+"""``explain`` under every mode of autograd, in every precision and memory format."""
+
+from __future__ import annotations
+
+import copy
+
+import pytest
+import torch
+from explanation_cases import HERE, IMAGES, MODEL
+from small import small
+from torch.nn import functional
+
+import funcam
+from funcam import case
+
+
+def everything_frozen():
+    return small().requires_grad_(False)
+
+
+def made_in_inference_mode():
+    with torch.inference_mode():
+        return small()
+
+
+@pytest.mark.parametrize("method", HERE)
+@pytest.mark.parametrize("make", [small, everything_frozen, made_in_inference_mode])
+@pytest.mark.parametrize("mode", [torch.enable_grad, torch.no_grad, torch.inference_mode])
+def test_every_mode_of_autograd_gives_the_same_maps(method, make, mode):
+    want = funcam.explain(MODEL, IMAGES, [0, 1, 2], method=method)
+    model = make()
+    with mode():
+        images = IMAGES * 1  # an inference tensor inside inference_mode
+        found = [funcam.explain(given, images, [0, 1, 2], method=method) for given in (model, funcam.split(model))]
+    for result in found:
+        torch.testing.assert_close(result.maps, want.maps, rtol=1e-4, atol=1e-5)
+        torch.testing.assert_close(result.logits, want.logits)
+        assert not result.maps.requires_grad
+        assert not result.maps.is_inference()
+
+
+def test_nothing_is_recorded_for_a_gradient_that_nobody_asked_for(monkeypatch):
+    """A graph would hold on to the activations of the whole network."""
+    recorded = []
+    vjp = case.vjp
+    monkeypatch.setattr(case, "vjp", lambda f, A, **more: recorded.append(A.requires_grad) or vjp(f, A, **more))
+    for mode in (torch.enable_grad, torch.no_grad, torch.inference_mode):
+        with mode():
+            funcam.explain(MODEL, IMAGES)
+    assert recorded == [False] * 3
+    funcam.explain(MODEL, IMAGES, differentiable=True)
+    assert recorded[3]
+
+
+@pytest.mark.parametrize("method", HERE)
+def test_bfloat16_is_right_to_its_precision(method):
+    model, images = small(), IMAGES[:, :, :16, :16]
+    want = funcam.explain(model, images, 1, method=method).maps
+    result = funcam.explain(copy.deepcopy(model).bfloat16(), images.bfloat16(), 1, method=method)
+    assert result.maps.dtype == torch.float32
+    assert result.logits.dtype == torch.bfloat16
+    assert torch.isfinite(result.maps).all()
+    cosine = functional.cosine_similarity(result.maps.flatten(), want.flatten(), dim=0)
+    assert cosine > 0.97
+
+
+@pytest.mark.parametrize("method", HERE)
+def test_double_precision_and_channels_last(method):
+    want = funcam.explain(copy.deepcopy(MODEL).double(), IMAGES.double(), "all", method=method).maps
+    assert want.dtype == torch.float64
+    got = funcam.explain(MODEL, IMAGES.to(memory_format=torch.channels_last), "all", method=method).maps
+    torch.testing.assert_close(got.double(), want, rtol=1e-3, atol=1e-5)
