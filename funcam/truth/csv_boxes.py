@@ -67,8 +67,12 @@ def read_csv(path: Path, labels: Labels, tally: Tally) -> dict[str, Truth]:
     return {name: Truth(name, tuple(objects)) for name, objects in found.items()}
 
 
-def read_rows(path: Path) -> list[list[str]]:
+def read_rows(path: Path, expected: str = _EXPECTED) -> list[list[str]]:
     """The rows of a CSV file that aren't empty, at least one.
+
+    Args:
+        path: the file.
+        expected: what the error says of the rows that should be there.
 
     Raises:
         FuncamError: the file can't be read, or is empty.
@@ -86,9 +90,9 @@ def read_rows(path: Path) -> list[list[str]]:
     except UnicodeDecodeError as error:
         raise FuncamError(f"{str(path)!r} is not UTF-8 (byte {error.start}); save it as UTF-8 text") from None
     except (OSError, csv.Error) as error:
-        raise FuncamError(f"{str(path)!r} can't be read as CSV ({error}); {_EXPECTED}") from None
+        raise FuncamError(f"{str(path)!r} can't be read as CSV ({error}); {expected}") from None
     if not rows:
-        raise FuncamError(f"{str(path)!r} is empty; {_EXPECTED}")
+        raise FuncamError(f"{str(path)!r} is empty; {expected}")
     return rows
 
 
