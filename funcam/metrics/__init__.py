@@ -11,7 +11,8 @@ What is best over a data set (MaxBoxAcc, PxAP) is found from those rows: ``box_h
 
 from __future__ import annotations
 
-from funcam.metrics.baselines import Difference, centre_gaussian, compare_paired, random_maps, uniform_maps
+from funcam.metrics.baselines import centre_gaussian, random_maps, uniform_maps
+from funcam.metrics.composites import adcc, arcc
 from funcam.metrics.curves import Curve, blurred, deletion, insertion, mean_colour
 from funcam.metrics.faithfulness import (
     Confidence,
@@ -26,11 +27,13 @@ from funcam.metrics.imputation import impute
 from funcam.metrics.infidelity import gaussian_noise, infidelity, removed_square, sensitivity_n
 from funcam.metrics.inputs import box_masks, pad_boxes, prepared
 from funcam.metrics.localisation import (
+    ObjectCoverage,
     coverage,
     energy,
     evenness,
     hit_share,
     iou_at,
+    object_coverage,
     object_shares,
     pointing_game,
     top1_localisation_error,
@@ -57,10 +60,12 @@ __all__ = [
     "OVERLAPS",
     "Confidence",
     "Curve",
-    "Difference",
     "MaxBoxAcc",
+    "ObjectCoverage",
     "Overlaps",
     "Road",
+    "adcc",
+    "arcc",
     "average_drop",
     "average_gain",
     "blurred",
@@ -70,7 +75,6 @@ __all__ = [
     "cascading_randomisation",
     "centre_gaussian",
     "coherency",
-    "compare_paired",
     "complexity",
     "confidence",
     "correlation",
@@ -90,6 +94,7 @@ __all__ = [
     "max_box_acc",
     "max_box_acc_v2",
     "mean_colour",
+    "object_coverage",
     "object_shares",
     "pad_boxes",
     "pixel_counts",

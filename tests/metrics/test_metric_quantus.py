@@ -85,3 +85,30 @@ def test_complexity_is_another_thing_there():
     full, half = (of(peer, scale * maps, images, network) for scale in (1.0, 0.5))
     np.testing.assert_allclose(full, half, rtol=1e-4)
     np.testing.assert_allclose(metrics.complexity(0.5 * maps), 0.5 * metrics.complexity(maps))
+
+
+def test_its_complexity_changes_the_maps_that_it_is_given():
+    images, maps = photos()
+    given = maps.clone()
+    of(quantus.Complexity(abs=False, normalise=False, **QUIET), given, images, Bend(images[0].numel()))
+    np.testing.assert_allclose(given, maps / maps.sum((1, 2), keepdim=True), rtol=1e-5)
+
+
+def test_its_road_does_not_take_a_map_for_an_image_of_several_channels():
+    images, maps = photos()
+    metric = quantus.ROAD(percentages=[50], noise=0.0, abs=False, normalise=False, **QUIET)
+    with pytest.raises(IndexError):
+        of(metric, maps, images, Bend(images[0].numel()))
+    assert metrics.road(Bend(images[0].numel()), images, maps, TARGETS, shares=[0.5]).most.shape == (2,)
+
+
+@pytest.mark.parametrize("steps", [4, 16])
+def test_deletion_is_its_pixel_flipping_at_whole_pixels(steps):
+    images, maps = photos()
+    network = Bend(images[0].numel())
+    metric = quantus.PixelFlipping(
+        features_in_step=maps[0].numel() // steps, perturb_baseline=0.0, abs=False, normalise=False, **QUIET
+    )
+    expected = of(metric, maps, images, network)[:, 2::3]  # it removes the channels of a pixel one by one
+    found = metrics.deletion(network, images, maps, TARGETS, steps=steps).scores[:, 1:]
+    np.testing.assert_allclose(found, expected, atol=1e-5)

@@ -91,6 +91,22 @@ def test_road_agrees_with_grad_cam(percentile):
         np.testing.assert_allclose(scores, expected, atol=1e-4)  # measured: 1e-6
 
 
+def test_where_a_fifth_of_a_map_is_zero_grad_cam_removes_the_whole_image():
+    """Its 20th percentile is zero, and nothing is below that; funcam removes the share that was asked for."""
+    images, maps = photos(side=10)
+    maps = (maps - 0.3).relu()
+    kept = RemoveMostRelevantFirst(20, lambda _, mask: mask)(images[0], maps[0])
+    assert kept.sum() == 0
+    seen = []
+
+    def network(rows):
+        seen.append(rows.clone())
+        return Bend(images[0].numel())(rows)
+
+    metrics.road(network, images[:1], maps[:1], TARGETS[:1], shares=[0.8], noise=0)
+    assert ((seen[0][0] == images[0]).all(0).sum()) == 20
+
+
 @settings(max_examples=20)
 @given(st.integers(1, 40), st.integers(0, 9))
 def test_road_does_not_depend_on_the_chunk(chunk, seed):

@@ -1,0 +1,38 @@
+"""What the table in docs/metrics.md says of the peers, on the same photos with every other pixel."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+
+PACKAGES = {"grad-cam": "pytorch_grad_cam", "scikit-learn": "sklearn", "scikit-image": "skimage"}
+sys.path.insert(0, str(Path(__file__).parents[2] / "benchmarks"))
+from metric_pairs import PAIRS, Pair, difference  # noqa: E402
+from metric_parity import places  # noqa: E402
+from metric_peers import Place  # noqa: E402
+from parity import AGREES  # noqa: E402
+
+COARSE = {("pxap", "scikit-learn"): 3e-3}
+"""A thousand thresholds are few where a map has some ten thousand values."""
+
+
+@pytest.fixture(scope="module")
+def groups(assets: Path) -> dict[str, list[Place]]:
+    torch.set_num_threads(1)
+    return places(assets, every=2)
+
+
+@pytest.mark.parametrize(("key", "pair"), PAIRS.items(), ids=map("-".join, PAIRS))
+def test_a_pair_is_as_the_table_says(key: tuple[str, str], pair: Pair, groups: dict[str, list[Place]]) -> None:
+    pytest.importorskip(PACKAGES.get(key[1], key[1].lower()), exc_type=ImportError)
+    chosen = [place for group in pair.where for place in groups[group]]
+    found = max(difference(*pair.compare(place)) for place in chosen)
+    if not pair.why:
+        assert found < COARSE.get(key, AGREES)
+        return
+    assert found > AGREES
+    if pair.instead:
+        assert max(difference(*pair.instead(place)) for place in chosen) < AGREES
