@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import NamedTuple, TypeAlias
@@ -53,6 +53,11 @@ class Paired(NamedTuple):
     p: float
     n: int
 
+    @property
+    def better(self) -> bool:
+        """Whether ``a`` is surely larger: the interval lies above 0."""
+        return self.low > 0
+
     def __str__(self) -> str:
         told = _told(self.difference, self.low, self.high, self.n)
         return told if math.isnan(self.p) else f"{told}, p = {self.p:.3g}"
@@ -83,10 +88,26 @@ max_box_acc_v2 = OfMean(lambda means: means.max(axis=-1).mean(axis=-1))
 """MaxBoxAccV2 of hits ``[n, 3, 20]``: each IoU's best threshold over the data set, chosen anew in each resample."""
 
 
+top_1_error = OfMean(lambda means: 1 - means.max(axis=-1).mean(axis=-1))
+"""The top-1 localisation error of hits ``[n, 1, 20]`` that count where the class is right, at the best threshold."""
+
+
+def _average_precision(means: Values) -> Values:
+    inside, outside = np.moveaxis(means[..., ::-1], -2, 0)  # from the highest threshold down
+    precision = inside / np.maximum(inside + outside, 1e-300)
+    gained = np.diff(inside, axis=-1, prepend=0)
+    return np.asarray((precision * gained).sum(-1) / inside[..., -1], np.float64)
+
+
+pxap = OfMean(_average_precision)
+"""PxAP of numbers of pixels ``[n, 2, T]`` (the objects', the others') at or above each threshold."""
+
+
 def bootstrap(
     values: ArrayLike,
     statistic: Statistic = mean,
     *,
+    groups: ArrayLike | None = None,
     level: float = 0.95,
     samples: int = 2000,
     seed: int = 0,
@@ -100,6 +121,8 @@ def bootstrap(
         values: ``[n]`` or ``[n, ...]``, one row an image.
         statistic: from rows ``[n, ...]`` to a number; an ``OfMean`` (``mean``, ``max_box_acc_v2``) is quick, any
             other function is called once for each resample.
+        groups: ``[n]``, names of what rows belong to, where several are of one image (its classes): they are drawn
+            together, and ``n`` counts images.
         level: the interval's, between 0 and 1.
         samples: how many resamples.
         seed: of the random numbers.
@@ -119,14 +142,15 @@ def bootstrap(
     """
     _check(level, samples)
     rows = _rows(values)
-    rows = rows[_present(rows)]
+    present = _present(rows)
+    rows, group = rows[present], _numbered(groups, present)
     if len(rows) == 0:
         return Interval(math.nan, math.nan, math.nan, 0)
-    value = float(statistic(rows))
-    if len(rows) == 1:
+    value, found = float(statistic(rows)), _grouped(rows, group)
+    if len(found.sizes) == 1:
         return Interval(value, math.nan, math.nan, 1)
-    low, high = _ends(np.concatenate(list(_resampled([rows], statistic, samples, seed)), axis=1)[0], level)
-    return Interval(value, low, high, len(rows))
+    low, high = _ends(_resampled([found], statistic, samples, seed)[0], level)
+    return Interval(value, low, high, len(found.sizes))
 
 
 def paired(
@@ -134,6 +158,7 @@ def paired(
     b: ArrayLike,
     statistic: Statistic = mean,
     *,
+    groups: ArrayLike | None = None,
     level: float = 0.95,
     samples: int = 2000,
     seed: int = 0,
@@ -149,6 +174,7 @@ def paired(
         a: ``[n]`` or ``[n, ...]``, one row an image.
         b: the same shape, the same images.
         statistic: as in ``bootstrap``.
+        groups: as in ``bootstrap``.
         level: the interval's, between 0 and 1.
         samples: how many resamples.
         seed: of the random numbers.
@@ -173,60 +199,74 @@ def paired(
         shapes = f"{list(first.shape)} and {list(second.shape)}"
         raise FuncamError(f"a paired comparison needs the same images in both; got shapes {shapes}")
     present = _present(first) & _present(second)
-    first, second = first[present], second[present]
+    first, second, group = first[present], second[present], _numbered(groups, present)
     if len(first) == 0:
         return Paired(math.nan, math.nan, math.nan, math.nan, 0)
     difference = float(statistic(first)) - float(statistic(second))
-    if len(first) == 1:
+    one, other = _grouped(first, group), _grouped(second, group)
+    if len(one.sizes) == 1:
         return Paired(difference, math.nan, math.nan, math.nan, 1)
-    figures = np.concatenate(list(_resampled([first, second], statistic, samples, seed)), axis=1)
+    figures = _resampled([one, other], statistic, samples, seed)
     differences = figures[0] - figures[1]
     low, high = _ends(differences, level)
     if statistic is mean:
-        p = _sign_flips((first - second).reshape(len(first), -1).mean(axis=1), samples, seed)
+        p = _sign_flips((one.sums - other.sums).reshape(len(one.sums), -1).mean(axis=1), samples, seed)
     else:
         p = _other_side(differences)
-    return Paired(difference, low, high, p, len(first))
+    return Paired(difference, low, high, p, len(one.sizes))
 
 
-def _resampled(sets: list[Values], statistic: Statistic, samples: int, seed: int) -> Iterator[Values]:
-    """The statistic of each set in each resample, chunk by chunk: ``[sets, s]``, the same images for all sets."""
-    generator = np.random.default_rng(seed)
-    count = len(sets[0])
-    chunk = max(1, _CELLS // max(count, sets[0][0].size))
-    if isinstance(statistic, OfMean) and chunk >= samples:
-        shares = _all_shares(count, samples, seed)
-        yield np.stack([statistic.function(_means(shares, rows)) for rows in sets])
-        return
-    for start in range(0, samples, chunk):
-        drawn = generator.integers(0, count, (min(chunk, samples - start), count))
-        if isinstance(statistic, OfMean):
-            shares = _shares(drawn, count)
-            yield np.stack([statistic.function(_means(shares, rows)) for rows in sets])
-        else:
-            yield np.array([[float(statistic(rows[chosen])) for chosen in drawn] for rows in sets])
+class _Grouped(NamedTuple):
+    """Rows by what is drawn together: ``sums [G, ...]`` over each group, and how many rows it has, ``sizes [G]``."""
+
+    rows: Values
+    group: NDArray[np.intp]
+    sums: Values
+    sizes: Values
+
+
+def _grouped(rows: Values, group: NDArray[np.intp]) -> _Grouped:
+    """``group [n]`` numbers the groups from 0."""
+    sizes = np.bincount(group).astype(np.float64)
+    if len(sizes) == len(rows):  # each row is its own: in the order of the groups
+        return _Grouped(rows, group, rows[np.argsort(group)], sizes)
+    flat = rows.reshape(len(rows), -1)
+    sums: Values = np.stack([np.bincount(group, weights=column) for column in flat.T], axis=1).astype(np.float64)
+    return _Grouped(rows, group, sums.reshape(len(sizes), *rows.shape[1:]), sizes)
+
+
+def _resampled(sets: Sequence[_Grouped], statistic: Statistic, samples: int, seed: int) -> Values:
+    """The statistic of each set in each resample, ``[sets, s]``: the same groups are drawn for all sets."""
+    counts = _counts(len(sets[0].sizes), samples, seed)
+    chunk = max(1, _CELLS // max(counts.shape[1], sets[0].sums[0].size))
+    parts = [counts[start : start + chunk] for start in range(0, samples, chunk)]
+    return np.stack([np.concatenate([_figures(one, statistic, part) for part in parts]) for one in sets])
+
+
+def _figures(found: _Grouped, statistic: Statistic, counts: NDArray[np.uint8]) -> Values:
+    if isinstance(statistic, OfMean):
+        drawn = counts.astype(np.float64)
+        sums = drawn @ found.sums.reshape(len(found.sums), -1)
+        means = sums / (drawn @ found.sizes)[:, None]
+        return statistic.function(means.reshape(len(counts), *found.sums.shape[1:]))
+    numbers = np.arange(len(found.rows))
+    drawn_rows = (found.rows[np.repeat(numbers, row[found.group])] for row in counts)
+    return np.array([float(statistic(rows)) for rows in drawn_rows])
 
 
 @lru_cache(maxsize=3)  # a comparison resamples the same subsets for hundreds of figures
-def _all_shares(count: int, samples: int, seed: int) -> Values:
-    """The shares of all resamples; the same numbers as drawn one chunk after the other."""
-    shares = _shares(np.random.default_rng(seed).integers(0, count, (samples, count)), count)
-    shares.setflags(write=False)
-    return shares
-
-
-def _shares(drawn: NDArray[np.int64], count: int) -> Values:
-    """How often each image was drawn, divided by their number: ``[s, n]``."""
-    offsets = np.arange(len(drawn))[:, None] * count
-    return np.bincount((drawn + offsets).ravel(), minlength=len(drawn) * count).reshape(-1, count) / count
-
-
-def _means(shares: Values, rows: Values) -> Values:
-    return (shares @ rows.reshape(len(rows), -1)).reshape(len(shares), *rows.shape[1:])
+def _counts(count: int, samples: int, seed: int) -> NDArray[np.uint8]:
+    """How often each of ``count`` groups is in each resample; bytes, because there are millions of them."""
+    generator = np.random.default_rng(seed)
+    counts = np.empty((samples, count), np.uint8)  # nothing is drawn 256 times but by a miracle
+    for row in counts:
+        row[:] = np.bincount(generator.integers(0, count, count), minlength=count).clip(max=255)
+    counts.setflags(write=False)
+    return counts
 
 
 def _sign_flips(differences: Values, samples: int, seed: int) -> float:
-    """The share of sign combinations whose mean is at least as far from 0."""
+    """The share of sign combinations whose sum is at least as far from 0."""
     count = len(differences)
     rounding = 1e-12 * np.abs(differences).sum()  # the same sum in another order is not smaller
     found = abs(differences.sum()) - rounding
@@ -264,6 +304,16 @@ def _rows(values: ArrayLike) -> Values:
 def _present(rows: Values) -> NDArray[np.bool_]:
     """Which rows have no NaN."""
     return np.asarray(~np.isnan(rows).any(axis=tuple(range(1, rows.ndim))), bool)
+
+
+def _numbered(groups: ArrayLike | None, present: NDArray[np.bool_]) -> NDArray[np.intp]:
+    """The number of the group of each row that is there."""
+    if groups is None:
+        return np.arange(np.count_nonzero(present))
+    names = np.asarray(groups)
+    if names.shape != present.shape:
+        raise FuncamError(f"groups have shape {list(names.shape)}; expected one name for each of {len(present)} rows")
+    return np.asarray(np.unique(names[present], return_inverse=True)[1], np.intp)
 
 
 def _check(level: float, samples: int) -> None:

@@ -168,9 +168,53 @@ def test_chunks_don_t_change_the_interval(monkeypatch):
     assert paired(values, values[::-1], samples=100)[:3] == pytest.approx(whole[1][:3])
 
 
+def test_a_paired_difference_has_the_interval_of_its_standard_error():
+    random = np.random.default_rng(0)
+    others = 5 * random.normal(size=400)
+    values = others + 0.3 + random.normal(size=400)
+    found = paired(values, others)
+    differences = values - others
+    error = 1.96 * differences.std(ddof=1) / 20
+    assert (found.low, found.high) == pytest.approx((differences.mean() - error, differences.mean() + error), abs=0.02)
+    assert found.better
+    assert not paired(others, values).better
+    assert not paired(values, values).better
+
+
+def test_rows_of_one_image_are_drawn_together():
+    """Four copies of each image tell no more than one: the same interval, half as wide if they were independent."""
+    random = np.random.default_rng(1)
+    values, others = random.normal(size=100), random.normal(size=100)
+    names = [f"image {number}" for number in range(100)]
+    copied, beside = np.tile(values, 4), np.tile(others, 4)
+    assert bootstrap(copied, groups=names * 4)[:3] == pytest.approx(bootstrap(values, groups=names)[:3])
+    assert bootstrap(copied, groups=names * 4).n == 100
+    alone = bootstrap(copied)
+    assert (alone.high - alone.low) < 0.6 * (bootstrap(values).high - bootstrap(values).low)
+    assert paired(copied, beside, groups=names * 4)[:3] == pytest.approx(paired(values, others, groups=names)[:3])
+    assert paired(copied, beside, groups=names * 4).p == pytest.approx(paired(values, others, groups=names).p)
+
+
+def test_groups_of_several_sizes_weigh_as_many_rows_as_they_have():
+    """Against resampling by hand: the mean over all rows of the drawn groups, not the mean of their means."""
+    random = np.random.default_rng(2)
+    groups = np.repeat(np.arange(30), random.integers(1, 6, 30))
+    values = random.normal(size=len(groups)) + groups / 10
+    found = bootstrap(values, groups=groups, samples=4000)
+    by_hand = []
+    for _ in range(4000):
+        drawn = random.integers(0, 30, 30)
+        by_hand.append(np.concatenate([values[groups == group] for group in drawn]).mean())
+    assert found.value == pytest.approx(values.mean())
+    assert (found.low, found.high) == pytest.approx(np.quantile(by_hand, [0.025, 0.975]), abs=0.06)
+    median = bootstrap(values, np.median, groups=groups, samples=300)
+    assert median.low < median.value < median.high
+
+
 @pytest.mark.parametrize(
     ("call", "part"),
     [
+        (lambda: bootstrap([1.0, 2.0], groups=["a"]), r"groups have shape \[1\]"),
         (lambda: bootstrap(3.0), "one row for each image"),
         (lambda: bootstrap([1.0, math.inf]), "infinite"),
         (lambda: bootstrap([1.0], level=95), "level is 95"),

@@ -1,33 +1,13 @@
-"""Maps that know nothing of the image or the network, and whether a method beats them."""
+"""Maps that know nothing of the image or the network."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import NamedTuple
 
 import torch
 
-from funcam.errors import FuncamError
 from funcam.methods.perturbation import check_counts
 from funcam.metrics.randomness import generator_of
-
-
-class Difference(NamedTuple):
-    """The mean paired difference, its interval, and whether that lies above 0.
-
-    Attributes:
-        mean: over the pairs.
-        low: the interval's lower end.
-        high: its upper end.
-        better: whether ``low > 0``.
-        pairs: how many.
-    """
-
-    mean: float
-    low: float
-    high: float
-    better: bool
-    pairs: int
 
 
 def centre_gaussian(
@@ -106,48 +86,3 @@ def random_maps(
     check_counts(count=count)
     drawn = [torch.rand(*size, generator=generator_of(seed, first + index)) for index in range(count)]
     return torch.stack(drawn).to(device)
-
-
-def compare_paired(
-    values: torch.Tensor, others: torch.Tensor, *, resamples: int = 2000, confidence: float = 0.95, seed: int = 0
-) -> Difference:
-    """Whether values are larger than others of the same images: the mean difference with a bootstrap interval.
-
-    Args:
-        values: ``[B]``, a metric of a method, larger for better (turn the sign of one that is not).
-        others: ``[B]``, the same metric of the same images for a baseline or another method. Pairs with a NaN are left
-            out.
-        resamples: of the images, with replacement.
-        confidence: of the percentile interval.
-        seed: where the random numbers start. Torch's own random numbers are left alone.
-
-    Returns:
-        A ``Difference``.
-
-    Raises:
-        FuncamError: the shapes differ, or no pair is left.
-
-    Source:
-        Efron and Tibshirani, An Introduction to the Bootstrap, 1993, chapter 13 (percentile intervals).
-
-    Example:
-        >>> compare_paired(torch.tensor([1.0, 1.0, 1.0]), torch.tensor([0.0, 0.0, 0.5])).better
-        True
-    """
-    check_counts(resamples=resamples)
-    if values.shape != others.shape or values.ndim != 1:
-        raise FuncamError(f"values have shapes {list(values.shape)} and {list(others.shape)}; expected the same [B]")
-    differences = (values - others).double().cpu()
-    differences = differences[~differences.isnan()]
-    if not len(differences):
-        raise FuncamError("no image has both values; expected at least one pair that is not NaN")
-    generator = torch.Generator().manual_seed(seed)
-    means = torch.stack(
-        [
-            differences[torch.randint(len(differences), (len(differences),), generator=generator)].mean()
-            for _ in range(resamples)
-        ]
-    )
-    tail = (1 - confidence) / 2
-    low, high = means.quantile(torch.tensor([tail, 1 - tail], dtype=means.dtype)).tolist()
-    return Difference(float(differences.mean()), low, high, low > 0, len(differences))

@@ -34,6 +34,8 @@ def prepared(maps: torch.Tensor, size: Sequence[int]) -> torch.Tensor:
         >>> prepared(torch.tensor([[[-1.0, 2.0]]]), (1, 4))
         tensor([[[0.0000, 0.2500, 0.7500, 1.0000]]])
     """
+    if len(maps) > 1 and maps.stride(0) == 0:  # one map expanded to the batch, such as a baseline's, stays one
+        return prepared(maps[:1], size).expand(len(maps), *maps.shape[1:-2], *size)
     return upsample(rescale(maps.relu()), size)
 
 
@@ -93,6 +95,11 @@ def box_masks(boxes: torch.Tensor, valid: torch.Tensor, size: Sequence[int]) -> 
     high = (rows >= y0.floor()) & (rows < y1.ceil()) & valid[..., None]
     wide = (columns >= x0.floor()) & (columns < x1.ceil())
     return high[..., None] & wide[..., None, :]
+
+
+def any_pixel(pixels: torch.Tensor, axes: int | tuple[int, ...]) -> torch.Tensor:
+    """``any`` along some axes of a boolean tensor, as the largest byte: torch finds that some 100 times faster."""
+    return pixels.any(axes) if not pixels.numel() else pixels.view(torch.uint8).amax(axes).view(torch.bool)
 
 
 def check_boxes(boxes: torch.Tensor, valid: torch.Tensor) -> None:

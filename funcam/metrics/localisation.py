@@ -6,10 +6,12 @@ without a pixel are padding.
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import torch
 
 from funcam.errors import FuncamError
-from funcam.metrics.inputs import check_masks
+from funcam.metrics.inputs import any_pixel, check_masks
 
 
 def pointing_game(maps: torch.Tensor, masks: torch.Tensor, *, tolerance: float = 0.0) -> torch.Tensor:
@@ -39,13 +41,15 @@ def pointing_game(maps: torch.Tensor, masks: torch.Tensor, *, tolerance: float =
         (tensor([0.]), tensor([1.]))
     """
     check_masks(maps, masks)
-    objects = masks.any(1)
+    objects = any_pixel(masks, 1)
     point = maps.flatten(1).argmax(1)
     height, width = maps.shape[1:]
-    rows = torch.arange(height, device=maps.device)[:, None] - (point // width)[:, None, None]
-    columns = torch.arange(width, device=maps.device) - (point % width)[:, None, None]
-    near = rows**2 + columns**2 <= tolerance**2
-    return _where_any(objects, (objects & near).flatten(1).any(1).to(maps.dtype))
+    if tolerance == 0:
+        return _where_any(objects, objects.flatten(1).gather(1, point[:, None])[:, 0].to(maps.dtype))
+    rows = torch.arange(height, device=maps.device, dtype=torch.float32) - (point // width)[:, None]
+    columns = torch.arange(width, device=maps.device, dtype=torch.float32) - (point % width)[:, None]
+    near = rows[:, :, None] ** 2 <= tolerance**2 - columns[:, None] ** 2
+    return _where_any(objects, any_pixel(objects & near, (1, 2)).to(maps.dtype))
 
 
 def energy(maps: torch.Tensor, masks: torch.Tensor) -> torch.Tensor:
@@ -71,10 +75,10 @@ def energy(maps: torch.Tensor, masks: torch.Tensor) -> torch.Tensor:
         tensor([0.7500])
     """
     check_masks(maps, masks)
-    objects = masks.any(1)
+    objects = any_pixel(masks, 1)
     positive = maps.relu()
     whole = positive.sum((1, 2))
-    inside = (positive * objects).sum((1, 2))
+    inside = torch.einsum("bhw,bhw->b", positive, _numbers(objects, maps.dtype))
     return _where_any(objects, inside / torch.where(whole == 0, 1.0, whole))
 
 
@@ -100,10 +104,11 @@ def iou_at(maps: torch.Tensor, masks: torch.Tensor, *, level: float = 0.5) -> to
         tensor([0.5000])
     """
     check_masks(maps, masks)
-    objects = masks.any(1)
-    above = maps > level
-    union = (above | objects).sum((1, 2))
-    return _where_any(objects, (above & objects).sum((1, 2)) / union.to(maps.dtype))
+    objects = any_pixel(masks, 1)
+    above, pixels = _above(maps, level), _numbers(objects, maps.dtype)
+    shared = torch.einsum("bhw,bhw->b", above, pixels)
+    union = above.sum((1, 2)) + pixels.sum((1, 2)) - shared
+    return _where_any(objects, shared / union)
 
 
 def object_shares(maps: torch.Tensor, masks: torch.Tensor, *, level: float = 0.5) -> torch.Tensor:
@@ -126,8 +131,46 @@ def object_shares(maps: torch.Tensor, masks: torch.Tensor, *, level: float = 0.5
         tensor([[0.5000, 0.0000,    nan]])
     """
     check_masks(maps, masks)
-    covered = (masks & (maps > level)[:, None]).sum((2, 3))
-    return covered / masks.sum((2, 3)).to(maps.dtype)
+    pixels = _numbers(masks, maps.dtype)
+    return torch.einsum("bhw,bmhw->bm", _above(maps, level), pixels) / pixels.flatten(2).sum(2)
+
+
+class ObjectCoverage(NamedTuple):
+    """How an image's objects are covered, ``[B]`` each.
+
+    Attributes:
+        coverage: the mean share of an object that is covered.
+        hit_share: the share of the objects that are hit.
+        evenness: how evenly they are covered.
+    """
+
+    coverage: torch.Tensor
+    hit_share: torch.Tensor
+    evenness: torch.Tensor
+
+
+def object_coverage(maps: torch.Tensor, masks: torch.Tensor, *, level: float = 0.5) -> ObjectCoverage:
+    """``coverage``, ``hit_share`` and ``evenness`` at once, for the price of one.
+
+    Args:
+        maps: ``[B, H, W]``, prepared: 0.5 is half of the map's maximum.
+        masks: bool ``[B, M, H, W]``.
+        level: pixels with a value greater than this are covered.
+
+    Returns:
+        An ``ObjectCoverage``.
+
+    Raises:
+        FuncamError: the shapes don't belong together.
+
+    Example:
+        >>> masks = torch.tensor([[[[True, True, False]], [[False, False, True]]]])
+        >>> object_coverage(torch.tensor([[[1.0, 0.2, 0.0]]]), masks)
+        ObjectCoverage(coverage=tensor([0.2500]), hit_share=tensor([0.5000]), evenness=tensor([0.]))
+    """
+    shares = object_shares(maps, masks, level=level)
+    hit = torch.where(shares.isnan(), shares, (shares > 0).to(shares.dtype))
+    return ObjectCoverage(shares.nanmean(1), hit.nanmean(1), _evenness(shares))
 
 
 def coverage(maps: torch.Tensor, masks: torch.Tensor, *, level: float = 0.5) -> torch.Tensor:
@@ -148,7 +191,7 @@ def coverage(maps: torch.Tensor, masks: torch.Tensor, *, level: float = 0.5) -> 
         >>> coverage(torch.tensor([[[1.0, 0.2, 0.0]]]), torch.tensor([[[[True, True, False]], [[False, False, True]]]]))
         tensor([0.2500])
     """
-    return object_shares(maps, masks, level=level).nanmean(1)
+    return object_coverage(maps, masks, level=level).coverage
 
 
 def hit_share(maps: torch.Tensor, masks: torch.Tensor, *, level: float = 0.5) -> torch.Tensor:
@@ -170,8 +213,7 @@ def hit_share(maps: torch.Tensor, masks: torch.Tensor, *, level: float = 0.5) ->
         >>> hit_share(torch.tensor([[[1.0, 0.2, 0.0]]]), masks)
         tensor([0.5000])
     """
-    shares = object_shares(maps, masks, level=level)
-    return torch.where(shares.isnan(), shares, (shares > 0).to(shares.dtype)).nanmean(1)
+    return object_coverage(maps, masks, level=level).hit_share
 
 
 def evenness(maps: torch.Tensor, masks: torch.Tensor, *, level: float = 0.5) -> torch.Tensor:
@@ -199,13 +241,7 @@ def evenness(maps: torch.Tensor, masks: torch.Tensor, *, level: float = 0.5) -> 
         >>> evenness(torch.tensor([[[1.0, 1.0, 1.0]]]), masks), evenness(torch.tensor([[[1.0, 0.2, 0.0]]]), masks)
         (tensor([1.]), tensor([0.]))
     """
-    shares = object_shares(maps, masks, level=level)
-    count = (~shares.isnan()).sum(1)
-    known = shares.nan_to_num()
-    whole = known.sum(1, keepdim=True)
-    parts = known / torch.where(whole == 0, 1.0, whole)
-    entropy = torch.special.entr(parts).sum(1) / count.clamp(min=2).log().to(shares.dtype)
-    return torch.where(count > 1, entropy, torch.nan)
+    return object_coverage(maps, masks, level=level).evenness
 
 
 def top1_localisation_error(
@@ -242,6 +278,26 @@ def top1_localisation_error(
     return (~(right & (overlaps >= least))).to(overlaps.dtype)
 
 
+def _evenness(shares: torch.Tensor) -> torch.Tensor:
+    count = (~shares.isnan()).sum(1)
+    known = shares.nan_to_num()
+    whole = known.sum(1, keepdim=True)
+    parts = known / torch.where(whole == 0, 1.0, whole)
+    entropy = torch.special.entr(parts).sum(1) / count.clamp(min=2).log().to(shares.dtype)
+    return torch.where(count > 1, entropy, torch.nan)
+
+
 def _where_any(objects: torch.Tensor, values: torch.Tensor) -> torch.Tensor:
     """The values of the images that have an object, NaN for the others."""
-    return torch.where(objects.flatten(1).any(1), values, torch.nan)
+    return torch.where(any_pixel(objects, (1, 2)), values, torch.nan)
+
+
+def _above(maps: torch.Tensor, level: float) -> torch.Tensor:
+    """1 where the map is above a level, else 0: numbers at once, because torch is slow at booleans."""
+    maps = maps.detach()
+    return torch.gt(maps, level, out=torch.empty_like(maps))
+
+
+def _numbers(masks: torch.Tensor, dtype: torch.dtype) -> torch.Tensor:
+    """Booleans as 0 and 1, by way of bytes, which torch converts 8 times faster."""
+    return masks.view(torch.uint8).to(dtype)

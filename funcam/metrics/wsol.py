@@ -16,7 +16,7 @@ import torch
 from numpy.typing import NDArray
 
 from funcam.errors import FuncamError
-from funcam.metrics.inputs import check_boxes, check_masks
+from funcam.metrics.inputs import any_pixel, check_boxes, check_masks
 
 LEVELS = tuple(step / 20 for step in range(20))
 """The thresholds of a map that are tried: 0, 0.05 .. 0.95."""
@@ -85,10 +85,11 @@ def box_overlaps(
         raise FuncamError(
             f"maps have shape {list(maps.shape)}, boxes {list(boxes.shape)}; expected [B, H, W], [B, M, 4]"
         )
-    values = maps.detach().float().cpu().numpy()
+    same = len(maps) > 1 and maps.stride(0) == 0  # one map expanded to the batch, such as a baseline's
+    outlined = [_outlined(map_, levels) for map_ in (maps[:1] if same else maps).detach().float().cpu().numpy()]
     truth = boxes.detach().double().cpu().numpy()
     known = valid.cpu().numpy()
-    rows = [_overlaps(values[i], truth[i][known[i]], levels) for i in range(len(values))]
+    rows = [_overlaps(outlined[0 if same else i], truth[i][known[i]]) for i in range(len(maps))]
     found = torch.from_numpy(np.array(rows, np.float32).reshape(-1, 2, len(levels))).to(maps.device)
     return Overlaps(found[:, 0], found[:, 1])
 
@@ -191,7 +192,7 @@ def pixel_counts(
     if bins < 1 or (ignore is not None and ignore.shape != maps.shape):
         given = None if ignore is None else list(ignore.shape)
         raise FuncamError(f"bins is {bins} and ignore has shape {given}; expected at least 1 and {list(maps.shape)}")
-    objects = masks.any(1).flatten(1)
+    objects = any_pixel(masks, 1).flatten(1)
     levels = torch.arange(bins + 1, device=maps.device) / bins
     reached = torch.bucketize(maps.flatten(1).clamp(0, 1).to(levels.dtype), levels, right=True) - 1
     image = torch.arange(len(maps), device=maps.device)[:, None]
@@ -233,16 +234,21 @@ def pxap(pixels: torch.Tensor, counts: torch.Tensor | None = None) -> torch.Tens
     return (precision * gained).sum(-1) / inside[..., -1]
 
 
-def _overlaps(
-    values: NDArray[np.float32], truth: NDArray[np.float64], levels: Sequence[float]
-) -> tuple[list[float], list[float]]:
+_Outlines = list[tuple[list[tuple[int, int, int, int]], int]]
+"""For each threshold the boxes round the contours, and the number of the largest contour."""
+
+
+def _outlined(values: NDArray[np.float32], levels: Sequence[float]) -> _Outlines:
+    return [_contour_boxes(values > np.float32(level)) for level in levels]
+
+
+def _overlaps(outlines: _Outlines, truth: NDArray[np.float64]) -> tuple[list[float], list[float]]:
     """For each threshold the overlap of the largest contour's box, and of the best contour's."""
     if not len(truth):
-        return [np.nan] * len(levels), [np.nan] * len(levels)
-    found = [_contour_boxes(values > np.float32(level)) for level in levels]
-    best = _ious(np.array([box for boxes, _ in found for box in boxes], np.float64).reshape(-1, 4), truth)
+        return [np.nan] * len(outlines), [np.nan] * len(outlines)
+    best = _ious(np.array([box for boxes, _ in outlines for box in boxes], np.float64).reshape(-1, 4), truth)
     largest, of_any, first = [], [], 0
-    for boxes, index in found:
+    for boxes, index in outlines:
         ours = best[first : first + len(boxes)]
         largest.append(float(ours[index]) if len(boxes) else 0.0)
         of_any.append(float(ours.max(initial=0)))

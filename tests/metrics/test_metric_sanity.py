@@ -123,29 +123,3 @@ def test_baselines_score_what_chance_gives():
     assert metrics.energy(random, masks).mean().item() == pytest.approx(0.25, abs=0.01)
     assert metrics.pointing_game(random, masks).mean().item() == pytest.approx(0.25, abs=0.06)
     assert metrics.energy(metrics.uniform_maps(400, (8, 8)), masks).unique().tolist() == [0.25]
-
-
-def test_a_paired_difference_has_the_interval_of_its_standard_error():
-    generator = torch.Generator().manual_seed(0)
-    others = 5 * torch.randn(400, generator=generator)
-    values = others + 0.3 + torch.randn(400, generator=generator)
-    state = torch.get_rng_state()
-    found = metrics.compare_paired(values, others)
-    assert torch.equal(torch.get_rng_state(), state)
-    differences = (values - others).double().numpy()
-    error = 1.96 * differences.std(ddof=1) / 20
-    assert found.mean == pytest.approx(differences.mean())
-    assert (found.low, found.high) == pytest.approx((differences.mean() - error, differences.mean() + error), abs=0.02)
-    assert found.better
-    assert not metrics.compare_paired(others, values).better
-    assert not metrics.compare_paired(values, values).better
-
-
-def test_pairs_without_a_value_are_left_out():
-    values = torch.tensor([1.0, torch.nan, 3.0, 2.0])
-    others = torch.tensor([0.0, 0.0, torch.nan, 1.0])
-    assert metrics.compare_paired(values, others) == (1.0, 1.0, 1.0, True, 2)
-    with pytest.raises(FuncamError, match="at least one pair"):
-        metrics.compare_paired(values[1:3], others[1:3])
-    with pytest.raises(FuncamError, match=r"\[4\] and \[3\]"):
-        metrics.compare_paired(values, others[:3])
