@@ -61,6 +61,27 @@ def assemble(
     return (model if is_complete(model) else _with_computed_buffers(model, name, options)).eval()
 
 
+def fill(model: nn.Module, state: Mapping[str, Tensor], *, name: str, origin: str) -> None:
+    """Copy a state dict into a model of whatever kind, every entry of it and nothing else.
+
+    Args:
+        model: it is changed, also where something does not fit.
+        state: names and float32 tensors, as `funcam.weights.read_checkpoint` returns them.
+        name: what the model is called, for error messages.
+        origin: where the tensors come from, for error messages.
+
+    Raises:
+        FuncamError: entries are missing, unexpected or of another shape (they are named), or a value isn't finite.
+
+    Example:
+        >>> fill(nn.Linear(2, 1), {"weight": torch.ones(1, 2), "bias": torch.ones(1)}, name="mine", origin="a.pth")
+    """
+    misfit = _load(model, state, assign=False)  # a model's own code may hold its tensors, or share them
+    if misfit.any():
+        raise FuncamError(f"{origin} does not fit {name}: {misfit}; give the state dict of a model from that function")
+    _check_finite(model, origin)
+
+
 class _Misfit(NamedTuple):
     """What keeps a state dict from fitting a network."""
 
@@ -112,8 +133,8 @@ def _read_off(name: str, model: nn.Module, state: Mapping[str, Tensor]) -> dict[
     return options
 
 
-def _load(model: nn.Module, state: Mapping[str, Tensor]) -> _Misfit:
-    """Give the model the state's tensors, and say what does not fit.
+def _load(model: nn.Module, state: Mapping[str, Tensor], *, assign: bool = True) -> _Misfit:
+    """Give the model the state's tensors (or copy them), and say what does not fit.
 
     torch's own loading translates the names of older modules (Vision Transformers' MLPs, BatchNorm's counters) where
     no version is stated; MNASNet alone insists on one.
@@ -121,7 +142,7 @@ def _load(model: nn.Module, state: Mapping[str, Tensor]) -> _Misfit:
     conflicts = _conflicts(model, state)
     fitting = OrderedDict((key, tensor) for key, tensor in state.items() if key not in conflicts)
     fitting._metadata = {"": {"version": model._version}}  # type: ignore[attr-defined]
-    result = model.load_state_dict(fitting, strict=False, assign=True)
+    result = model.load_state_dict(fitting, strict=False, assign=assign)
     missing = [key for key in result.missing_keys if key not in conflicts]
     return _Misfit(missing, list(result.unexpected_keys), list(conflicts.values()))
 

@@ -1,6 +1,7 @@
-"""The zoo: a network by its name, with weights, class names, and how it wants its input.
+"""The zoo: a network by its name, with weights, class names, and how it wants its input; or a model of one's own.
 
-Importing this module imports neither torch nor torchvision; calling `load_net`, `build_net` or `net_infos` does.
+Importing this module imports neither torch nor torchvision; calling `load_net`, `build_net`, `own_net` or `net_infos`
+does.
 """
 
 from __future__ import annotations
@@ -23,15 +24,19 @@ __all__ = [
     "NETS",
     "Net",
     "NetInfo",
+    "at_size",
     "build_net",
     "canonical_name",
     "load_net",
     "needs_download",
     "net_infos",
+    "own_net",
 ]
 
 _FIXED = ("vit_", "maxvit_")
 """Families that take one input size and no other."""
+
+_IMAGENET_MEAN, _IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 
 
 @dataclass(frozen=True)
@@ -118,7 +123,7 @@ def load_net(
     if num_classes not in (None, len(net.classes)):
         message = f"num_classes={num_classes} was asked for, but {name} with the weights {net.weights} has"
         raise FuncamError(f"{message} {len(net.classes)} classes; leave num_classes out or give other weights")
-    return net if names is None else _labelled(net, names)
+    return net if names is None else labelled(net, names)
 
 
 def build_net(name: str, *, num_classes: int | None = None, seed: int = 0) -> Net:
@@ -149,6 +154,85 @@ def build_net(name: str, *, num_classes: int | None = None, seed: int = 0) -> Ne
         model = construct(name, num_classes=num_classes).eval()
     origin = f"random (seed {seed})"
     return _scenes_net(model, origin) if name == "scenes" else _torchvision_net(name, model, default(name), origin)
+
+
+def own_net(
+    model: nn.Module,
+    *,
+    input_size: int = 224,
+    mean: Sequence[float] = _IMAGENET_MEAN,
+    std: Sequence[float] = _IMAGENET_STD,
+    classes: Sequence[str] | None = None,
+    name: str | None = None,
+    interpolation: str = "bilinear",
+    fixed_size: bool = False,
+) -> Net:
+    """A model of one's own, with what it wants of its input.
+
+    Args:
+        model: images `[B, 3, H, W]` -> logits `[B, K]` (a tensor, or what `funcam.targets.logits_of` finds them in).
+            It stays as it is: one that is in training mode, in half precision or on a GPU is copied first.
+        input_size: side of the input in pixels.
+        mean: with which an RGB image in 0..1 is normalised; ImageNet's unless given.
+        std: as `mean`.
+        classes: the K names. Otherwise ImageNet's for 1,000 classes and numbers for any other count.
+        name: what to call it; None for the model's class.
+        interpolation: how images are resized, "bilinear" or "bicubic".
+        fixed_size: whether it takes `input_size` and no other.
+
+    Raises:
+        FuncamError: a value can't be, the model can't take such an input, or the names are not as many as its logits.
+
+    Example:
+        >>> from torch import nn
+        >>> model = nn.Sequential(nn.Conv2d(3, 2, 9), nn.ReLU(), nn.AdaptiveAvgPool2d(1), nn.Flatten())
+        >>> own_net(model, input_size=64, mean=(0.5,) * 3, std=(0.25,) * 3, classes=("cat", "dog")).classes
+        ('cat', 'dog')
+    """
+    from funcam.given import count_logits, ready
+    from funcam.published import default
+
+    _check_input(input_size, mean, std, interpolation)
+    name = type(model).__name__ if name is None else name
+    model = ready(model)
+    count = count_logits(model, input_size, name)
+    imagenet = tuple(default("resnet50").meta["categories"])
+    net = Net(
+        name=name,
+        model=model,
+        classes=imagenet if count == len(imagenet) else numbered(count),
+        weights="its own",
+        input_size=input_size,
+        resize_size=input_size,
+        mean=tuple(mean),
+        std=tuple(std),
+        interpolation=interpolation,
+        fixed_size=fixed_size,
+        min_size=input_size if fixed_size else 1,
+    )
+    return net if classes is None else labelled(net, classes)
+
+
+def at_size(net: Net, size: int | None) -> Net:
+    """The network with an input of another size: coarse maps become finer where it is larger.
+
+    Args:
+        net: any network.
+        size: side of the input in pixels; None leaves the network as it is.
+
+    Raises:
+        FuncamError: the network takes its own size and no other, or none that small.
+
+    Example:
+        >>> at_size(build_net("resnet18"), 320).input_size
+        320
+    """
+    if size is None or size == net.input_size:
+        return net
+    if net.fixed_size or size < net.min_size:
+        smallest = f"exactly {net.input_size}" if net.fixed_size else f"at least {net.min_size}"
+        raise FuncamError(f"{net.name} can't take images of {size} pixels; it takes {smallest}")
+    return replace(net, input_size=size, resize_size=round(net.resize_size * size / net.input_size))
 
 
 def needs_download(name: str, weights: str | os.PathLike[str] | None = None) -> bool:
@@ -253,11 +337,32 @@ def _scenes_net(model: nn.Module, origin: str) -> Net:
     )
 
 
-def _labelled(net: Net, names: Sequence[str]) -> Net:
+def labelled(net: Net, names: Sequence[str]) -> Net:
+    """The network with these names for its classes.
+
+    Raises:
+        FuncamError: there are not as many names as classes.
+
+    Example:
+        >>> labelled(build_net("resnet18", num_classes=2), ["cat", "dog"]).classes
+        ('cat', 'dog')
+    """
     if len(names) != len(net.classes):
         message = f"{len(names)} class names were given, but {net.name} with the weights {net.weights} has"
         raise FuncamError(f"{message} {len(net.classes)} classes; give one name for each, in their order")
     return replace(net, classes=tuple(names))
+
+
+def _check_input(input_size: int, mean: Sequence[float], std: Sequence[float], interpolation: str) -> None:
+    if input_size < 1:
+        raise FuncamError(f"input_size={input_size} is too small; give the side of the input in pixels, such as 224")
+    for what, values in (("mean", mean), ("std", std)):
+        if len(values) != 3:
+            raise FuncamError(f"{what} has {len(values)} values; expected 3, for red, green and blue in 0..1")
+    if min(std) <= 0:
+        raise FuncamError(f"std={tuple(std)} divides by zero or less; expected 3 positive values, such as 0.25")
+    if interpolation not in ("bilinear", "bicubic"):
+        raise FuncamError(f"interpolation={interpolation!r} is unknown; expected 'bilinear' or 'bicubic'")
 
 
 def _torchvision_info(name: str) -> NetInfo:

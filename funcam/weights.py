@@ -7,7 +7,7 @@ import re
 import tarfile
 import warnings
 import zipfile
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -162,13 +162,25 @@ def _has_tensors(value: Mapping[Any, Any]) -> bool:
     return any(isinstance(entry, Tensor) for entry in value.values())
 
 
+def wrapping(names: Iterable[str]) -> str:
+    """What all names begin with and `read_checkpoint` takes off, such as ``module.``; "" if there is nothing.
+
+    Example:
+        >>> wrapping(["model.net.weight", "model.net.bias"]), wrapping(["model.weight", "bias"])
+        ('model.net.', '')
+    """
+    names = list(names)
+    for prefix in _PREFIXES:
+        if names and all(name.startswith(prefix) for name in names):
+            return prefix + wrapping(name.removeprefix(prefix) for name in names)
+    return ""
+
+
 def _without_prefixes(state: dict[str, Tensor]) -> dict[str, Tensor]:
     # torch.compile puts its prefix before any module it wrapped, so it may stand in the middle of a name.
     state = {name.replace("_orig_mod.", ""): tensor for name, tensor in state.items() if name not in _COUNTERS}
-    for prefix in _PREFIXES:
-        if all(name.startswith(prefix) for name in state):
-            return _without_prefixes({name.removeprefix(prefix): tensor for name, tensor in state.items()})
-    return state
+    around = wrapping(state)
+    return {name.removeprefix(around): tensor for name, tensor in state.items()}
 
 
 def _own_copy(tensor: Tensor, name: str, file: Path) -> Tensor:

@@ -15,9 +15,10 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from funcam.cli.asked import RUNNER_UP, Asked, asked_of
+from funcam.cli.named import OWN, Named, load, named, needs_download
 from funcam.cli.words import FAILURE, UsageError, complain, console, reason
 from funcam.errors import FuncamError, nearest
-from funcam.zoo import canonical_name
+from funcam.own import Own
 
 if TYPE_CHECKING:
     from funcam.images import Pixels
@@ -60,7 +61,7 @@ def explain(
     ] = None,
     net: Annotated[
         str | None,
-        typer.Option("--net", "--network", "-n", help=f"Network (`funcam nets` lists them); else {DEFAULT_NET}."),
+        typer.Option("--net", "--network", "-n", help=f"Name (`funcam nets`; else {DEFAULT_NET}), {OWN}."),
     ] = None,
     weights: Annotated[
         str | None,
@@ -126,16 +127,16 @@ def explain(
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Print errors only.", rich_help_panel=_OUTPUT)] = False,
 ) -> int:
     """Explain what a network says of images: heatmaps, overlays, guided backpropagation, a panel, a JSON record."""
-    label = net or (DEFAULT_NET if images else "scenes")
-    _check(label, weights, labels, fit, device, format_)
+    _check(weights, labels, fit, device, format_)
+    wanted = _with_weights(named(net or (DEFAULT_NET if images else "scenes")), weights)
     asked = asked_of(methods or [], layers or [], combine, smooth or [], settings or [])
-    subjects, problems = _subjects(images or [], scene, label)
+    subjects, problems = _subjects(images or [], scene, wanted)
     style = _style(format_, colormap, alpha, size, maps)
     _make(out)
     for problem in problems:
         complain(problem)
     silent = quiet or as_json
-    job = _job(label, weights, labels, device, classes, contrast, fit, asked, style, out, silent)
+    job = _job(wanted, labels, device, classes, contrast, fit, asked, style, out, silent)
     records = _run(job, subjects, as_json, silent)
     if not silent and records:
         from funcam.cli.summary import print_summary
@@ -144,13 +145,26 @@ def explain(
     return FAILURE if problems or len(records) < len(subjects) else 0
 
 
-def _subjects(images: Sequence[str], scene: int | None, net: str) -> tuple[list[Subject], list[str]]:
+def _with_weights(wanted: Named, weights: str | None) -> Named:
+    """The network with what ``--weights`` says."""
+    if weights is None:
+        return wanted
+    if wanted.weights is not None:
+        raise UsageError(f"--weights {weights!r} was given and {wanted.weights!r} in --net too; give one or the other")
+    if isinstance(wanted.net, Own) and not os.path.exists(weights):
+        raise UsageError(f"--weights {weights!r}: there is no such file")
+    return replace(wanted, weights=weights)
+
+
+def _subjects(images: Sequence[str], scene: int | None, wanted: Named) -> tuple[list[Subject], list[str]]:
     """What to explain, and what could not be found."""
     if scene is not None and images:
         raise UsageError("--scene was given and images too; give one or the other")
     if not images:
-        if scene is None and canonical_name(net) != "scenes":
-            raise UsageError(f"no image for {net} to explain; give image files, folders or globs (or --scene 1)")
+        if scene is None and not wanted.is_scenes:
+            raise UsageError(
+                f"no image for {wanted.label} to explain; give image files, folders or globs (or --scene 1)"
+            )
         seed = DEFAULT_SCENE if scene is None else scene
         return [Subject(f"scene {seed}", f"scene{seed}", seed)], []
     from funcam.images import find_images, output_stems
@@ -162,15 +176,11 @@ def _subjects(images: Sequence[str], scene: int | None, net: str) -> tuple[list[
     return [Subject(str(path), stem) for path, stem in zip(found.paths, stems, strict=True)], found.problems
 
 
-def _check(net: str, weights: str | None, labels: Path | None, fit: str, device: str, format_: str) -> None:
+def _check(weights: str | None, labels: Path | None, fit: str, device: str, format_: str) -> None:
     """Find every wrong word before torch is imported."""
     from funcam.fit import FITS
     from funcam.results import FORMATS
 
-    try:
-        canonical_name(net)
-    except FuncamError as error:
-        raise UsageError(str(error)) from error
     for option, value, known in (("--fit", fit, FITS), ("--format", format_, FORMATS)):
         if value not in known:
             raise UsageError(f"{option} {value!r} is unknown; expected {', '.join(known[:-1])} or {known[-1]}")
@@ -201,8 +211,7 @@ def _style(format_: str, colormap: str, alpha: float, size: int | None, maps: bo
 
 
 def _job(
-    label: str,
-    weights: str | None,
+    wanted: Named,
     labels: Path | None,
     device: str,
     classes: Sequence[str] | None,
@@ -214,21 +223,19 @@ def _job(
     silent: bool,
 ) -> Job:
     """Load the network, and find what was named in it."""
-    spinner = nullcontext() if silent else console(stderr=True).status(f"loading {label}")
+    spinner = nullcontext() if silent else console(stderr=True).status(f"loading {wanted.label}")
     with spinner:
         from funcam.classes import find_class
-        from funcam.nets import load_net, needs_download
         from funcam.study import Question
 
-        download = needs_download(label, weights)
-        net = None if download else load_net(label, weights, labels=labels)
+        net = None if needs_download(wanted) else load(wanted, labels=labels)
         where = find_device(device)
     if net is None:  # the download draws a bar of its own
-        net = load_net(label, weights, labels=labels, progress=not silent)
+        net = load(wanted, labels=labels, progress=not silent)
     chosen = tuple(dict.fromkeys(find_class(text, net.classes) for text in classes)) if classes else None
     against = find_class(contrast, net.classes) if contrast not in (None, RUNNER_UP) else contrast
     question = Question(**asdict(asked), contrast=against)
-    return Job(label, replace(net, model=net.model.to(where)), where, chosen, fit, question, style, out)
+    return Job(wanted.label, replace(net, model=net.model.to(where)), where, chosen, fit, question, style, out)
 
 
 def find_device(name: str) -> str:
@@ -270,10 +277,11 @@ def _run(job: Job, subjects: Sequence[Subject], as_json: bool, silent: bool) -> 
 
 def _explain(job: Job, subject: Subject) -> dict[str, Any]:
     from funcam.results import write_results
+    from funcam.scenes import CLASSES as SCENE_CLASSES
     from funcam.study import study_image
 
     image, truth = _picture(subject)
-    known = truth if job.classes is None and job.net.name == "scenes" else ()
+    known = truth if job.classes is None and job.net.classes == SCENE_CLASSES else ()
     study = study_image(job.net, image, job.classes or known or None, job.question, fit=job.fit, device=job.device)
     if known:
         shown = ", ".join(job.net.classes[index] for index in known)

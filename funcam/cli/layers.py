@@ -2,33 +2,44 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from funcam.cli.words import UsageError, console
-from funcam.errors import FuncamError
+from funcam.cli.named import OWN, Named, load, named
+from funcam.cli.words import console
+from funcam.own import Own
 from funcam.zoo import canonical_name
+
+if TYPE_CHECKING:
+    from torch import nn
 
 
 def layers(
-    net: Annotated[str, typer.Argument(help="A network, as `funcam nets` lists them.")],
+    net: Annotated[str, typer.Argument(help=f"A network, as `funcam nets` lists them, {OWN}.")],
 ) -> None:
     """List the layers of a network: name, shape, the default marked."""
-    try:
-        name = canonical_name(net)
-    except FuncamError as error:
-        raise UsageError(str(error)) from error
+    wanted = named(net, "NET")
     from rich.table import Table
 
-    from funcam.nets import net_infos
     from funcam.network.cutting import list_layers
-    from funcam.skeleton import skeleton
 
-    size = next((info.input_size for info in net_infos() if info.name == name), 224)
+    model, size = _model(wanted)
     table = Table("layer", "shape", "", box=None, pad_edge=False)
-    for layer in list_layers(skeleton(name), (1, 3, size, size)):
+    for layer in list_layers(model, (1, 3, size, size)):
         mark, style = ("default", "bold green") if layer.default else ("", None)
         table.add_row(layer.name, "x".join(map(str, layer.shape[1:])), mark, style=style)
     console().print(table)
     console().print(f"shape: channels x height x width, of an image of {size}x{size} pixels")
+
+
+def _model(wanted: Named) -> tuple[nn.Module, int]:
+    """The network and the side of its input; one of the zoo without values, which its layers don't need."""
+    if isinstance(wanted.net, Own):
+        net = load(wanted)
+        return net.model, net.input_size
+    from funcam.nets import net_infos
+    from funcam.skeleton import skeleton
+
+    name = canonical_name(wanted.net)
+    return skeleton(name), next((info.input_size for info in net_infos() if info.name == name), 224)

@@ -1,0 +1,82 @@
+"""A network as it is named on the command line: ``[LABEL:]NET[=WEIGHTS]``, NET a name or ``FILE.py:FUNCTION``."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from funcam.cli.words import UsageError
+from funcam.errors import FuncamError
+from funcam.own import Own, own_of
+from funcam.zoo import canonical_name
+
+if TYPE_CHECKING:
+    from funcam.nets import Net
+
+OWN = "or FILE.py:FUNCTION or package.module:FUNCTION (runs that code)"
+
+
+@dataclass(frozen=True)
+class Named:
+    """A network that was asked for: what it goes by, its name or the function that makes it, and its weights."""
+
+    label: str
+    net: str | Own
+    weights: str | None
+
+    @property
+    def is_scenes(self) -> bool:
+        return isinstance(self.net, str) and canonical_name(self.net) == "scenes"
+
+
+def named(text: str, option: str = "--net") -> Named:
+    """Read what was asked for; whatever is wrong with it is found here, before torch is imported.
+
+    A network of one's own goes by its function's name, one of the zoo by its own, unless a label stands before it.
+    """
+    wanted, _, weights = text.partition("=")
+    label, colon, rest = wanted.partition(":")
+    try:
+        own = own_of(wanted)
+        if own is None and colon:
+            own = own_of(rest)
+            return _checked(text, option, Named(label, own or _known(rest), weights or None))
+        return _checked(text, option, Named(own.function if own else wanted, own or _known(wanted), weights or None))
+    except FuncamError as error:
+        raise UsageError(f"{option} {text!r}: {error}") from error
+
+
+def _known(name: str) -> str:
+    canonical_name(name)
+    return name
+
+
+def _checked(text: str, option: str, wanted: Named) -> Named:
+    if not wanted.label:
+        raise UsageError(f"{option} {text!r} has no label before its first colon; give LABEL:NET or NET")
+    if os.sep in wanted.label:  # files are named by it
+        raise UsageError(f"{option} {text!r}: a label holds no {os.sep!r}, and the name of a file of yours ends in .py")
+    weights = wanted.weights
+    is_path = weights is not None and (os.sep in weights or isinstance(wanted.net, Own))
+    if is_path and not os.path.exists(weights or ""):
+        raise UsageError(f"{option} {text!r}: there is no file {weights!r}")
+    return wanted
+
+
+def needs_download(wanted: Named) -> bool:
+    """Whether `load` would download weights."""
+    from funcam import nets
+
+    return isinstance(wanted.net, str) and nets.needs_download(wanted.net, wanted.weights)
+
+
+def load(wanted: Named, *, labels: Path | None = None, progress: bool = True) -> Net:
+    """The network, on the CPU."""
+    from funcam.nets import load_net
+    from funcam.own import load_own
+
+    if isinstance(wanted.net, Own):
+        return load_own(wanted.net, wanted.weights, labels=labels)
+    return load_net(wanted.net, wanted.weights, labels=labels, progress=progress)

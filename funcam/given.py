@@ -1,0 +1,98 @@
+"""A model that somebody else made: ready to predict, its logits counted, its values told apart from others."""
+
+from __future__ import annotations
+
+import zlib
+from copy import deepcopy
+
+import torch
+from torch import Tensor, nn
+from torch.nn.parameter import is_lazy
+
+from funcam.errors import FuncamError
+from funcam.network.failures import reason_of
+from funcam.network.wrappers import unwrapped
+from funcam.targets import logits_of
+
+
+def ready(model: nn.Module, *, copied: bool = False) -> nn.Module:
+    """The model in evaluation mode, in float32 and on the CPU: itself if it is so, else a copy.
+
+    Args:
+        model: it stays as it is. What `torch.compile` and `DataParallel` put around it is taken off.
+        copied: whether a copy is wanted in any case.
+
+    Raises:
+        FuncamError: it is no model, has lazy parameters, or can't be copied.
+
+    Example:
+        >>> model = nn.Sequential(nn.Linear(2, 2), nn.Dropout())
+        >>> ready(model).training, model.training
+        (False, True)
+    """
+    model = unwrapped(model)
+    if any(map(is_lazy, model.parameters())):
+        raise FuncamError(f"{type(model).__name__} has lazy parameters without values; run it once on images first")
+    if _is_ready(model) and not copied:
+        return model
+    try:
+        return deepcopy(model).cpu().float().eval()
+    except Exception as error:
+        raise FuncamError(
+            f"{type(model).__name__} can't be copied ({reason_of(error)}); give a model that copy.deepcopy takes"
+        ) from error
+
+
+def _is_ready(model: nn.Module) -> bool:
+    tensors = [*model.parameters(), *model.buffers()]
+    same = all(
+        tensor.device.type == "cpu" and (tensor.dtype == torch.float32 or not tensor.is_floating_point())
+        for tensor in tensors
+    )
+    return same and not any(module.training for module in model.modules())
+
+
+def count_logits(model: nn.Module, input_size: int, name: str = "the model") -> int:
+    """How many classes a model knows, found by one forward pass of zeros.
+
+    Args:
+        model: in evaluation mode, on the CPU.
+        input_size: side of the image in pixels.
+        name: what the model is called, for error messages.
+
+    Raises:
+        FuncamError: the model can't take such an image, or returns no logits ``[1, K]``.
+
+    Example:
+        >>> count_logits(nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Flatten()), 32)
+        3
+    """
+    shape = [1, 3, input_size, input_size]
+    try:
+        with torch.no_grad():  # not inference_mode: a model may keep what it computes for the next call
+            outputs = model(torch.zeros(shape))
+    except Exception as error:
+        raise FuncamError(
+            f"{name} can't take an image {shape} ({type(error).__name__}: {reason_of(error)}); "
+            "state its input with funcam.nets.own_net(model, input_size=...)"
+        ) from error
+    logits = logits_of(outputs)
+    if logits.ndim != 2 or len(logits) != 1 or not logits.shape[1]:
+        raise FuncamError(f"{name} returns {list(logits.shape)} for an image {shape}; expected logits [1, K]")
+    return logits.shape[1]
+
+
+def fingerprint(model: nn.Module) -> str:
+    """Eight letters that tell a model's values apart from others.
+
+    Example:
+        >>> fingerprint(nn.BatchNorm1d(2)) == fingerprint(nn.BatchNorm1d(2)) != fingerprint(nn.BatchNorm1d(3))
+        True
+    """
+    found = 0
+    for name, tensor in model.state_dict().items():
+        found = zlib.crc32(name.encode(), found)
+        if not isinstance(tensor, Tensor):  # what `get_extra_state` gives
+            continue
+        found = zlib.crc32(tensor.detach().contiguous().flatten().view(torch.uint8).numpy().data, found)
+    return f"{found:08x}"

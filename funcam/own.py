@@ -1,0 +1,214 @@
+"""A network of one's own by the function that makes it, in a Python file or module.
+
+This is the one place where funcam runs code that it is given. Importing this module imports neither torch nor
+torchvision; calling `load_own` does.
+"""
+
+from __future__ import annotations
+
+import importlib
+import importlib.util
+import inspect
+import os
+import re
+import sys
+import traceback
+import zlib
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, redirect_stdout
+from dataclasses import dataclass, replace
+from pathlib import Path
+from types import ModuleType
+from typing import TYPE_CHECKING, Any
+
+from funcam.errors import FuncamError, nearest
+
+if TYPE_CHECKING:
+    from funcam.nets import Net
+
+_WORD = r"[^\W\d]\w*"
+_MODULE = re.compile(rf"{_WORD}(\.{_WORD})+")
+_FILE = ".py"
+_EXPECTED = "expected a function without arguments that returns a torch.nn.Module or a funcam.nets.Net"
+
+
+@dataclass(frozen=True)
+class Own:
+    """A function that makes a network: the file or the module that it is in, and its name."""
+
+    source: str
+    function: str
+
+    @property
+    def is_file(self) -> bool:
+        return self.source.endswith(_FILE)
+
+    def __str__(self) -> str:
+        return f"{self.source}:{self.function}"
+
+
+def own_of(text: str) -> Own | None:
+    """The function that ``FILE.py:FUNCTION`` or ``package.module:FUNCTION`` names; None for anything else.
+
+    A file ends in ``.py`` and a module has a dot in it, which tells both from a label. Nothing is run.
+
+    Raises:
+        FuncamError: there is no such file, or no function was named.
+
+    Example:
+        >>> own_of("my.models:small")
+        Own(source='my.models', function='small')
+        >>> own_of("mine:resnet50") is None
+        True
+    """
+    source, _, function = text.rpartition(":")
+    if function.endswith(_FILE):
+        raise FuncamError(f"{text!r} names no function in the file; give {function}:FUNCTION")
+    if not source.endswith(_FILE) and not _MODULE.fullmatch(source):
+        return None
+    if ":" in source and not os.path.isfile(source):
+        return None  # a label before it
+    if not re.fullmatch(_WORD, function):
+        raise FuncamError(f"{text!r} names no function; give {source}:FUNCTION")
+    if source.endswith(_FILE) and not os.path.isfile(source):
+        raise FuncamError(f"there is no file {source!r}; check the path")
+    return Own(source, function)
+
+
+def load_own(
+    own: Own, weights: str | os.PathLike[str] | None = None, *, labels: str | os.PathLike[str] | None = None
+) -> Net:
+    """The network that a function makes, with weights, in evaluation mode and float32 on the CPU.
+
+    The file or module is imported and the function is called: its code runs. The file of weights never does.
+
+    Args:
+        own: the function, without arguments. It returns a model (then images are put before it as torchvision's
+            networks want them, at 224 pixels) or a `Net` (see `funcam.nets.own_net`).
+        weights: a file, read by `funcam.weights.read_checkpoint`; None for the values that the function gives.
+        labels: a file of the names of the classes, see `funcam.classes.read_labels`.
+
+    Raises:
+        FuncamError: there is no such module or function, its code fails (where is said), it returns something else,
+            or the weights or the labels don't fit.
+
+    Example:
+        >>> load_own(Own("torchvision.models", "resnet18")).name
+        'torchvision.models:resnet18'
+    """
+    from funcam.assemble import fill
+    from funcam.classes import read_labels
+    from funcam.given import fingerprint, ready
+    from funcam.nets import labelled
+    from funcam.weights import read_checkpoint, wrapping
+
+    net = _net(own)
+    origin = f"as {own.function} makes them ({fingerprint(net.model)})"  # equal words, equal values: see Plan.key
+    if weights is not None:
+        model, origin = ready(net.model, copied=True), os.fspath(weights)
+        around = wrapping(model.state_dict())  # the reader took it off the names in the file
+        state = {around + key: tensor for key, tensor in read_checkpoint(weights).items()}
+        fill(model, state, name=str(own), origin=origin)
+        net = replace(net, model=model)
+    net = replace(net, name=str(own), weights=origin)
+    return net if labels is None else labelled(net, read_labels(labels))
+
+
+def _net(own: Own) -> Net:
+    """What the function makes; what stands on its standard output goes to standard error."""
+    from torch import nn
+
+    from funcam.given import ready
+    from funcam.nets import Net, own_net
+
+    with _blamed(own, "can't be imported"), redirect_stdout(sys.stderr):
+        module = _module(own)
+    function = _function(own, module)
+    with _blamed(own, "failed"), redirect_stdout(sys.stderr):
+        made = function()
+    if isinstance(made, Net):
+        return replace(made, model=ready(made.model))
+    if isinstance(made, nn.Module):
+        return own_net(made, name=str(own))
+    raise FuncamError(f"{own} returned a value of type {type(made).__name__}; {_EXPECTED}")
+
+
+def _module(own: Own) -> ModuleType:
+    """The file or module, imported once in a process, with the modules that lie beside it."""
+    if not own.is_file:
+        _search(os.getcwd())
+        return importlib.import_module(own.source)
+    path = Path(own.source).resolve()
+    name = f"{path.stem}_{zlib.crc32(bytes(path)):08x}"  # no other module's
+    if name in sys.modules:
+        return sys.modules[name]
+    _search(str(path.parent))
+    spec = importlib.util.spec_from_file_location(name, path)
+    if spec is None or spec.loader is None:
+        raise ImportError(f"{path} is no Python file")
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[name] = module  # dataclasses and torch.export look for a class's module there
+    try:
+        spec.loader.exec_module(module)
+    except BaseException:
+        del sys.modules[name]
+        raise
+    return module
+
+
+def _search(folder: str) -> None:
+    """Have modules looked for in the folder first, as Python does for the folder of a script."""
+    if folder not in sys.path:
+        sys.path.insert(0, folder)
+
+
+def _function(own: Own, module: ModuleType) -> Callable[[], Any]:
+    found = getattr(module, own.function, None)
+    if found is None:
+        known = [name for name, value in vars(module).items() if callable(value) and not name.startswith("_")]
+        near = f"; nearest: {nearest(own.function, known)}" if known else ""
+        raise FuncamError(f"there is no function {own.function!r} in {own.source}{near}")
+    if isinstance(found, type) or inspect.isroutine(found):
+        return _without_arguments(own, found)
+    raise FuncamError(f"{own} is no function but a value of type {type(found).__name__}; {_EXPECTED}")
+
+
+def _without_arguments(own: Own, found: Callable[..., Any]) -> Callable[[], Any]:
+    try:
+        inspect.signature(found).bind()
+    except TypeError as error:
+        raise FuncamError(f"{own} can't be called without arguments ({error}); {_EXPECTED}") from None
+    except ValueError:  # some of C's functions have no signature: the call will tell
+        pass
+    return found
+
+
+@contextmanager
+def _blamed(own: Own, what: str) -> Iterator[None]:
+    """Whatever the code raises, in one line, with the place in it."""
+    try:
+        yield
+    except ModuleNotFoundError as error:
+        if not own.is_file and f"{own.source}.".startswith(f"{error.name}."):
+            raise FuncamError(f"there is no module {error.name!r}, here or installed; check {str(own)!r}") from None
+        raise _failure(own, what, error) from error
+    except (Exception, SystemExit) as error:  # a script that parses its arguments ends Python
+        raise _failure(own, what, error) from error
+
+
+def _failure(own: Own, what: str, error: BaseException) -> FuncamError:
+    message = error.msg if isinstance(error, SyntaxError) else str(error)  # its text has a place of its own
+    text = next((line.strip() for line in message.splitlines() if line.strip()), "no message")
+    kind = "" if isinstance(error, FuncamError) else f"{type(error).__name__}: "
+    return FuncamError(f"{own} {what}: {kind}{text}{_place(own, error)}")
+
+
+def _place(own: Own, error: BaseException) -> str:
+    """`` (file, line 7)``: the last line of the code in question, else the last that is not funcam's or Python's."""
+    if isinstance(error, SyntaxError) and error.filename:
+        return f" ({error.filename}, line {error.lineno})"
+    frames = [frame for frame in traceback.extract_tb(error.__traceback__) if frame.filename[:1] != "<"]
+    module = sys.modules.get(own.source)
+    file = str(Path(own.source).resolve()) if own.is_file else getattr(module, "__file__", None)
+    theirs = [frame for frame in frames if frame.filename == file] or [f for f in frames if f.filename != __file__]
+    return f" ({theirs[-1].filename}, line {theirs[-1].lineno})" if theirs else ""

@@ -1,0 +1,331 @@
+"""A model of one's own: made ready, with its input and class names; and the function in a file that makes it."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from torch import nn
+
+from funcam.errors import FuncamError
+from funcam.nets import own_net
+from funcam.own import Own, load_own, own_of
+
+SOURCE = """
+import torch
+from torch import nn
+from funcam.nets import own_net
+
+def plain():
+    layers = nn.Conv2d(3, 4, 3, stride=4), nn.ReLU(), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(4, 3)
+    return nn.Sequential(*layers)
+
+def net():
+    return own_net(plain(), input_size=64, mean=(0.5,) * 3, std=(0.25,) * 3, classes=("a", "b", "c"))
+
+class Wrapped(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.model = plain()
+
+    def forward(self, images):
+        return self.model(images)
+
+SHARED = plain()
+
+def shared():
+    return SHARED
+
+def half():
+    return plain().half()
+
+def broken():
+    width = None
+    return nn.Linear(width, 3)
+
+def ends():
+    raise SystemExit(2)
+
+def wide(width):
+    return nn.Linear(width, 3)
+
+def number():
+    return 3
+"""
+
+
+@pytest.fixture
+def source(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Own]:
+    """A function in a file in an empty folder, which is the current one."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "path", [*sys.path])
+
+    def write(function: str, text: str = SOURCE, name: str = "own.py") -> Own:
+        Path(name).write_text(text)
+        return Own(name, function)
+
+    return write
+
+
+def refusal(call: Callable[[], Any]) -> str:
+    with pytest.raises(FuncamError) as caught:
+        call()
+    assert "\n" not in str(caught.value)
+    return str(caught.value)
+
+
+def small(classes: int = 3) -> nn.Sequential:
+    return nn.Sequential(nn.Conv2d(3, 4, 3), nn.ReLU(), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(4, classes))
+
+
+# A model
+
+
+def test_a_model_becomes_a_net_and_stays_as_it_is() -> None:
+    model = small().half()
+    net = own_net(model)
+    assert not net.model.training
+    assert {value.dtype for value in net.model.parameters()} == {torch.float32}
+    assert model.training
+    assert {value.dtype for value in model.parameters()} == {torch.float16}
+    assert (net.input_size, net.mean, net.name) == (224, (0.485, 0.456, 0.406), "Sequential")
+    assert net.classes == ("class 0", "class 1", "class 2")
+
+
+def test_a_model_that_is_ready_is_not_copied() -> None:
+    model = small().eval()
+    assert own_net(model).model is model
+    assert own_net(nn.DataParallel(model).eval()).model is model
+
+
+def test_a_thousand_classes_have_imagenets_names() -> None:
+    assert own_net(small(1000)).classes[281] == "tabby"
+
+
+def test_logits_in_a_dict_are_counted() -> None:
+    class Dict(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.inner = small()
+
+        def forward(self, images: torch.Tensor) -> dict[str, torch.Tensor]:
+            return {"logits": self.inner(images)}
+
+    assert len(own_net(Dict()).classes) == 3
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        ({"classes": ["a", "b"]}, "2 class names were given, but mine .* has 3 classes"),
+        ({"input_size": 0}, "input_size=0 is too small"),
+        ({"mean": (0.5,)}, "mean has 1 values; expected 3"),
+        ({"std": (1, 0, 1)}, "divides by zero"),
+        ({"interpolation": "cubic"}, "'cubic' is unknown"),
+        ({"input_size": 2}, r"mine can't take an image \[1, 3, 2, 2\]"),
+    ],
+)
+def test_what_cannot_be(given: dict[str, Any], message: str) -> None:
+    with pytest.raises(FuncamError, match=message):
+        own_net(small(), name="mine", **given)
+
+
+def test_models_that_return_no_logits() -> None:
+    assert "expected logits [1, K]" in refusal(lambda: own_net(nn.Conv2d(3, 2, 3)))
+    assert "run it once" in refusal(lambda: own_net(nn.Sequential(nn.Flatten(), nn.LazyLinear(3))))
+    assert "no model" in refusal(lambda: own_net(3))  # type: ignore[arg-type]
+
+
+# What is named
+
+
+def test_what_is_a_function_and_what_is_not(source: Callable[..., Own]) -> None:
+    source("plain")
+    assert own_of("own.py:plain") == Own("own.py", "plain")
+    assert own_of("./own.py:plain") == Own("./own.py", "plain")
+    assert own_of("package.module:make") == Own("package.module", "make")
+    for other in ("resnet50", "mine:resnet50", "v1.2:resnet50", "mine:own.py:plain", "mine:package.module:make"):
+        assert own_of(other) is None, other
+
+
+def test_nothing_runs_when_it_is_named(source: Callable[..., Own]) -> None:
+    source("plain", "open('ran', 'w')")
+    own_of("own.py:plain")
+    assert not Path("ran").exists()
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("no.py:net", "there is no file 'no.py'"),
+        ("own.py", "give own.py:FUNCTION"),
+        ("own.py:", "names no function"),
+        ("own.py:f()", "names no function"),
+    ],
+)
+def test_functions_that_cannot_be_named(source: Callable[..., Own], text: str, message: str) -> None:
+    source("plain")
+    assert message in refusal(lambda: own_of(text))
+
+
+# What it makes
+
+
+def test_a_function_that_returns_a_model(source: Callable[..., Own]) -> None:
+    net = load_own(source("plain"))
+    assert (net.name, net.input_size, len(net.classes)) == ("own.py:plain", 224, 3)
+    assert not net.model.training
+
+
+def test_a_function_that_returns_a_net(source: Callable[..., Own]) -> None:
+    net = load_own(source("net"))
+    assert (net.name, net.input_size, net.mean, net.classes) == ("own.py:net", 64, (0.5,) * 3, ("a", "b", "c"))
+
+
+def test_other_values_have_other_names(source: Callable[..., Own]) -> None:
+    """Comparisons go on where they stopped if the names are the same."""
+    own = source("plain")
+    load_own(own)  # imports it, which draws
+    torch.manual_seed(0)
+    first = load_own(own)
+    again = load_own(own)
+    torch.manual_seed(0)
+    assert first.weights == load_own(own).weights != again.weights
+
+
+def test_weights(source: Callable[..., Own]) -> None:
+    own = source("net")
+    state = load_own(own).model.state_dict()
+    torch.save(state, "mine.pth")
+    net = load_own(own, "mine.pth")
+    assert net.weights == "mine.pth"
+    assert all(torch.equal(net.model.state_dict()[name], value) for name, value in state.items())
+
+
+def test_weights_whose_names_all_begin_alike(source: Callable[..., Own]) -> None:
+    """What looks like a wrapper's prefix is the model's own here, and either file fits."""
+    own = source("Wrapped")
+    state = load_own(own).model.state_dict()
+    assert all(name.startswith("model.") for name in state)
+    torch.save(state, "mine.pth")
+    torch.save({name.removeprefix("model."): value for name, value in state.items()}, "inner.pth")
+    for file in ("mine.pth", "inner.pth"):
+        found = load_own(own, file).model.state_dict()
+        assert all(torch.equal(found[name], value) for name, value in state.items())
+
+
+def test_weights_go_into_a_copy_of_what_the_function_keeps(source: Callable[..., Own]) -> None:
+    own = source("shared")
+    before = load_own(own)
+    torch.save({name: value + 1 for name, value in before.model.state_dict().items()}, "other.pth")
+    assert load_own(own, "other.pth").weights == "other.pth"
+    assert load_own(own).weights == before.weights
+
+
+def test_weights_in_half_precision_are_as_good_as_any(source: Callable[..., Own]) -> None:
+    state = {name: value + 1e-5 for name, value in load_own(source("plain")).model.state_dict().items()}
+    torch.save(state, "mine.pth")
+    found = load_own(Own("own.py", "half"), "mine.pth").model.state_dict()
+    assert all(torch.equal(found[name], value) for name, value in state.items())
+
+
+def test_labels(source: Callable[..., Own]) -> None:
+    Path("names.txt").write_text("x\ny\nz\n")
+    assert load_own(source("plain"), labels="names.txt").classes == ("x", "y", "z")
+
+
+def test_a_file_finds_its_neighbours(source: Callable[..., Own]) -> None:
+    source("", "WIDTH = 5\n", "beside_it_7.py")
+    Path("below").mkdir()
+    text = "from beside_it_7 import WIDTH\nfrom torch import nn\n"
+    text += "def net(): return nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(3, WIDTH))\n"
+    assert len(load_own(source("net", text)).classes) == 5
+
+
+def test_two_files_of_one_name(source: Callable[..., Own]) -> None:
+    for folder, width in (("a", 2), ("b", 3)):
+        Path(folder).mkdir()
+        text = (
+            f"from torch import nn\ndef net(): return nn.Sequential(nn.Flatten(), nn.Linear(3 * 224 * 224, {width}))\n"
+        )
+        assert len(load_own(source("net", text, f"{folder}/random.py")).classes) == width
+
+
+def test_a_module_in_the_current_folder(source: Callable[..., Own]) -> None:
+    Path("package_of_mine").mkdir()
+    source("", SOURCE, "package_of_mine/models.py")
+    assert load_own(Own("package_of_mine.models", "net")).name == "package_of_mine.models:net"
+
+
+def test_what_the_code_prints_is_not_the_results(
+    source: Callable[..., Own], capsys: pytest.CaptureFixture[str]
+) -> None:
+    load_own(source("plain", f"print('imported')\n{SOURCE}"))
+    assert capsys.readouterr() == ("", "imported\n")
+
+
+# What goes wrong in it
+
+
+@pytest.mark.parametrize(
+    ("function", "messages"),
+    [
+        ("plan", ["there is no function 'plan' in own.py; nearest: 'plain'"]),
+        (
+            "broken",
+            [
+                "own.py:broken failed: TypeError: ",
+                f"own.py, line {1 + SOURCE.splitlines().index('    return nn.Linear(width, 3)')})",
+            ],
+        ),
+        ("ends", ["own.py:ends failed: SystemExit"]),
+        ("wide", ["can't be called without arguments", "'width'"]),
+        ("number", ["own.py:number returned a value of type int", "expected a function"]),
+        ("SHARED", ["own.py:SHARED is no function but a value of type Sequential"]),
+    ],
+)
+def test_functions_that_make_no_network(source: Callable[..., Own], function: str, messages: list[str]) -> None:
+    line = refusal(lambda: load_own(source(function)))
+    for message in messages:
+        assert message in line
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("x = 1\ndef net(:\n", "SyntaxError: invalid syntax (PATH, line 2)"),
+        ("\n\nimport nowhere_7\n", "ModuleNotFoundError: No module named 'nowhere_7' (PATH, line 3)"),
+        ("raise ValueError('two\\nlines')", "ValueError: two (PATH, line 1)"),
+    ],
+)
+def test_files_that_cannot_be_imported(source: Callable[..., Own], text: str, message: str) -> None:
+    own = source("net", text)
+    message = message.replace("PATH", str(Path("own.py").resolve()))
+    for _ in range(2):  # nothing of it stays imported
+        assert refusal(lambda: load_own(own)) == f"own.py:net can't be imported: {message}"
+
+
+def test_modules_that_are_not_there(source: Callable[..., Own]) -> None:
+    assert "there is no module 'nowhere_7'" in refusal(lambda: load_own(Own("nowhere_7.models", "net")))
+    assert "there is no module 'torch.nowhere'" in refusal(lambda: load_own(Own("torch.nowhere", "net")))
+    assert "no function 'nix' in torchvision.models" in refusal(lambda: load_own(Own("torchvision.models", "nix")))
+
+
+def test_weights_that_do_not_fit(source: Callable[..., Own]) -> None:
+    state = load_own(source("net")).model.state_dict()
+    state["0.weight"] = torch.zeros(4, 1, 3, 3)
+    state["5.weight"] = state.pop("4.weight")
+    torch.save(state, "bad.pth")
+    line = refusal(lambda: load_own(Own("own.py", "net"), "bad.pth"))
+    for part in ("bad.pth does not fit own.py:net", "1 missing: 4.weight", "1 unexpected: 5.weight", "[4, 1, 3, 3]"):
+        assert part in line
+
+
+def test_weights_with_nan(source: Callable[..., Own]) -> None:
+    state = load_own(source("net")).model.state_dict()
+    torch.save({name: value * float("nan") for name, value in state.items()}, "bad.pth")
+    assert "bad.pth holds NaN" in refusal(lambda: load_own(Own("own.py", "net"), "bad.pth"))
