@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import torch
-from torch.nn.functional import interpolate
+from torch.nn.functional import adaptive_avg_pool1d, adaptive_avg_pool2d, adaptive_avg_pool3d, interpolate
 
+from funcam.choices import COMBINATIONS, SCALES
 from funcam.errors import FuncamError, nearest
 
-SCALES = ("none", "per-map", "per-image", "per-batch")
-COMBINATIONS = ("mean", "max", "product")
 _MODES = ("linear", "bilinear", "trilinear")
 
 
@@ -72,6 +72,20 @@ def upsample(maps: torch.Tensor, size: Sequence[int]) -> torch.Tensor:
         )
     flat = maps.reshape(-1, 1, *maps.shape[-axes:])
     return interpolate(flat, list(size), mode=_MODES[axes - 1], align_corners=False).reshape(*maps.shape[:-axes], *size)
+
+
+def pooled(features: torch.Tensor, size: Sequence[int]) -> torch.Tensor:
+    """Features ``[B, C, *S]`` averaged to a smaller grid, ``[B, C, *size]``.
+
+    Example:
+        >>> pooled(torch.tensor([[[1.0, 3.0, 5.0, 7.0]]]), [2])
+        tensor([[[2., 6.]]])
+    """
+    if tuple(size) == features.shape[2:]:
+        return features
+    shrink: Any = {1: adaptive_avg_pool1d, 2: adaptive_avg_pool2d, 3: adaptive_avg_pool3d}[len(size)]
+    smaller: torch.Tensor = shrink(features, tuple(size))
+    return smaller
 
 
 def combine_maps(maps: Sequence[torch.Tensor], how: str = "mean") -> torch.Tensor:

@@ -8,7 +8,6 @@ import torch
 
 Change = Callable[[torch.Tensor], torch.Tensor]
 
-SMOOTHINGS = ("aug", "eigen")
 _FACTORS = (0.9, 1.0, 1.1)
 
 

@@ -7,13 +7,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from funcam.choices import COMBINATIONS, SMOOTHINGS
 from funcam.cli.words import UsageError
 from funcam.errors import FuncamError
 from funcam.methods import find_method
 
 ALL, RUNNER_UP = "all", "runner-up"
 _USUAL = ("grad-cam", "grad-cam++", "guided-backprop", "guided-grad-cam")
-_COMBINATIONS, _SMOOTHINGS = ("mean", "max", "product"), ("aug", "eigen")
 
 
 @dataclass(frozen=True)
@@ -39,20 +39,26 @@ def asked_of(
         >>> asked_of(["grad-cam,score-cam"], [], None, [], ["score-cam.strongest=64"]).options
         {'score-cam': {'strongest': 64}}
     """
-    names, places, smoothings = (_words(words) for words in (methods, layers, smooth))
+    names, places, smoothings = (words_of(words) for words in (methods, layers, smooth))
     if ALL in names and len(names) > 1:
         raise UsageError(f"--method all stands alone; got {', '.join(names)}")
     for name in names:
         if name != ALL:
             _find(name, "--method")
-    _known("--smooth", smoothings, _SMOOTHINGS)
-    _known("--combine", [] if combine is None else [combine], _COMBINATIONS)
+    _known("--smooth", smoothings, SMOOTHINGS)
+    _known("--combine", [] if combine is None else [combine], COMBINATIONS)
     if combine is not None and len(places) < 2:
         raise UsageError(f"--combine {combine} makes one map of several layers; give --layer more than once")
     return Asked(names, places, combine, smoothings, _options(settings, names))
 
 
-def _words(given: Sequence[str]) -> tuple[str, ...]:
+def words_of(given: Sequence[str]) -> tuple[str, ...]:
+    """Words that were repeated or stand with commas between, each once.
+
+    Example:
+        >>> words_of(["a,b", "b", "c"])
+        ('a', 'b', 'c')
+    """
     return tuple(dict.fromkeys(word.strip() for text in given for word in text.split(",") if word.strip()))
 
 
