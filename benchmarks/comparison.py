@@ -23,7 +23,7 @@ from typing import Any
 import torch
 
 from funcam.comparison import Plan, Rival, compare, image_subjects, scene_subjects
-from funcam.comparison.measuring import items_of
+from funcam.comparison.items import items_of
 from funcam.images import find_images
 from funcam.inputs import normalised
 from funcam.metrics import deletion, insertion, prepared
@@ -79,14 +79,14 @@ def _forward(rivals: list[Rival], subjects: list[Any]) -> None:
     plan = Plan()
     for rival in rivals:
         for start in range(0, len(subjects), plan.batch):
-            items = [items_of(subject, rival, plan)[0] for subject in subjects[start : start + plan.batch]]
+            items = [items_of(subject, subject.load(), rival, plan)[0] for subject in subjects[start : start + plan.batch]]
             with torch.no_grad():
                 rival.net.model(normalised(rival.net, [item.image for item in items], "cpu"))
 
 
 def _curves(rival: Rival, subjects: list[Any]) -> tuple[float, float]:
     """Seconds of 2 x 51 forward passes in chunks of 64, and of insertion and deletion with 50 steps, for two images."""
-    items = [items_of(subject, rival, Plan())[0] for subject in subjects[:2]]
+    items = [items_of(subject, subject.load(), rival, Plan())[0] for subject in subjects[:2]]
     images = normalised(rival.net, [item.image for item in items], "cpu")
     maps = prepared(torch.rand(2, 7, 7), images.shape[2:])
     targets = torch.tensor([0, 1])

@@ -11,20 +11,20 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from funcam.cli.asked import Asked, asked_of
+from funcam.choices import COMBINATIONS
+from funcam.cli.asked import Asked, asked_of, words_of
+from funcam.cli.named import OWN, Named, load, named
 from funcam.cli.words import FAILURE, UsageError, complain, console
-from funcam.comparison.plan import FAITHFULNESS, LOCALISATION, Plan
+from funcam.comparison.plan import FAITHFULNESS, GROUPS, LOCALISATION, Plan
 from funcam.errors import FuncamError
-from funcam.zoo import canonical_name
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
+    from funcam.comparison.outcome import Run
     from funcam.comparison.plan import Rival
-    from funcam.comparison.run import Run
     from funcam.comparison.subjects import Subject
 
-_GROUPS = (LOCALISATION, FAITHFULNESS)
 _TARGETS = ("truth", "predicted")
 _REPORTED = 500
 _USUAL = ("grad-cam", "grad-cam++")
@@ -33,24 +33,28 @@ Images = Annotated[list[str] | None, typer.Argument(help="Image files, folders o
 Truths = Annotated[
     str | None, typer.Option("--truth", "-t", help="Boxes: CSV, Pascal VOC, COCO, ILSVRC, or a folder of masks.")
 ]
+Names = Annotated[Path | None, typer.Option("--names", help="CSV name,class_index: classes for the truth's own words.")]
+Sizes = Annotated[int | None, typer.Option("--input-size", min=1, help="Side of the networks' input, in pixels.")]
 Scenes = Annotated[int | None, typer.Option("--scenes", min=1, help="So many scenes with known truth, no images.")]
 Methods = Annotated[
     list[str] | None, typer.Option("--method", "-m", help="Method; repeat. Else Grad-CAM and Grad-CAM++.")
 ]
-Metrics = Annotated[list[str] | None, typer.Option("--metrics", help="localisation, faithfulness; repeat.")]
+Metrics = Annotated[list[str] | None, typer.Option("--metrics", help=f"{', '.join(GROUPS)}, or all; repeat.")]
 
 
 def compare(
     images: Images = None,
     nets: Annotated[
         list[str] | None,
-        typer.Option("--net", "-n", help="NAME, NAME=WEIGHTS or LABEL:NAME=WEIGHTS; repeat."),
+        typer.Option("--net", "-n", help=f"NAME, {OWN}; LABEL: before it, =WEIGHTS behind; repeat."),
     ] = None,
     methods: Methods = None,
     layers: Annotated[
         list[str] | None, typer.Option("--layer", "-l", help="LAYER of every network, or LABEL=LAYER; repeat.")
     ] = None,
     truth: Truths = None,
+    names: Names = None,
+    against: Annotated[str, typer.Option("--against", help="boxes, or masks where the truth has them.")] = "boxes",
     scenes: Scenes = None,
     target: Annotated[str, typer.Option("--target", help="truth (the labelled class) or predicted.")] = "truth",
     metrics: Metrics = None,
@@ -58,6 +62,7 @@ def compare(
     smooth: Annotated[list[str] | None, typer.Option("--smooth", help="aug, eigen; repeat.")] = None,
     settings: Annotated[list[str] | None, typer.Option("--set", help="METHOD.OPTION=VALUE; repeat.")] = None,
     fit: Annotated[str, typer.Option("--fit", help="squash, crop or pad.")] = "squash",
+    size: Sizes = None,
     device: Annotated[str, typer.Option("--device", "-d", help="auto, cpu, cuda, ...")] = "auto",
     batch: Annotated[int, typer.Option("--batch", min=1, help="Images at once.")] = 8,
     report: Annotated[list[Path] | None, typer.Option("--report", help="A page (.html) or a gallery (.md).")] = None,
@@ -70,14 +75,25 @@ def compare(
     asked = asked_of(methods or list(_USUAL), [], None, smooth or [], settings or [])
     groups = groups_of(metrics, truth, scenes)
     places = _places(layers or [], labels)
-    check(images, truth, scenes, target, fit, combine, report or [], asked, places)
-    subjects_of = source(images or [], truth, scenes)
+    check(images, truth, names, scenes, target, against, fit, combine, report or [], asked, places)
+    subjects_of = source(images or [], truth, names, scenes)
     make(out)
     silent = quiet or as_json
     with loading(silent):
-        rivals = rivals_of(labels, device)
+        rivals = rivals_of(labels, device, size)
         subjects, problems = subjects_of(_classes(rivals))
-    plan = Plan(asked.methods, places, combine, asked.smooth, groups, target, fit, batch=batch, options=asked.options)
+    plan = Plan(
+        methods=asked.methods,
+        layers=places,
+        combine=combine,
+        smooth=asked.smooth,
+        groups=groups,
+        against=against,
+        target=target,
+        fit=fit,
+        batch=batch,
+        options=asked.options,
+    )
     done = run(rivals, subjects, plan, out, silent)
     for path in report or []:
         _write_report(path, done, rivals, subjects, plan, out)
@@ -87,38 +103,34 @@ def compare(
     return FAILURE if done.problems else 0
 
 
-def labels_of(nets: Sequence[str]) -> dict[str, tuple[str, str | None]]:
-    """Label -> name and weights, from ``NAME``, ``NAME=WEIGHTS`` or ``LABEL:NAME=WEIGHTS``."""
+def labels_of(nets: Sequence[str]) -> dict[str, Named]:
+    """The networks by their labels."""
     if not nets:
         raise UsageError("no network to compare; give --net NAME, NAME=WEIGHTS or LABEL:NAME=WEIGHTS, more than once")
-    found: dict[str, tuple[str, str | None]] = {}
+    found: dict[str, Named] = {}
     for text in nets:
-        named, _, weights = text.partition("=")
-        label, colon, name = named.partition(":")
-        name = name if colon else label
-        try:
-            canonical_name(name)
-        except FuncamError as error:
-            raise UsageError(f"--net {text!r}: {error}") from error
-        if label in found:
-            raise UsageError(f"two networks are called {label!r}; tell them apart with LABEL:{name}=WEIGHTS")
-        if weights and os.sep in weights and not os.path.exists(weights):
-            raise UsageError(f"--net {text!r}: there is no file {weights!r}")
-        found[label] = (name, weights or None)
+        wanted = named(text)
+        if wanted.label in found:
+            advice = f"tell them apart with LABEL:{wanted.net}=WEIGHTS"
+            raise UsageError(f"two networks are called {wanted.label!r}; {advice}")
+        found[wanted.label] = wanted
     return found
 
 
 def groups_of(metrics: Sequence[str] | None, truth: str | None, scenes: int | None) -> tuple[str, ...]:
     """The groups of metrics that are measured: those that were named, else what the truth allows."""
-    for name in metrics or []:
-        if name not in _GROUPS:
-            raise UsageError(f"--metrics {name!r} is unknown; expected {' or '.join(_GROUPS)}")
+    names = words_of(metrics or [])
+    for name in names:
+        if name not in (*GROUPS, "all"):
+            raise UsageError(f"--metrics {name!r} is unknown; expected {', '.join(GROUPS)} or all")
     known = truth is not None or scenes is not None
-    if not metrics:
+    if not names:
         return (LOCALISATION,) if known else (FAITHFULNESS,)
-    if LOCALISATION in metrics and not known:
+    if "all" in names:
+        return GROUPS if known else tuple(name for name in GROUPS if name != LOCALISATION)
+    if LOCALISATION in names and not known:
         raise UsageError("--metrics localisation needs to know where the objects are; give --truth or --scenes")
-    return tuple(name for name in _GROUPS if name in metrics)
+    return tuple(name for name in GROUPS if name in names)
 
 
 def _places(layers: Sequence[str], labels: dict[str, Any]) -> dict[str, tuple[str, ...]]:
@@ -135,8 +147,10 @@ def _places(layers: Sequence[str], labels: dict[str, Any]) -> dict[str, tuple[st
 def check(
     images: Sequence[str] | None,
     truth: str | None,
+    names: Path | None,
     scenes: int | None,
     target: str,
+    against: str,
     fit: str,
     combine: str | None,
     reports: Sequence[Path],
@@ -148,12 +162,17 @@ def check(
         raise UsageError("no images to compare on; give image files, folders or globs, or --scenes 500")
     if scenes is not None and (images or truth):
         raise UsageError("--scenes was given and images or --truth too; give one or the other")
+    if names is not None and truth is None:
+        raise UsageError("--names says what the words of --truth mean; give --truth too")
+    if names is not None and not names.is_file():
+        raise UsageError(f"--names '{names}': there is no such file")
     if "all" in asked.methods:
         raise UsageError("--method all is not for a comparison; name the methods")
     for option, value, known in (
         ("--target", target, _TARGETS),
+        ("--against", against, ("boxes", "masks")),
         ("--fit", fit, ("squash", "crop", "pad")),
-        ("--combine", combine or "mean", ("mean", "max", "product")),
+        ("--combine", combine or COMBINATIONS[0], COMBINATIONS),
     ):
         if value not in known:
             raise UsageError(f"{option} {value!r} is unknown; expected {', '.join(known[:-1])} or {known[-1]}")
@@ -165,14 +184,20 @@ def check(
 
 
 def source(
-    images: Sequence[str], truth: str | None, scenes: int | None
+    images: Sequence[str], truth: str | None, names: Path | None, scenes: int | None
 ) -> Callable[[Sequence[str]], tuple[list[Subject], list[str]]]:
     """The data set, once the networks' classes are known; what can be found wrong before is said before."""
     if scenes is not None:
 
-        def drawn(_classes: Sequence[str]) -> tuple[list[Subject], list[str]]:
+        def drawn(classes: Sequence[str]) -> tuple[list[Subject], list[str]]:
             from funcam.comparison.subjects import scene_subjects
+            from funcam.scenes import CLASSES
 
+            if len(classes) != len(CLASSES):
+                raise UsageError(
+                    f"--scenes shows {len(CLASSES)} classes and the network knows {len(classes)}; give --net scenes or "
+                    "networks that were trained on the scenes, or photos with --truth"
+                )
             return scene_subjects(scenes), []
 
         return drawn
@@ -186,11 +211,12 @@ def source(
 
     def read(classes: Sequence[str]) -> tuple[list[Subject], list[str]]:
         from funcam.comparison.subjects import image_subjects
-        from funcam.truth import match, read_truth
+        from funcam.truth import match, read_names, read_truth
 
         if truth is None:
             return image_subjects(found.paths), found.problems
-        known = read_truth(truth, classes, images=found.paths)
+        meant = read_names(names, classes) if names else None
+        known = read_truth(truth, classes, names=meant, images=found.paths)
         matched = match(known.by_file, found.paths)
         subjects = image_subjects([path for path in found.paths if path in matched.truths], matched.truths)
         return subjects, [*found.problems, *known.problems, *matched.problems]
@@ -218,16 +244,16 @@ def loading(silent: bool) -> Iterator[None]:
         yield
 
 
-def rivals_of(labels: dict[str, tuple[str, str | None]], device: str) -> list[Rival]:
-    """The networks by their labels, on the device."""
+def rivals_of(labels: dict[str, Named], device: str, size: int | None = None) -> list[Rival]:
+    """The networks by their labels, on the device, with an input of a size of one's own."""
     from dataclasses import replace
 
     from funcam.cli.explain import find_device
     from funcam.comparison.plan import Rival
-    from funcam.nets import load_net
+    from funcam.nets import at_size
 
     where = find_device(device)
-    nets = {label: load_net(name, weights) for label, (name, weights) in labels.items()}
+    nets = {label: at_size(load(wanted), size) for label, wanted in labels.items()}
     return [Rival(label, replace(net, model=net.model.to(where))) for label, net in nets.items()]
 
 

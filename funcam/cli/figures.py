@@ -10,23 +10,44 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from funcam.comparison.plan import METRICS
-from funcam.comparison.run import Run
+from funcam.comparison.outcome import Run
+from funcam.comparison.plan import (
+    ARCC,
+    FAITHFULNESS,
+    INFIDELITY,
+    LOCALISATION,
+    METRICS,
+    ROAD,
+    SANITY,
+    Metric,
+)
 
 _SUBSETS = {"all": "all images", "single": "single objects", "multiple": "several objects"}
-_SHOWN = ("max-box-acc-v2", "pointing-game", "energy", "coverage", "insertion", "deletion", "average-drop")
+_SHOWN = {
+    LOCALISATION: ("max-box-acc-v2", "pointing-game", "energy", "coverage"),
+    FAITHFULNESS: ("insertion", "deletion", "average-drop", "average-gain"),
+    ROAD: ("road", "road-most", "road-least"),
+    ARCC: ("complexity", "coherency", "adcc", "arcc"),
+    INFIDELITY: ("infidelity", "sensitivity-n"),
+    SANITY: ("cascading", "cascading-all", "independent"),
+}
+"""The figures that fit beside each other; all of them are in ``results.csv``."""
 
 
 def print_figures(console: Console, run: Run, folder: Path) -> None:
-    """Print a table for each subset, the conclusion, and where everything is.
+    """Print the figures, the conclusion, and where everything is.
 
     Example:
         >>> print_figures(Console(), run, Path("comparison"))  # doctest: +SKIP
     """
-    subsets = [subset for subset in _SUBSETS if any(row["subset"] == subset for row in run.rows)]
-    for subset in subsets if len(subsets) > 2 else subsets[:1]:
-        console.print(_table([row for row in run.rows if row["subset"] == subset], _SUBSETS[subset]))
-        console.print()
+    for group, shown in _SHOWN.items():
+        measured = [row for row in run.rows if row["metric"] in shown]
+        subsets = [subset for subset in _SUBSETS if any(row["subset"] == subset for row in measured)]
+        if group != LOCALISATION or len(subsets) == 2:  # all of them are single, or several
+            subsets = subsets[:1]
+        for subset in subsets:
+            console.print(_table([row for row in measured if row["subset"] == subset], shown, _SUBSETS[subset]))
+            console.print()
     for sentence in run.conclusions:
         console.print(escape(sentence), soft_wrap=True)
     console.print(
@@ -35,15 +56,11 @@ def print_figures(console: Console, run: Run, folder: Path) -> None:
     )
 
 
-def _table(rows: Sequence[dict[str, Any]], subset: str) -> Table:
-    shown = [name for name in _SHOWN if any(row["metric"] == name for row in rows)]
-    counts = {row["n"] for row in rows}
-    table = Table(
-        title=f"[bold]{subset}[/] (n = {max(counts)}), % with 95 % intervals",
-        title_justify="left",
-        box=None,
-        pad_edge=False,
-    )
+def _table(rows: Sequence[dict[str, Any]], names: Sequence[str], subset: str) -> Table:
+    shown = [name for name in names if any(row["metric"] == name for row in rows)]
+    unit = "% with 95 % intervals" if METRICS[shown[0]].share else "with 95 % intervals"
+    count = max(row["n"] for row in rows)
+    table = Table(title=f"[bold]{subset}[/] (n = {count}), {unit}", title_justify="left", box=None, pad_edge=False)
     for name in ("net", "layer", "method"):
         table.add_column(name, no_wrap=True)
     for name in shown:
@@ -51,12 +68,18 @@ def _table(rows: Sequence[dict[str, Any]], subset: str) -> Table:
     cells: dict[tuple[str, str, str], dict[str, str]] = {}
     for row in rows:
         place = (row["net"], row["layer"], row["method"])
-        cells.setdefault(place, {})[row["metric"]] = _cell(row)
+        cells.setdefault(place, {})[row["metric"]] = told(METRICS[row["metric"]], row["value"], row["low"], row["high"])
     for place, found in cells.items():
         table.add_row(*map(escape, place), *(found.get(name, "") for name in shown))
     return table
 
 
-def _cell(row: dict[str, Any]) -> str:
-    value, low, high = (100 * row[key] for key in ("value", "low", "high"))
-    return f"{value:.1f} [dim]{low:.1f}..{high:.1f}[/]"
+def told(metric: Metric, value: float, low: float, high: float) -> str:
+    """A figure with its interval, in percent where it is a share.
+
+    Example:
+        >>> told(METRICS["energy"], 0.5, 0.4, 0.6)
+        '50.0 [dim]40.0..60.0[/]'
+    """
+    numbers = [f"{100 * number:.1f}" if metric.share else f"{number:.3g}" for number in (value, low, high)]
+    return f"{numbers[0]} [dim]{numbers[1]}..{numbers[2]}[/]"

@@ -4,46 +4,79 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from torch import nn
+
     from funcam.nets import Net
 
 BASELINES = ("centre-gaussian", "uniform", "random")
 
 
+GROUPS = (LOCALISATION, FAITHFULNESS, ROAD, ARCC, INFIDELITY, SANITY) = (
+    "localisation",
+    "faithfulness",
+    "road",
+    "arcc",
+    "infidelity",
+    "sanity",
+)
+"""What is measured together, cheapest first; localisation needs truth, the others passes through the network."""
+
+
 @dataclass(frozen=True)
 class Metric:
-    """A metric: its name in the results, its title, which way is better, and what it needs."""
+    """A metric: its name in the results, its title, its group, which way is better, and whether it is a share."""
 
     name: str
     title: str
-    needs: str
+    group: str
     higher_is_better: bool = True
+    share: bool = True
+    """Told in percent; else the number itself."""
 
 
 METRICS: dict[str, Metric] = {
     metric.name: metric
     for metric in (
-        Metric("pointing-game", "Pointing game", "truth"),
-        Metric("energy", "Energy in the objects", "truth"),
-        Metric("max-box-acc-v2", "MaxBoxAccV2", "truth"),
-        Metric("max-box-acc@0.3", "MaxBoxAcc at IoU 0.3", "truth"),
-        Metric("max-box-acc@0.5", "MaxBoxAcc at IoU 0.5", "truth"),
-        Metric("max-box-acc@0.7", "MaxBoxAcc at IoU 0.7", "truth"),
-        Metric("coverage", "Coverage of each object", "truth"),
-        Metric("hit-share", "Share of the objects hit", "truth"),
-        Metric("iou", "IoU at half of the maximum", "truth"),
-        Metric("average-drop", "Average drop", "passes", higher_is_better=False),
-        Metric("increase", "Increase in confidence", "passes"),
-        Metric("average-gain", "Average gain", "passes"),
-        Metric("insertion", "Insertion", "passes"),
-        Metric("deletion", "Deletion", "passes", higher_is_better=False),
+        Metric("pointing-game", "Pointing game", LOCALISATION),
+        Metric("pointing-game@15", "Pointing game, 15 pixels' tolerance", LOCALISATION),
+        Metric("energy", "Energy in the objects", LOCALISATION),
+        Metric("max-box-acc-v2", "MaxBoxAccV2", LOCALISATION),
+        Metric("max-box-acc@0.3", "MaxBoxAcc at IoU 0.3", LOCALISATION),
+        Metric("max-box-acc@0.5", "MaxBoxAcc at IoU 0.5", LOCALISATION),
+        Metric("max-box-acc@0.7", "MaxBoxAcc at IoU 0.7", LOCALISATION),
+        Metric("max-box-acc-v2-multi", "MaxBoxAccV2, any contour", LOCALISATION),
+        Metric("top-1-error", "Top-1 localisation error", LOCALISATION, higher_is_better=False),
+        Metric("coverage", "Coverage of each object", LOCALISATION),
+        Metric("hit-share", "Share of the objects hit", LOCALISATION),
+        Metric("evenness", "Evenness over several objects", LOCALISATION),
+        Metric("iou", "IoU at half of the maximum", LOCALISATION),
+        Metric("pxap", "PxAP", LOCALISATION),
+        Metric("average-drop", "Average drop", FAITHFULNESS, higher_is_better=False),
+        Metric("increase", "Increase in confidence", FAITHFULNESS),
+        Metric("average-gain", "Average gain", FAITHFULNESS),
+        Metric("insertion", "Insertion", FAITHFULNESS),
+        Metric("deletion", "Deletion", FAITHFULNESS, higher_is_better=False),
+        Metric("road", "ROAD", ROAD),
+        Metric("road-most", "ROAD, most relevant first", ROAD, higher_is_better=False),
+        Metric("road-least", "ROAD, least relevant first", ROAD),
+        Metric("complexity", "Complexity", ARCC, higher_is_better=False),
+        Metric("coherency", "Coherency", ARCC),
+        Metric("adcc", "ADCC", ARCC),
+        Metric("arcc", "ARCC", ARCC),
+        Metric("infidelity", "Infidelity", INFIDELITY, higher_is_better=False, share=False),
+        Metric("sensitivity-n", "Sensitivity-n", INFIDELITY, share=False),
+        Metric("cascading", "Alike, weights shuffled from the end", SANITY, higher_is_better=False, share=False),
+        Metric("cascading-all", "Alike, all weights shuffled", SANITY, higher_is_better=False, share=False),
+        Metric("independent", "Alike, one layer shuffled", SANITY, higher_is_better=False, share=False),
     )
 }
-LOCALISATION, FAITHFULNESS = "localisation", "faithfulness"
 
 
 @dataclass(frozen=True)
@@ -52,6 +85,13 @@ class Rival:
 
     label: str
     net: Net
+
+    @cached_property
+    def shuffled(self) -> dict[str, list[nn.Module]]:
+        """Copies of the network with shuffled weights: ``cascading`` from the end in quarters, one layer at a time."""
+        from funcam.comparison.shuffled import cascading, independent
+
+        return {"cascading": cascading(self.net.model), "independent": independent(self.net.model)}
 
 
 @dataclass(frozen=True)
@@ -63,7 +103,11 @@ class Plan:
         layers: where to cut, by the network's label; a network that is missing is cut at its default layer.
         combine: how several layers become one map, or None to keep them apart.
         smooth: ``aug``, ``eigen`` or both.
-        groups: ``localisation`` (needs truth) and ``faithfulness`` (some 100 forward passes for each map).
+        groups: of metrics, from ``GROUPS``: ``localisation`` needs truth; a map's ``faithfulness`` costs some 100
+            forward passes, ``road`` 18, ``arcc`` ten and an explanation, ``infidelity`` some 160, ``sanity`` seven
+            explanations of all maps.
+        against: what pointing, energy, coverage and IoU are measured against: ``boxes``, or ``masks`` (an object's own
+            pixels) where the truth has them.
         target: ``truth`` (the labelled class) or ``predicted``.
         fit: how images are put before the networks.
         steps: of insertion and deletion.
@@ -76,6 +120,7 @@ class Plan:
     combine: str | None = None
     smooth: tuple[str, ...] = ()
     groups: tuple[str, ...] = (LOCALISATION,)
+    against: str = "boxes"
     target: str = "truth"
     fit: str = "squash"
     steps: int = 50
@@ -87,5 +132,16 @@ class Plan:
         asked = asdict(self)
         asked.pop("batch")
         asked["layers"] = list(self.layers.get(rival.label, ()))
-        text = json.dumps([asked, rival.net.name, rival.net.weights, rival.net.input_size], sort_keys=True, default=str)
+        net = rival.net
+        about = [net.name, net.weights, _version(net.weights), net.input_size, net.mean, net.std, net.classes]
+        text = json.dumps([asked, *about], sort_keys=True, default=str)
         return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+def _version(weights: str) -> tuple[int, int] | None:
+    """What tells a file of weights from an earlier one of the same name."""
+    try:
+        found = os.stat(weights)
+    except (OSError, ValueError):
+        return None
+    return found.st_size, found.st_mtime_ns

@@ -17,8 +17,9 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from funcam.comparison.journal import Journal
+from funcam.comparison.outcome import Run, labels_by_key
 from funcam.comparison.plan import BASELINES, METRICS, Plan, Rival
-from funcam.comparison.run import JOURNAL, Run
+from funcam.comparison.run import JOURNAL
 from funcam.comparison.subjects import Subject
 from funcam.fit import View, onto_image
 from funcam.methods import METHODS
@@ -88,12 +89,12 @@ def _layer_of(run: Run, label: str) -> str:
 
 
 def _images(rivals: Sequence[Rival], subjects: Sequence[Subject], plan: Plan, journal: Journal) -> list[ImageEntry]:
-    labels = {plan.key(rival): rival.label for rival in rivals}
+    labels = labels_by_key(rivals, plan)
     wanted = {subject.name for subject in subjects}
     found: dict[str, list[dict[str, Any]]] = defaultdict(list)
     for record in journal.records(set(labels)):
         if record["image"] in wanted:
-            found[record["image"]].append({**record, "net": labels[record["key"]]})
+            found[record["image"]] += [{**record, "net": label} for label in labels[record["key"]]]
     return [_entry(f"i{n}", s, found[s.name]) for n, s in enumerate(subjects) if found[s.name]]
 
 

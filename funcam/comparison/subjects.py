@@ -3,15 +3,27 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
-from functools import partial
+from dataclasses import dataclass, field
+from functools import cached_property, lru_cache, partial
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from funcam.images import Pixels, read_image
 from funcam.truth import Box, Object, Truth
+from funcam.truth.masks import resized
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from funcam.scenes import Scene
 
 _SEED = 5_000_000  # of the first scene: behind those that trained the network in the package
 _SUBSETS = ("single", "multiple")
+
+
+def _nothing() -> None:
+    return None
 
 
 @dataclass(frozen=True)
@@ -21,12 +33,17 @@ class Subject:
     Attributes:
         name: its name, once in a data set.
         load: reads it, uint8 RGB ``[H, W, 3]``.
-        truth: the objects on it, boxes in its pixels; None if nothing is known.
+        know: tells what is known of it, when it is asked for the first time.
     """
 
     name: str
     load: Callable[[], Pixels]
-    truth: Truth | None = None
+    know: Callable[[], Truth | None] = field(default=_nothing)
+
+    @cached_property
+    def truth(self) -> Truth | None:
+        """The objects on it, boxes in its pixels; None if nothing is known."""
+        return self.know()
 
     @property
     def subset(self) -> str:
@@ -43,7 +60,8 @@ def image_subjects(paths: Sequence[Path], truths: Mapping[Path, Truth] | None = 
         >>> image_subjects([Path("photos/dog.jpg")])[0].subset
         ''
     """
-    return [Subject(str(path), partial(read_image, path), (truths or {}).get(path)) for path in paths]
+    known = truths or {}
+    return [Subject(str(path), partial(read_image, path), partial(known.get, path)) for path in paths]
 
 
 def scene_subjects(count: int, first: int = _SEED) -> list[Subject]:
@@ -58,22 +76,30 @@ def scene_subjects(count: int, first: int = _SEED) -> list[Subject]:
 
 def _scene(seed: int, subset: str) -> Subject:
     name = f"scene {seed}" if subset == "single" else f"scene {seed} ({subset})"
-    return Subject(name, partial(_drawn, seed, subset), _truth_of(seed, subset, name))
+    return Subject(name, lambda: _drawn(seed, subset).image, partial(_truth_of, seed, subset, name))
 
 
-def _drawn(seed: int, subset: str) -> Pixels:
+@lru_cache(maxsize=64)  # the pixels and the truth of a scene are asked for one after the other
+def _drawn(seed: int, subset: str) -> Scene:
     from funcam.scenes import scene
 
-    return scene(seed, subset).image
+    return scene(seed, subset)
 
 
 def _truth_of(seed: int, subset: str, name: str) -> Truth:
-    from funcam.scenes import CLASSES, scene
+    from funcam.scenes import CLASSES
 
-    drawn = scene(seed, subset)
-    objects = tuple(Object((thing.label,), CLASSES[thing.label], _box(thing.box)) for thing in drawn.things)
+    drawn = _drawn(seed, subset)
+    objects = tuple(
+        Object((thing.label,), CLASSES[thing.label], _box(thing.box), partial(_mask_of, seed, subset, number))
+        for number, thing in enumerate(drawn.things)
+    )
     height, width = drawn.image.shape[:2]
     return Truth(name, objects, (width, height))
+
+
+def _mask_of(seed: int, subset: str, number: int, height: int, width: int) -> NDArray[np.bool_]:
+    return resized(_drawn(seed, subset).things[number].mask, height, width)
 
 
 def _box(box: tuple[int, int, int, int]) -> Box:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from array import array
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import combinations
 from typing import Any
 
@@ -11,57 +12,113 @@ import numpy as np
 from numpy.typing import NDArray
 
 from funcam.comparison.plan import BASELINES, METRICS
-from funcam.statistics import OfMean, bootstrap, max_box_acc_v2, mean, paired
+from funcam.statistics import OfMean, bootstrap, max_box_acc_v2, mean, paired, pxap, top_1_error
 
 Place = tuple[str, str, str]
 """Network, layer, method."""
-Values = dict[Place, dict[str, NDArray[np.float64]]]
+Column = NDArray[np.float32]
+"""A row an image: a value ``[n]``, whether overlaps are reached ``[n, I, T]``, numbers of pixels ``[n, 2, T]``."""
+Values = dict[Place, dict[str, Column]]
+Keys = dict[str, list[tuple[str, int]]]
+"""By network: the image and the class of each row."""
 
+_KEPT = {*METRICS, "overlaps", "overlaps-multi", "pixels"}
 SUBSETS = ("all", "single", "multiple")
 _IOUS = (0.3, 0.5, 0.7)
 
 
-def collected(records: Iterable[Mapping[str, Any]]) -> tuple[Values, dict[str, list[str]]]:
-    """The values of every place by metric, ``[n]`` (hits ``[n, I, T]``), and the rows' subsets by network.
+def collected(records: Iterable[Mapping[str, Any]]) -> tuple[Values, Keys, dict[str, list[str]]]:
+    """What was measured, by network, layer and method; of the records nothing is kept but their numbers.
 
-    Rows of one network are in the same order everywhere: that of their images' names and classes.
+    Returns:
+        The values of every place by metric, a row for each image and class that was asked for; what these are, by
+        network, in the rows' order; and the rows' subsets by network.
     """
-    kept: dict[Place, list[dict[str, Any]]] = defaultdict(list)
+    kept: dict[Place, dict[str, _Numbers]] = defaultdict(lambda: defaultdict(_Numbers))
+    keys: Keys = defaultdict(list)
     subsets: dict[str, list[str]] = defaultdict(list)
-    for record in sorted(records, key=lambda r: (r["net"], r["image"], r["class"])):
-        subsets[record["net"]].append(record["subset"])
+    right: dict[str, list[bool]] = defaultdict(list)
+    for record in records:
+        net = record["net"]
         for made in record["maps"]:
-            kept[record["net"], made["layer"], made["method"]].append(made)
-    return {place: _columns(rows) for place, rows in kept.items()}, subsets
+            columns = kept[net, made["layer"], made["method"]]
+            for name in _KEPT & made.keys():
+                columns[name].add(len(keys[net]), made[name])
+        keys[net].append((record["image"], -1 if record["asked"] is None else record["asked"]))
+        subsets[net].append(record["subset"])
+        right[net].append(record["predicted"] == record["class"])
+    order = {net: sorted(range(len(found)), key=found.__getitem__) for net, found in keys.items()}
+    values = {}
+    for place, columns in kept.items():
+        there = order[place[0]]
+        found = {name: numbers.rows(there) for name, numbers in columns.items()}
+        values[place] = _columns(found, np.array(right[place[0]])[there])
+    return (
+        values,
+        {net: [keys[net][index] for index in found] for net, found in order.items()},
+        {net: [subsets[net][index] for index in found] for net, found in order.items()},
+    )
 
 
-def _columns(rows: list[dict[str, Any]]) -> dict[str, NDArray[np.float64]]:
-    columns = {name: np.array([row[name] for row in rows], np.float64) for name in METRICS if name in rows[0]}
-    if "overlaps" in rows[0]:
-        overlaps = np.array([row["overlaps"] for row in rows], np.float64)
-        hits = np.stack([np.where(np.isnan(overlaps), np.nan, overlaps >= least) for least in _IOUS], 1)
+class _Numbers:
+    """The values of a metric, some numbers a row; a row may have none. Packed: there are thousands for each image."""
+
+    def __init__(self) -> None:
+        self._rows, self._values = array("l"), array("f")
+
+    def add(self, row: int, value: float | list[float]) -> None:
+        self._rows.append(row)
+        self._values.extend(value if isinstance(value, list) else [value])
+
+    def rows(self, order: Sequence[int]) -> Column:
+        """``[n]`` or ``[n, numbers]``, NaN where a row has none."""
+        values = np.frombuffer(self._values, np.float32).reshape(len(self._rows), -1)
+        rows = np.full((len(order), values.shape[1]), np.nan, np.float32)
+        rows[np.argsort(order)[np.frombuffer(self._rows, np.dtype("l"))]] = values
+        return rows[:, 0] if rows.shape[1] == 1 else rows
+
+
+def _columns(found: Mapping[str, Column], right: NDArray[np.bool_]) -> dict[str, Column]:
+    """The columns that statistics take; ``right``: whether the explained class is what the network says."""
+    columns = {name: found[name] for name in METRICS if name in found}
+    if "overlaps" in found:
+        hits = _hits(found["overlaps"])
         columns["max-box-acc-v2"] = hits
         columns |= {f"max-box-acc@{least}": hits[:, [i]] for i, least in enumerate(_IOUS)}
+        columns["max-box-acc-v2-multi"] = _hits(found["overlaps-multi"])
+        columns["top-1-error"] = hits[:, [_IOUS.index(0.5)]] * right[:, None, None]
+    if "pixels" in found:
+        columns["pxap"] = found["pixels"].reshape(len(right), 2, -1)
     return columns
 
 
-def rows_of(values: Values, subsets: Mapping[str, list[str]]) -> list[dict[str, Any]]:
-    """A row ``net, layer, method, metric, subset, value, low, high, n`` for each figure."""
+def _hits(overlaps: Column) -> Column:
+    """Whether each overlap is reached at each threshold, ``[n, I, T]``."""
+    reached = [overlaps >= np.float32(least) for least in _IOUS]
+    return np.stack([np.where(np.isnan(overlaps), np.float32(np.nan), hits) for hits in reached], 1).astype(np.float32)
+
+
+def rows_of(values: Values, keys: Keys, subsets: Mapping[str, list[str]]) -> list[dict[str, Any]]:
+    """A row ``net, layer, method, metric, subset, value, low, high, n`` for each figure; ``n`` counts images."""
     rows = []
     for place, columns in values.items():
+        images = np.array([image for image, _ in keys[place[0]]])
         for metric in METRICS:
             if metric not in columns:
                 continue
             for subset, chosen in _chosen(subsets[place[0]]):
-                found = bootstrap(columns[metric][chosen], statistic_of(metric))
+                found = bootstrap(columns[metric][chosen], statistic_of(metric), groups=images[chosen])
                 if found.n:
                     where = dict(zip(("net", "layer", "method"), place, strict=True))
                     rows.append({**where, "metric": metric, "subset": subset, **found._asdict()})
     return rows
 
 
-def pairs_of(values: Values, subsets: Mapping[str, list[str]]) -> list[dict[str, Any]]:
-    """Paired differences: between networks for each method at their first layer, between methods of each network."""
+def pairs_of(values: Values, keys: Keys, subsets: Mapping[str, list[str]]) -> list[dict[str, Any]]:
+    """Paired differences: between networks for each method at their first layer, between methods of each network.
+
+    Two networks are held against each other on what both have done.
+    """
     firsts: dict[tuple[str, str], Place] = {}
     for place in values:
         if place[2] not in BASELINES:
@@ -70,33 +127,50 @@ def pairs_of(values: Values, subsets: Mapping[str, list[str]]) -> list[dict[str,
     methods = list(dict.fromkeys(method for _, method in firsts))
     rows: list[dict[str, Any]] = []
     for method in methods:
-        there = [net for net in nets if (net, method) in firsts]
-        for a, b in combinations(there, 2):
-            if subsets[a] == subsets[b]:
-                rows += _differences(
-                    "net", a, b, values, firsts[a, method], firsts[b, method], subsets[a], method=method
-                )
+        for a, b in combinations([net for net in nets if (net, method) in firsts], 2):
+            one, other = shared_rows(keys[a], keys[b])
+            first = {metric: column[one] for metric, column in values[firsts[a, method]].items()}
+            second = {metric: column[other] for metric, column in values[firsts[b, method]].items()}
+            about = {"kind": "net", "a": a, "b": b, "method": method}
+            rows += _differences(first, second, [keys[a][i][0] for i in one], [subsets[a][i] for i in one], about)
     for net in nets:
-        there = [method for method in methods if (net, method) in firsts]
-        for a, b in combinations(there, 2):
-            rows += _differences("method", a, b, values, firsts[net, a], firsts[net, b], subsets[net], net=net)
+        for a, b in combinations([method for method in methods if (net, method) in firsts], 2):
+            first, second = values[firsts[net, a]], values[firsts[net, b]]
+            about = {"kind": "method", "a": a, "b": b, "net": net}
+            rows += _differences(first, second, [image for image, _ in keys[net]], subsets[net], about)
     return rows
 
 
+def shared_rows(ours: Sequence[tuple[str, int]], theirs: Sequence[tuple[str, int]]) -> tuple[list[int], list[int]]:
+    """Where the rows are that both have, in the one and in the other."""
+    places = {key: index for index, key in enumerate(theirs)}
+    found = [(index, places[key]) for index, key in enumerate(ours) if key in places]
+    return [one for one, _ in found], [other for _, other in found]
+
+
 def _differences(
-    kind: str, a: str, b: str, values: Values, first: Place, second: Place, subsets: list[str], **where: str
+    first: Mapping[str, Column],
+    second: Mapping[str, Column],
+    images: Sequence[str],
+    subsets: list[str],
+    about: Mapping[str, str],
 ) -> Iterator[dict[str, Any]]:
+    names = np.array(images)
     for metric in METRICS:
-        if metric in values[first] and metric in values[second]:
+        if metric in first and metric in second:
             for subset, chosen in _chosen(subsets):
-                one, other = values[first][metric][chosen], values[second][metric][chosen]
-                found = paired(one, other, statistic_of(metric))
+                one, other = first[metric][chosen], second[metric][chosen]
+                found = paired(one, other, statistic_of(metric), groups=names[chosen])
                 if found.n:
-                    yield {"kind": kind, "a": a, "b": b, **where, "metric": metric, "subset": subset, **found._asdict()}
+                    yield {**about, "metric": metric, "subset": subset, **found._asdict()}
 
 
 def statistic_of(metric: str) -> OfMean:
-    """From the values of the images to the figure: their mean, or the best threshold's over the data set."""
+    """From the values of the images to the figure: their mean, or what is best over the data set."""
+    if metric == "top-1-error":
+        return top_1_error
+    if metric == "pxap":
+        return pxap
     return max_box_acc_v2 if metric.startswith("max-box-acc") else mean
 
 

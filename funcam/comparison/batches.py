@@ -1,0 +1,110 @@
+"""What the metrics measure: the maps of one batch of images, of one network, with everything they are held against."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+
+from funcam import metrics
+from funcam.comparison.items import Placed
+from funcam.comparison.plan import BASELINES, Plan, Rival
+from funcam.explanation import explain_methods
+from funcam.methods import METHODS
+from funcam.targets import logits_of
+
+
+@dataclass(frozen=True)
+class Made:
+    """The maps of one layer and method for a batch.
+
+    Attributes:
+        layer: the layer; "" for a baseline and for a method without one.
+        method: the method, or the baseline.
+        maps: ``[B, h, w]``, or the gradient of the image ``[B, C, H, W]``.
+        big: as they are measured: cut at zero, divided by the maximum, at the network's input size, ``[B, H, W]``.
+    """
+
+    layer: str
+    method: str
+    maps: torch.Tensor
+    big: torch.Tensor
+
+    @property
+    def pixels(self) -> bool:
+        """Whether it is a gradient of the image."""
+        return self.maps.ndim == 4
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Images of one size, the explained classes, the maps, and the truth where it is measured."""
+
+    rival: Rival
+    plan: Plan
+    images: torch.Tensor
+    classes: torch.Tensor
+    made: tuple[Made, ...]
+    truth: Placed | None
+
+    def network(self, rows: torch.Tensor) -> torch.Tensor:
+        """The logits of changed images."""
+        with torch.no_grad():
+            return logits_of(self.rival.net.model(rows))
+
+
+def explained(
+    rival: Rival,
+    plan: Plan,
+    images: torch.Tensor,
+    targets: torch.Tensor | None,
+    *,
+    model: torch.nn.Module | None = None,
+) -> tuple[tuple[Made, ...], torch.Tensor, torch.Tensor]:
+    """One forward pass for all layers and methods.
+
+    Args:
+        rival: the network.
+        plan: layers and methods.
+        images: ``[B, C, H, W]``.
+        targets: classes ``[B]``, or None for what the network says.
+        model: a copy of the network with other weights.
+
+    Returns:
+        The maps, the classes ``[B]``, the probabilities ``[B, N]``.
+    """
+    layers = plan.layers.get(rival.label, ())
+    results = explain_methods(
+        model or rival.net.model,
+        images,
+        targets,
+        methods=plan.methods,
+        layer=list(layers) if len(layers) > 1 else layers[0] if layers else None,
+        combine=plan.combine,
+        smooth=plan.smooth,
+        options=plan.options,
+    )
+    made = tuple(Made(r.layer, r.method, r.maps, _big(r.maps, r.method, images)) for r in results)
+    return made, results[0].targets, results[0].logits.double().softmax(1)
+
+
+def baselines(names: Sequence[str], images: torch.Tensor) -> tuple[Made, ...]:
+    """Maps that know nothing: a Gaussian in the centre, the same value everywhere, random numbers on a 7 x 7 grid.
+
+    Args:
+        names: of the images, from which the random numbers start.
+        images: ``[B, C, H, W]``.
+    """
+    count, size, device = len(images), images.shape[2:], images.device
+    grids = {
+        "centre-gaussian": metrics.centre_gaussian(count, size, device=device),
+        "uniform": metrics.uniform_maps(count, size, device=device),
+        "random": torch.cat([metrics.random_maps(1, (7, 7), seed=sum(name.encode()), device=device) for name in names]),
+    }
+    return tuple(Made("", name, grids[name], metrics.prepared(grids[name], size)) for name in BASELINES)
+
+
+def _big(maps: torch.Tensor, method: str, images: torch.Tensor) -> torch.Tensor:
+    flat = maps.abs().amax(1) if METHODS[method].gives == "pixels" else maps
+    return metrics.prepared(flat, images.shape[2:])

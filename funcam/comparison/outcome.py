@@ -1,0 +1,114 @@
+"""What a comparison found: the figures of what the journal holds, and the files in which they are written."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import platform
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import asdict, dataclass
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+from funcam.comparison.journal import Journal
+from funcam.comparison.plan import Plan, Rival
+from funcam.comparison.subjects import Subject
+from funcam.comparison.summing import collected, pairs_of, rows_of
+from funcam.conclusions import conclusions
+from funcam.errors import FuncamError
+from funcam.files import write_atomically
+
+COLUMNS = ("net", "layer", "method", "metric", "subset", "value", "low", "high", "n")
+
+
+@dataclass(frozen=True)
+class Run:
+    """What a comparison found.
+
+    Attributes:
+        rows: the figures, each ``net, layer, method, metric, subset, value, low, high, n``.
+        pairs: paired differences between networks and between methods, with their significance.
+        conclusions: what they say, in words.
+        problems: the images that could not be done, a line each.
+        images: how many were done.
+    """
+
+    rows: list[dict[str, Any]]
+    pairs: list[dict[str, Any]]
+    conclusions: list[str]
+    problems: list[str]
+    images: int
+
+
+def summed_up(
+    rivals: Sequence[Rival], subjects: Sequence[Subject], plan: Plan, journal: Journal, problems: list[str]
+) -> Run:
+    """The figures of what the journal holds for these networks and images.
+
+    Raises:
+        FuncamError: there is nothing.
+    """
+    values, keys, subsets = collected(_wanted(rivals, subjects, plan, journal))
+    if not values:
+        raise FuncamError(f"no image could be compared: {problems[0] if problems else 'nothing was measured'}")
+    rows, pairs = rows_of(values, keys, subsets), pairs_of(values, keys, subsets)
+    images = {image for found in keys.values() for image, _ in found}
+    return Run(rows, pairs, conclusions(rows, pairs), problems, len(images))
+
+
+def _wanted(
+    rivals: Iterable[Rival], subjects: Sequence[Subject], plan: Plan, journal: Journal
+) -> Iterator[dict[str, Any]]:
+    """The records of these networks and images, one at a time."""
+    labels = labels_by_key(rivals, plan)
+    names = {subject.name for subject in subjects}
+    for record in journal.records(set(labels)):
+        if record["image"] in names:
+            for label in labels[record["key"]]:
+                yield {**record, "net": label}
+
+
+def labels_by_key(rivals: Iterable[Rival], plan: Plan) -> dict[str, list[str]]:
+    """The networks by what is computed with them: one network under two labels is computed once."""
+    found: dict[str, list[str]] = defaultdict(list)
+    for rival in rivals:
+        found[plan.key(rival)].append(rival.label)
+    return found
+
+
+def write_run(run: Run, rivals: Sequence[Rival], plan: Plan, folder: Path) -> None:
+    """Write ``results.csv``, then ``results.json``: figures, differences, conclusions, configuration, versions."""
+    stream = io.StringIO()
+    writer = csv.DictWriter(stream, COLUMNS, lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(run.rows)
+    write_atomically(folder / "results.csv", stream.getvalue().encode())
+    document = {
+        "conclusions": run.conclusions,
+        "results": run.rows,
+        "pairs": run.pairs,
+        "images": run.images,
+        "problems": run.problems,
+        "config": {
+            **asdict(plan),
+            "nets": [{"label": r.label, "name": r.net.name, "weights": r.net.weights} for r in rivals],
+        },
+        "versions": {
+            "python": platform.python_version(),
+            **{name: version(name) for name in ("funcam", "torch", "torchvision", "numpy")},
+        },
+    }
+    text = json.dumps(finite(document), indent=1, ensure_ascii=False, default=str) + "\n"
+    write_atomically(folder / "results.json", text.encode(errors="backslashreplace"))
+
+
+def finite(value: Any) -> Any:
+    """A document with null where it has NaN, which is no JSON."""
+    if isinstance(value, dict):
+        return {key: finite(part) for key, part in value.items()}
+    if isinstance(value, list | tuple):
+        return [finite(part) for part in value]
+    return None if isinstance(value, float) and value != value else value

@@ -1,0 +1,147 @@
+"""The metrics of one batch of maps, group by group. Each gives a row of values an image."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+import torch
+
+from funcam import metrics
+from funcam.comparison.batches import Batch, Made, explained
+from funcam.comparison.plan import ARCC, BASELINES, FAITHFULNESS, INFIDELITY, LOCALISATION, ROAD, SANITY
+
+Values = dict[str, torch.Tensor]
+
+CURVES = ("insertion", "deletion")
+BINS = 200
+"""Thresholds of PxAP."""
+
+_ARCC_SHARES = (0.2, 0.4, 0.6, 0.8)  # of the pixels that ROAD removes, as in the paper
+_REMOVED = 10  # sensitivity-n takes away one pixel in so many
+
+
+def scores(batch: Batch, groups: Sequence[str]) -> list[Values]:
+    """For each of the batch's maps the values of some groups of metrics, ``[B, ...]`` each.
+
+    A group that means nothing for a baseline (is the network's map the same again?) leaves it out.
+    """
+    found: list[Values] = [{} for _ in batch.made]
+    for group in groups:
+        for values, more in zip(found, _GROUPS[group](batch), strict=True):
+            values |= more
+    return found
+
+
+def _localisation(batch: Batch, made: Made) -> Values:
+    truth = batch.truth
+    assert truth is not None
+    overlaps = metrics.box_overlaps(made.big, truth.boxes, truth.valid)
+    found = metrics.object_coverage(made.big, truth.masks)
+    values = {
+        "pointing-game": metrics.pointing_game(made.big, truth.whole),
+        "pointing-game@15": metrics.pointing_game(made.big, truth.whole, tolerance=15),
+        "energy": metrics.energy(made.big, truth.whole),
+        "coverage": found.coverage,
+        "hit-share": found.hit_share,
+        "evenness": found.evenness,
+        "iou": metrics.iou_at(made.big, truth.whole),
+        "overlaps": overlaps.largest,
+        "overlaps-multi": overlaps.any,
+    }
+    if truth.exact is not None:
+        values["pixels"] = metrics.pixel_counts(made.big, truth.exact, bins=BINS).flatten(1)
+    return values
+
+
+def _faithfulness(batch: Batch, made: Made) -> Values:
+    confidence = metrics.confidence(batch.network, batch.images, made.big, batch.classes)
+    found = {
+        "average-drop": metrics.average_drop(confidence),
+        "increase": metrics.increase_in_confidence(confidence),
+        "average-gain": metrics.average_gain(confidence),
+    }
+    if made.method == "uniform":  # it has no order
+        return found
+    for name, curve in zip(CURVES, (metrics.insertion, metrics.deletion), strict=True):
+        drawn = curve(batch.network, batch.images, made.big, batch.classes, steps=batch.plan.steps)
+        found |= {name: drawn.area, f"{name}-curve": drawn.scores}
+    return found
+
+
+def _road(batch: Batch, made: Made) -> Values:
+    if made.method == "uniform":
+        return {}
+    found = metrics.road(batch.network, batch.images, made.big, batch.classes)
+    return {"road": found.combined, "road-most": found.most, "road-least": found.least}
+
+
+def _infidelity(batch: Batch, made: Made) -> Values:
+    values = made.maps if made.pixels else made.big
+    if made.method == "uniform":
+        return {"infidelity": metrics.infidelity(batch.network, batch.images, values, batch.classes)}
+    n = batch.images.shape[2] * batch.images.shape[3] // _REMOVED
+    return {
+        "infidelity": metrics.infidelity(batch.network, batch.images, values, batch.classes),
+        "sensitivity-n": metrics.sensitivity_n(batch.network, batch.images, values, batch.classes, n=n),
+    }
+
+
+def _arcc(batch: Batch) -> list[Values]:
+    """Each map's own masked images are explained again, by that method at that layer."""
+    found: list[Values] = []
+    for number, made in enumerate(batch.made):
+        if made.method in BASELINES:
+            found.append({})
+            continue
+        masked = batch.images * made.big[:, None]
+        again = explained(batch.rival, batch.plan, masked, batch.classes)[0][number].big
+        coherency, complexity = metrics.coherency(made.big, again), metrics.complexity(made.big)
+        drop = metrics.average_drop(metrics.confidence(batch.network, batch.images, made.big, batch.classes))
+        road = metrics.road(batch.network, batch.images, made.big, batch.classes, shares=_ARCC_SHARES).combined
+        whole = {
+            "adcc": metrics.adcc(coherency, complexity, drop),
+            "arcc": metrics.arcc(coherency, complexity, road),
+        }
+        found.append({"coherency": coherency, "complexity": complexity, **whole})
+    return found
+
+
+def _sanity(batch: Batch) -> list[Values]:
+    """How much the maps of networks with shuffled weights are like those of the network: Spearman's correlation."""
+    ours = [made for made in batch.made if made.method not in BASELINES]
+    if not ours:
+        return [{} for _ in batch.made]
+    alike = {
+        kind: [
+            [
+                metrics.rank_correlation(made.big, other.big)
+                for made, other in zip(ours, _maps_of(batch, copy), strict=True)
+            ]
+            for copy in copies
+        ]
+        for kind, copies in batch.rival.shuffled.items()
+    }
+    found: list[Values] = []
+    for number in range(len(ours)):
+        cascade = torch.stack([step[number] for step in alike["cascading"]])
+        single = torch.stack([step[number] for step in alike["independent"]])
+        found.append({"cascading": cascade.mean(0), "cascading-all": cascade[-1], "independent": single.mean(0)})
+    return found
+
+
+def _maps_of(batch: Batch, model: torch.nn.Module) -> tuple[Made, ...]:
+    return explained(batch.rival, batch.plan, batch.images, batch.classes, model=model)[0]
+
+
+def _each(score: Callable[[Batch, Made], Values]) -> Callable[[Batch], list[Values]]:
+    return lambda batch: [score(batch, made) for made in batch.made]
+
+
+_GROUPS: dict[str, Callable[[Batch], list[Values]]] = {
+    LOCALISATION: _each(_localisation),
+    FAITHFULNESS: _each(_faithfulness),
+    ROAD: _each(_road),
+    ARCC: _arcc,
+    INFIDELITY: _each(_infidelity),
+    SANITY: _sanity,
+}
