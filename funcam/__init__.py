@@ -39,6 +39,7 @@ if TYPE_CHECKING:
     from funcam.methods.network import full_grad, le_grad
     from funcam.methods.perturbation import ablation_cam, is_cam, score_cam, score_cam_authors, ss_cam
     from funcam.methods.pixels import gradient, input_x_gradient, smooth_grad
+    from funcam.methods.prototypes import prototype_cam
     from funcam.methods.reduce import eigen_smoothed, first_component, positive_sum, signed_sum
     from funcam.network.cutting import Layer, Split, list_layers, split
     from funcam.network.detection import box_score, detector
@@ -94,6 +95,7 @@ __all__ = [
     "logits_of",
     "positive_sum",
     "probability",
+    "prototype_cam",
     "random_cam",
     "regression",
     "rescale",
@@ -121,6 +123,7 @@ _HOMES = {
     "methods": ("METHODS",),
     "methods.factorization": ("deep_feature_factorization", "dff"),
     "methods.features": ("eigen_cam", "fem", "kpca_cam", "random_cam"),
+    "methods.prototypes": ("prototype_cam",),
     "methods.gradient": (
         "cam",
         "eigen_grad_cam",

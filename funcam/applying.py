@@ -101,6 +101,12 @@ def uses_gradient(wanted: Sequence[Wanted]) -> bool:
     return any("g" in method.takes for method in methods)
 
 
+def uses_finer(wanted: Sequence[Wanted]) -> bool:
+    """Whether one of the methods looks at a layer with a larger grid, too."""
+    methods = [*(w.method for w in wanted), *(METHODS[w.options["cam"]] for w in wanted if "cam" in w.options)]
+    return any("finer" in method.takes for method in methods)
+
+
 def apply_methods(case: Case, wanted: Sequence[Wanted]) -> list[list[torch.Tensor]]:
     """Each method's values at each layer, ``[B, K, ...]``: tensor methods chunk by chunk, the others image by image."""
     for w in wanted:

@@ -13,6 +13,7 @@ from torch.utils import _pytree as pytree
 
 from funcam.errors import FuncamError
 from funcam.network.cutting import Split, graph_of, split
+from funcam.network.finer import finer_layer
 from funcam.network.fusion import fused
 from funcam.network.taps import run_tapped
 from funcam.targets import Output, Target, Targets, bind, logits_of
@@ -39,6 +40,7 @@ class Case:
         inputs: what the tail is differentiated with respect to, one tensor ``[B, C, *S]`` for each layer.
         tail: ``(*inputs) -> (outputs, features of each layer)``.
         features: A of each layer, ``[B, C, *S]``.
+        finer: for each layer the features of the last layer with the next larger grid; None unless they were asked for.
         outputs: what the model returned.
         target: what is explained.
         scores: its values, ``[B, K]``.
@@ -52,6 +54,7 @@ class Case:
     inputs: Tensors
     tail: Tail
     features: Tensors
+    finer: tuple[torch.Tensor | None, ...]
     outputs: Any
     target: Target
     scores: torch.Tensor
@@ -75,7 +78,8 @@ class Case:
 
     def at(self, layer: int, index: int | None = None) -> tuple[torch.Tensor, Callable[[torch.Tensor], Any]]:
         """Features and head at one layer, of one image or of all; run again only where they aren't there yet."""
-        if len(self.splits) == 1 and (index is None or len(self.images) == 1):
+        direct = len(self.splits) == 1 and self.finer[0] is None
+        if direct and (index is None or len(self.images) == 1):
             return self.inputs[0], lambda A: self.tail(A)[0]
         return self.splits[layer].unchecked(self.images if index is None else self.images[index : index + 1])
 
@@ -128,6 +132,7 @@ def open_case(
     memory: int,
     output: Output,
     gradient: bool,
+    finer: bool = False,
 ) -> Case:
     """Run the model once on the images and settle what is explained.
 
@@ -139,19 +144,40 @@ def open_case(
         memory: about how many bytes a chunk may take.
         output: where the logits are in what the model returns.
         gradient: whether the gradient at the layers will be needed.
+        finer: whether the features of the layers with the next larger grids will be needed.
 
     Raises:
         FuncamError: the model can't be cut there, or the targets don't fit.
     """
     if len(layers) > 1:
         splits = tuple(split(model, layer, example=images) for layer in layers)
-        tapped = run_tapped(model, [cut.layer for cut in splits], images)
-        inputs, tail = tapped.inputs, tapped.tail
     else:
         splits = (_split(model, layers[0], images),)
+    beside = [_finer_layer(cut, images) for cut in splits] if finer else [None] * len(splits)
+    names = list(dict.fromkeys(name for name in beside if name))
+    if len(splits) > 1 or names:
+        inputs, tail = _tapped(splits, names, images)
+    else:
         inputs, tail = _single(splits[0], images, isinstance(model, Split))
-    case = _run(inputs, tail, targets, len(images), output, gradient)
-    return Case(splits, images, inputs, tail, *case, memory, output)
+    features, outputs, target, scores, pullback = _run(inputs, tail, targets, len(images), output, gradient)
+    seen = dict(zip(names, features[len(splits) :], strict=True))
+    found = tuple(seen[name] if name else None for name in beside)
+    ours = features[: len(splits)]
+    return Case(splits, images, inputs, tail, ours, found, outputs, target, scores, pullback, memory, output)
+
+
+def _finer_layer(cut: Split, images: torch.Tensor) -> str | None:
+    try:
+        return finer_layer(cut.model(), cut.layer, images)
+    except FuncamError:  # a pair of functions: nobody knows what is in it
+        return None
+
+
+def _tapped(splits: Sequence[Split], beside: Sequence[str], images: torch.Tensor) -> tuple[Tensors, Tail]:
+    """Several layers in one pass. The tail is a function of the splits' layers; it also gives the features beside."""
+    tapped = run_tapped(splits[0].model(), [*(cut.layer for cut in splits), *beside], images)
+    count = len(splits)
+    return tapped.inputs[:count], lambda *inputs: tapped.tail(*inputs, *tapped.inputs[count:])
 
 
 def _split(model: Any, layer: str | None, images: torch.Tensor) -> Split:

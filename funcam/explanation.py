@@ -10,12 +10,13 @@ from typing import Any
 import torch
 from torch import nn
 
-from funcam.applying import Wanted, apply_methods, uses_gradient, want
+from funcam.applying import Wanted, apply_methods, uses_finer, uses_gradient, want
 from funcam.case import Case, open_case
+from funcam.choices import SMOOTHINGS
 from funcam.errors import FuncamError
 from funcam.maps import combine_maps
 from funcam.network.cutting import Split
-from funcam.smoothing import SMOOTHINGS, variants
+from funcam.smoothing import variants
 from funcam.targets import Output, Targets, is_concrete, logits_of
 
 Model = nn.Module | Split | tuple[Callable[..., Any], Callable[..., Any]]
@@ -144,7 +145,16 @@ def explain_methods(
     wanted = [want(name, (options or {}).get(name, {}), "eigen" in smoothings) for name in methods]
     layers = [layer] if layer is None or isinstance(layer, str) else list(dict.fromkeys(layer))
     with _modes(differentiable):
-        case = open_case(model, images, targets, layers, memory=memory, output=output, gradient=uses_gradient(wanted))
+        case = open_case(
+            model,
+            images,
+            targets,
+            layers,
+            memory=memory,
+            output=output,
+            gradient=uses_gradient(wanted),
+            finer=uses_finer(wanted),
+        )
         results = _results(case, wanted, combine)
         if "aug" in smoothings:
             changed = _explained_again(model, layers, case, wanted, combine)
@@ -171,6 +181,7 @@ def _explained_again(
             memory=case.memory,
             output=case.output,
             gradient=uses_gradient(wanted),
+            finer=uses_finer(wanted),
         )
         found.append([back(result.maps) for result in _results(again, wanted, combine)])
     return found

@@ -21,6 +21,7 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from funcam.case import EARLY_LAYERS, Case, Tensors, full_precision, module_of, pull, unit_cotangents
 from funcam.errors import FuncamError
+from funcam.maps import pooled
 from funcam.methods import Method
 from funcam.network.attention import attention_gradients
 from funcam.network.biases import FullGradient, full_gradient
@@ -34,6 +35,8 @@ from funcam.targets import Target, logits_of, restated, take
 
 _RESTATED = {"probability": as_probability, "logit and log-probability": as_residual_softmax}
 _COPIES = 4
+FINEST = 16
+"""Pixels of the image to a side of a cell."""
 
 
 @dataclass(eq=False)
@@ -69,6 +72,19 @@ def explained(case: Case, method: Method) -> Target:
 
 def _features(chunk: Chunk, layer: int, _method: Method, _options: Options) -> torch.Tensor:
     return full_precision(chunk.case.features[layer])
+
+
+def _finer_features(chunk: Chunk, layer: int, _method: Method, _options: Options) -> torch.Tensor:
+    """The features of the layer with the next larger grid, ``[B, D, *T]``; without channels where there is none.
+
+    Cells of less than ``FINEST`` pixels are averaged: they see too little of the image to say what it shows there.
+    """
+    case = chunk.case
+    A, finer = full_precision(case.features[layer]), case.finer[layer]
+    if finer is None:
+        return A[:, :0]
+    sizes = zip(A.shape[2:], finer.shape[2:], case.images.shape[2:], strict=True)
+    return pooled(full_precision(finer), [min(there, max(ours, -(-image // FINEST))) for ours, there, image in sizes])
 
 
 def _gradient(chunk: Chunk, layer: int, method: Method, _options: Options) -> torch.Tensor:
@@ -195,7 +211,7 @@ PER_SCORE: dict[str, Ingredient] = {
     "bias_terms": _bias_terms,
     "attention_g": _attention_gradients,
 }
-FOR_ALL: dict[str, Ingredient] = {"A": _features}
+FOR_ALL: dict[str, Ingredient] = {"A": _features, "finer": _finer_features}
 
 
 def guided_rows(case: Case, index: int, target: Target) -> Callable[[torch.Tensor], torch.Tensor]:

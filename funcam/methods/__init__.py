@@ -157,6 +157,11 @@ METHODS: dict[str, Method] = {
             "Fuad et al., IPTA 2020, hal-02963298",
         ),
         _line(
+            "Prototype CAM | prototype-cam | prototypes:prototype_cam | A g finer | map",
+            "cells compared with the mean features of object and rest, at this and a finer layer; the tightest boxes",
+            "funcam; prototypes after Xu et al. (CREAM), CVPR 2022, arXiv:2205.13922",
+        ),
+        _line(
             "DFF | dff | factorization:dff | head A | map",
             "of the image's non-negative factors the one that speaks most for the class",
             "Collins et al., ECCV 2018, arXiv:1806.10206",

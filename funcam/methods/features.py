@@ -116,9 +116,18 @@ def fem(A: torch.Tensor, *, k: float = 2.0, reduce: Reduce = positive_sum) -> to
         >>> fem(torch.tensor([[0.0, 0.0, 0.0, 0.0, 0.0, 10.0]]))
         tensor([0.0000, 0.0000, 0.0000, 0.0000, 0.0000, 1.6667])
     """
+    return reduce(A, stands_out(A, k))
+
+
+def stands_out(A: torch.Tensor, k: float) -> torch.Tensor:
+    """The share of each channel's cells that lie more than ``k`` (population) standard deviations above its mean.
+
+    Example:
+        >>> stands_out(torch.tensor([[0.0, 0.0, 0.0, 0.0, 0.0, 10.0]]), 2.0)
+        tensor([0.1667])
+    """
     X = centred(at_least_single(A).flatten(1).T)
-    stands_out = torch.gt(X, k * X.std(0, correction=0))
-    return reduce(A, stands_out.to(A.dtype).mean(0))
+    return torch.gt(X, k * X.std(0, correction=0)).to(A.dtype).mean(0)
 
 
 def random_cam(A: torch.Tensor, w: torch.Tensor, *, reduce: Reduce = positive_sum) -> torch.Tensor:

@@ -46,7 +46,7 @@ def default_layer(graph: Graph, shapes: Shapes) -> str:
             f"{graph.model} has no feature map with a spatial extent for images of shape {list(shapes.image)}; "
             "give a larger image, or name a layer"
         )
-    node = next((n for n in reversed(maps) if _carries_all(graph, n)), maps[-1])
+    node = next((n for n in reversed(maps) if carries_all(graph, n)), maps[-1])
     if any(shapes.cells(later) < shapes.cells(node) for later in maps[maps.index(node) :]):
         node = maps[-1]  # before the network is at its deepest: its scales part there and are joined later
     same = node  # the last node that holds the same values
@@ -74,7 +74,7 @@ def last_conv(graph: Graph, model: nn.Module) -> str:
     return names[-1]
 
 
-def _carries_all(graph: Graph, node: fx.Node) -> bool:
+def carries_all(graph: Graph, node: fx.Node) -> bool:
     """Whether every path from the images to the output passes through the node."""
     seen = {node}
     pending = [output_of(graph)]

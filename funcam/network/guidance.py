@@ -129,7 +129,7 @@ def _rewrite(graph: Graph) -> Guided:
     placed: dict[fx.Node, fx.Node] = {}
     rewritten, left = [], []
     for name, node in _named(graph):
-        ceiling = _ceiling(graph, node)
+        ceiling = relu_ceiling(graph, node)
         if ceiling is None:
             placed[node] = copy.node_copy(node, placed.__getitem__)
             left += [name] if _is_other_activation(graph, node) else []
@@ -152,7 +152,7 @@ def _named(graph: Graph) -> list[tuple[str, fx.Node]]:
     return [(names.get(node, node.name), node) for node in graph.module.graph.nodes]
 
 
-def _ceiling(graph: Graph, node: fx.Node) -> float | None:
+def relu_ceiling(graph: Graph, node: fx.Node) -> float | None:
     """Where the ReLU that the node is flattens out again (6, or never); None for any other node."""
     name = operation(graph, node)
     if name == "hardtanh" and node.op == "call_function":  # what the exporter makes of ReLU6

@@ -1,0 +1,88 @@
+"""The layer beside a cut that sees more: the last feature map of the next larger grid."""
+
+from __future__ import annotations
+
+import weakref
+
+import torch
+from torch import fx, nn
+
+from funcam.network.choice import carries_all
+from funcam.network.cutting import graph_of
+from funcam.network.graph import Graph
+from funcam.network.guidance import relu_ceiling
+from funcam.network.layers import Shapes, ancestors, find_node, name_of, of_images, operation, shapes_of
+
+_NOT_NEGATIVE = ("sigmoid", "softmax", "hardsigmoid", "softplus", "abs", "square", "exp", "clamp_min")
+# What keeps values that aren't negative so.
+_KEEPING = (
+    *("maxpool", "avgpool", "max_pool", "avg_pool", "dropout", "identity", "cat", "add", "mul", "interpolate"),
+    *(
+        "flatten",
+        "view",
+        "reshape",
+        "permute",
+        "transpose",
+        "contiguous",
+        "chunk",
+        "split",
+        "getitem",
+        "mean",
+        "upsample",
+    ),
+)
+
+
+def finer_layer(model: nn.Module, layer: str, images: torch.Tensor) -> str | None:
+    """The last layer with the next larger grid on the way to a layer, the one behind an activation if there is any.
+
+    Args:
+        model: a module.
+        layer: the name of a layer.
+        images: ``[B, channels, *size]``; only their shape is looked at.
+
+    Returns:
+        Its name, or None where no layer before has a larger grid (Vision Transformers).
+
+    Example:
+        >>> import torchvision
+        >>> finer_layer(torchvision.models.resnet18(), "layer4", torch.rand(1, 3, 224, 224))
+        'layer3'
+    """
+    graph = graph_of(model, images)
+    known = _CACHE.setdefault(graph, {})
+    key = (layer, *images.shape[1:])
+    if key not in known:
+        known[key] = _find(graph, layer, (1, *images.shape[1:]))
+    return known[key]
+
+
+_CACHE: weakref.WeakKeyDictionary[Graph, dict[tuple[str | int, ...], str | None]] = weakref.WeakKeyDictionary()
+
+
+def _find(graph: Graph, layer: str, image: tuple[int, ...]) -> str | None:
+    node, shapes = find_node(graph, layer), shapes_of(graph, image)
+    before = ancestors(node) & of_images(graph)
+    larger = [n for n in graph.module.graph.nodes if n in before and shapes.cells(n) > shapes.cells(node)]
+    larger = [n for n in larger if n.op != "placeholder"]
+    if not larger:
+        return None
+    next_larger = min(map(shapes.cells, larger))
+    found = [n for n in larger if shapes.cells(n) == next_larger]
+    found = [n for n in found if carries_all(graph, n)] or found
+    known: dict[fx.Node, bool] = {}
+    active = [n for n in found if _not_negative(graph, shapes, n, known)]
+    return name_of(graph, (active or found)[-1])
+
+
+def _not_negative(graph: Graph, shapes: Shapes, node: fx.Node, known: dict[fx.Node, bool]) -> bool:
+    """Whether none of a node's values can be negative."""
+    if node not in known:
+        name = operation(graph, node)
+        given = [n for n in node.all_input_nodes if n in shapes.of or operation(graph, n) in ("chunk", "split")]
+        if relu_ceiling(graph, node) is not None or name in _NOT_NEGATIVE:
+            known[node] = True
+        else:
+            keeping = any(part in name for part in _KEEPING)
+            known[node] = keeping and bool(given) and all(_not_negative(graph, shapes, n, known) for n in given)
+    return known[node]
