@@ -28,8 +28,8 @@ _SUBSETS = {"single": "On single objects", "multiple": "On several objects", "al
 _METHODS = {"grad-cam": "Grad-CAM", "grad-cam++": "Grad-CAM++"}
 _GRAD_CAM, _PLUS = "grad-cam", "grad-cam++"
 
-# A wide or a next ResNet is another network than the original's resnet50 and resnet101.
-_FAMILIES = {"DenseNet": r"densenet", "ResNet": r"(?<![a-z])(?<!wide_)resnet\d", "VGG": r"vgg"}
+# A wide ResNet is another network than the original's resnet50 and resnet101.
+_FAMILIES = {"DenseNet": r"densenet", "ResNet": r"(?<![a-z])(?<!wide[_-])resnet", "VGG": r"vgg"}
 
 
 def conclusions(results: Sequence[Row], pairs: Sequence[Row], *, scale: float = 100.0) -> list[str]:

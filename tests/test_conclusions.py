@@ -116,6 +116,15 @@ def test_the_original_projects_order():
     assert lines[2].endswith("this agrees with the original project (ResNet over VGG).")
 
 
+@pytest.mark.parametrize(
+    ("label", "told"),
+    [("resnet", True), ("small-resnet", True), ("mine:resnet18", True), ("wide-resnet", False), ("resnext50", False)],
+)
+def test_what_counts_as_a_resnet(label: str, told: bool):
+    lines = conclusions([figure(label, 0.6), figure("vgg16", 0.5)], [pair(label, "vgg16", 0.1)])
+    assert any("(ResNet over VGG)" in line for line in lines) == told
+
+
 def test_one_image_or_none_leaves_it_open():
     rows = [figure("a", 0.9), figure("b", 0.1), figure("c", math.nan)]
     lone = {**pair("a", "b", 0.8), "low": None, "high": None, "p": None}
