@@ -16,9 +16,11 @@ import typer
 
 from funcam.cli.asked import RUNNER_UP, Asked, asked_of
 from funcam.cli.named import OWN, Named, load, named, needs_download
+from funcam.cli.prescribed import Sized, prescribed
 from funcam.cli.words import FAILURE, UsageError, complain, console, reason
 from funcam.errors import FuncamError, nearest
 from funcam.own import Own
+from funcam.recipes import RECIPES
 
 if TYPE_CHECKING:
     from funcam.images import Pixels
@@ -95,6 +97,10 @@ def explain(
         str | None,
         typer.Option("--contrast", help="Why not this class, index or name, or runner-up.", rich_help_panel=_METHOD),
     ] = None,
+    recipe: Annotated[
+        str | None,
+        typer.Option("--recipe", help=f"{', '.join(RECIPES)}, or a recipe.json of evaluate.", rich_help_panel=_METHOD),
+    ] = None,
     settings: Annotated[
         list[str] | None,
         typer.Option("--set", help="A method's option: score-cam.strongest=64; repeat.", rich_help_panel=_METHOD),
@@ -103,6 +109,10 @@ def explain(
         str,
         typer.Option("--fit", help="squash, crop, pad or native: onto the network's input.", rich_help_panel=_INPUT),
     ] = "squash",
+    input_size: Annotated[
+        int | None,
+        typer.Option("--input-size", min=1, help="Side of the network's input in pixels.", rich_help_panel=_INPUT),
+    ] = None,
     scene: Annotated[
         int | None, typer.Option("--scene", min=0, help="Explain the scene of this seed.", rich_help_panel=_INPUT)
     ] = None,
@@ -128,7 +138,14 @@ def explain(
 ) -> int:
     """Explain what a network says of images: heatmaps, overlays, guided backpropagation, a panel, a JSON record."""
     _check(weights, labels, fit, device, format_)
+    if fit == "native" and (input_size or recipe):
+        raise UsageError(
+            "--fit native keeps the image's own size; leave out --input-size and --recipe"
+        )
     wanted = _with_weights(named(net or (DEFAULT_NET if images else "scenes")), weights)
+    found = prescribed(recipe, methods, layers, combine, smooth, input_size)
+    if found:
+        methods, layers, combine, smooth = [found.method], [*found.layers], found.combine, [*found.smooth]
     asked = asked_of(methods or [], layers or [], combine, smooth or [], settings or [])
     subjects, problems = _subjects(images or [], scene, wanted)
     style = _style(format_, colormap, alpha, size, maps)
@@ -136,7 +153,8 @@ def explain(
     for problem in problems:
         complain(problem)
     silent = quiet or as_json
-    job = _job(wanted, labels, device, classes, contrast, fit, asked, style, out, silent)
+    sized = Sized(input_size, found)
+    job = _job(wanted, sized, labels, device, classes, contrast, fit, asked, style, out, silent)
     records = _run(job, subjects, as_json, silent)
     if not silent and records:
         from funcam.cli.summary import print_summary
@@ -212,6 +230,7 @@ def _style(format_: str, colormap: str, alpha: float, size: int | None, maps: bo
 
 def _job(
     wanted: Named,
+    sized: Sized,
     labels: Path | None,
     device: str,
     classes: Sequence[str] | None,
@@ -232,6 +251,7 @@ def _job(
         where = find_device(device)
     if net is None:  # the download draws a bar of its own
         net = load(wanted, labels=labels, progress=not silent)
+    net = sized.of(net)
     chosen = tuple(dict.fromkeys(find_class(text, net.classes) for text in classes)) if classes else None
     against = find_class(contrast, net.classes) if contrast not in (None, RUNNER_UP) else contrast
     question = Question(**asdict(asked), contrast=against)

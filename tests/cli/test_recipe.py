@@ -1,0 +1,55 @@
+"""``--recipe`` and ``--input-size`` of ``funcam explain``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+import funcam as library
+from cli.conftest import SCENES, Funcam
+from funcam.inputs import fitted, normalised
+from funcam.nets import at_size, build_net, load_net
+
+WORDS = [("--recipe", "localise"), ("--method", "prototype-cam", "--input-size", "256")]
+
+
+@pytest.mark.parametrize("words", WORDS, ids=["recipe", "options"])
+def test_a_recipe_is_its_options(funcam: Funcam, words: tuple[str, ...]) -> None:
+    """Both give the map of the method on the image at twice the network's size."""
+    pixels = np.random.default_rng(0).integers(0, 256, (200, 300, 3), dtype=np.uint8)
+    Image.fromarray(pixels).save("pic.png")
+    ran = funcam("explain", "pic.png", "--net", "scenes", "--class", "3", *words, "--maps", "--quiet")
+    assert (ran.code, ran.err) == (0, "")
+    net = at_size(load_net("scenes"), 256)
+    images = normalised(net, [fitted(net, pixels, "squash")[0]], "cpu")
+    expected = library.explain(net.model, images, 3, method="prototype-cam").maps
+    with np.load("results/pic-scenes-maps.npz") as maps:
+        np.testing.assert_allclose(maps["prototype-cam"], expected, atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        (("--recipe", "localize"), "unknown recipe 'localize'"),
+        (("--recipe", "localise", "--method", "grad-cam"), "leave out the options"),
+        (("--recipe", "localise", "--input-size", "300"), "leave out the options"),
+        (("--input-size", "300", "--fit", "native"), "--fit native"),
+    ],
+)
+def test_wrong_words(funcam: Funcam, image: Path, words: tuple[str, ...], told: str) -> None:
+    funcam("explain", image, *SCENES, *words).error(2, told)
+
+
+def test_a_network_of_one_size_says_so(funcam: Funcam, image: Path) -> None:
+    ran = funcam("explain", image, "--net", "vit_b_16", "--weights", "random", "--input-size", "448")
+    ran.error(1, "can't take images of 448 pixels; it takes exactly 224")
+
+
+def test_at_size_keeps_the_crop() -> None:
+    net = build_net("resnet18")
+    assert at_size(net, None) is net
+    assert at_size(net, 448).input_size == 448
+    assert at_size(net, 448).resize_size == 2 * net.resize_size

@@ -1,0 +1,51 @@
+"""Recipes by name and from a file."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from funcam.errors import FuncamError
+from funcam.methods import METHODS
+from funcam.recipes import RECIPES, find_recipe
+
+BEST = {"method": "layer-cam", "layers": ["a", "b"], "combine": "mean", "smooth": ["aug"], "input_size": 448, "cost": 9}
+
+
+def test_every_named_recipe_is_of_a_method_there_is() -> None:
+    for recipe in RECIPES.values():
+        assert recipe.method in METHODS
+        assert recipe.passes
+        assert recipe.summary
+
+
+def test_a_recipe_scales_the_networks_own_size() -> None:
+    assert find_recipe("localise").size_for(224) == 448
+    assert find_recipe("localise").size_for(128) == 256
+
+
+def test_the_file_of_evaluate(tmp_path: Path) -> None:
+    path = tmp_path / "recipe.json"
+    path.write_text(json.dumps({"net": "x", "best": {**BEST, "layer": "a+b"}}))
+    found = find_recipe(str(path))
+    assert (found.method, found.layers, found.combine, found.smooth) == ("layer-cam", ("a", "b"), "mean", ("aug",))
+    assert found.size_for(224) == 448
+    assert found.passes == 9
+
+
+@pytest.mark.parametrize(
+    ("content", "told"),
+    [("no JSON", "can't be read"), ("{}", "KeyError"), (json.dumps({**BEST, "input_size": "big"}), "input_size 'big'")],
+)
+def test_a_file_that_is_none_is_told(tmp_path: Path, content: str, told: str) -> None:
+    path = tmp_path / "recipe.json"
+    path.write_text(content)
+    with pytest.raises(FuncamError, match=told):
+        find_recipe(str(path))
+
+
+def test_an_unknown_name_gives_the_nearest() -> None:
+    with pytest.raises(FuncamError, match="unknown recipe 'lokalise'; expected localise"):
+        find_recipe("lokalise")
