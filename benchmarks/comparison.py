@@ -79,7 +79,8 @@ def _forward(rivals: list[Rival], subjects: list[Any]) -> None:
     plan = Plan()
     for rival in rivals:
         for start in range(0, len(subjects), plan.batch):
-            items = [items_of(subject, subject.load(), rival, plan)[0] for subject in subjects[start : start + plan.batch]]
+            chunk = subjects[start : start + plan.batch]
+            items = [items_of(subject, subject.load(), rival, plan)[0] for subject in chunk]
             with torch.no_grad():
                 rival.net.model(normalised(rival.net, [item.image for item in items], "cpu"))
 
