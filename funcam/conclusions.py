@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from itertools import combinations
 from typing import Any, TypeAlias
 
@@ -35,7 +36,7 @@ _FAMILIES = {"DenseNet": r"densenet", "ResNet": r"(?<![a-z])(?<!wide[_-])resnet"
 def conclusions(results: Sequence[Row], pairs: Sequence[Row], *, scale: float = 100.0) -> list[str]:
     """The conclusion of a comparison, one sentence or two for each question, in plain English.
 
-    Which network localises best, on single and on several objects apart; whether Grad-CAM++ covers more of several
+    Which network localises best, on single and on several objects apart; which of more than two methods; whether Grad-CAM++ covers more of several
     objects than Grad-CAM; which methods beat the baselines that know nothing; and whether that is what the original
     project concluded by eye (DenseNet over ResNet over VGG, Grad-CAM++ covers more). One is called better than another
     only where the interval of their paired difference leaves out 0.
@@ -65,7 +66,8 @@ def conclusions(results: Sequence[Row], pairs: Sequence[Row], *, scale: float = 
         On single objects, by the energy inside the objects with Grad-CAM, resnet50 is ahead of vgg16 by 9.0 (7.0 to 11.0): this agrees with the original project (ResNet over VGG).
     """  # noqa: E501
     table = _Table(results, pairs, scale)
-    return [*_best_networks(table), *_coverage(table), *_against_baselines(table), *_against_original(table)]
+    parts = (_best_networks, _best_methods, _coverage, _against_baselines, _against_original)
+    return [sentence for part in parts for sentence in part(table)]
 
 
 class _Table:
@@ -127,25 +129,44 @@ def _best_networks(table: _Table) -> Iterator[str]:
                 rows = [(net, table.figure(net, method, metric, subset)) for net in table.nets]
                 found = {net: row for net, row in rows if row is not None}
                 if len(found) > 1:
-                    yield _best_of(table, found, method, metric, subset)
+                    lead = partial(table.difference, "net", method, metric, subset)
+                    yield _best_of(table, found, lead, _about(subset, metric, method))
 
 
-def _best_of(table: _Table, rows: Mapping[str, Row], method: str, metric: str, subset: str) -> str:
+def _best_methods(table: _Table) -> Iterator[str]:
+    """For each network which of its methods localises best, where there are more than two."""
+    metric = LOCALISATION[0]
+    for net in table.nets:
+        rows = {method: table.figure(net, method, metric, "all") for method in _methods(table)}
+        found = {method: row for method, row in rows.items() if row is not None}
+        if len(found) > 2:
+            lead = partial(table.difference, "method", net, metric, "all")
+            yield _best_of(table, found, lead, f"On all images, by {_metric(metric)} in {net}", _method)
+
+
+def _best_of(
+    table: _Table,
+    rows: Mapping[str, Row],
+    difference: Callable[[str, str], _Difference | None],
+    start: str,
+    called: Callable[[str], str] = str,
+) -> str:
     """Who leads, and whom the leader can't be told apart from."""
-    order = sorted(rows, key=lambda net: -_number(rows[net]["value"]))
-    first, rest = order[0], order[1:]
-    pairs = [(net, table.difference("net", method, metric, subset, first, net)) for net in rest]
-    behind = {net: lead for net, lead in pairs if lead is not None and lead.sign > 0}
-    unclear = {net: lead for net, lead in pairs if net not in behind}
-    start, count = _about(subset, metric, method), f"n = {rows[first]['n']}"
+    order = sorted(rows, key=lambda name: -_number(rows[name]["value"]))
+    pairs = [(called(name), difference(order[0], name)) for name in order[1:]]
+    rows = {called(name): row for name, row in rows.items()}
+    first = called(order[0])
+    behind = {name: lead for name, lead in pairs if lead is not None and lead.sign > 0}
+    unclear = {name: lead for name, lead in pairs if name not in behind}
+    count = f"n = {rows[first]['n']}"
     if not unclear:
-        nearest = min(behind, key=lambda net: behind[net].value)
-        others = [net for net in behind if net != nearest]
+        nearest = min(behind, key=lambda name: behind[name].value)
+        others = [name for name in behind if name != nearest]
         more = f" and of {_and(others)} by more" if others else ""
         ahead = f"ahead of {nearest} by {behind[nearest]}{more}"
         return f"{start}, {first} localises best: {table.told(rows[first])}, {ahead}; {count}."
-    figures = _and([f"{net} with {table.told(rows[net])}" for net in (first, *unclear)])
-    leads = [f"{net} by {lead}" if lead else f"{net}, not compared image by image" for net, lead in unclear.items()]
+    figures = _and([f"{name} with {table.told(rows[name])}" for name in (first, *unclear)])
+    leads = [f"{name} by {lead}" if lead else f"{name}, not compared image by image" for name, lead in unclear.items()]
     apart = f"{_and([first, *unclear])} can't be told apart: {figures} ({first} ahead of {_and(leads)})"
     beaten = f"; {_and(list(behind))} {'is' if len(behind) == 1 else 'are'} behind {first}" if behind else ""
     return f"{start}, {apart}{beaten}; {count}."
@@ -231,8 +252,13 @@ def _has(table: _Table, metric: str, subset: str) -> bool:
 
 def _told_methods(table: _Table) -> list[str]:
     """The methods by which networks are compared: Grad-CAM and Grad-CAM++ where they are, else the first two."""
-    methods = [method for method in table.methods if method not in BASELINES]
+    methods = _methods(table)
     return [method for method in methods if method in (_GRAD_CAM, _PLUS)] or methods[:2]
+
+
+def _methods(table: _Table) -> list[str]:
+    """The methods that know something."""
+    return [method for method in table.methods if method not in BASELINES]
 
 
 def _about(subset: str, metric: str, method: str) -> str:

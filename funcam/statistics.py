@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from functools import lru_cache
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from functools import cached_property, lru_cache
 from typing import NamedTuple, TypeAlias
 
 import numpy as np
@@ -140,17 +140,7 @@ def bootstrap(
         >>> bootstrap([1.0, 1.0, 1.0, float("nan")])
         Interval(value=1.0, low=1.0, high=1.0, n=3)
     """
-    _check(level, samples)
-    rows = _rows(values)
-    present = _present(rows)
-    rows, group = rows[present], _numbered(groups, present)
-    if len(rows) == 0:
-        return Interval(math.nan, math.nan, math.nan, 0)
-    value, found = float(statistic(rows)), _grouped(rows, group)
-    if len(found.sizes) == 1:
-        return Interval(value, math.nan, math.nan, 1)
-    low, high = _ends(_resampled([found], statistic, samples, seed)[0], level)
-    return Interval(value, low, high, len(found.sizes))
+    return interval_of(sampled(values, statistic, groups=groups, samples=samples, seed=seed), level)
 
 
 def paired(
@@ -193,27 +183,119 @@ def paired(
         >>> paired([1.0, 2.0, 3.0, 4.0], [0.5, 1.5, 2.5, 3.5])
         Paired(difference=0.5, low=0.5, high=0.5, p=0.125, n=4)
     """
-    _check(level, samples)
-    first, second = _rows(a), _rows(b)
-    if first.shape != second.shape:
-        shapes = f"{list(first.shape)} and {list(second.shape)}"
+    first = sampled(a, statistic, groups=groups, samples=samples, seed=seed)
+    return difference_of(first, sampled(b, statistic, groups=groups, samples=samples, seed=seed), level)
+
+
+@dataclass(frozen=True, eq=False)
+class Sample:
+    """A figure over images and its resamples, which are computed once however often it is compared.
+
+    Attributes:
+        rows: ``[n, ...]``, NaN where an image has none.
+        statistic: as in ``bootstrap``.
+        group: the number of what each row belongs to, ``[n]``.
+        samples: how many resamples.
+        seed: of the random numbers.
+    """
+
+    rows: Values
+    statistic: Statistic
+    group: NDArray[np.intp]
+    samples: int
+    seed: int
+
+    @cached_property
+    def present(self) -> NDArray[np.bool_]:
+        """Which rows have no NaN."""
+        return np.asarray(~np.isnan(self.rows).any(axis=tuple(range(1, self.rows.ndim))), bool)
+
+    @cached_property
+    def grouped(self) -> _Grouped:
+        """The rows that are there."""
+        group = np.unique(self.group[self.present], return_inverse=True)[1]
+        return _grouped(self.rows[self.present], np.asarray(group, np.intp))
+
+    @cached_property
+    def figures(self) -> Values:
+        """The statistic of each resample, ``[samples]``."""
+        return _resampled(self.grouped, self.statistic, self.samples, self.seed)
+
+    @property
+    def count(self) -> int:
+        """How many images there are."""
+        return len(self.grouped.sizes)
+
+    @property
+    def value(self) -> float:
+        """The figure."""
+        return float(self.statistic(self.grouped.rows)) if self.count else math.nan
+
+    def among(self, present: NDArray[np.bool_]) -> Sample:
+        """Of some rows only."""
+        if np.array_equal(present, self.present):
+            return self
+        hidden = present.reshape(-1, *[1] * (self.rows.ndim - 1))
+        return replace(self, rows=np.where(hidden, self.rows, np.nan))
+
+
+def sampled(
+    values: ArrayLike,
+    statistic: Statistic = mean,
+    *,
+    groups: ArrayLike | None = None,
+    samples: int = 2000,
+    seed: int = 0,
+) -> Sample:
+    """What ``bootstrap`` and ``paired`` are made of, for figures that are compared with many others.
+
+    Args:
+        values: as in ``bootstrap``, like all that follows.
+
+    Raises:
+        FuncamError: a value is infinite, the shape has no axis of images, or ``samples`` is out of range.
+
+    Example:
+        >>> one, other = sampled([1.0, 2.0, 3.0]), sampled([0.0, 1.0, 2.0])
+        >>> interval_of(one).value, difference_of(one, other).difference
+        (2.0, 1.0)
+    """
+    if samples < 1:
+        raise FuncamError(f"samples is {samples}; expected at least 1, better 1000 or more")
+    rows = _rows(values)
+    return Sample(rows, statistic, _numbered(groups, len(rows)), samples, seed)
+
+
+def interval_of(sample: Sample, level: float = 0.95) -> Interval:
+    """The figure with its interval, as ``bootstrap`` gives it."""
+    _check(level)
+    if sample.count < 2:
+        return Interval(sample.value, math.nan, math.nan, sample.count)
+    return Interval(sample.value, *_ends(sample.figures, level), sample.count)
+
+
+def difference_of(a: Sample, b: Sample, level: float = 0.95) -> Paired:
+    """The difference of two figures over the same images, as ``paired`` gives it.
+
+    Raises:
+        FuncamError: the shapes differ.
+    """
+    _check(level)
+    if a.rows.shape != b.rows.shape:
+        shapes = f"{list(a.rows.shape)} and {list(b.rows.shape)}"
         raise FuncamError(f"a paired comparison needs the same images in both; got shapes {shapes}")
-    present = _present(first) & _present(second)
-    first, second, group = first[present], second[present], _numbered(groups, present)
-    if len(first) == 0:
-        return Paired(math.nan, math.nan, math.nan, math.nan, 0)
-    difference = float(statistic(first)) - float(statistic(second))
-    one, other = _grouped(first, group), _grouped(second, group)
-    if len(one.sizes) == 1:
-        return Paired(difference, math.nan, math.nan, math.nan, 1)
-    figures = _resampled([one, other], statistic, samples, seed)
-    differences = figures[0] - figures[1]
+    both = a.present & b.present
+    a, b = a.among(both), b.among(both)
+    difference = a.value - b.value
+    if a.count < 2:
+        return Paired(difference, math.nan, math.nan, math.nan, a.count)
+    differences = a.figures - b.figures
     low, high = _ends(differences, level)
-    if statistic is mean:
-        p = _sign_flips((one.sums - other.sums).reshape(len(one.sums), -1).mean(axis=1), samples, seed)
+    if a.statistic is mean:
+        p = _sign_flips((a.grouped.sums - b.grouped.sums).reshape(a.count, -1).mean(axis=1), a.samples, a.seed)
     else:
         p = _other_side(differences)
-    return Paired(difference, low, high, p, len(one.sizes))
+    return Paired(difference, low, high, p, a.count)
 
 
 class _Grouped(NamedTuple):
@@ -235,12 +317,13 @@ def _grouped(rows: Values, group: NDArray[np.intp]) -> _Grouped:
     return _Grouped(rows, group, sums.reshape(len(sizes), *rows.shape[1:]), sizes)
 
 
-def _resampled(sets: Sequence[_Grouped], statistic: Statistic, samples: int, seed: int) -> Values:
-    """The statistic of each set in each resample, ``[sets, s]``: the same groups are drawn for all sets."""
-    counts = _counts(len(sets[0].sizes), samples, seed)
-    chunk = max(1, _CELLS // max(counts.shape[1], sets[0].sums[0].size))
-    parts = [counts[start : start + chunk] for start in range(0, samples, chunk)]
-    return np.stack([np.concatenate([_figures(one, statistic, part) for part in parts]) for one in sets])
+def _resampled(found: _Grouped, statistic: Statistic, samples: int, seed: int) -> Values:
+    """The statistic in each resample, ``[s]``: the same groups are drawn for all figures with as many groups."""
+    counts = _counts(len(found.sizes), samples, seed)
+    chunk = max(1, _CELLS // max(counts.shape[1], found.sums[0].size))
+    return np.concatenate(
+        [_figures(found, statistic, counts[start : start + chunk]) for start in range(0, samples, chunk)]
+    )
 
 
 def _figures(found: _Grouped, statistic: Statistic, counts: NDArray[np.uint8]) -> Values:
@@ -301,26 +384,19 @@ def _rows(values: ArrayLike) -> Values:
     return rows
 
 
-def _present(rows: Values) -> NDArray[np.bool_]:
-    """Which rows have no NaN."""
-    return np.asarray(~np.isnan(rows).any(axis=tuple(range(1, rows.ndim))), bool)
-
-
-def _numbered(groups: ArrayLike | None, present: NDArray[np.bool_]) -> NDArray[np.intp]:
-    """The number of the group of each row that is there."""
+def _numbered(groups: ArrayLike | None, count: int) -> NDArray[np.intp]:
+    """The number of the group of each row."""
     if groups is None:
-        return np.arange(np.count_nonzero(present))
+        return np.arange(count)
     names = np.asarray(groups)
-    if names.shape != present.shape:
-        raise FuncamError(f"groups have shape {list(names.shape)}; expected one name for each of {len(present)} rows")
-    return np.asarray(np.unique(names[present], return_inverse=True)[1], np.intp)
+    if names.shape != (count,):
+        raise FuncamError(f"groups have shape {list(names.shape)}; expected one name for each of {count} rows")
+    return np.asarray(np.unique(names, return_inverse=True)[1], np.intp)
 
 
-def _check(level: float, samples: int) -> None:
+def _check(level: float) -> None:
     if not 0 < level < 1:
         raise FuncamError(f"level is {level}; expected a number between 0 and 1 such as 0.95")
-    if samples < 1:
-        raise FuncamError(f"samples is {samples}; expected at least 1, better 1000 or more")
 
 
 def _told(value: float, low: float, high: float, n: int) -> str:

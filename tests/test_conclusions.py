@@ -151,3 +151,18 @@ def test_a_winner_is_named_exactly_where_every_interval_leaves_out_0(leads):
 def test_nothing_to_say():
     assert conclusions([], []) == []
     assert conclusions([figure("only", 0.5)], []) == []
+
+
+def test_of_more_than_two_methods_the_best_is_named_for_each_network():
+    rows = [figure("a", value, method=name, subset="all") for name, value in (("grad-cam", 0.6), ("fem", 0.5))]
+    assert conclusions(rows, [methods("a", "grad-cam", "fem", 0.1, subset="all")]) == []
+    rows.append(figure("a", 0.7, method="prototype-cam", subset="all"))
+    pairs = [
+        methods("a", "grad-cam", "fem", 0.1, subset="all"),
+        methods("a", "grad-cam", "prototype-cam", -0.1, subset="all"),
+        methods("a", "fem", "prototype-cam", -0.2, subset="all"),
+    ]
+    assert conclusions(rows, pairs) == [
+        "On all images, by MaxBoxAccV2 in a, prototype-cam localises best: 70.0 (68.0 to 72.0), "
+        "ahead of Grad-CAM by 10.0 (9.0 to 11.0) and of fem by more; n = 300."
+    ]

@@ -12,7 +12,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 from funcam.comparison.plan import BASELINES, METRICS
-from funcam.statistics import OfMean, bootstrap, max_box_acc_v2, mean, paired, pxap, top_1_error
+from funcam.statistics import (
+    OfMean,
+    Sample,
+    difference_of,
+    interval_of,
+    max_box_acc_v2,
+    mean,
+    pxap,
+    sampled,
+    top_1_error,
+)
 
 Place = tuple[str, str, str]
 """Network, layer, method."""
@@ -21,6 +31,8 @@ Column = NDArray[np.float32]
 Values = dict[Place, dict[str, Column]]
 Keys = dict[str, list[tuple[str, int]]]
 """By network: the image and the class of each row."""
+Samples = dict[Place, dict[str, dict[str, Sample]]]
+"""By place, metric and subset."""
 
 _KEPT = {*METRICS, "overlaps", "overlaps-multi", "pixels"}
 SUBSETS = ("all", "single", "multiple")
@@ -98,23 +110,41 @@ def _hits(overlaps: Column) -> Column:
     return np.stack([np.where(np.isnan(overlaps), np.float32(np.nan), hits) for hits in reached], 1).astype(np.float32)
 
 
-def rows_of(values: Values, keys: Keys, subsets: Mapping[str, list[str]]) -> list[dict[str, Any]]:
+def samples_of(values: Values, keys: Keys, subsets: Mapping[str, list[str]]) -> Samples:
+    """Every figure, from which intervals and differences are made."""
+    found: Samples = {}
+    for place, columns in values.items():
+        net = place[0]
+        found[place] = {
+            name: _sample(columns[name], name, keys[net], subsets[net]) for name in METRICS if name in columns
+        }
+    return found
+
+
+def _sample(column: Column, metric: str, keys: Sequence[tuple[str, int]], subsets: Sequence[str]) -> dict[str, Sample]:
+    """One figure over each subset."""
+    images, names = np.array([image for image, _ in keys]), np.array(subsets)
+    chosen = {subset: np.flatnonzero((names == subset) | (subset == "all")) for subset in SUBSETS}
+    return {
+        subset: sampled(column[rows], statistic_of(metric), groups=images[rows])
+        for subset, rows in chosen.items()
+        if len(rows)
+    }
+
+
+def rows_of(samples: Samples) -> list[dict[str, Any]]:
     """A row ``net, layer, method, metric, subset, value, low, high, n`` for each figure; ``n`` counts images."""
     rows = []
-    for place, columns in values.items():
-        images = np.array([image for image, _ in keys[place[0]]])
-        for metric in METRICS:
-            if metric not in columns:
-                continue
-            for subset, chosen in _chosen(subsets[place[0]]):
-                found = bootstrap(columns[metric][chosen], statistic_of(metric), groups=images[chosen])
-                if found.n:
+    for place, metrics in samples.items():
+        for metric, subsets in metrics.items():
+            for subset, sample in subsets.items():
+                if sample.count:
                     where = dict(zip(("net", "layer", "method"), place, strict=True))
-                    rows.append({**where, "metric": metric, "subset": subset, **found._asdict()})
+                    rows.append({**where, "metric": metric, "subset": subset, **interval_of(sample)._asdict()})
     return rows
 
 
-def pairs_of(values: Values, keys: Keys, subsets: Mapping[str, list[str]]) -> list[dict[str, Any]]:
+def pairs_of(samples: Samples, values: Values, keys: Keys, subsets: Mapping[str, list[str]]) -> list[dict[str, Any]]:
     """Paired differences: between networks for each method at their first layer, between methods of each network.
 
     Two networks are held against each other on what both have done.
@@ -128,39 +158,48 @@ def pairs_of(values: Values, keys: Keys, subsets: Mapping[str, list[str]]) -> li
     rows: list[dict[str, Any]] = []
     for method in methods:
         for a, b in combinations([net for net in nets if (net, method) in firsts], 2):
-            one, other = shared_rows(keys[a], keys[b])
-            first = {metric: column[one] for metric, column in values[firsts[a, method]].items()}
-            second = {metric: column[other] for metric, column in values[firsts[b, method]].items()}
-            about = {"kind": "net", "a": a, "b": b, "method": method}
-            rows += _differences(first, second, [keys[a][i][0] for i in one], [subsets[a][i] for i in one], about)
+            first, second = firsts[a, method], firsts[b, method]
+            if keys[a] == keys[b]:
+                pair = samples[first], samples[second]
+            else:
+                pair = _on_both(first, second, values, keys, subsets)
+            rows += _differences(*pair, {"kind": "net", "a": a, "b": b, "method": method})
     for net in nets:
         for a, b in combinations([method for method in methods if (net, method) in firsts], 2):
-            first, second = values[firsts[net, a]], values[firsts[net, b]]
             about = {"kind": "method", "a": a, "b": b, "net": net}
-            rows += _differences(first, second, [image for image, _ in keys[net]], subsets[net], about)
+            rows += _differences(samples[firsts[net, a]], samples[firsts[net, b]], about)
     return rows
 
 
+def _on_both(
+    first: Place, second: Place, values: Values, keys: Keys, subsets: Mapping[str, list[str]]
+) -> tuple[dict[str, dict[str, Sample]], dict[str, dict[str, Sample]]]:
+    """The figures of two networks over the rows that both have."""
+    one, other = shared_rows(keys[first[0]], keys[second[0]])
+    there = {net: [keys[net][i] for i in rows] for net, rows in ((first[0], one), (second[0], other))}
+    kept = {net: [subsets[net][i] for i in rows] for net, rows in ((first[0], one), (second[0], other))}
+    shared = {
+        place: {name: column[rows] for name, column in values[place].items()}
+        for place, rows in ((first, one), (second, other))
+    }
+    found = samples_of(shared, there, kept)
+    return found[first], found[second]
+
+
 def shared_rows(ours: Sequence[tuple[str, int]], theirs: Sequence[tuple[str, int]]) -> tuple[list[int], list[int]]:
-    """Where the rows are that both have, in the one and in the other."""
+    """Where the rows are that both have."""
     places = {key: index for index, key in enumerate(theirs)}
     found = [(index, places[key]) for index, key in enumerate(ours) if key in places]
     return [one for one, _ in found], [other for _, other in found]
 
 
 def _differences(
-    first: Mapping[str, Column],
-    second: Mapping[str, Column],
-    images: Sequence[str],
-    subsets: list[str],
-    about: Mapping[str, str],
+    first: Mapping[str, Mapping[str, Sample]], second: Mapping[str, Mapping[str, Sample]], about: Mapping[str, str]
 ) -> Iterator[dict[str, Any]]:
-    names = np.array(images)
-    for metric in METRICS:
-        if metric in first and metric in second:
-            for subset, chosen in _chosen(subsets):
-                one, other = first[metric][chosen], second[metric][chosen]
-                found = paired(one, other, statistic_of(metric), groups=names[chosen])
+    for metric, subsets in first.items():
+        for subset, sample in subsets.items():
+            if subset in second.get(metric, {}):
+                found = difference_of(sample, second[metric][subset])
                 if found.n:
                     yield {**about, "metric": metric, "subset": subset, **found._asdict()}
 
@@ -172,11 +211,3 @@ def statistic_of(metric: str) -> OfMean:
     if metric == "pxap":
         return pxap
     return max_box_acc_v2 if metric.startswith("max-box-acc") else mean
-
-
-def _chosen(subsets: list[str]) -> Iterator[tuple[str, NDArray[np.intp]]]:
-    names = np.array(subsets)
-    for subset in SUBSETS:
-        chosen = np.flatnonzero((names == subset) | (subset == "all"))
-        if len(chosen):
-            yield subset, chosen
