@@ -342,8 +342,11 @@ def _counts(count: int, samples: int, seed: int) -> NDArray[np.uint8]:
     """How often each of ``count`` groups is in each resample; bytes, because there are millions of them."""
     generator = np.random.default_rng(seed)
     counts = np.empty((samples, count), np.uint8)  # nothing is drawn 256 times but by a miracle
-    for row in counts:
-        row[:] = np.bincount(generator.integers(0, count, count), minlength=count).clip(max=255)
+    chunk = max(1, _CELLS // count)
+    for start in range(0, samples, chunk):
+        rows = counts[start : start + chunk]
+        drawn = generator.integers(0, count, rows.shape) + np.arange(len(rows))[:, None] * count
+        rows[:] = np.bincount(drawn.ravel(), minlength=rows.size).reshape(rows.shape).clip(max=255)
     counts.setflags(write=False)
     return counts
 

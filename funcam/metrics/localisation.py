@@ -44,12 +44,20 @@ def pointing_game(maps: torch.Tensor, masks: torch.Tensor, *, tolerance: float =
     objects = any_pixel(masks, 1)
     point = maps.flatten(1).argmax(1)
     height, width = maps.shape[1:]
-    if tolerance == 0:
-        return _where_any(objects, objects.flatten(1).gather(1, point[:, None])[:, 0].to(maps.dtype))
-    rows = torch.arange(height, device=maps.device, dtype=torch.float32) - (point // width)[:, None]
-    columns = torch.arange(width, device=maps.device, dtype=torch.float32) - (point % width)[:, None]
-    near = rows[:, :, None] ** 2 <= tolerance**2 - columns[:, None] ** 2
-    return _where_any(objects, any_pixel(objects & near, (1, 2)).to(maps.dtype))
+    down, across = _disk(tolerance, maps.device)
+    rows, columns = (point // width)[:, None] + down, (point % width)[:, None] + across
+    inside = (rows >= 0) & (rows < height) & (columns >= 0) & (columns < width)
+    places = rows.clamp(0, height - 1) * width + columns.clamp(0, width - 1)
+    hit = (objects.flatten(1).gather(1, places) & inside).any(1)
+    return _where_any(objects, hit.to(maps.dtype))
+
+
+def _disk(radius: float, device: torch.device) -> tuple[torch.Tensor, torch.Tensor]:
+    """The steps down and across to every pixel that lies at most so far away."""
+    reach = torch.arange(-int(radius), int(radius) + 1, device=device)
+    down, across = torch.meshgrid(reach, reach, indexing="ij")
+    near = down**2 + across**2 <= radius**2
+    return down[near], across[near]
 
 
 def energy(maps: torch.Tensor, masks: torch.Tensor) -> torch.Tensor:
