@@ -41,22 +41,23 @@ class Metric:
     """Told in percent; else the number itself."""
 
 
+# The most telling of a group first: a report shows these before the others.
 METRICS: dict[str, Metric] = {
     metric.name: metric
     for metric in (
-        Metric("pointing-game", "Pointing game", LOCALISATION),
-        Metric("pointing-game@15", "Pointing game, 15 pixels' tolerance", LOCALISATION),
-        Metric("energy", "Energy in the objects", LOCALISATION),
         Metric("max-box-acc-v2", "MaxBoxAccV2", LOCALISATION),
+        Metric("pointing-game", "Pointing game", LOCALISATION),
+        Metric("energy", "Energy in the objects", LOCALISATION),
+        Metric("coverage", "Coverage of each object", LOCALISATION),
+        Metric("iou", "IoU at half of the maximum", LOCALISATION),
+        Metric("top-1-error", "Top-1 localisation error", LOCALISATION, higher_is_better=False),
+        Metric("pointing-game@15", "Pointing game, 15 pixels' tolerance", LOCALISATION),
         Metric("max-box-acc@0.3", "MaxBoxAcc at IoU 0.3", LOCALISATION),
         Metric("max-box-acc@0.5", "MaxBoxAcc at IoU 0.5", LOCALISATION),
         Metric("max-box-acc@0.7", "MaxBoxAcc at IoU 0.7", LOCALISATION),
         Metric("max-box-acc-v2-multi", "MaxBoxAccV2, any contour", LOCALISATION),
-        Metric("top-1-error", "Top-1 localisation error", LOCALISATION, higher_is_better=False),
-        Metric("coverage", "Coverage of each object", LOCALISATION),
         Metric("hit-share", "Share of the objects hit", LOCALISATION),
         Metric("evenness", "Evenness over several objects", LOCALISATION),
-        Metric("iou", "IoU at half of the maximum", LOCALISATION),
         Metric("pxap", "PxAP", LOCALISATION),
         Metric("average-drop", "Average drop", FAITHFULNESS, higher_is_better=False),
         Metric("increase", "Increase in confidence", FAITHFULNESS),

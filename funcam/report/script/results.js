@@ -1,6 +1,7 @@
 // The figures of the whole run: conclusions, table, bars, paired differences, and how it was made.
 
 const MOST_ROWS = 24; // Longer lists begin with so many, and a button shows the rest.
+const MOST_CHARTS = 6;
 
 const several = (values) => distinct(values).length > 1;
 const namesLayers = several(data.results.map((result) => `${result.net}\n${result.layer}`))
@@ -8,7 +9,7 @@ const namesLayers = several(data.results.map((result) => `${result.net}\n${resul
 const rowKey = (result) => [result.net, result.layer, result.method].join("\n");
 const netTitle = (result) => (namesLayers && result.layer ? `${result.net}, ${result.layer}` : result.net);
 const places = (value) => figure(value, Math.abs(value) >= 10, false);
-const resultsShown = { subset: "all", sort: null, descending: true };
+const resultsShown = { subset: "all", sort: null, descending: true, everyChart: false };
 const better = (metric) => (metrics.get(metric)?.higher_is_better === false ? -1 : 1);
 
 function drawTop() {
@@ -98,8 +99,14 @@ function drawCharts(rows, names, cells) {
     key.style.setProperty("--colour", methodColour(name));
     return el("span", {}, key, methodTitle(name));
   }));
-  byId("charts").replaceChildren(...names.map((name) =>
+  const draw = (some) => byId("charts").replaceChildren(...some.map((name) =>
     chart(name, rows.map((row) => cells.get(`${rowKey(row)}\n${name}`)).filter((result) => isNumber(result?.value)))));
+  const some = resultsShown.everyChart ? names : names.slice(0, MOST_CHARTS);
+  draw(some);
+  byId("more-charts").replaceChildren();
+  if (some.length < names.length) {
+    byId("more-charts").append(moreButton(names.length, () => { resultsShown.everyChart = true; draw(names); }));
+  }
 }
 
 /** Bars of one metric, grouped by network; of many, the best first and the rest behind a button. */
