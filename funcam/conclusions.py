@@ -10,6 +10,8 @@ from functools import partial
 from itertools import combinations
 from typing import Any, TypeAlias
 
+from funcam.methods import METHODS
+
 Row: TypeAlias = Mapping[str, Any]
 """A row of results or of pairs, as in ``results.json``."""
 
@@ -26,7 +28,6 @@ _METRICS = {
     "coverage": "coverage",
 }
 _SUBSETS = {"single": "On single objects", "multiple": "On several objects", "all": "On all images"}
-_METHODS = {"grad-cam": "Grad-CAM", "grad-cam++": "Grad-CAM++"}
 _GRAD_CAM, _PLUS = "grad-cam", "grad-cam++"
 
 # A wide ResNet is another network than the original's resnet50 and resnet101.
@@ -270,7 +271,7 @@ def _metric(metric: str) -> str:
 
 
 def _method(method: str) -> str:
-    return _METHODS.get(method, method)
+    return METHODS[method].title if method in METHODS else method
 
 
 def _and(words: Sequence[str]) -> str:

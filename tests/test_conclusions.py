@@ -163,6 +163,6 @@ def test_of_more_than_two_methods_the_best_is_named_for_each_network():
         methods("a", "fem", "prototype-cam", -0.2, subset="all"),
     ]
     assert conclusions(rows, pairs) == [
-        "On all images, by MaxBoxAccV2 in a, prototype-cam localises best: 70.0 (68.0 to 72.0), "
-        "ahead of Grad-CAM by 10.0 (9.0 to 11.0) and of fem by more; n = 300."
+        "On all images, by MaxBoxAccV2 in a, Prototype CAM localises best: 70.0 (68.0 to 72.0), "
+        "ahead of Grad-CAM by 10.0 (9.0 to 11.0) and of FEM by more; n = 300."
     ]
