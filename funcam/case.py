@@ -154,13 +154,14 @@ def open_case(
     else:
         splits = (_split(model, layers[0], images),)
     beside = [_finer_layer(cut, images) for cut in splits] if finer else [None] * len(splits)
-    names = list(dict.fromkeys(name for name in beside if name))
+    here = [cut.layer for cut in splits]
+    names = list(dict.fromkeys(name for name in beside if name and name not in here))
     if len(splits) > 1 or names:
         inputs, tail = _tapped(splits, names, images)
     else:
         inputs, tail = _single(splits[0], images, isinstance(model, Split))
     features, outputs, target, scores, pullback = _run(inputs, tail, targets, len(images), output, gradient)
-    seen = dict(zip(names, features[len(splits) :], strict=True))
+    seen = dict(zip([*here, *names], features, strict=True))
     found = tuple(seen[name] if name else None for name in beside)
     ours = features[: len(splits)]
     return Case(splits, images, inputs, tail, ours, found, outputs, target, scores, pullback, memory, output)
