@@ -139,9 +139,7 @@ def explain(
     """Explain what a network says of images: heatmaps, overlays, guided backpropagation, a panel, a JSON record."""
     _check(weights, labels, fit, device, format_)
     if fit == "native" and (input_size or recipe):
-        raise UsageError(
-            "--fit native keeps the image's own size; leave out --input-size and --recipe"
-        )
+        raise UsageError("--fit native keeps the image's own size; leave out --input-size and --recipe")
     wanted = _with_weights(named(net or (DEFAULT_NET if images else "scenes")), weights)
     found = prescribed(recipe, methods, layers, combine, smooth, input_size)
     if found:

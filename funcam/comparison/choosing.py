@@ -1,66 +1,135 @@
-"""Choosing the best layer and method of one network: on one half of the images, reported on the other."""
+"""Choosing between recipes: on one half of the images, reported on the other."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 
-from funcam.comparison.plan import BASELINES, METRICS
-from funcam.comparison.summing import Place, Values, statistic_of
-from funcam.errors import FuncamError, nearest
-from funcam.statistics import Interval, bootstrap
+from funcam.comparison.plan import METRICS
+from funcam.comparison.recipes import Recipe
+from funcam.comparison.summing import Column, shared_rows, statistic_of
+from funcam.errors import FuncamError
+from funcam.statistics import Interval, Paired, bootstrap, paired
+
+_ROUNDING = 1e-3
+
+
+@dataclass(frozen=True, eq=False)
+class Tried:
+    """A recipe, and what was measured with it.
+
+    Attributes:
+        recipe: the recipe.
+        columns: a row for each image and class, by metric.
+        keys: the image and the class of each row.
+    """
+
+    recipe: Recipe
+    columns: Mapping[str, Column]
+    keys: Sequence[tuple[str, int]]
+
+    def rows(self, half: frozenset[str]) -> NDArray[np.intp]:
+        """Where the rows of some images are."""
+        return np.array([row for row, (image, _) in enumerate(self.keys) if image in half], np.intp)
+
+
+@dataclass(frozen=True)
+class Halves:
+    """The images by name: those that choose, and those that tell what the chosen is worth."""
+
+    choosing: frozenset[str]
+    other: frozenset[str]
 
 
 @dataclass(frozen=True)
 class Choice:
-    """A layer and a method, with the metric on the half that they were chosen on and on the other half.
+    """A recipe with the metric on the half that it was chosen on, and on the other half.
 
     Attributes:
-        layer: the layer.
-        method: the method.
+        recipe: the recipe.
         chosen_on: the metric on the half that chose.
         found_on: the metric on the other half, which had no say.
     """
 
-    layer: str
-    method: str
+    recipe: Recipe
     chosen_on: Interval
     found_on: Interval
 
 
-def ranked(values: Values, images: Sequence[str], metric: str) -> list[Choice]:
-    """Every layer and method, the best on the first half first.
-
-    Args:
-        values: of one network, from :func:`funcam.comparison.summing.collected`.
-        images: the image of each row; rows of one image stay together. A half drawn by a fixed seed chooses.
-        metric: the name of a metric.
+def halved(images: Iterable[str]) -> Halves:
+    """Two halves of a data set, drawn by a fixed seed: the same for the same names in any order.
 
     Raises:
-        FuncamError: an unknown metric, one that was not measured, or fewer than two images.
+        FuncamError: fewer than two images.
 
     Example:
-        >>> ranked(values, images, "max-box-acc-v2")[0].method  # doctest: +SKIP
-        'layer-cam'
+        >>> halves = halved(["a.jpg", "b.jpg", "c.jpg"])
+        >>> len(halves.choosing), len(halves.other), halves.choosing & halves.other
+        (2, 1, frozenset())
     """
-    if metric not in METRICS:
-        raise FuncamError(f"unknown metric {metric!r}; nearest: {nearest(metric, METRICS)}")
-    places = [place for place in values if place[2] not in BASELINES and metric in values[place]]
-    if not places:
-        raise FuncamError(f"{metric} was not measured; it needs {METRICS[metric].needs}")
-    order = {name: number for number, name in enumerate(dict.fromkeys(images))}
-    if len(order) < 2:
+    names = sorted(set(images))
+    if len(names) < 2:
         raise FuncamError("choosing needs at least two images: one half chooses, the other tells what it is worth")
-    drawn = np.random.default_rng(0).permutation(len(order)) < len(order) / 2
-    choosing = np.array([drawn[order[name]] for name in images])
-    best_first = -1 if METRICS[metric].higher_is_better else 1
-    choices = [_choice(place, values, choosing, metric) for place in places]
-    return sorted(choices, key=lambda choice: best_first * choice.chosen_on.value)
+    drawn = np.random.default_rng(0).permutation(len(names)) < len(names) / 2  # docs/comparison.md has these halves
+    choosing = frozenset(name for name, chosen in zip(names, drawn, strict=True) if chosen)
+    return Halves(choosing, frozenset(names) - choosing)
 
 
-def _choice(place: Place, values: Values, choosing: np.ndarray, metric: str) -> Choice:
-    column = values[place][metric]
-    halves = [bootstrap(column[half], statistic_of(metric)) for half in (choosing, ~choosing)]
-    return Choice(place[1], place[2], *halves)
+def ranked(tried: Sequence[Tried], halves: Halves, metric: str) -> list[Choice]:
+    """Every recipe, the best on the choosing half first; of equal ones the one that was tried first.
+
+    Args:
+        tried: what was measured.
+        halves: of the images.
+        metric: the name of a metric that was measured of all of them.
+    """
+    choices = [Choice(t.recipe, _figure(t, halves.choosing, metric), _figure(t, halves.other, metric)) for t in tried]
+    return sorted(choices, key=lambda choice: _worst_last(choice.chosen_on.value, metric))
+
+
+def leading(tried: Sequence[Tried], halves: Halves, metric: str, most: int) -> list[Tried]:
+    """The best few on the choosing half, but none that is the same on each of its images as a better one.
+
+    Grad-CAM, XGrad-CAM and HiResCAM are one method in front of a pooling and a linear layer.
+    """
+    order = {choice.recipe: place for place, choice in enumerate(ranked(tried, halves, metric))}
+    found: list[Tried] = []
+    for one in sorted(tried, key=lambda one: order[one.recipe]):
+        if len(found) < most and not any(_same(one, other, halves.choosing, metric) for other in found):
+            found.append(one)
+    return found
+
+
+def difference(one: Tried, other: Tried, half: frozenset[str], metric: str) -> Paired:
+    """The metric of one recipe minus that of another, on the images of a half, with its interval."""
+    ours, theirs = one.rows(half), other.rows(half)
+    keys = [one.keys[row] for row in ours], [other.keys[row] for row in theirs]
+    first, second = shared_rows(*keys)
+    return paired(
+        one.columns[metric][ours[first]],
+        other.columns[metric][theirs[second]],
+        statistic_of(metric),
+        groups=np.array([keys[0][row][0] for row in first], np.str_),
+    )
+
+
+def _figure(tried: Tried, half: frozenset[str], metric: str) -> Interval:
+    rows = tried.rows(half)
+    names = np.array([tried.keys[row][0] for row in rows], np.str_)
+    return bootstrap(tried.columns[metric][rows], statistic_of(metric), groups=names)
+
+
+def _worst_last(value: float, metric: str) -> tuple[bool, float]:
+    """What sorts the best first, and a figure of no images last."""
+    return np.isnan(value).item(), -value if METRICS[metric].higher_is_better else value
+
+
+def _same(one: Tried, other: Tried, half: frozenset[str], metric: str) -> bool:
+    """Whether the rows are equal but for what rounding can do: on average to one in a thousand."""
+    ours, theirs = one.columns[metric][one.rows(half)], other.columns[metric][other.rows(half)]
+    if ours.shape != theirs.shape:
+        return False
+    return bool(np.nanmean(np.abs(ours - theirs)) <= _ROUNDING * np.nanmean(np.abs(ours)))

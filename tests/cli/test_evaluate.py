@@ -1,71 +1,130 @@
-"""``funcam evaluate``: what is chosen on one half is reported on the other."""
+"""``funcam evaluate``: the best recipe, what is printed and written of it, and wrong words."""
 
 from __future__ import annotations
 
 import json
+import re
+import sys
+from itertools import pairwise
+from pathlib import Path
 
-import numpy as np
 import pytest
+from PIL import Image
 
-from cli.conftest import Funcam
-from funcam.comparison.choosing import ranked
-from funcam.errors import FuncamError
+from cli.conftest import Funcam, photo
+
+SEARCH = ("evaluate", "--scenes", 6, "-m", "layer-cam", "-l", "trunk_output")
 
 
 def test_the_best_on_one_half_comes_first(funcam: Funcam) -> None:
     ran = funcam(
-        "evaluate", "--scenes", 12, "-m", "grad-cam,random-cam", "-l", "trunk_output", "--by", "energy", "--json"
+        "evaluate",
+        *("--scenes", 12, "-m", "grad-cam,random-cam", "-l", "trunk_output", "--by", "energy", "--json", "--quick"),
     )
     found = json.loads(ran.out)
     assert (ran.code, ran.err) == (0, "")
     assert [row["method"] for row in found["ranking"]] == ["grad-cam", "random-cam"]
-    first = found["ranking"][0]
-    assert first["chosen_on"]["n"] > 0
-    assert first["found_on"]["n"] > 0
-    assert first["found_on"]["value"] > found["ranking"][1]["found_on"]["value"]
+    best, other = found["ranking"]
+    assert found["images"] == {"chosen_on": best["chosen_on"]["n"], "found_on": best["found_on"]["n"]}
+    assert best["found_on"]["value"] > other["found_on"]["value"]
+    assert found["best"]["verdict"] == "unsure"
+    assert "nothing that was tried is better than the network's default" in found["sentences"][0]
+    assert {name: found["best"][name] for name in best} == best == found["default"]
 
 
-def test_layers_are_found_if_none_is_named(funcam: Funcam) -> None:
-    out = funcam("evaluate", "--scenes", 4, "-m", "layer-cam").out
-    assert "trunk_output.block1" in out
-    assert out.splitlines()[-1].startswith("best layer-cam at ")
+def test_the_recipe_is_written_as_it_is_printed(funcam: Funcam, tmp_path: Path) -> None:
+    ran = funcam(*SEARCH, "--json", "-o", "here")
+    found = json.loads(ran.out)
+    assert (tmp_path / "here" / "recipe.json").read_text() == ran.out
+    assert len(found["ranking"]) == 5  # as it is, aug, eigen, twice the size, that with the better of the others
+    best, first = found["best"], found["ranking"][0]
+    assert best["words"] == first["words"]
+    asked = best["options"].split()
+    assert asked[asked.index("--method") + 1] == best["method"]
+    assert [word for option, word in pairwise(asked) if option == "--layer"] == best["layers"]
+    assert ("--input-size" in asked) == (best["input_size"] != 128)
+    assert best["threshold"]["level"] in [step / 20 for step in range(20)]
+    assert all(row["cost"] > 0 for row in found["ranking"])
 
 
-def test_wrong_words(funcam: Funcam) -> None:
-    funcam("evaluate", "--scenes", 4, "--by", "speed").error(2, r"--by 'speed' is no metric; nearest: ")
-    funcam("evaluate").error(2, r"no images to compare on")
-    funcam("evaluate", "--scenes", 4, "-m", "nothing").error(2, r"unknown method 'nothing'")
+def test_the_table_tells_everything_once(funcam: Funcam) -> None:
+    ran = funcam(*SEARCH, "--fit", "crop")
+    lines = ran.out.splitlines()
+    assert lines[0].startswith("scenes, MaxBoxAccV2 in %: chosen on 3 images, found on 3 others")
+    assert " ".join(lines[1].split()) == "recipe chosen on found on cost"
+    assert sum("grad-cam at trunk_output, 128 pixels (default)" in line for line in lines) == 1
+    told = "\n".join(lines[lines.index(next(line for line in lines if line.startswith("best:"))) :])
+    for words in ("best: layer-cam at trunk_output", "the network's default", "had no say", "boxes are best above"):
+        assert words in told
+    assert "to use it: funcam explain ... --method layer-cam --layer trunk_output" in told
+    assert re.search(r"to use it: .* --fit crop\n", told)
+    assert "or funcam explain ... --recipe evaluation/recipe.json, which has all of this" in lines
 
 
-def values_of(rng: np.random.Generator) -> tuple[dict, list[str]]:
-    images = [f"{number // 2}.png" for number in range(40)]  # two rows an image
-    good, bad = rng.random(40) / 2 + 0.5, rng.random(40) / 2
-    return {("n", "a", "x"): {"energy": bad}, ("n", "b", "x"): {"energy": good}}, images
+def test_layers_and_methods_are_found_if_none_is_named(funcam: Funcam) -> None:
+    found = json.loads(funcam("evaluate", "--scenes", 2, "--quick", "--json").out)
+    assert {row["layer"] for row in found["ranking"]} == {"trunk_output", "trunk_output.block1", "stem.2"}
+    assert {"grad-cam", "finer-cam", "layer-cam"} <= {row["method"] for row in found["ranking"]}
 
 
-def test_halves_share_no_image_and_together_are_all() -> None:
-    values, images = values_of(np.random.default_rng(0))
-    choices = ranked(values, images, "energy")
-    assert [choice.layer for choice in choices] == ["b", "a"]
-    for choice in choices:
-        assert choice.chosen_on.n + choice.found_on.n == 40
-        assert choice.chosen_on.n % 2 == 0
-        whole = values["n", choice.layer, "x"]["energy"].sum()
-        parts = choice.chosen_on.value * choice.chosen_on.n + choice.found_on.value * choice.found_on.n
-        assert parts == pytest.approx(whole)
+def test_photos_without_truth_choose_by_insertion(funcam: Funcam, tmp_path: Path) -> None:
+    for seed in range(2):
+        Image.fromarray(photo(seed=seed)).save(tmp_path / f"{seed}.png")
+    asked = ("-m", "layer-cam", "-l", "trunk_output", "--quick", "--json", "--input-size", 64)
+    found = json.loads(funcam("evaluate", "0.png", "1.png", *asked).out)
+    assert found["metric"] == "insertion"
+    assert found["best"]["threshold"] is None
+    assert found["best"]["options"] == "--method layer-cam --layer trunk_output --input-size 64"
+    assert (found["best"]["input_size"], found["default"]["input_size"]) == (64, 128)
+    assert found["best"]["difference"]["low"] is None  # one image has no interval
+    assert found["best"]["verdict"] == "unsure"
 
 
-def test_less_is_better_where_it_is() -> None:
-    values, images = values_of(np.random.default_rng(0))
-    renamed = {place: {"deletion": columns["energy"]} for place, columns in values.items()}
-    assert [choice.layer for choice in ranked(renamed, images, "deletion")] == ["a", "b"]
+@pytest.fixture
+def no_torch(monkeypatch: pytest.MonkeyPatch) -> None:
+    """An import of it fails."""
+    for name in ("funcam.comparison.searching", "funcam.comparison.advice", "torch"):
+        monkeypatch.setitem(sys.modules, name, None)
 
 
-def test_what_cannot_be_ranked() -> None:
-    values, images = values_of(np.random.default_rng(0))
-    with pytest.raises(FuncamError, match="unknown metric 'enegy'; nearest: 'energy'"):
-        ranked(values, images, "enegy")
-    with pytest.raises(FuncamError, match="insertion was not measured; it needs passes"):
-        ranked(values, images, "insertion")
-    with pytest.raises(FuncamError, match="at least two images"):
-        ranked({("n", "a", "x"): {"energy": np.ones(1)}}, ["0.png"], "energy")
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        ((), r"no images to compare on"),
+        (("--scenes", 4, "--by", "speed"), r"--by 'speed' is no metric; nearest: "),
+        (("pic.png", "--by", "energy"), r"--by energy needs to know where the objects are; give --truth or --scenes"),
+        (("--scenes", 4, "-m", "nothing"), r"unknown method 'nothing'"),
+        (("--scenes", 4, "-m", "all"), r"--method all is not for a comparison"),
+        (("--scenes", 4, "--fit", "stretch"), r"--fit 'stretch' is unknown"),
+        (("--scenes", 4, "--net", "resnet5"), r"resnet5"),
+        (("--scenes", 0), r"--scenes"),
+    ],
+)
+@pytest.mark.usefixtures("image", "no_torch")
+def test_wrong_words_are_answered_without_torch(funcam: Funcam, words: tuple[object, ...], message: str) -> None:
+    funcam("evaluate", *words).error(2, message)
+
+
+@pytest.mark.usefixtures("no_torch")
+def test_help_is_answered_without_torch(funcam: Funcam) -> None:
+    ran = funcam("evaluate", "--help")
+    assert ran.code == 0
+    assert "--quick" in ran.out
+
+
+def test_one_image_has_no_halves(funcam: Funcam, image: Path) -> None:
+    funcam("evaluate", image, "-m", "layer-cam").error(1, r"at least two images")
+
+
+def test_the_options_and_the_file_are_explains(funcam: Funcam) -> None:
+    found = json.loads(funcam(*SEARCH, "--input-size", 64, "--quick", "--json").out)["best"]
+    explain = ("explain", "--scene", 2, "--json")
+    records = [
+        json.loads(funcam(*explain, *words).out)
+        for words in (found["options"].split(), ["--recipe", "evaluation/recipe.json"])
+    ]
+    for record in records:
+        assert record.pop("seconds") > 0
+    assert records[0] == records[1]
+    assert (records[0]["methods"], records[0]["layer"]) == (["layer-cam"], "trunk_output")
+    assert records[0]["input_size"] == {"width": 64, "height": 64}

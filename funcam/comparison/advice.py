@@ -1,0 +1,209 @@
+"""What a search found: the ranking, the best recipe against the network's default, its threshold, how to use it."""
+
+from __future__ import annotations
+
+import platform
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from importlib.metadata import version
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from funcam.comparison.choosing import Choice, Halves, Tried, difference, ranked
+from funcam.comparison.plan import METRICS, Rival
+from funcam.comparison.recipes import Recipe
+from funcam.comparison.searching import Found
+from funcam.metrics.wsol import LEVELS
+from funcam.statistics import Interval, Paired, bootstrap
+
+_BOXES = "max-box-acc"
+_NEAR = 0.01
+
+
+class Threshold(NamedTuple):
+    """The level of a map (divided by its maximum) above which lies the object, and the accuracy of boxes at it.
+
+    Attributes:
+        level: the best one on the half that chose, one for all overlaps.
+        chosen_on: the accuracy there.
+        found_on: the accuracy at that level on the other half.
+    """
+
+    level: float
+    chosen_on: float
+    found_on: Interval
+
+
+@dataclass(frozen=True)
+class Advised:
+    """A recipe that one may want to use.
+
+    Attributes:
+        choice: the recipe with its figures.
+        difference: its metric minus that of the network's default, on the half that had no say.
+        threshold: for boxes, where the metric is of boxes.
+        options: what to give ``funcam explain`` for it.
+    """
+
+    choice: Choice
+    difference: Paired
+    threshold: Threshold | None
+    options: str
+
+    def verdict(self, metric: str) -> str:
+        """``better`` than the default, ``worse``, or ``unsure`` where the interval of the difference contains 0."""
+        sign = 1 if METRICS[metric].higher_is_better else -1
+        low, high = sorted((sign * self.difference.low, sign * self.difference.high))
+        if low > 0:
+            return "better"
+        return "worse" if high < 0 else "unsure"
+
+    def document(self, metric: str) -> dict[str, Any]:
+        """What it adds to the row of its recipe, for JSON."""
+        level = self.threshold
+        return {
+            "difference": self.difference._asdict(),
+            "verdict": self.verdict(metric),
+            "threshold": level and {**level._asdict(), "found_on": level.found_on._asdict()},
+            "options": self.options,
+        }
+
+
+@dataclass(frozen=True)
+class Advice:
+    """What to do with a network.
+
+    Attributes:
+        net: its label.
+        weights: where its values come from.
+        metric: what chose.
+        ranking: every recipe, the best on the choosing half first.
+        costs: of each recipe in forward passes of the network at its own size.
+        default: Grad-CAM at the default layer and the network's own size.
+        best: the first of the ranking.
+        frugal: the cheapest that is as good but for a hundredth on the choosing half; None where it is the best itself.
+        skipped: the recipes that the network can't have, a line each.
+        problems: the images that could not be done, a line each.
+    """
+
+    net: str
+    weights: str
+    metric: str
+    ranking: list[Choice]
+    costs: dict[Recipe, float]
+    default: Choice
+    best: Advised
+    frugal: Advised | None
+    skipped: list[str]
+    problems: list[str]
+
+    @property
+    def sentences(self) -> list[str]:
+        """What the figures say of the best recipe, and what they don't."""
+        return [
+            self._against_default(),
+            f"its figure on the half that chose is the best of {len(self.ranking)} and so flatters it; the other half "
+            "had no say, and its figure is what to expect",
+        ]
+
+    def _against_default(self) -> str:
+        against, difference = f"the network's default ({self.default.recipe.words})", self.best.difference
+        if self.best.choice.recipe == self.default.recipe:
+            return f"nothing that was tried is better than {against} on the half that chose"
+        by = f"the difference is {_told(self.metric, difference)} on {difference.n} images that had no say"
+        because = "too few to tell" if np.isnan(difference.low) else "an interval with 0 in it"
+        return {
+            "better": f"it is surely better than {against}: {by}",
+            "worse": f"it is surely worse than {against}: {by}; keep the default",
+            "unsure": f"it is not surely better than {against}: {by}, {because}",
+        }[self.best.verdict(self.metric)]
+
+    def document(self) -> dict[str, Any]:
+        """All of it for JSON; it may hold NaN."""
+        best, frugal = self.best, self.frugal
+        return {
+            "net": self.net,
+            "weights": self.weights,
+            "metric": self.metric,
+            "images": {"chosen_on": best.choice.chosen_on.n, "found_on": best.choice.found_on.n},
+            "best": {**self._row(best.choice), **best.document(self.metric)},
+            "frugal": frugal and {**self._row(frugal.choice), **frugal.document(self.metric)},
+            "default": self._row(self.default),
+            "sentences": self.sentences,
+            "ranking": [self._row(choice) for choice in self.ranking],
+            "skipped": self.skipped,
+            "problems": self.problems,
+            "versions": {
+                "python": platform.python_version(),
+                **{name: version(name) for name in ("funcam", "torch", "torchvision", "numpy")},
+            },
+        }
+
+    def _row(self, choice: Choice) -> dict[str, Any]:
+        return {
+            **choice.recipe.document(),
+            "words": choice.recipe.words,
+            "chosen_on": choice.chosen_on._asdict(),
+            "found_on": choice.found_on._asdict(),
+            "cost": self.costs[choice.recipe],
+        }
+
+
+def advised(found: Found, rival: Rival, metric: str, fit: str) -> Advice:
+    """What a search found.
+
+    Args:
+        found: by :func:`funcam.comparison.searching.search`.
+        rival: the network at its own size.
+        metric: what chose.
+        fit: how images were put before the network.
+    """
+    ranking = ranked(found.tried, found.halves, metric)
+    frugal = _frugal(ranking, found.costs)
+    return Advice(
+        net=rival.label,
+        weights=rival.net.weights,
+        metric=metric,
+        ranking=ranking,
+        costs=found.costs,
+        default=ranked([found.default], found.halves, metric)[0],
+        best=_advised(ranking[0], found, rival, metric, fit),
+        frugal=None if frugal == ranking[0] else _advised(frugal, found, rival, metric, fit),
+        skipped=found.skipped,
+        problems=found.problems,
+    )
+
+
+def _frugal(ranking: Sequence[Choice], costs: Mapping[Recipe, float]) -> Choice:
+    """The cheapest recipe that is as good as the best but for a hundredth, on the half that chose."""
+    best = ranking[0].chosen_on.value
+    near = [choice for choice in ranking if abs(choice.chosen_on.value - best) <= _NEAR * abs(best)]
+    return min(near or ranking[:1], key=lambda choice: costs[choice.recipe])
+
+
+def _advised(choice: Choice, found: Found, rival: Rival, metric: str, fit: str) -> Advised:
+    tried = next(one for one in found.tried if one.recipe == choice.recipe)
+    options = choice.recipe.options(rival.net.input_size)
+    return Advised(
+        choice=choice,
+        difference=difference(tried, found.default, found.halves.other, metric),
+        threshold=threshold(tried, found.halves, metric) if metric.startswith(_BOXES) else None,
+        options=options if fit == "squash" else f"{options} --fit {fit}",
+    )
+
+
+def threshold(tried: Tried, halves: Halves, metric: str) -> Threshold:
+    """The one level at which a recipe's boxes are best on the choosing half, on average over the metric's overlaps."""
+    hits = tried.columns[metric].mean(1)  # [n, T]
+    chosen, other = tried.rows(halves.choosing), tried.rows(halves.other)
+    accuracy = np.nanmean(hits[chosen], axis=0)
+    best = int(accuracy.argmax())
+    names = np.array([tried.keys[row][0] for row in other], np.str_)
+    return Threshold(LEVELS[best], float(accuracy[best]), bootstrap(hits[other, best], groups=names))
+
+
+def _told(metric: str, found: Paired) -> str:
+    share = METRICS[metric].share
+    numbers = [f"{100 * value:+.1f}" if share else f"{value:+.3g}" for value in found[:3]]
+    return f"{numbers[0]}{' points' if share else ''} ({numbers[1]} to {numbers[2]})"

@@ -1,0 +1,194 @@
+"""The search for a network's best recipe, in stages that all choose on the same half of the images; nothing is trained.
+
+1. every candidate method at every candidate layer;
+2. the best few of these with one thing changed each: smoothed, two layers combined, twice the input;
+3. the best of those with its best changes together.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+from funcam.comparison.candidates import candidate_layers, combined, first_recipes, named_layer, takes, variations
+from funcam.comparison.choosing import Halves, Tried, halved, leading, ranked
+from funcam.comparison.costing import costs_of
+from funcam.comparison.journal import Journal
+from funcam.comparison.plan import METRICS, Plan, Rival
+from funcam.comparison.recipes import Recipe, plans_of
+from funcam.comparison.run import JOURNAL, Tick, fill
+from funcam.comparison.subjects import Subject
+from funcam.comparison.summing import collected
+from funcam.errors import FuncamError, nearest
+from funcam.nets import at_size
+
+_FINALISTS = 3
+
+Stage = Callable[[int, int, int], None]
+
+
+@dataclass(frozen=True)
+class Asked:
+    """What is searched for.
+
+    Attributes:
+        metric: the name of the metric that chooses.
+        methods: the candidates.
+        layers: the candidates, the coarsest first; none for the last layer of each size.
+        input_size: where the search starts; None for the network's own.
+        quick: whether the first stage is enough.
+    """
+
+    metric: str
+    methods: Sequence[str]
+    layers: Sequence[str] = ()
+    input_size: int | None = None
+    quick: bool = False
+
+
+@dataclass(frozen=True)
+class Found:
+    """What a search found.
+
+    Attributes:
+        tried: every recipe that was measured, in the order in which they were tried.
+        default: Grad-CAM at the default layer and the network's own size, which need not be among them.
+        halves: of the images.
+        costs: of each recipe in forward passes of the network at its own size.
+        skipped: the recipes that the network can't have, and why, a line each.
+        problems: the images that could not be done, a line each.
+    """
+
+    tried: list[Tried]
+    default: Tried
+    halves: Halves
+    costs: dict[Recipe, float]
+    skipped: list[str]
+    problems: list[str]
+
+
+def search(
+    rival: Rival,
+    subjects: Sequence[Subject],
+    asked: Asked,
+    base: Plan,
+    folder: Path,
+    *,
+    device: str = "cpu",
+    stage: Stage = lambda _number, _recipes, _images: None,
+    tick: Tick = lambda _count: None,
+) -> Found:
+    """Find the best recipe for a network on a data set; it goes on where an earlier search in the folder stopped.
+
+    Args:
+        rival: the network at its own size, on the device.
+        subjects: the data set.
+        asked: what is searched for.
+        base: metrics, fit and batch; recipes make the rest.
+        folder: where the journal is; it exists.
+        device: where to compute.
+        stage: called at the start of each with its number, how many recipes it has, and how many images are to be done.
+        tick: called with the number of images just done.
+
+    Raises:
+        FuncamError: an unknown metric, fewer than two images, or a network that can have none of the first recipes.
+    """
+    if asked.metric not in METRICS:
+        raise FuncamError(f"unknown metric {asked.metric!r}; nearest: {nearest(asked.metric, METRICS)}")
+    halves = halved(subject.name for subject in subjects)
+    work = _Work(rival, subjects, asked.metric, base, folder, device, stage, tick)
+    start = work.at(asked.input_size or rival.net.input_size)
+    layers = [named_layer(start, name) for name in asked.layers] or candidate_layers(start)
+    layers = list(dict.fromkeys(layers))
+    default = _begin(work, first_recipes(asked.methods, layers, start.net.input_size))
+    if not asked.quick:
+        _vary(work, halves, layers, start)
+    tried = list(work.tried.values())
+    costs = costs_of([one.recipe for one in [*tried, default]], rival, subjects, base, folder, device)
+    return Found(tried, default, halves, costs, work.skipped, list(work.problems))
+
+
+def _begin(work: _Work, recipes: Sequence[Recipe]) -> Tried:
+    """The first stage; with it the network's default is measured, whether it is among the candidates or not."""
+    default = Recipe("grad-cam", (named_layer(work.rival, None),), work.rival.net.input_size)
+    work.measure(1, [*recipes, default])
+    found = work.need(default)
+    if default not in recipes:
+        del work.tried[default]
+    if not work.tried:
+        raise FuncamError(work.skipped[0])
+    return found
+
+
+def _vary(work: _Work, halves: Halves, layers: Sequence[str], start: Rival) -> None:
+    """The second and the third stage."""
+    size = start.net.input_size
+    largest = 2 * size if takes(start, 2 * size) else size
+    if largest == size:
+        work.skipped.append(f"{2 * size} pixels: {start.label} takes no images of that size")
+    finalists = leading(list(work.tried.values()), halves, work.metric, _FINALISTS)
+    varied = {one.recipe: variations(one.recipe, layers, largest) for one in finalists}
+    work.measure(2, [recipe for found in varied.values() for recipe in found])
+    order = [choice.recipe for choice in ranked(list(work.tried.values()), halves, work.metric)]
+    plain = next(one for best in order for one, found in varied.items() if best in (one, *found))
+    work.measure(3, combined(plain, [recipe for recipe in order if recipe in (plain, *varied[plain])]))
+
+
+@dataclass
+class _Work:
+    """What is measured on, what was measured, and what could not be."""
+
+    rival: Rival
+    subjects: Sequence[Subject]
+    metric: str
+    base: Plan
+    folder: Path
+    device: str
+    stage: Stage
+    tick: Tick
+    tried: dict[Recipe, Tried] = field(default_factory=dict)
+    skipped: list[str] = field(default_factory=list)
+    problems: dict[str, None] = field(default_factory=dict)
+
+    def at(self, size: int) -> Rival:
+        """The network at an input size."""
+        return replace(self.rival, net=at_size(self.rival.net, size))
+
+    def measure(self, number: int, recipes: Sequence[Recipe]) -> None:
+        """Measure the recipes of a stage."""
+        plans = plans_of([recipe for recipe in recipes if recipe not in self.tried], self.rival.label, self.base)
+        self.stage(number, sum(len(together) for _, together in plans), len(self.subjects) * len(plans))
+        for plan, together in plans:
+            self._run(plan, together)
+
+    def need(self, recipe: Recipe) -> Tried:
+        """What was measured with a recipe that there must be."""
+        if recipe not in self.tried:
+            raise FuncamError(next(line for line in self.skipped if line.startswith(recipe.words)))
+        return self.tried[recipe]
+
+    def _run(self, plan: Plan, together: Sequence[Recipe]) -> None:
+        """Measure what shares its passes; where that fails, each recipe alone, to find which the network can't have."""
+        rival = self.at(together[0].input_size)
+        try:
+            problems = fill([rival], self.subjects, plan, self.folder, device=self.device, tick=self.tick)
+        except FuncamError as error:
+            if len(together) == 1:
+                self.skipped.append(f"{together[0].words}: {error}")
+            for recipe in together if len(together) > 1 else ():
+                self._run(*plans_of([recipe], rival.label, self.base)[0])
+            return
+        self.problems.update(dict.fromkeys(problems))
+        self._keep(plan, rival, together)
+
+    def _keep(self, plan: Plan, rival: Rival, together: Sequence[Recipe]) -> None:
+        names = {subject.name for subject in self.subjects}
+        records = Journal(self.folder / JOURNAL).records({plan.key(rival)})
+        values, keys, _ = collected(r | {"net": rival.label} for r in records if r["image"] in names)
+        for recipe in together:
+            columns = values.get((rival.label, recipe.place, recipe.method), {})
+            if self.metric in columns:
+                self.tried[recipe] = Tried(recipe, columns, keys[rival.label])
+            else:
+                self.skipped.append(f"{recipe.words}: {self.metric} could not be measured")
