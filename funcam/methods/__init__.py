@@ -158,7 +158,7 @@ METHODS: dict[str, Method] = {
         ),
         _line(
             "Prototype CAM | prototype-cam | prototypes:prototype_cam | A g finer | map",
-            "cells compared with the mean features of object and rest, at this and a finer layer; the tightest boxes",
+            "cells compared with the mean features of object and rest, also at a finer layer; tight boxes on photos",
             "funcam; prototypes after Xu et al. (CREAM), CVPR 2022, arXiv:2205.13922",
         ),
         _line(
