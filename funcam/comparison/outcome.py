@@ -16,7 +16,7 @@ from typing import Any
 from funcam.comparison.journal import Journal
 from funcam.comparison.plan import Plan, Rival
 from funcam.comparison.subjects import Subject
-from funcam.comparison.summing import collected, pairs_of, rows_of, samples_of
+from funcam.comparison.summing import collected, figures_of
 from funcam.conclusions import conclusions
 from funcam.errors import FuncamError
 from funcam.files import write_atomically
@@ -54,8 +54,7 @@ def summed_up(
     values, keys, subsets = collected(_wanted(rivals, subjects, plan, journal))
     if not values:
         raise FuncamError(f"no image could be compared: {problems[0] if problems else 'nothing was measured'}")
-    samples = samples_of(values, keys, subsets)
-    rows, pairs = rows_of(samples), pairs_of(samples, values, keys, subsets)
+    rows, pairs = figures_of(values, keys, subsets)
     images = {image for found in keys.values() for image, _ in found}
     return Run(rows, pairs, conclusions(rows, pairs), problems, len(images))
 

@@ -110,8 +110,30 @@ def _hits(overlaps: Column) -> Column:
     return np.stack([np.where(np.isnan(overlaps), np.float32(np.nan), hits) for hits in reached], 1).astype(np.float32)
 
 
+def figures_of(
+    values: Values, keys: Keys, subsets: Mapping[str, list[str]]
+) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
+    """Every figure with its interval, and the paired differences; metric by metric, so that memory stays small."""
+    rows: list[dict[str, Any]] = []
+    pairs: list[dict[str, Any]] = []
+    for metric in METRICS:
+        some = {place: {metric: columns[metric]} for place, columns in values.items() if metric in columns}
+        samples = samples_of(some, keys, subsets)
+        rows += rows_of(samples)
+        pairs += pairs_of(samples, some, keys, subsets)
+    return _together(rows, ("net", "layer", "method")), _together(pairs, ("kind", "a", "b", "net", "method"))
+
+
+def _together(rows: list[dict[str, Any]], about: Sequence[str]) -> list[dict[str, Any]]:
+    """The rows of one place behind each other, the places in the order in which they come."""
+    order: dict[tuple[Any, ...], int] = {}
+    for row in rows:
+        order.setdefault(tuple(row.get(name) for name in about), len(order))
+    return sorted(rows, key=lambda row: order[tuple(row.get(name) for name in about)])
+
+
 def samples_of(values: Values, keys: Keys, subsets: Mapping[str, list[str]]) -> Samples:
-    """Every figure, from which intervals and differences are made."""
+    """The figures of some columns, from which intervals and differences are made."""
     found: Samples = {}
     for place, columns in values.items():
         net = place[0]
