@@ -1,6 +1,6 @@
 """What ``funcam compare`` costs: against plain forward passes and decoding, with insertion and deletion, and in memory.
 
-    python benchmarks/comparison.py PHOTOS BOXES --net NAME=WEIGHTS --net NAME=WEIGHTS --threads 1 --clock cpu --json FILE
+    python benchmarks/comparison.py PHOTOS BOXES --net NAME=WEIGHTS --net NAME=WEIGHTS --threads 1 --clock cpu
     python benchmarks/comparison.py --memory 100,2000
 
 The first runs two methods over the photos with truth, and right before it the same networks' forward passes on the same

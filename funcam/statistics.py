@@ -17,8 +17,8 @@ Values: TypeAlias = NDArray[np.float64]
 Statistic: TypeAlias = Callable[[Values], float]
 """From the rows of the images, ``[n, ...]``, to one number."""
 
-_CELLS = 2**22
-"""So many numbers a chunk of resamples holds: 32 MB."""
+_CELLS = 2**19
+"""So many numbers a chunk of resamples holds: 4 MB."""
 
 
 class Interval(NamedTuple):
@@ -78,7 +78,7 @@ class OfMean:
     function: Callable[[Values], Values]
 
     def __call__(self, values: Values) -> float:
-        return float(self.function(values.mean(axis=0, keepdims=True))[0])
+        return float(self.function(values.mean(axis=0, keepdims=True, dtype=np.float64))[0])
 
 
 mean = OfMean(lambda means: means.reshape(len(means), -1).mean(axis=1))
@@ -379,7 +379,9 @@ def _ends(figures: Values, level: float) -> tuple[float, float]:
 
 
 def _rows(values: ArrayLike) -> Values:
-    rows = np.asarray(values, np.float64)
+    rows = np.asarray(values)
+    if rows.dtype != np.float32:  # thousands of numbers an image come in single precision, and stay so
+        rows = rows.astype(np.float64)
     if rows.ndim == 0:
         raise FuncamError("one number is no set of images; give one row for each image: [n] or [n, ...]")
     if np.isinf(rows).any():
