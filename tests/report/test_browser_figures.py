@@ -58,3 +58,22 @@ def test_a_baseline_has_figures_and_no_switch(browser, many):
     choices = browser.js("return [...document.querySelectorAll('#methods button')].map((each) => each.textContent)")
     assert "Grad-CAM" in choices
     assert "Uniform" not in choices
+
+
+def test_best_and_worst_are_by_a_metric_with_degrees(browser, tmp_path):
+    """The pointing game is 0 or 1: what it calls best is whatever comes first."""
+    report = sample.report(6)
+    hit = MetricEntry("hit", "Hit")
+    entries = [
+        replace(each, explained=[_with_hit(explained, number) for explained in each.explained])
+        for number, each in enumerate(report.images)
+    ]
+    write_report(tmp_path / "r.html", replace(report, images=entries, metrics=[hit, *sample.METRICS]))
+    browser.open(tmp_path / "r.html")
+    titles = browser.js("return [...document.querySelectorAll('#extremes h3')].map((each) => each.textContent)")
+    assert titles == ["Best by Energy", "Worst by Energy"]
+
+
+def _with_hit(explained, number):
+    maps = [replace(m, metrics={**m.metrics, "hit": float(number % 2)}) if m.metrics else m for m in explained.maps]
+    return replace(explained, maps=maps)

@@ -96,9 +96,13 @@ function fillLayers() {
 }
 
 let extremes = [];
-/** The best and the worst four by the metric that is sorted by, or the first. */
+/** Whether an image can be more or less right by a metric, and not only hit or missed. */
+const hasDegrees = (metric) => data.images.some((image) => image.explained.some((each) => each.maps.some((map) =>
+  isNumber(map.metrics?.[metric.name]) && ![0, 1].includes(map.metrics[metric.name]))));
+
+/** The best and the worst four by the metric that is sorted by, or the first that has degrees. */
 function drawExtremes() {
-  const metric = imageMetrics.find((each) => each.name === order.by) ?? imageMetrics[0];
+  const metric = imageMetrics.find((each) => each.name === order.by) ?? imageMetrics.find(hasDegrees) ?? imageMetrics[0];
   const holder = byId("extremes");
   extremes = [];
   if (!metric) return;
