@@ -88,6 +88,8 @@ def contrast(
 def similar_classes(logits: torch.Tensor, classes: torch.Tensor, count: int) -> torch.Tensor:
     """The classes whose logits are nearest to those of ``classes [B, K]``, the nearest first, ``[B, K, count]``.
 
+    Of classes that are equally near the one with the smaller number comes first, on every device.
+
     Raises:
         FuncamError: there are not that many other classes.
 
@@ -98,7 +100,7 @@ def similar_classes(logits: torch.Tensor, classes: torch.Tensor, count: int) -> 
     if not 0 < count < logits.shape[1]:
         raise FuncamError(f"{count} similar classes were asked for; the model has {logits.shape[1] - 1} others")
     distance = (logits[:, None, :] - take(logits, classes)[..., None]).abs()
-    return _without(distance, classes, torch.inf).topk(count, largest=False).indices
+    return _without(distance, classes, torch.inf).argsort(dim=-1, stable=True)[..., :count]  # topk's ties are anyone's
 
 
 def _runner_up(logits: torch.Tensor, classes: torch.Tensor) -> torch.Tensor:

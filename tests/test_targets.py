@@ -14,6 +14,7 @@ from small import Small, randomised, small
 
 import funcam
 from funcam.errors import FuncamError
+from funcam.rules import similar_classes
 from funcam.targets import bind, class_targets
 
 LOGITS = torch.tensor([[0.0, 3.0, 1.0, 2.0], [5.0, 4.0, 6.0, 1.0]])
@@ -92,7 +93,10 @@ def test_values_are_not_looked_at_inside_a_transform():
         (
             lambda c: funcam.contrast(c, similar=2),
             lambda z, c: (
-                z[c] - z[np.argsort([np.inf if k == c else abs(v - z[c]) for k, v in enumerate(z)])[:2]].mean()
+                z[c]
+                - z[
+                    np.argsort([np.inf if k == c else abs(v - z[c]) for k, v in enumerate(z)], kind="stable")[:2]
+                ].mean()
             ),
         ),
     ],
@@ -285,3 +289,8 @@ def test_segmentation_is_the_mean_over_the_mask(mask):
 def test_targets_of_other_tasks_that_do_not_fit(target, message):
     with pytest.raises(FuncamError, match=message):
         funcam.explain(answers("dict"), IMAGES, target, layer="blocks")
+
+
+def test_of_equally_similar_classes_the_first_is_taken():
+    logits = torch.tensor([[0.0, 1.0, 2.0, 1.5], [0.0, 1.0, 2.0, -2.0]])
+    assert similar_classes(logits, torch.tensor([[0], [0]]), 2).tolist() == [[[1, 3]], [[1, 2]]]
