@@ -83,6 +83,11 @@ def test_values_are_not_looked_at_inside_a_transform():
 # --- rules: functions of the logits -----------------------------------------------------------------------------------
 
 
+def nearest_first(z, c):
+    """The other classes by how near their logits are, of equals the first first."""
+    return np.argsort([np.inf if k == c else abs(v - z[c]) for k, v in enumerate(z)], kind="stable")
+
+
 @pytest.mark.parametrize(
     ("rule", "formula"),
     [
@@ -92,12 +97,7 @@ def test_values_are_not_looked_at_inside_a_transform():
         (lambda c: funcam.contrast(c), lambda z, c: z[c] - max(np.delete(z, c))),
         (
             lambda c: funcam.contrast(c, similar=2),
-            lambda z, c: (
-                z[c]
-                - z[
-                    np.argsort([np.inf if k == c else abs(v - z[c]) for k, v in enumerate(z)], kind="stable")[:2]
-                ].mean()
-            ),
+            lambda z, c: z[c] - z[nearest_first(z, c)[:2]].mean(),
         ),
     ],
     ids=["probability", "log-probability", "class", "runner-up", "similar"],
