@@ -64,7 +64,15 @@ def main() -> None:
         found |= _times(options)
     print(json.dumps(found, indent=1))
     if options.json:
-        options.json.write_text(json.dumps({"command": sys.argv[1:], **found}, indent=1) + "\n")
+        options.json.write_text(
+            json.dumps({"command": [_named(word) for word in sys.argv[1:]], **found}, indent=1) + "\n"
+        )
+
+
+def _named(word: str) -> str:
+    """An argument without the folders of this machine."""
+    label, equals, path = word.rpartition("=")
+    return f"{label}{equals}{Path(path).name}"
 
 
 def _times(options: argparse.Namespace) -> dict[str, Any]:

@@ -14,6 +14,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from pages import filled
+
 from funcam.comparison.plan import BASELINES, METRICS
 from funcam.files import write_atomically
 
@@ -31,14 +33,13 @@ def main() -> None:
     parser.add_argument("results", nargs="+", help="MARKER=results.json")
     options = parser.parse_args()
     text = options.page.read_text(encoding="utf-8")
+    tables = {}
     for pair in options.results:
         marker, _, path = pair.partition("=")
-        start, end = f"<!-- {marker} -->\n", f"<!-- end of {marker} -->"
-        if start not in text or end not in text:
-            parser.error(f"{options.page} has no markers {start.strip()} and {end}")
-        document = json.loads(Path(path).read_text(encoding="utf-8"))
-        before, after = text.split(start)[0], text.split(end)[1]
-        text = before + start + section(document) + end + after
+        if any(mark not in text for mark in (f"<!-- {marker} -->\n", f"\n<!-- end of {marker} -->")):
+            parser.error(f"{options.page} has no markers <!-- {marker} --> and <!-- end of {marker} -->")
+        tables[marker] = section(json.loads(Path(path).read_text(encoding="utf-8")))
+    text = filled(text, tables)
     write_atomically(options.page, text.encode())
 
 
@@ -52,7 +53,7 @@ def section(document: Mapping[str, Any]) -> str:
     parts = [table(rows[name], SUBSETS[name]) for name in (subsets if len(subsets) > 2 else subsets[:1])]
     words = ["- " + re.sub(r"([*_<>])", r"\\\1", sentence) for sentence in document["conclusions"]]
     said = ["In the command's own words:", "", *words, ""] if words else []
-    return "\n".join(["", *parts, *said, ""])
+    return "\n".join(["", *parts, *said])
 
 
 def table(places: Mapping[tuple[str, str, str], Mapping[str, Any]], title: str) -> str:

@@ -35,7 +35,8 @@ sys.path[:0] = [str(ROOT), str(ROOT / "tests" / "real"), str(ROOT / "benchmarks"
 
 from metric_pairs import PAIRS, difference  # noqa: E402
 from metric_peers import Place  # noqa: E402
-from parity import AGREES, PHOTOS, filled  # noqa: E402
+from pages import filled  # noqa: E402
+from parity import AGREES, PHOTOS  # noqa: E402
 from photos import NETWORKS, network_input  # noqa: E402
 
 import funcam  # noqa: E402

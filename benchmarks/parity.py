@@ -29,6 +29,8 @@ sys.path[:0] = [str(ROOT), str(ROOT / "tests" / "real"), str(ROOT / "benchmarks"
 
 os.environ.setdefault("TQDM_DISABLE", "1")  # grad-cam draws progress bars
 
+from pages import filled  # noqa: E402
+
 import funcam  # noqa: E402
 from funcam.methods import METHODS, Method  # noqa: E402
 
@@ -149,15 +151,6 @@ def parity_table(report: Report) -> str:
     for name in METHODS:
         lines.append(f"| `{name}` | " + " | ".join(cells.get((name, peer), "-") for peer in PEERS) + " |")
     return "\n".join(lines)
-
-
-def filled(page: str, tables: dict[str, str]) -> str:
-    """The page with a table between each pair of markers, ``<!-- name -->`` and ``<!-- end of name -->``."""
-    for name, table in tables.items():
-        first, last = f"<!-- {name} -->\n", f"\n<!-- end of {name} -->"
-        before, rest = page.split(first)
-        page = before + first + table + last + rest.split(last)[1]
-    return page
 
 
 def main() -> None:

@@ -38,6 +38,7 @@ _OPTIONS = {
 }
 _OURS = ("chunk", "reduce")  # options that are not the caller's: memory and smoothing set them
 _MOST_ROWS = 32
+_INGREDIENTS = {**FOR_ALL, **PER_SCORE}
 
 
 @dataclass(frozen=True, eq=False)
@@ -97,14 +98,17 @@ def _check_mask(name: str, cam: str) -> None:
 
 def uses_gradient(wanted: Sequence[Wanted]) -> bool:
     """Whether one of the methods is made of the gradient at the layer."""
-    methods = [*(w.method for w in wanted), *(METHODS[w.options["cam"]] for w in wanted if "cam" in w.options)]
-    return any("g" in method.takes for method in methods)
+    return _uses(wanted, "g")
 
 
 def uses_finer(wanted: Sequence[Wanted]) -> bool:
     """Whether one of the methods looks at a layer with a larger grid, too."""
+    return _uses(wanted, "finer")
+
+
+def _uses(wanted: Sequence[Wanted], name: str) -> bool:
     methods = [*(w.method for w in wanted), *(METHODS[w.options["cam"]] for w in wanted if "cam" in w.options)]
-    return any("finer" in method.takes for method in methods)
+    return any(name in method.takes for method in methods)
 
 
 def apply_methods(case: Case, wanted: Sequence[Wanted]) -> list[list[torch.Tensor]]:
@@ -151,7 +155,7 @@ def _applied(chunk: Chunk, wanted: Wanted, layer: int) -> torch.Tensor:
     """One method on one chunk, ``[B, k, ...]``: the function is for one image and one score, ``vmap`` adds both."""
     function, takes = wanted.function(), wanted.method.takes
     per_score = [name in PER_SCORE for name in takes]
-    values: list[Any] = [{**FOR_ALL, **PER_SCORE}[name](chunk, layer, wanted.method, wanted.options) for name in takes]
+    values: list[Any] = [_INGREDIENTS[name](chunk, layer, wanted.method, wanted.options) for name in takes]
     batch, scores = len(chunk.case.images), len(chunk.columns)
     if not any(per_score):
         maps: torch.Tensor = vmap(function)(*values)[:, None]

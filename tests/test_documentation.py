@@ -14,7 +14,8 @@ from funcam.methods import METHODS
 
 ROOT = Path(__file__).parents[1]
 sys.path.insert(0, str(ROOT / "benchmarks"))
-from parity import AGREES, PAGE, PEERS, REPORT, filled, function_name, methods_table, parity_table, verdict  # noqa: E402
+from pages import filled  # noqa: E402
+from parity import AGREES, PAGE, PEERS, REPORT, function_name, methods_table, parity_table, verdict  # noqa: E402
 from parity_pairs import COUNTERPARTS  # noqa: E402
 
 TEXT = PAGE.read_text(encoding="utf-8")

@@ -16,7 +16,8 @@ ROOT = Path(__file__).parents[1]
 sys.path[:0] = [str(ROOT / "benchmarks"), str(ROOT / "tests" / "real")]
 from metric_pairs import PAIRS  # noqa: E402
 from metric_parity import PAGE, REPORT, parity_table  # noqa: E402
-from parity import AGREES, filled  # noqa: E402
+from pages import filled  # noqa: E402
+from parity import AGREES  # noqa: E402
 
 TEXT = PAGE.read_text(encoding="utf-8")
 MEASURED = json.loads(REPORT.read_text(encoding="utf-8"))

@@ -65,11 +65,9 @@ def evaluate(
 ) -> int:
     """Find a network's best recipe (method, layers, smoothing, size): half of the images choose, the others report."""
     labels = comparing.labels_of([net])
-    wanted = asked_of(methods or list(_CANDIDATES), [], None, [], []).methods
+    words = asked_of(methods or list(_CANDIDATES), [], None, [], [])
     by = _metric(metric, known=truth is not None or scenes is not None)
-    comparing.check(
-        images, truth, names, scenes, "truth", "boxes", fit, None, [], asked_of(wanted, [], None, [], []), {}
-    )
+    comparing.check(images, truth, names, scenes, "truth", "boxes", fit, None, [], words, {})
     subjects_of = comparing.source(images or [], truth, names, scenes)
     comparing.make(out)
     silent = quiet or as_json
@@ -78,7 +76,7 @@ def evaluate(
 
         (rival,) = comparing.rivals_of(labels, device)
         subjects, problems = subjects_of(rival.net.classes)
-    asked = Asked(by, wanted, layers or (), size, quick)
+    asked = Asked(by, words.methods, layers or (), size, quick)
     base = Plan(groups=(METRICS[by].group,), fit=fit, batch=batch)
     advice = _advice(rival, subjects, asked, base, out, silent)
     _write(advice, out)

@@ -5,12 +5,12 @@ from __future__ import annotations
 import platform
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from importlib.metadata import version
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from funcam.comparison.choosing import Choice, Halves, Tried, difference, ranked
+from funcam.comparison.outcome import versions
 from funcam.comparison.plan import METRICS, Rival
 from funcam.comparison.recipes import Recipe
 from funcam.comparison.searching import Found
@@ -134,10 +134,7 @@ class Advice:
             "ranking": [self._row(choice) for choice in self.ranking],
             "skipped": self.skipped,
             "problems": self.problems,
-            "versions": {
-                "python": platform.python_version(),
-                **{name: version(name) for name in ("funcam", "torch", "torchvision", "numpy")},
-            },
+            "versions": {"python": platform.python_version(), **versions()},
         }
 
     def _row(self, choice: Choice) -> dict[str, Any]:

@@ -79,6 +79,16 @@ def labels_by_key(rivals: Iterable[Rival], plan: Plan) -> dict[str, list[str]]:
     return found
 
 
+def versions() -> dict[str, str]:
+    """Of what figures depend on.
+
+    Example:
+        >>> list(versions())
+        ['funcam', 'torch', 'torchvision', 'numpy']
+    """
+    return {name: version(name) for name in ("funcam", "torch", "torchvision", "numpy")}
+
+
 def write_run(run: Run, rivals: Sequence[Rival], plan: Plan, folder: Path) -> None:
     """Write ``results.csv``, then ``results.json``: figures, differences, conclusions, configuration, versions."""
     stream = io.StringIO()
@@ -96,10 +106,7 @@ def write_run(run: Run, rivals: Sequence[Rival], plan: Plan, folder: Path) -> No
             **asdict(plan),
             "nets": [{"label": r.label, "name": r.net.name, "weights": r.net.weights} for r in rivals],
         },
-        "versions": {
-            "python": platform.python_version(),
-            **{name: version(name) for name in ("funcam", "torch", "torchvision", "numpy")},
-        },
+        "versions": {"python": platform.python_version(), **versions()},
     }
     text = json.dumps(finite(document), indent=1, ensure_ascii=False, default=str) + "\n"
     write_atomically(folder / "results.json", text.encode(errors="backslashreplace"))

@@ -8,7 +8,6 @@ from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from datetime import UTC, datetime
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +16,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from funcam.comparison.journal import Journal
-from funcam.comparison.outcome import Run, labels_by_key
+from funcam.comparison.outcome import Run, labels_by_key, versions
 from funcam.comparison.plan import BASELINES, METRICS, Plan, Rival
 from funcam.comparison.run import JOURNAL
 from funcam.comparison.subjects import Subject
@@ -63,7 +62,7 @@ def report_of(
         title=title,
         created=datetime.now(UTC).isoformat(timespec="seconds"),
         config={**asdict(plan), "images": run.images},
-        versions={name: version(name) for name in ("funcam", "torch", "torchvision", "numpy")},
+        versions=versions(),
         nets=[NetEntry(r.label, r.net.name, r.net.weights, _layer_of(run, r.label)) for r in rivals],
         methods=[_method(name) for name in names],
         metrics=[
