@@ -24,12 +24,12 @@ from typing import Any
 import torch
 
 from funcam.comparison import Plan, Rival, compare, image_subjects, scene_subjects
-from funcam.comparison.items import items_of
-from funcam.images import find_images
-from funcam.inputs import normalised
+from funcam.comparison.instances import items_of
+from funcam.imaging.reading import find_images
 from funcam.metrics import deletion, insertion, prepared
-from funcam.nets import load_net
 from funcam.truth import match, read_truth
+from funcam.zoo.nets import load_net
+from funcam.zoo.preprocessing import normalised
 
 _clock = time.perf_counter
 

@@ -31,7 +31,7 @@ import torch
 import torchvision
 
 ROOT = Path(__file__).resolve().parents[1]
-sys.path[:0] = [str(ROOT), str(ROOT / "tests" / "real"), str(ROOT / "benchmarks")]
+sys.path[:0] = [str(ROOT), str(ROOT / "tests" / "helpers"), str(ROOT / "benchmarks")]
 
 from metric_pairs import PAIRS, difference  # noqa: E402
 from metric_peers import Place  # noqa: E402

@@ -25,7 +25,7 @@ from pathlib import Path
 from typing import Any
 
 ROOT = Path(__file__).resolve().parents[1]
-sys.path[:0] = [str(ROOT), str(ROOT / "tests" / "real"), str(ROOT / "benchmarks")]
+sys.path[:0] = [str(ROOT), str(ROOT / "tests" / "helpers"), str(ROOT / "benchmarks")]
 
 os.environ.setdefault("TQDM_DISABLE", "1")  # grad-cam draws progress bars
 
@@ -128,7 +128,7 @@ def function_name(method: Method) -> str:
 
 def methods_table() -> str:
     """What every method is, from the table of methods and the functions' own keywords."""
-    from funcam.applying import want
+    from funcam.attribution.dispatch import want
 
     lines = ["| name | function | given | options | what it does | paper |", "| --- | --- | --- | --- | --- | --- |"]
     for method in METHODS.values():

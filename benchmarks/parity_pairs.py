@@ -24,7 +24,7 @@ from parity_peers import (
     torchcams_ss_cam,
 )
 
-from funcam.applying import want
+from funcam.attribution.dispatch import want
 
 
 @dataclass(frozen=True, eq=False)

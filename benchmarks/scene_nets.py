@@ -17,10 +17,10 @@ from torchvision.models.resnet import BasicBlock
 from torchvision.models.vgg import make_layers
 from train_scenes import Stage, save, train
 
-from funcam.nets import Net, own_net
 from funcam.scenes import CLASSES, scenes
 from funcam.scenes.network import INPUT_SIZE, MEAN, STD, inputs
-from funcam.weights import read_checkpoint
+from funcam.zoo.checkpoints import read_checkpoint
+from funcam.zoo.nets import Net, own_net
 
 CURRICULUM = (
     Stage(0.0, 4_000, 5, 0.0),

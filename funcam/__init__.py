@@ -5,6 +5,7 @@
     result = funcam.explain(model, images)        # the maps of the predicted classes
 
 Names are imported when they are first used, so that ``import funcam`` (and the command line's help) needs no torch.
+The functions of the methods come from their table: a method that stands there stands here.
 """
 
 from __future__ import annotations
@@ -12,144 +13,63 @@ from __future__ import annotations
 import importlib
 from typing import TYPE_CHECKING
 
-from funcam.errors import FuncamError
+from funcam.errors import FuncamError as FuncamError
+from funcam.methods import METHODS
 
-if TYPE_CHECKING:
-    from funcam.explanation import Explanation, explain, explain_methods
-    from funcam.maps import combine_maps, rescale, upsample
-    from funcam.methods import METHODS
-    from funcam.methods.factorization import deep_feature_factorization, dff
-    from funcam.methods.features import eigen_cam, fem, kpca_cam, random_cam
-    from funcam.methods.gradient import (
-        cam,
-        eigen_grad_cam,
-        element_wise_grad_cam,
-        finer_cam,
-        grad_cam,
-        grad_cam_pp,
-        grad_cam_pp_normalised,
-        guided_grad_cam,
-        hires_cam,
-        layer_cam,
-        seg_eigen_cam,
-        shapley_cam,
-        smooth_grad_cam_pp,
-        xgrad_cam,
-    )
-    from funcam.methods.network import full_grad, le_grad
-    from funcam.methods.perturbation import ablation_cam, is_cam, score_cam, score_cam_authors, ss_cam
-    from funcam.methods.pixels import gradient, input_x_gradient, smooth_grad
-    from funcam.methods.prototypes import prototype_cam
-    from funcam.methods.reduce import eigen_smoothed, first_component, positive_sum, signed_sum
-    from funcam.network.cutting import Layer, Split, list_layers, split
-    from funcam.network.detection import box_score, detector
-    from funcam.network.guidance import Guided, guided, guided_backprop
-    from funcam.rules import contrast, log_probability, probability
-    from funcam.smoothing import augmented
-    from funcam.targets import logits_of
-    from funcam.tasks import regression, segmentation, similarity
+if TYPE_CHECKING:  # what type checkers see; `as` (and `*`) says that it is public here
+    from funcam.attribution.explanation import Explanation as Explanation
+    from funcam.attribution.explanation import explain as explain
+    from funcam.attribution.explanation import explain_methods as explain_methods
+    from funcam.attribution.smoothing import augmented as augmented
+    from funcam.maps import combine_maps as combine_maps
+    from funcam.maps import rescale as rescale
+    from funcam.maps import upsample as upsample
+    from funcam.methods.factorization import *
+    from funcam.methods.features import *
+    from funcam.methods.gradient import *
+    from funcam.methods.network import *
+    from funcam.methods.perturbation import *
+    from funcam.methods.pixels import *
+    from funcam.methods.prototypes import *
+    from funcam.methods.reduce import *
+    from funcam.network.cutting import Layer as Layer
+    from funcam.network.cutting import Split as Split
+    from funcam.network.cutting import list_layers as list_layers
+    from funcam.network.cutting import split as split
+    from funcam.network.detection import detector as detector
+    from funcam.network.rewrites.guidance import Guided as Guided
+    from funcam.network.rewrites.guidance import guided as guided
+    from funcam.targets.boxes import box_score as box_score
+    from funcam.targets.class_scores import contrast as contrast
+    from funcam.targets.class_scores import log_probability as log_probability
+    from funcam.targets.class_scores import probability as probability
+    from funcam.targets.target import logits_of as logits_of
+    from funcam.targets.tasks import regression as regression
+    from funcam.targets.tasks import segmentation as segmentation
+    from funcam.targets.tasks import similarity as similarity
 
 __version__ = "0.1.0"
 
-__all__ = [
-    "METHODS",
-    "Explanation",
-    "FuncamError",
-    "Guided",
-    "Layer",
-    "Split",
-    "ablation_cam",
-    "augmented",
-    "box_score",
-    "cam",
-    "combine_maps",
-    "contrast",
-    "deep_feature_factorization",
-    "detector",
-    "dff",
-    "eigen_cam",
-    "eigen_grad_cam",
-    "eigen_smoothed",
-    "element_wise_grad_cam",
-    "explain",
-    "explain_methods",
-    "fem",
-    "finer_cam",
-    "first_component",
-    "full_grad",
-    "grad_cam",
-    "grad_cam_pp",
-    "grad_cam_pp_normalised",
-    "gradient",
-    "guided",
-    "guided_backprop",
-    "guided_grad_cam",
-    "hires_cam",
-    "input_x_gradient",
-    "is_cam",
-    "kpca_cam",
-    "layer_cam",
-    "le_grad",
-    "list_layers",
-    "log_probability",
-    "logits_of",
-    "positive_sum",
-    "probability",
-    "prototype_cam",
-    "random_cam",
-    "regression",
-    "rescale",
-    "score_cam",
-    "score_cam_authors",
-    "seg_eigen_cam",
-    "segmentation",
-    "shapley_cam",
-    "signed_sum",
-    "similarity",
-    "smooth_grad",
-    "smooth_grad_cam_pp",
-    "split",
-    "ss_cam",
-    "upsample",
-    "xgrad_cam",
-]
-
 _HOMES = {
-    "network.cutting": ("Layer", "Split", "list_layers", "split"),
-    "network.detection": ("box_score", "detector"),
-    "explanation": ("Explanation", "explain", "explain_methods"),
-    "network.guidance": ("Guided", "guided", "guided_backprop"),
+    "attribution.explanation": ("Explanation", "explain", "explain_methods"),
+    "attribution.smoothing": ("augmented",),
     "maps": ("combine_maps", "rescale", "upsample"),
-    "methods": ("METHODS",),
-    "methods.factorization": ("deep_feature_factorization", "dff"),
-    "methods.features": ("eigen_cam", "fem", "kpca_cam", "random_cam"),
-    "methods.prototypes": ("prototype_cam",),
-    "methods.gradient": (
-        "cam",
-        "eigen_grad_cam",
-        "element_wise_grad_cam",
-        "finer_cam",
-        "grad_cam",
-        "grad_cam_pp",
-        "grad_cam_pp_normalised",
-        "guided_grad_cam",
-        "hires_cam",
-        "layer_cam",
-        "seg_eigen_cam",
-        "shapley_cam",
-        "smooth_grad_cam_pp",
-        "xgrad_cam",
-    ),
-    "methods.network": ("full_grad", "le_grad"),
-    "methods.perturbation": ("ablation_cam", "is_cam", "score_cam", "score_cam_authors", "ss_cam"),
-    "methods.pixels": ("gradient", "input_x_gradient", "smooth_grad"),
+    "methods.factorization": ("deep_feature_factorization",),
+    "methods.pixels": ("guided_backprop",),
     "methods.reduce": ("eigen_smoothed", "first_component", "positive_sum", "signed_sum"),
-    "smoothing": ("augmented",),
-    "rules": ("contrast", "log_probability", "probability"),
-    "targets": ("logits_of",),
-    "tasks": ("regression", "segmentation", "similarity"),
+    "network.cutting": ("Layer", "Split", "list_layers", "split"),
+    "network.detection": ("detector",),
+    "network.rewrites.guidance": ("Guided", "guided"),
+    "targets.boxes": ("box_score",),
+    "targets.class_scores": ("contrast", "log_probability", "probability"),
+    "targets.target": ("logits_of",),
+    "targets.tasks": ("regression", "segmentation", "similarity"),
 }
-_HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
+_HOME_OF = {method.function_name: f"methods.{method.module}" for method in METHODS.values()} | {
+    name: home for home, names in _HOMES.items() for name in names
+}
+
+__all__ = sorted(("METHODS", "FuncamError", *_HOME_OF))
 
 
 def __getattr__(name: str) -> object:
@@ -161,4 +81,4 @@ def __getattr__(name: str) -> object:
 
 
 def __dir__() -> list[str]:
-    return sorted([*__all__, "__version__"])
+    return [*__all__, "__version__"]

@@ -8,8 +8,8 @@ from typing import Any
 import torch
 from torch.nn.functional import adaptive_avg_pool1d, adaptive_avg_pool2d, adaptive_avg_pool3d, interpolate
 
-from funcam.choices import COMBINATIONS, SCALES
 from funcam.errors import FuncamError, nearest
+from funcam.recipe import COMBINATIONS, SCALES
 
 _MODES = ("linear", "bilinear", "trilinear")
 

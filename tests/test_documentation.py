@@ -4,19 +4,17 @@ from __future__ import annotations
 
 import json
 import re
-import sys
 from pathlib import Path
 
 import pytest
+from pages import filled
+from parity import AGREES, PAGE, PEERS, REPORT, function_name, methods_table, parity_table, verdict
+from parity_pairs import COUNTERPARTS
 
 import funcam
 from funcam.methods import METHODS
 
 ROOT = Path(__file__).parents[1]
-sys.path.insert(0, str(ROOT / "benchmarks"))
-from pages import filled  # noqa: E402
-from parity import AGREES, PAGE, PEERS, REPORT, function_name, methods_table, parity_table, verdict  # noqa: E402
-from parity_pairs import COUNTERPARTS  # noqa: E402
 
 TEXT = PAGE.read_text(encoding="utf-8")
 MEASURED = json.loads(REPORT.read_text(encoding="utf-8"))

@@ -5,19 +5,17 @@ from __future__ import annotations
 import inspect
 import json
 import re
-import sys
 from pathlib import Path
 
 import pytest
+from metric_pairs import PAIRS
+from metric_parity import PAGE, REPORT, parity_table
+from pages import filled
+from parity import AGREES
 
 from funcam import metrics
 
 ROOT = Path(__file__).parents[1]
-sys.path[:0] = [str(ROOT / "benchmarks"), str(ROOT / "tests" / "real")]
-from metric_pairs import PAIRS  # noqa: E402
-from metric_parity import PAGE, REPORT, parity_table  # noqa: E402
-from pages import filled  # noqa: E402
-from parity import AGREES  # noqa: E402
 
 TEXT = PAGE.read_text(encoding="utf-8")
 MEASURED = json.loads(REPORT.read_text(encoding="utf-8"))

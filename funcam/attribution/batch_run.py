@@ -14,9 +14,9 @@ from torch.utils import _pytree as pytree
 from funcam.errors import FuncamError
 from funcam.network.cutting import Split, graph_of, split
 from funcam.network.finer import finer_layer
-from funcam.network.fusion import fused
+from funcam.network.rewrites.batchnorm import fused
 from funcam.network.taps import run_tapped
-from funcam.targets import Output, Target, Targets, bind, logits_of
+from funcam.targets.target import Output, Target, Targets, bind, logits_of
 
 Tensors = tuple[torch.Tensor, ...]
 Pullback = Callable[[torch.Tensor], Tensors]
@@ -139,7 +139,7 @@ def open_case(
     Args:
         model: a module, a split of one, or a pair ``(features, head)``.
         images: ``[B, channels, *size]``.
-        targets: see :func:`funcam.targets.bind`.
+        targets: see :func:`funcam.targets.target.bind`.
         layers: where to cut; one or several.
         memory: about how many bytes a chunk may take.
         output: where the logits are in what the model returns.

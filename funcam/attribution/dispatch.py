@@ -11,9 +11,8 @@ from typing import Any
 import torch
 from torch.func import vmap
 
-from funcam.case import EARLY_LAYERS, Case, full_precision
-from funcam.errors import FuncamError, nearest
-from funcam.ingredients import (
+from funcam.attribution.batch_run import EARLY_LAYERS, Case, full_precision
+from funcam.attribution.quantities import (
     FOR_ALL,
     PER_SCORE,
     Chunk,
@@ -22,9 +21,10 @@ from funcam.ingredients import (
     guided_rows,
     require_linear_head,
 )
+from funcam.errors import FuncamError, nearest
 from funcam.methods import METHODS, Method, find_method
 from funcam.methods.reduce import eigen_smoothed
-from funcam.targets import Target
+from funcam.targets.target import Target
 
 # Looked up once: the compiler can't follow an import.
 _FUNCTIONS: dict[str, Callable[..., Any]] = {name: method.function() for name, method in METHODS.items()}

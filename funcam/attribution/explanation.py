@@ -10,14 +10,14 @@ from typing import Any
 import torch
 from torch import nn
 
-from funcam.applying import Wanted, apply_methods, uses_finer, uses_gradient, want
-from funcam.case import Case, open_case
-from funcam.choices import SMOOTHINGS
+from funcam.attribution.batch_run import Case, open_case
+from funcam.attribution.dispatch import Wanted, apply_methods, uses_finer, uses_gradient, want
+from funcam.attribution.smoothing import variants
 from funcam.errors import FuncamError
 from funcam.maps import combine_maps
 from funcam.network.cutting import Split
-from funcam.smoothing import variants
-from funcam.targets import Output, Targets, is_concrete, logits_of
+from funcam.recipe import SMOOTHINGS
+from funcam.targets.target import Output, Targets, is_concrete, logits_of
 
 Model = nn.Module | Split | tuple[Callable[..., Any], Callable[..., Any]]
 Layers = str | Sequence[str] | None

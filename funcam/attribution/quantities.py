@@ -19,19 +19,19 @@ import torch
 from torch.func import jvp, vjp, vmap
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
-from funcam.case import EARLY_LAYERS, Case, Tensors, full_precision, module_of, pull, unit_cotangents
+from funcam.attribution.batch_run import EARLY_LAYERS, Case, Tensors, full_precision, module_of, pull, unit_cotangents
 from funcam.errors import FuncamError
 from funcam.maps import pooled
 from funcam.methods import Method
-from funcam.network.attention import attention_gradients
-from funcam.network.biases import FullGradient, full_gradient
 from funcam.network.cutting import graph_of
 from funcam.network.graph import Graph
-from funcam.network.guidance import guided
 from funcam.network.heads import why_not_linear
 from funcam.network.layers import find_node
-from funcam.rules import as_probability, as_residual_softmax, similar_classes
-from funcam.targets import Target, logits_of, restated, take
+from funcam.network.rewrites.attention import attention_gradients
+from funcam.network.rewrites.biases import FullGradient, full_gradient
+from funcam.network.rewrites.guidance import guided
+from funcam.targets.class_scores import as_probability, as_residual_softmax, similar_classes
+from funcam.targets.target import Target, logits_of, restated, take
 
 _RESTATED = {"probability": as_probability, "logit and log-probability": as_residual_softmax}
 _COPIES = 4

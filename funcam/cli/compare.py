@@ -11,19 +11,19 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from funcam.choices import COMBINATIONS
-from funcam.cli.asked import Asked, asked_of, words_of
-from funcam.cli.named import OWN, Named, load, named
-from funcam.cli.words import FAILURE, UsageError, complain, console
+from funcam.cli.messages import FAILURE, UsageError, complain, console
+from funcam.cli.net_option import OWN, Named, load, named
+from funcam.cli.recipe_options import Asked, asked_of, words_of
 from funcam.comparison.plan import FAITHFULNESS, GROUPS, LOCALISATION, Plan
 from funcam.errors import FuncamError
+from funcam.recipe import COMBINATIONS
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from funcam.comparison.outcome import Run
+    from funcam.comparison.dataset import Subject
     from funcam.comparison.plan import Rival
-    from funcam.comparison.subjects import Subject
+    from funcam.comparison.results import Run
 
 _TARGETS = ("truth", "predicted")
 _REPORTED = 500
@@ -190,7 +190,7 @@ def source(
     if scenes is not None:
 
         def drawn(classes: Sequence[str]) -> tuple[list[Subject], list[str]]:
-            from funcam.comparison.subjects import scene_subjects
+            from funcam.comparison.dataset import scene_subjects
             from funcam.scenes import CLASSES
 
             if len(classes) != len(CLASSES):
@@ -201,7 +201,7 @@ def source(
             return scene_subjects(scenes), []
 
         return drawn
-    from funcam.images import find_images
+    from funcam.imaging.reading import find_images
 
     found = find_images(images)
     if not found.paths:
@@ -210,7 +210,7 @@ def source(
         raise UsageError(f"--truth {truth!r}: there is no such file or folder")
 
     def read(classes: Sequence[str]) -> tuple[list[Subject], list[str]]:
-        from funcam.comparison.subjects import image_subjects
+        from funcam.comparison.dataset import image_subjects
         from funcam.truth import match, read_names, read_truth
 
         if truth is None:
@@ -248,9 +248,9 @@ def rivals_of(labels: dict[str, Named], device: str, size: int | None = None) ->
     """The networks by their labels, on the device, with an input of a size of one's own."""
     from dataclasses import replace
 
-    from funcam.cli.explain import find_device
+    from funcam.cli.device import find_device
     from funcam.comparison.plan import Rival
-    from funcam.nets import at_size
+    from funcam.zoo.nets import at_size
 
     where = find_device(device)
     nets = {label: at_size(load(wanted), size) for label, wanted in labels.items()}
@@ -309,6 +309,6 @@ def _print(run: Run, out: Path, as_json: bool, quiet: bool) -> None:
     if as_json:
         print((out / "results.json").read_text(encoding="utf-8"), end="")
     elif not quiet:
-        from funcam.cli.figures import print_figures
+        from funcam.cli.comparison_table import print_figures
 
         print_figures(console(), run, out)

@@ -10,7 +10,6 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from funcam.comparison.outcome import Run
 from funcam.comparison.plan import (
     ARCC,
     FAITHFULNESS,
@@ -21,6 +20,7 @@ from funcam.comparison.plan import (
     SANITY,
     Metric,
 )
+from funcam.comparison.results import Run
 
 _SUBSETS = {"all": "all images", "single": "single objects", "multiple": "several objects"}
 _SHOWN = {

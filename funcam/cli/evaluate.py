@@ -12,17 +12,17 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from funcam.cli import compare as comparing
-from funcam.cli.asked import asked_of
-from funcam.cli.named import OWN
-from funcam.cli.words import FAILURE, UsageError, complain, console
+from funcam.cli.messages import FAILURE, UsageError, complain, console
+from funcam.cli.net_option import OWN
+from funcam.cli.recipe_options import asked_of
 from funcam.comparison.plan import LOCALISATION, METRICS, Plan
 from funcam.errors import nearest
 
 if TYPE_CHECKING:
-    from funcam.comparison.advice import Advice
+    from funcam.comparison.dataset import Subject
     from funcam.comparison.plan import Rival
-    from funcam.comparison.searching import Asked
-    from funcam.comparison.subjects import Subject
+    from funcam.searching.advice import Advice
+    from funcam.searching.search import Asked
 
 RECIPE = "recipe.json"
 # These share one forward pass and few backward ones; the others are asked for by name.
@@ -72,7 +72,7 @@ def evaluate(
     comparing.make(out)
     silent = quiet or as_json
     with comparing.loading(silent):
-        from funcam.comparison.searching import Asked
+        from funcam.searching.search import Asked
 
         (rival,) = comparing.rivals_of(labels, device)
         subjects, problems = subjects_of(rival.net.classes)
@@ -97,8 +97,8 @@ def _metric(name: str | None, known: bool) -> str:
 
 
 def _advice(rival: Rival, subjects: Sequence[Subject], asked: Asked, base: Plan, out: Path, silent: bool) -> Advice:
-    from funcam.comparison.advice import advised
-    from funcam.comparison.searching import search
+    from funcam.searching.advice import advised
+    from funcam.searching.search import search
 
     device = str(next(rival.net.model.parameters()).device)
     gc.enable()  # off since the start (see main): a search is long
@@ -129,7 +129,7 @@ def _progress(silent: bool) -> Iterator[tuple[Callable[[int, int, int], None], C
 
 
 def _write(advice: Advice, out: Path) -> None:
-    from funcam.comparison.outcome import finite
+    from funcam.comparison.results import finite
     from funcam.files import write_atomically
 
     text = json.dumps(finite(advice.document()), indent=1, ensure_ascii=False) + "\n"
@@ -140,6 +140,6 @@ def _print(advice: Advice, out: Path, as_json: bool, quiet: bool) -> None:
     if as_json:
         print((out / RECIPE).read_text(encoding="utf-8"), end="")
     elif not quiet:
-        from funcam.cli.ranking import print_advice
+        from funcam.cli.recipe_table import print_advice
 
         print_advice(console(), advice, out / RECIPE)

@@ -14,23 +14,23 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from funcam.cli.asked import RUNNER_UP, Asked, asked_of
-from funcam.cli.named import OWN, Named, load, named, needs_download
-from funcam.cli.prescribed import Sized, prescribed
-from funcam.cli.words import FAILURE, UsageError, complain, console, reason
+from funcam.cli.device import check_device, find_device
+from funcam.cli.messages import FAILURE, UsageError, complain, console, reason
+from funcam.cli.net_option import OWN, Named, load, named, needs_download
+from funcam.cli.recipe_options import RUNNER_UP, Asked, asked_of
+from funcam.cli.size_options import Sized, prescribed
 from funcam.errors import FuncamError, nearest
-from funcam.own import Own
-from funcam.recipes import RECIPES
+from funcam.pipeline.recipes import RECIPES
+from funcam.zoo.user_code import Own
 
 if TYPE_CHECKING:
-    from funcam.images import Pixels
-    from funcam.nets import Net
-    from funcam.results import Style
-    from funcam.study import Question
+    from funcam.imaging.reading import Pixels
+    from funcam.pipeline.explaining import Question
+    from funcam.pipeline.writing import Style
+    from funcam.zoo.nets import Net
 
 DEFAULT_NET = "resnet50"
 DEFAULT_SCENE = 2
-_DEVICE = re.compile(r"auto|cpu|mps|(cuda|xpu)(:\d+)?")
 _METHOD, _INPUT, _PICTURES, _OUTPUT = "Method", "Input", "Pictures", "Output"
 
 
@@ -155,7 +155,7 @@ def explain(
     job = _job(wanted, sized, labels, device, classes, contrast, fit, asked, style, out, silent)
     records = _run(job, subjects, as_json, silent)
     if not silent and records:
-        from funcam.cli.summary import print_summary
+        from funcam.cli.explain_summary import print_summary
 
         print_summary(console(), job.net, records, out)
     return FAILURE if problems or len(records) < len(subjects) else 0
@@ -183,7 +183,7 @@ def _subjects(images: Sequence[str], scene: int | None, wanted: Named) -> tuple[
             )
         seed = DEFAULT_SCENE if scene is None else scene
         return [Subject(f"scene {seed}", f"scene{seed}", seed)], []
-    from funcam.images import find_images, output_stems
+    from funcam.imaging.reading import find_images, output_stems
 
     found = find_images(images)
     if not found.paths:
@@ -194,14 +194,13 @@ def _subjects(images: Sequence[str], scene: int | None, wanted: Named) -> tuple[
 
 def _check(weights: str | None, labels: Path | None, fit: str, device: str, format_: str) -> None:
     """Find every wrong word before torch is imported."""
-    from funcam.fit import FITS
-    from funcam.results import FORMATS
+    from funcam.imaging.fit import FITS
+    from funcam.pipeline.writing import FORMATS
 
     for option, value, known in (("--fit", fit, FITS), ("--format", format_, FORMATS)):
         if value not in known:
             raise UsageError(f"{option} {value!r} is unknown; expected {', '.join(known[:-1])} or {known[-1]}")
-    if not _DEVICE.fullmatch(device):
-        raise UsageError(f"--device {device!r} is unknown; expected auto, cpu, cuda, cuda:1, xpu or mps")
+    check_device(device)
     if weights is not None and re.search(r"[/\\.]", weights) and not os.path.exists(weights):
         raise UsageError(f"--weights {weights!r}: there is no such file")
     if labels is not None and not labels.is_file():
@@ -218,8 +217,8 @@ def _make(out: Path) -> None:
 
 
 def _style(format_: str, colormap: str, alpha: float, size: int | None, maps: bool) -> Style:
-    from funcam.render import COLORMAPS
-    from funcam.results import Style
+    from funcam.imaging.render import COLORMAPS
+    from funcam.pipeline.writing import Style
 
     if colormap not in COLORMAPS:
         raise UsageError(f"--colormap {colormap!r} is unknown; nearest: {nearest(colormap, COLORMAPS)}")
@@ -242,8 +241,8 @@ def _job(
     """Load the network, and find what was named in it."""
     spinner = nullcontext() if silent else console(stderr=True).status(f"loading {wanted.label}")
     with spinner:
-        from funcam.classes import find_class
-        from funcam.study import Question
+        from funcam.pipeline.explaining import Question
+        from funcam.zoo.labels import find_class
 
         net = None if needs_download(wanted) else load(wanted, labels=labels)
         where = find_device(device)
@@ -254,21 +253,6 @@ def _job(
     against = find_class(contrast, net.classes) if contrast not in (None, RUNNER_UP) else contrast
     question = Question(**asdict(asked), contrast=against)
     return Job(wanted.label, replace(net, model=net.model.to(where)), where, chosen, fit, question, style, out)
-
-
-def find_device(name: str) -> str:
-    """The device of a name that is known to be one; ``auto`` is the GPU if there is one."""
-    import torch
-
-    if name == "auto":
-        return "cuda" if torch.cuda.is_available() else "cpu"
-    kind, _, number = name.partition(":")
-    backend: Any = {"cuda": torch.cuda, "xpu": torch.xpu, "mps": torch.mps}.get(kind)
-    count = 1 if backend is None else backend.device_count()
-    if int(number or 0) >= count:
-        there = "there is none" if count == 0 else f"there are {count}, {kind}:0 to {kind}:{count - 1}"
-        raise FuncamError(f"--device {name} was asked for and {there} (torch {torch.__version__}); use --device cpu")
-    return name
 
 
 def _run(job: Job, subjects: Sequence[Subject], as_json: bool, silent: bool) -> list[dict[str, Any]]:
@@ -294,9 +278,9 @@ def _run(job: Job, subjects: Sequence[Subject], as_json: bool, silent: bool) -> 
 
 
 def _explain(job: Job, subject: Subject) -> dict[str, Any]:
-    from funcam.results import write_results
+    from funcam.pipeline.explaining import study_image
+    from funcam.pipeline.writing import write_results
     from funcam.scenes import CLASSES as SCENE_CLASSES
-    from funcam.study import study_image
 
     image, truth = _picture(subject)
     known = truth if job.classes is None and job.net.classes == SCENE_CLASSES else ()
@@ -310,7 +294,7 @@ def _explain(job: Job, subject: Subject) -> dict[str, Any]:
 def _picture(subject: Subject) -> tuple[Pixels, tuple[int, ...]]:
     """The image, and the classes that are known to be on it."""
     if subject.seed is None:
-        from funcam.images import read_image
+        from funcam.imaging.reading import read_image
 
         return read_image(subject.source), ()
     from funcam.scenes import scene

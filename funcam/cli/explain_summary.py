@@ -12,7 +12,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from funcam.nets import Net
+from funcam.zoo.nets import Net
 
 _DETAILED = 3
 _BAR, _BESIDE = 24, 52  # columns of the bar of a probability, and of what stands beside it

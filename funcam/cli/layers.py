@@ -6,10 +6,10 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from funcam.cli.named import OWN, Named, load, named
-from funcam.cli.words import console
-from funcam.own import Own
-from funcam.zoo import canonical_name
+from funcam.cli.messages import console
+from funcam.cli.net_option import OWN, Named, load, named
+from funcam.zoo.names import canonical_name
+from funcam.zoo.user_code import Own
 
 if TYPE_CHECKING:
     from torch import nn
@@ -38,8 +38,8 @@ def _model(wanted: Named) -> tuple[nn.Module, int]:
     if isinstance(wanted.net, Own):
         net = load(wanted)
         return net.model, net.input_size
-    from funcam.nets import net_infos
-    from funcam.skeleton import skeleton
+    from funcam.zoo.architectures import skeleton
+    from funcam.zoo.nets import net_infos
 
     name = canonical_name(wanted.net)
     return skeleton(name), next((info.input_size for info in net_infos() if info.name == name), 224)

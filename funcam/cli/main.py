@@ -15,9 +15,9 @@ from funcam.cli.compare import compare
 from funcam.cli.evaluate import evaluate
 from funcam.cli.explain import explain
 from funcam.cli.layers import layers
+from funcam.cli.messages import EPILOG, FAILURE, INTERRUPTED, USAGE, UsageError, complain, reason
 from funcam.cli.methods import methods
 from funcam.cli.nets import nets
-from funcam.cli.words import EPILOG, FAILURE, INTERRUPTED, USAGE, UsageError, complain, reason
 
 app = typer.Typer(
     name="funcam",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from funcam.cli.words import console
+from funcam.cli.messages import console
 from funcam.methods import METHODS
 
 

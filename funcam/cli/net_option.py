@@ -7,13 +7,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from funcam.cli.words import UsageError
+from funcam.cli.messages import UsageError
 from funcam.errors import FuncamError
-from funcam.own import Own, own_of
-from funcam.zoo import canonical_name
+from funcam.zoo.names import canonical_name
+from funcam.zoo.user_code import Own, own_of
 
 if TYPE_CHECKING:
-    from funcam.nets import Net
+    from funcam.zoo.nets import Net
 
 OWN = "or FILE.py:FUNCTION or package.module:FUNCTION (runs that code)"
 
@@ -67,15 +67,15 @@ def _checked(text: str, option: str, wanted: Named) -> Named:
 
 def needs_download(wanted: Named) -> bool:
     """Whether `load` would download weights."""
-    from funcam import nets
+    from funcam.zoo import nets
 
     return isinstance(wanted.net, str) and nets.needs_download(wanted.net, wanted.weights)
 
 
 def load(wanted: Named, *, labels: Path | None = None, progress: bool = True) -> Net:
     """The network, on the CPU."""
-    from funcam.nets import load_net
-    from funcam.own import load_own
+    from funcam.zoo.nets import load_net
+    from funcam.zoo.user_code import load_own
 
     if isinstance(wanted.net, Own):
         return load_own(wanted.net, wanted.weights, labels=labels)

@@ -6,9 +6,9 @@ from typing import Annotated
 
 import typer
 
-from funcam.cli.words import console
+from funcam.cli.messages import console
 from funcam.errors import FuncamError
-from funcam.zoo import DEFAULT_LAYERS
+from funcam.zoo.names import DEFAULT_LAYERS
 
 
 def nets(
@@ -17,7 +17,7 @@ def nets(
     """List the networks: name, parameters, input size, default layer."""
     from rich.table import Table
 
-    from funcam.nets import net_infos
+    from funcam.zoo.nets import net_infos
 
     infos = [info for info in net_infos() if any(pattern.lower() in name for name in (info.name, *info.aliases))]
     if not infos:

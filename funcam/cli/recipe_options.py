@@ -7,10 +7,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from funcam.choices import COMBINATIONS, SMOOTHINGS
-from funcam.cli.words import UsageError
+from funcam.cli.messages import UsageError
 from funcam.errors import FuncamError
 from funcam.methods import find_method
+from funcam.recipe import COMBINATIONS, SMOOTHINGS
 
 ALL, RUNNER_UP = "all", "runner-up"
 _USUAL = ("grad-cam", "grad-cam++", "guided-backprop", "guided-grad-cam")

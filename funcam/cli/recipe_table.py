@@ -8,11 +8,11 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from funcam.cli.figures import told
-from funcam.comparison.advice import Advice, Advised
-from funcam.comparison.choosing import Choice
+from funcam.cli.comparison_table import told
 from funcam.comparison.plan import METRICS
-from funcam.statistics import Interval
+from funcam.searching.advice import Advice, Advised
+from funcam.searching.choosing import Choice
+from funcam.statistics.intervals import Interval
 
 _SHOWN = 12
 _FIGURES = ("chosen on", "found on", "cost")

@@ -5,12 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from funcam.cli.words import UsageError
+from funcam.cli.messages import UsageError
 from funcam.errors import FuncamError
-from funcam.recipes import Prescription, find_recipe
+from funcam.pipeline.recipes import Prescription, find_recipe
 
 if TYPE_CHECKING:
-    from funcam.nets import Net
+    from funcam.zoo.nets import Net
 
 
 @dataclass(frozen=True)
@@ -22,7 +22,7 @@ class Sized:
 
     def of(self, net: Net) -> Net:
         """The network with that input."""
-        from funcam.nets import at_size
+        from funcam.zoo.nets import at_size
 
         return at_size(net, self.prescribed.size_for(net.input_size) if self.prescribed else self.side)
 

@@ -13,18 +13,18 @@ import importlib
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from funcam.comparison.outcome import Run
+    from funcam.comparison.dataset import Subject, image_subjects, scene_subjects
     from funcam.comparison.plan import METRICS, Plan, Rival
+    from funcam.comparison.results import Run
     from funcam.comparison.run import compare
-    from funcam.comparison.subjects import Subject, image_subjects, scene_subjects
 
 __all__ = ["METRICS", "Plan", "Rival", "Run", "Subject", "compare", "image_subjects", "scene_subjects"]
 
 _HOMES = {
     "plan": ("METRICS", "Plan", "Rival"),
-    "outcome": ("Run",),
+    "results": ("Run",),
     "run": ("compare",),
-    "subjects": ("Subject", "image_subjects", "scene_subjects"),
+    "dataset": ("Subject", "image_subjects", "scene_subjects"),
 }
 _HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
 

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from funcam.comparison.plan import BASELINES, METRICS
-from funcam.statistics import (
+from funcam.statistics.intervals import (
     OfMean,
     Sample,
     difference_of,

@@ -8,11 +8,11 @@ from dataclasses import dataclass
 import torch
 
 from funcam import metrics
-from funcam.comparison.items import Placed
+from funcam.attribution.explanation import explain_methods
+from funcam.comparison.instances import Placed
 from funcam.comparison.plan import BASELINES, Plan, Rival
-from funcam.explanation import explain_methods
 from funcam.methods import METHODS
-from funcam.targets import logits_of
+from funcam.targets.target import logits_of
 
 
 @dataclass(frozen=True)

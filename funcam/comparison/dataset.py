@@ -8,7 +8,7 @@ from functools import cached_property, lru_cache, partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from funcam.images import Pixels, read_image
+from funcam.imaging.reading import Pixels, read_image
 from funcam.truth import Box, Object, Truth
 from funcam.truth.masks import resized
 

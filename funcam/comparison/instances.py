@@ -10,15 +10,15 @@ import torch
 from numpy.typing import NDArray
 
 from funcam import metrics
+from funcam.comparison.dataset import Subject
 from funcam.comparison.plan import Plan, Rival
-from funcam.comparison.subjects import Subject
 from funcam.errors import FuncamError
-from funcam.fit import View
-from funcam.images import Pixels
-from funcam.inputs import fitted
+from funcam.imaging.fit import View
+from funcam.imaging.reading import Pixels
 from funcam.metrics.inputs import any_pixel
 from funcam.truth import Object
 from funcam.truth.truth import Mask
+from funcam.zoo.preprocessing import fitted
 
 
 @dataclass(frozen=True)

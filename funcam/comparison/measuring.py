@@ -12,12 +12,12 @@ import torch
 from PIL import Image
 
 from funcam.comparison.batches import Batch, Made, baselines, explained
-from funcam.comparison.items import Item, Placed
+from funcam.comparison.instances import Item, Placed
 from funcam.comparison.plan import LOCALISATION, Plan, Rival
 from funcam.comparison.scoring import Values, scores
-from funcam.inputs import normalised
-from funcam.render import picture_size, resize_picture, signed_picture
-from funcam.targets import logits_of
+from funcam.imaging.render import picture_size, resize_picture, signed_picture
+from funcam.targets.target import logits_of
+from funcam.zoo.preprocessing import normalised
 
 _PICTURE = 160  # pixels of the longer side of a picture in the journal
 

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from torch import nn
 
-    from funcam.nets import Net
+    from funcam.zoo.nets import Net
 
 BASELINES = ("centre-gaussian", "uniform", "random")
 

@@ -15,12 +15,12 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from funcam.comparison.dataset import Subject
 from funcam.comparison.journal import Journal
-from funcam.comparison.outcome import Run, labels_by_key, versions
 from funcam.comparison.plan import BASELINES, METRICS, Plan, Rival
+from funcam.comparison.results import Run, labels_by_key, versions
 from funcam.comparison.run import JOURNAL
-from funcam.comparison.subjects import Subject
-from funcam.fit import View, onto_image
+from funcam.imaging.fit import View, onto_image
 from funcam.methods import METHODS
 from funcam.report.data import (
     MAP,

@@ -13,11 +13,11 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+from funcam.comparison.aggregation import collected, figures_of
+from funcam.comparison.conclusions import conclusions
+from funcam.comparison.dataset import Subject
 from funcam.comparison.journal import Journal
 from funcam.comparison.plan import Plan, Rival
-from funcam.comparison.subjects import Subject
-from funcam.comparison.summing import collected, figures_of
-from funcam.conclusions import conclusions
 from funcam.errors import FuncamError
 from funcam.files import write_atomically
 

@@ -6,14 +6,14 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from funcam.comparison.items import Item, items_of
+from funcam.comparison.dataset import Subject
+from funcam.comparison.instances import Item, items_of
 from funcam.comparison.journal import Journal
 from funcam.comparison.measuring import Known, measure
-from funcam.comparison.outcome import Run, summed_up, write_run
 from funcam.comparison.plan import Plan, Rival
-from funcam.comparison.subjects import Subject
+from funcam.comparison.results import Run, summed_up, write_run
 from funcam.errors import FuncamError
-from funcam.images import Pixels
+from funcam.imaging.reading import Pixels
 
 JOURNAL = "images.jsonl"
 

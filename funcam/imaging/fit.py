@@ -12,7 +12,7 @@ from numpy.typing import ArrayLike, NDArray
 from PIL import Image
 
 from funcam.errors import FuncamError, nearest
-from funcam.images import Pixels, check_image
+from funcam.imaging.reading import Pixels, check_image
 
 Size: TypeAlias = tuple[int, int]
 """(height, width) in pixels."""

@@ -11,9 +11,9 @@ import numpy as np
 from PIL import Image, ImageDraw
 
 from funcam.errors import FuncamError
-from funcam.images import Pixels, check_image
-from funcam.lettering import lettered, shorten, wrap
-from funcam.render import resize_picture
+from funcam.imaging.reading import Pixels, check_image
+from funcam.imaging.render import resize_picture
+from funcam.imaging.text import lettered, shorten, wrap
 
 Colour: TypeAlias = tuple[int, int, int]
 

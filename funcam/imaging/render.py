@@ -15,7 +15,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from funcam.errors import FuncamError, nearest
 from funcam.files import write_atomically
-from funcam.images import Pixels, check_image
+from funcam.imaging.reading import Pixels, check_image
 
 UNSEEN: tuple[int, int, int] = (128, 128, 128)
 """The colour of what the network did not see, in pictures that show no image; jet and its kin do not contain it."""
@@ -96,7 +96,7 @@ def overlay(image: Pixels, saliency: ArrayLike, colormap: str = "jet", alpha: fl
 
     Args:
         image: uint8 RGB [H, W, 3].
-        saliency: [H, W], on the image's pixels (see `funcam.fit.onto_image`).
+        saliency: [H, W], on the image's pixels (see `funcam.imaging.fit.onto_image`).
         colormap: one of `COLORMAPS`.
         alpha: how much of the image the hottest colour covers, 0..1.
 

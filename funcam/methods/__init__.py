@@ -18,8 +18,8 @@ class Method:
         name: the name on the command line and in ``explain(method=...)``.
         title: the name in pictures and tables.
         home: where the function is, ``module:function``.
-        takes: what the function is given, in its order (:mod:`funcam.ingredients`). With ``head`` or ``network`` it is
-            for one image and all scores at once, else for one image and one score.
+        takes: what the function is given, in its order (:mod:`funcam.attribution.quantities`). With
+            ``head`` or ``network`` it is for one image and all scores at once, else for one image and one score.
         gives: ``map`` (``[*S]``, on the layer's grid), ``heat`` (``[*image size]``) or ``pixels`` (``[channels, *image
             size]``, signed).
         summary: what it does, in a line.
@@ -41,10 +41,20 @@ class Method:
     explains: str = "logit"
     needs: str = ""
 
+    @property
+    def module(self) -> str:
+        """The file of its family, in this folder."""
+        return self.home.partition(":")[0]
+
+    @property
+    def function_name(self) -> str:
+        """What its function is called, in its module and in ``funcam``."""
+        return self.home.partition(":")[2]
+
     def function(self) -> Callable[..., Any]:
         """The method itself."""
-        module, name = self.home.split(":")
-        function: Callable[..., Any] = getattr(importlib.import_module(f"funcam.methods.{module}"), name)
+        module = importlib.import_module(f"funcam.methods.{self.module}")
+        function: Callable[..., Any] = getattr(module, self.function_name)
         return function
 
     @property

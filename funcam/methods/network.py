@@ -1,6 +1,6 @@
 """Methods that read the whole network, not one layer, each for ONE image and ONE class; ``torch.func.vmap`` adds axes.
 
-Their inputs are made by ``funcam.network.attention`` (LeGrad) and ``funcam.network.biases`` (FullGrad).
+Their inputs are made in ``funcam.network.rewrites``, by ``attention`` (LeGrad) and ``biases`` (FullGrad).
 """
 
 from __future__ import annotations

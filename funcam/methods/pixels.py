@@ -43,6 +43,38 @@ def gradient(network: Scores, image: torch.Tensor, *, chunk: int = 32) -> torch.
     return _summed_gradients(network, image[None], chunk)
 
 
+def guided_backprop(
+    network: Callable[[torch.Tensor], torch.Tensor], image: torch.Tensor, target: int | torch.Tensor
+) -> torch.Tensor:
+    """Guided backpropagation of ONE image and ONE class: the gradient of the class score through guided ReLUs.
+
+    Args:
+        network: a guided network, ``guided(model).network``; with any other this is that network's plain gradient.
+        image: ``[channels, *size]``; ``torch.func.vmap`` adds images, and classes, as axes.
+        target: the class index.
+
+    Returns:
+        The gradient, ``[channels, *size]``, signed.
+
+    Source:
+        Springenberg et al., ICLR 2015 workshop, arXiv:1412.6806, section 3.4.
+
+    Example:
+        >>> from torch import nn
+        >>> from funcam import guided
+        >>> network = guided(nn.Sequential(nn.Flatten(), nn.Linear(12, 4), nn.ReLU(), nn.Linear(4, 2))).network
+        >>> guided_backprop(network, torch.rand(3, 2, 2), 1).shape
+        torch.Size([3, 2, 2])
+    """
+
+    def score(image: torch.Tensor) -> torch.Tensor:
+        logits = network(image[None])[0]
+        return torch.where(torch.arange(len(logits), device=logits.device) == target, logits, 0).sum()
+
+    gradient: torch.Tensor = torch.func.grad(score)(image)
+    return gradient
+
+
 def input_x_gradient(network: Scores, image: torch.Tensor, *, chunk: int = 32) -> torch.Tensor:
     """Input x gradient: the first-order share of each pixel in the score.
 

@@ -7,10 +7,10 @@ import weakref
 import torch
 from torch import fx, nn
 
+from funcam.network.activations import relu_ceiling
 from funcam.network.choice import carries_all
 from funcam.network.cutting import graph_of
 from funcam.network.graph import Graph
-from funcam.network.guidance import relu_ceiling
 from funcam.network.layers import Shapes, ancestors, find_node, name_of, of_images, operation, shapes_of
 
 _NOT_NEGATIVE = ("sigmoid", "softmax", "hardsigmoid", "softplus", "abs", "square", "exp", "clamp_min")

@@ -57,7 +57,7 @@ def plain_name(known: Container[str], layer: str) -> str:
 def _no_module(given: Any) -> FuncamError:
     if isinstance(given, str):
         return FuncamError(
-            f"{given!r} is a name, not a model; give a module: funcam.nets.load_net({given!r}).model, or "
+            f"{given!r} is a name, not a model; give a module: funcam.zoo.load_net({given!r}).model, or "
             f"torchvision.models.get_model({given!r}, weights='DEFAULT')"
         )
     if isinstance(given, tuple):

@@ -11,17 +11,17 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from funcam.applying import want
+from funcam.attribution.dispatch import want
+from funcam.attribution.explanation import Explanation, explain_methods
 from funcam.errors import FuncamError
-from funcam.explanation import Explanation, explain_methods
-from funcam.fit import View
-from funcam.images import Pixels
-from funcam.inputs import fitted, normalised
+from funcam.imaging.fit import View
+from funcam.imaging.reading import Pixels
 from funcam.methods import METHODS
-from funcam.nets import Net
 from funcam.network.cutting import split
-from funcam.network.guidance import guided
-from funcam.rules import contrast
+from funcam.network.rewrites.guidance import guided
+from funcam.targets.class_scores import contrast
+from funcam.zoo.nets import Net
+from funcam.zoo.preprocessing import fitted, normalised
 
 CAMS = ("grad-cam", "grad-cam++")
 GUIDED = ("guided-backprop", "guided-grad-cam")
@@ -124,7 +124,7 @@ def study_image(
         image: uint8 RGB ``[H, W, 3]``.
         classes: indices of the classes to explain; None for the predicted one.
         question: the methods and layers, and how they are combined.
-        fit: how the image is put before the network (:mod:`funcam.fit`).
+        fit: how the image is put before the network (:mod:`funcam.imaging.fit`).
         device: where to compute.
 
     Returns:
@@ -135,7 +135,7 @@ def study_image(
             value isn't finite.
 
     Example:
-        >>> from funcam.nets import build_net
+        >>> from funcam.zoo.nets import build_net
         >>> study_image(build_net("resnet18"), np.zeros((40, 60, 3), np.uint8)).maps["grad-cam"].shape
         (1, 7, 7)
     """

@@ -17,15 +17,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from funcam.files import write_atomically
-from funcam.fit import onto_image
-from funcam.images import Pixels
+from funcam.imaging.fit import onto_image
+from funcam.imaging.panel import PanelRow, panel
+from funcam.imaging.reading import Pixels
+from funcam.imaging.render import heatmap, overlay, picture_size, resize_picture, save_picture, signed_picture
 from funcam.methods import METHODS
-from funcam.panel import PanelRow, panel
-from funcam.render import heatmap, overlay, picture_size, resize_picture, save_picture, signed_picture
 
 if TYPE_CHECKING:  # so that the command line can look at this module's names without importing torch
-    from funcam.nets import Net
-    from funcam.study import Prediction, Study
+    from funcam.pipeline.explaining import Prediction, Study
+    from funcam.zoo.nets import Net
 
 FORMATS = ("jpg", "png", "webp")
 

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from funcam.errors import FuncamError, nearest
-from funcam.images import Pixels, check_image
+from funcam.imaging.reading import Pixels, check_image
 
 MAP = "map"
 PIXELS = "pixels"
@@ -218,4 +218,6 @@ def _check_values(what: str, kind: str, values: NDArray[Any]) -> None:
     if values.ndim != 2 or values.size == 0:
         raise FuncamError(f"{what}: a map is [h, w] with at least one cell; got {list(values.shape)}")
     if not np.issubdtype(values.dtype, np.floating) or values.min() < 0 or values.max() > 1 + 1e-5:
-        raise FuncamError(f"{what}: a map's values are floats in 0..1; bring them there with funcam.render.scale_map")
+        raise FuncamError(
+            f"{what}: a map's values are floats in 0..1; bring them there with funcam.imaging.render.scale_map"
+        )

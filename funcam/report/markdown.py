@@ -13,8 +13,8 @@ import cv2
 import numpy as np
 
 from funcam.files import make_folder, write_atomically
-from funcam.images import Pixels
-from funcam.render import heatmap, overlay, save_picture
+from funcam.imaging.reading import Pixels
+from funcam.imaging.render import heatmap, overlay, save_picture
 from funcam.report.data import PIXELS, Explained, ImageEntry, MapEntry, MethodEntry, Report, check_report
 from funcam.report.pictures import small_picture
 
@@ -33,7 +33,7 @@ def write_gallery(path: str | os.PathLike[str], report: Report, *, colormap: str
     Args:
         path: where to, ``README.md`` say; the folder exists.
         report: what to show.
-        colormap: one of `funcam.render.COLORMAPS`; the default looks the same to colour-blind readers.
+        colormap: one of `funcam.imaging.render.COLORMAPS`; the default looks the same to colour-blind readers.
 
     Raises:
         FuncamError: the report's parts don't fit together, a picture can't be read, or a file can't be written.

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from funcam.render import COLORMAPS
+from funcam.imaging.render import COLORMAPS
 from funcam.report.data import PIXELS, Explained, ImageEntry, MapEntry, Report
 from funcam.report.pictures import Shelf, data_uri, grey_png, jpeg, small_picture
 

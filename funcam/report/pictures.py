@@ -12,8 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from funcam.files import make_folder, write_atomically
-from funcam.images import Pixels, read_image
-from funcam.render import picture_size, resize_picture
+from funcam.imaging.reading import Pixels, read_image
+from funcam.imaging.render import picture_size, resize_picture
 
 LONGEST = 320
 """The longer side of a report's pictures, in pixels."""

@@ -9,13 +9,13 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from funcam.comparison.choosing import Choice, Halves, Tried, difference, ranked
-from funcam.comparison.outcome import versions
 from funcam.comparison.plan import METRICS, Rival
-from funcam.comparison.recipes import Recipe
-from funcam.comparison.searching import Found
+from funcam.comparison.results import versions
 from funcam.metrics.wsol import LEVELS
-from funcam.statistics import Interval, Paired, bootstrap
+from funcam.searching.choosing import Choice, Halves, Tried, difference, ranked
+from funcam.searching.plans import Recipe
+from funcam.searching.search import Found
+from funcam.statistics.intervals import Interval, Paired, bootstrap
 
 _BOXES = "max-box-acc"
 _NEAR = 0.01
@@ -151,7 +151,7 @@ def advised(found: Found, rival: Rival, metric: str, fit: str) -> Advice:
     """What a search found.
 
     Args:
-        found: by :func:`funcam.comparison.searching.search`.
+        found: by :func:`funcam.searching.search.search`.
         rival: the network at its own size.
         metric: what chose.
         fit: how images were put before the network.

@@ -6,11 +6,11 @@ from collections.abc import Sequence
 from dataclasses import replace
 from itertools import combinations, pairwise
 
-from funcam.choices import COMBINATIONS
 from funcam.comparison.plan import Rival
-from funcam.comparison.recipes import Recipe
 from funcam.errors import FuncamError
 from funcam.methods import METHODS
+from funcam.recipe import COMBINATIONS
+from funcam.searching.plans import Recipe
 
 _MOST_LAYERS = 4
 
@@ -22,7 +22,7 @@ def candidate_layers(rival: Rival) -> list[str]:
         FuncamError: the network can't be followed.
 
     Example:
-        >>> from funcam.nets import build_net
+        >>> from funcam.zoo.nets import build_net
         >>> candidate_layers(Rival("net", build_net("resnet18")))
         ['layer4', 'layer3', 'layer2', 'layer1']
     """
@@ -68,7 +68,7 @@ def takes(rival: Rival, size: int) -> bool:
     """Whether a network takes images of a size: where it doesn't say, one pass over nothing tells.
 
     Example:
-        >>> from funcam.nets import build_net
+        >>> from funcam.zoo.nets import build_net
         >>> takes(Rival("net", build_net("resnet18")), 448), takes(Rival("net", build_net("vit_b_16")), 448)
         (True, False)
     """
@@ -161,7 +161,7 @@ def _pairs(layer: str, layers: Sequence[str]) -> list[tuple[str, str]]:
 
 
 def _can_be_eigen(method: str) -> bool:
-    from funcam.applying import want
+    from funcam.attribution.dispatch import want
 
     try:
         return want(method, {}, eigen=True).eigen

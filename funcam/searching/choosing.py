@@ -8,11 +8,11 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from funcam.comparison.aggregation import Column, shared_rows, statistic_of
 from funcam.comparison.plan import METRICS
-from funcam.comparison.recipes import Recipe
-from funcam.comparison.summing import Column, shared_rows, statistic_of
 from funcam.errors import FuncamError
-from funcam.statistics import Interval, Paired, bootstrap, paired
+from funcam.searching.plans import Recipe
+from funcam.statistics.intervals import Interval, Paired, bootstrap, paired
 
 _ROUNDING = 1e-3
 

@@ -11,16 +11,16 @@ from pathlib import Path
 
 import torch
 
+from funcam.attribution.explanation import explain
+from funcam.comparison.dataset import Subject
 from funcam.comparison.plan import Plan, Rival
-from funcam.comparison.recipes import Recipe, plans_of
-from funcam.comparison.subjects import Subject
 from funcam.errors import FuncamError
-from funcam.explanation import explain
 from funcam.files import write_atomically
-from funcam.images import Pixels
-from funcam.inputs import fitted, normalised
-from funcam.nets import Net, at_size
-from funcam.targets import logits_of
+from funcam.imaging.reading import Pixels
+from funcam.searching.plans import Recipe, plans_of
+from funcam.targets.target import logits_of
+from funcam.zoo.nets import Net, at_size
+from funcam.zoo.preprocessing import fitted, normalised
 
 COSTS = "costs.json"
 _TIMED = 4  # images

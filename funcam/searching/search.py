@@ -11,17 +11,17 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from funcam.comparison.candidates import candidate_layers, combined, first_recipes, named_layer, takes, variations
-from funcam.comparison.choosing import Halves, Tried, halved, leading, ranked
-from funcam.comparison.costing import costs_of
+from funcam.comparison.aggregation import collected
+from funcam.comparison.dataset import Subject
 from funcam.comparison.journal import Journal
 from funcam.comparison.plan import METRICS, Plan, Rival
-from funcam.comparison.recipes import Recipe, plans_of
 from funcam.comparison.run import JOURNAL, Tick, fill
-from funcam.comparison.subjects import Subject
-from funcam.comparison.summing import collected
 from funcam.errors import FuncamError, nearest
-from funcam.nets import at_size
+from funcam.searching.candidates import candidate_layers, combined, first_recipes, named_layer, takes, variations
+from funcam.searching.choosing import Halves, Tried, halved, leading, ranked
+from funcam.searching.costs import costs_of
+from funcam.searching.plans import Recipe, plans_of
+from funcam.zoo.nets import at_size
 
 _FINALISTS = 3
 

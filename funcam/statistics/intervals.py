@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from funcam.errors import FuncamError
-from funcam.resampling import OfMean, Sample, Statistic, Values, mean, sampled, sign_flips
+from funcam.statistics.bootstrap import OfMean, Sample, Statistic, Values, mean, sampled, sign_flips
 
 __all__ = [
     "Interval",

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 
 from funcam.errors import FuncamError
-from funcam.targets import Classes, Rule, class_targets, is_concrete, take
+from funcam.targets.target import Classes, Rule, class_targets, is_concrete, take
 
 
 def as_probability(logits: torch.Tensor, classes: torch.Tensor) -> torch.Tensor:
@@ -27,7 +27,7 @@ def probability(classes: Classes = None) -> Rule:
     """Explain the probability (softmax) of classes instead of their logit.
 
     Example:
-        >>> from funcam.targets import bind
+        >>> from funcam.targets.target import bind
         >>> bind(probability(1), torch.zeros(1, 4), 1)(torch.zeros(1, 4))
         tensor([[0.2500]])
     """
@@ -38,7 +38,7 @@ def log_probability(classes: Classes = None) -> Rule:
     """Explain the logarithm of the probability of classes instead of their logit.
 
     Example:
-        >>> from funcam.targets import bind
+        >>> from funcam.targets.target import bind
         >>> bind(log_probability(1), torch.zeros(1, 4), 1)(torch.zeros(1, 4)).exp()
         tensor([[0.2500]])
     """
@@ -60,7 +60,7 @@ def contrast(
         FuncamError: d is no class, or there are not that many.
 
     Example:
-        >>> from funcam.targets import bind
+        >>> from funcam.targets.target import bind
         >>> logits = torch.tensor([[3.0, 1.0, 2.0]])
         >>> bind(contrast(0, 1), logits, 1)(logits), bind(contrast(), logits, 1)(logits)
         (tensor([[2.]]), tensor([[1.]]))

@@ -9,7 +9,7 @@ import torch
 from torch.nn.functional import cosine_similarity
 
 from funcam.errors import FuncamError
-from funcam.targets import Output, PerImage, as_columns, logits_of
+from funcam.targets.target import Output, PerImage, as_columns, logits_of
 
 
 def segmentation(category: int, mask: torch.Tensor | None = None, *, output: Output = "out") -> PerImage:

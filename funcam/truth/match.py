@@ -12,7 +12,7 @@ from typing import NamedTuple, TypeVar
 from PIL import Image
 
 from funcam.errors import FuncamError
-from funcam.images import SUFFIXES
+from funcam.imaging.reading import SUFFIXES
 from funcam.truth.masks import Turned
 from funcam.truth.tally import Tally
 from funcam.truth.truth import Box, Object, Truth, empty_box
@@ -40,7 +40,7 @@ class Frame(NamedTuple):
 
 
 def match(truths: Mapping[str, Truth], images: Sequence[Path]) -> Matched:
-    """The truth of each image, with boxes in the image's pixels as ``funcam.images.read_image`` gives them: upright.
+    """The truth of each image, with boxes in the image's pixels as ``read_image`` gives them: upright.
 
     An image's truth is the one that names its file, with as many of the folders before it as both tell; without a file
     of that very name the one that differs in its suffix or in case. Boxes are taken as upright. Where the truth tells
@@ -49,7 +49,7 @@ def match(truths: Mapping[str, Truth], images: Sequence[Path]) -> Matched:
 
     Args:
         truths: the truth by the names of images, from ``read_truth``.
-        images: the images' paths, from ``funcam.images.find_images``.
+        images: the images' paths, from ``funcam.imaging.reading.find_images``.
 
     Returns:
         ``(truths, problems)``: truth by path, and one line for each kind of problem (truth without an image, images

@@ -10,8 +10,8 @@ from functools import cache
 from pathlib import Path
 from typing import TypeAlias
 
-from funcam.classes import find_class
 from funcam.errors import FuncamError, nearest
+from funcam.zoo.labels import find_class
 
 Labels: TypeAlias = Callable[[str], tuple[int, ...]]
 """The network's classes that a name in the truth means; a FuncamError where it means none."""

@@ -24,7 +24,7 @@ class Object:
     Args:
         labels: the network's classes that fit it, best known first; empty where the truth names no class.
         name: what the truth calls it.
-        box: its box, in pixels of the image, upright as ``funcam.images.read_image`` gives it; None where the truth
+        box: its box, in pixels of the image, upright as ``read_image`` gives it; None where the truth
             tells the class alone.
         mask: renders its pixels when it is called; None where the truth has a box alone.
         crowd: several objects under one mark (COCO's ``iscrowd``).

@@ -90,7 +90,7 @@ NETS: tuple[str, ...] = (
     "wide_resnet101_2",
     "wide_resnet50_2",
 )
-"""Every network that `funcam.nets.load_net` knows: the one that ships with funcam, then torchvision's classifiers."""
+"""Every network that `funcam.zoo.load_net` knows: the one that ships with funcam, then torchvision's classifiers."""
 
 ALIASES: dict[str, str] = {
     "convnext": "convnext_tiny",

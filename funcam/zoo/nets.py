@@ -12,9 +12,9 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from funcam.classes import numbered, read_labels
 from funcam.errors import FuncamError
-from funcam.zoo import ALIASES, NETS, canonical_name
+from funcam.zoo.labels import numbered, read_labels
+from funcam.zoo.names import ALIASES, NETS, canonical_name
 
 if TYPE_CHECKING:
     from torch import nn
@@ -98,7 +98,7 @@ def load_net(
             the package for `scenes`); a name such as "IMAGENET1K_V2" or "DEFAULT"; a file; or "random".
             Published weights are downloaded unless they are in torch hub's cache.
         num_classes: the number of classes that is expected. It is read off the weights; another number is an error.
-        labels: the names of the classes, or a file of them, see `funcam.classes.read_labels`. Otherwise
+        labels: the names of the classes, or a file of them, see `funcam.zoo.labels.read_labels`. Otherwise
             ImageNet's for 1,000 classes and numbers for any other count.
         transform_input: Inception v3 and GoogLeNet only: whether the weights expect the input normalised with 0.5,
             as torchvision's do, and those fine-tuned from them; the network then converts from ImageNet's mean.
@@ -143,8 +143,8 @@ def build_net(name: str, *, num_classes: int | None = None, seed: int = 0) -> Ne
     """
     import torch
 
-    from funcam.published import default
-    from funcam.skeleton import construct
+    from funcam.zoo.architectures import construct
+    from funcam.zoo.published import default
 
     name = canonical_name(name)
     if num_classes is not None and num_classes < 1:
@@ -170,7 +170,7 @@ def own_net(
     """A model of one's own, with what it wants of its input.
 
     Args:
-        model: images `[B, 3, H, W]` -> logits `[B, K]` (a tensor, or what `funcam.targets.logits_of` finds them in).
+        model: images `[B, 3, H, W]` -> logits `[B, K]` (a tensor, or what `funcam.logits_of` finds them in).
             It stays as it is: one that is in training mode, in half precision or on a GPU is copied first.
         input_size: side of the input in pixels.
         mean: with which an RGB image in 0..1 is normalised; ImageNet's unless given.
@@ -189,8 +189,8 @@ def own_net(
         >>> own_net(model, input_size=64, mean=(0.5,) * 3, std=(0.25,) * 3, classes=("cat", "dog")).classes
         ('cat', 'dog')
     """
-    from funcam.given import count_logits, ready
-    from funcam.published import default
+    from funcam.zoo.published import default
+    from funcam.zoo.user_models import count_logits, ready
 
     _check_input(input_size, mean, std, interpolation)
     name = type(model).__name__ if name is None else name
@@ -245,7 +245,7 @@ def needs_download(name: str, weights: str | os.PathLike[str] | None = None) -> 
         >>> needs_download("scenes")
         False
     """
-    from funcam import published
+    from funcam.zoo import published
 
     name = canonical_name(name)
     if name == "scenes" or weights == "random":
@@ -265,9 +265,9 @@ def net_infos() -> tuple[NetInfo, ...]:
 
 
 def _load_scenes(weights: str | os.PathLike[str] | None) -> Net:
-    from funcam.assemble import assemble
     from funcam.scenes.network import WEIGHTS
-    from funcam.weights import read_checkpoint
+    from funcam.zoo.checkpoints import read_checkpoint
+    from funcam.zoo.state_dicts import assemble
 
     origin = "the package" if weights is None else os.fspath(weights)
     state = read_checkpoint(WEIGHTS if weights is None else weights)
@@ -275,9 +275,9 @@ def _load_scenes(weights: str | os.PathLike[str] | None) -> Net:
 
 
 def _load_torchvision(name: str, weights: str | os.PathLike[str] | None, transform_input: bool, progress: bool) -> Net:
-    from funcam import published
-    from funcam.assemble import assemble
-    from funcam.weights import read_checkpoint
+    from funcam.zoo import published
+    from funcam.zoo.checkpoints import read_checkpoint
+    from funcam.zoo.state_dicts import assemble
 
     entry = published.find(name, weights)
     file = Path(weights or "") if entry is None else published.fetch(entry, name, progress=progress)
@@ -292,7 +292,7 @@ def _load_torchvision(name: str, weights: str | os.PathLike[str] | None, transfo
 
 
 def _torchvision_net(name: str, model: nn.Module, entry: Any, origin: str) -> Net:
-    from funcam.skeleton import count_classes
+    from funcam.zoo.architectures import count_classes
 
     preset = entry.transforms()
     categories, count = tuple(entry.meta["categories"]), count_classes(model)
@@ -366,7 +366,7 @@ def _check_input(input_size: int, mean: Sequence[float], std: Sequence[float], i
 
 
 def _torchvision_info(name: str) -> NetInfo:
-    from funcam.published import usable_entries
+    from funcam.zoo.published import usable_entries
 
     usable = usable_entries(name)
     meta = usable[0].meta
@@ -386,7 +386,7 @@ def _torchvision_info(name: str) -> NetInfo:
 def _scenes_info() -> NetInfo:
     from funcam.scenes import CLASSES
     from funcam.scenes.network import INPUT_SIZE, WEIGHTS
-    from funcam.skeleton import skeleton
+    from funcam.zoo.architectures import skeleton
 
     return NetInfo(
         name="scenes",

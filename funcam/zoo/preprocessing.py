@@ -7,9 +7,9 @@ from collections.abc import Sequence
 import numpy as np
 import torch
 
-from funcam.fit import View, fit_image
-from funcam.images import Pixels
-from funcam.nets import Net
+from funcam.imaging.fit import View, fit_image
+from funcam.imaging.reading import Pixels
+from funcam.zoo.nets import Net
 
 
 def fitted(net: Net, image: Pixels, fit: str) -> tuple[Pixels, View]:
@@ -18,10 +18,10 @@ def fitted(net: Net, image: Pixels, fit: str) -> tuple[Pixels, View]:
     Args:
         net: the network.
         image: uint8 RGB ``[H, W, 3]``.
-        fit: how (:mod:`funcam.fit`); what ``pad`` adds has the mean colour of the network's normalisation.
+        fit: how (:mod:`funcam.imaging.fit`); what ``pad`` adds has the mean colour of the network's normalisation.
 
     Example:
-        >>> from funcam.nets import build_net
+        >>> from funcam.zoo.nets import build_net
         >>> fitted(build_net("resnet18"), np.zeros((40, 60, 3), np.uint8), "squash")[0].shape
         (224, 224, 3)
     """
@@ -40,7 +40,7 @@ def normalised(net: Net, images: Sequence[Pixels], device: str | torch.device) -
     """Images of one size as a batch ``[B, 3, H, W]``, float32, with the network's mean and standard deviation.
 
     Example:
-        >>> from funcam.nets import build_net
+        >>> from funcam.zoo.nets import build_net
         >>> normalised(build_net("resnet18"), [np.zeros((4, 6, 3), np.uint8)], "cpu").shape
         torch.Size([1, 3, 4, 6])
     """

@@ -15,9 +15,9 @@ from torch import Tensor, nn
 from torchvision import models
 
 from funcam.errors import FuncamError
-from funcam.published import default
-from funcam.skeleton import AUXILIARY, WITH_AUXILIARY, class_axes, construct, is_complete, shapes, skeleton
-from funcam.zoo import NETS
+from funcam.zoo.architectures import AUXILIARY, WITH_AUXILIARY, class_axes, construct, is_complete, shapes, skeleton
+from funcam.zoo.names import NETS
+from funcam.zoo.published import default
 
 _SHOWN = 4
 """So many entries of a kind an error message names before it counts."""
@@ -36,9 +36,9 @@ def assemble(
 
     Args:
         name: a canonical name of the zoo.
-        state: names and float32 tensors, as `funcam.weights.read_checkpoint` returns them.
+        state: names and float32 tensors, as `funcam.zoo.checkpoints.read_checkpoint` returns them.
         origin: where the tensors come from, for error messages.
-        transform_input: see `funcam.skeleton.construct`.
+        transform_input: see `funcam.zoo.architectures.construct`.
 
     Raises:
         FuncamError: entries are missing, unexpected or of another shape (they are named, and the network that
@@ -66,7 +66,7 @@ def fill(model: nn.Module, state: Mapping[str, Tensor], *, name: str, origin: st
 
     Args:
         model: it is changed, also where something does not fit.
-        state: names and float32 tensors, as `funcam.weights.read_checkpoint` returns them.
+        state: names and float32 tensors, as `funcam.zoo.checkpoints.read_checkpoint` returns them.
         name: what the model is called, for error messages.
         origin: where the tensors come from, for error messages.
 

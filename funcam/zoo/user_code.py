@@ -24,12 +24,12 @@ from typing import TYPE_CHECKING, Any
 from funcam.errors import FuncamError, nearest
 
 if TYPE_CHECKING:
-    from funcam.nets import Net
+    from funcam.zoo.nets import Net
 
 _WORD = r"[^\W\d]\w*"
 _MODULE = re.compile(rf"{_WORD}(\.{_WORD})+")
 _FILE = ".py"
-_EXPECTED = "expected a function without arguments that returns a torch.nn.Module or a funcam.nets.Net"
+_EXPECTED = "expected a function without arguments that returns a torch.nn.Module or a funcam.zoo.Net"
 
 
 @dataclass(frozen=True)
@@ -84,9 +84,9 @@ def load_own(
 
     Args:
         own: the function, without arguments. It returns a model (then images are put before it as torchvision's
-            networks want them, at 224 pixels) or a `Net` (see `funcam.nets.own_net`).
-        weights: a file, read by `funcam.weights.read_checkpoint`; None for the values that the function gives.
-        labels: a file of the names of the classes, see `funcam.classes.read_labels`.
+            networks want them, at 224 pixels) or a `Net` (see `funcam.zoo.own_net`).
+        weights: a file, read by `funcam.zoo.checkpoints.read_checkpoint`; None for the values that the function gives.
+        labels: a file of the names of the classes, see `funcam.zoo.labels.read_labels`.
 
     Raises:
         FuncamError: there is no such module or function, its code fails (where is said), it returns something else,
@@ -96,11 +96,11 @@ def load_own(
         >>> load_own(Own("torchvision.models", "resnet18")).name
         'torchvision.models:resnet18'
     """
-    from funcam.assemble import fill
-    from funcam.classes import read_labels
-    from funcam.given import fingerprint, ready
-    from funcam.nets import labelled
-    from funcam.weights import read_checkpoint, wrapping
+    from funcam.zoo.checkpoints import read_checkpoint, wrapping
+    from funcam.zoo.labels import read_labels
+    from funcam.zoo.nets import labelled
+    from funcam.zoo.state_dicts import fill
+    from funcam.zoo.user_models import fingerprint, ready
 
     net = _net(own)
     origin = f"as {own.function} makes them ({fingerprint(net.model)})"  # equal words, equal values: see Plan.key
@@ -118,8 +118,8 @@ def _net(own: Own) -> Net:
     """What the function makes; what stands on its standard output goes to standard error."""
     from torch import nn
 
-    from funcam.given import ready
-    from funcam.nets import Net, own_net
+    from funcam.zoo.nets import Net, own_net
+    from funcam.zoo.user_models import ready
 
     with _blamed(own, "can't be imported"), redirect_stdout(sys.stderr):
         module = _module(own)

@@ -12,7 +12,7 @@ from torch.nn.parameter import is_lazy
 from funcam.errors import FuncamError
 from funcam.network.failures import reason_of
 from funcam.network.wrappers import unwrapped
-from funcam.targets import logits_of
+from funcam.targets.target import logits_of
 
 
 def ready(model: nn.Module, *, copied: bool = False) -> nn.Module:
@@ -74,7 +74,7 @@ def count_logits(model: nn.Module, input_size: int, name: str = "the model") -> 
     except Exception as error:
         raise FuncamError(
             f"{name} can't take an image {shape} ({type(error).__name__}: {reason_of(error)}); "
-            "state its input with funcam.nets.own_net(model, input_size=...)"
+            "state its input with funcam.zoo.own_net(model, input_size=...)"
         ) from error
     logits = logits_of(outputs)
     if logits.ndim != 2 or len(logits) != 1 or not logits.shape[1]:

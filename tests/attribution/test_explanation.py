@@ -15,7 +15,8 @@ from small import features_and_gradients, grad_cam_numpy, small
 from torch import nn
 
 import funcam
-from funcam import METHODS, ingredients
+from funcam import METHODS
+from funcam.attribution import quantities
 
 SPACE = {"map": (8, 8), "heat": (32, 32), "pixels": (3, 32, 32)}
 
@@ -50,8 +51,8 @@ def test_grad_cam_is_plain_autograd_on_the_unsplit_model(classes):
 
 def test_several_methods_share_their_passes(monkeypatch):
     calls = []
-    pull = ingredients.pull
-    monkeypatch.setattr(ingredients, "pull", lambda *args: calls.append(1) or pull(*args))
+    pull = quantities.pull
+    monkeypatch.setattr(quantities, "pull", lambda *args: calls.append(1) or pull(*args))
     funcam.explain_methods(MODEL, IMAGES, "all", methods=[*CAMS, "xgrad-cam", "eigen-cam", "guided-grad-cam"])
     assert len(calls) == 1
 

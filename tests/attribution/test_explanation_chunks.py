@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import funcam
-from funcam import applying, ingredients
+from funcam.attribution import dispatch, quantities
 
 
 @pytest.mark.parametrize("method", HERE)
@@ -24,7 +24,7 @@ def test_chunks_give_the_same(method, memory):
 @given(memory=st.integers(1, 400_000), batch=st.integers(1, 3))
 def test_no_chunk_takes_more_memory_than_was_allowed_unless_it_is_a_single_class(memory, batch):
     sizes = []
-    pull = ingredients.pull
+    pull = quantities.pull
 
     def observed(pullback, cotangents):
         sizes.append(len(cotangents))
@@ -34,7 +34,7 @@ def test_no_chunk_takes_more_memory_than_was_allowed_unless_it_is_a_single_class
         return (g,)
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(ingredients, "pull", observed)
+        patch.setattr(quantities, "pull", observed)
         maps = funcam.explain(MODEL, IMAGES[:batch], "all", memory=memory).maps
     assert maps.shape == (batch, 5, 8, 8)
     assert sum(sizes) == 5
@@ -47,9 +47,9 @@ def test_no_chunk_takes_more_memory_than_was_allowed_unless_it_is_a_single_class
 @pytest.mark.parametrize("memory", [1, 2**30])
 def test_the_chunks_of_other_methods_are_bounded_too(method, memory, monkeypatch):
     chunks = []
-    function = applying._FUNCTIONS[method]
+    function = dispatch._FUNCTIONS[method]
     monkeypatch.setitem(
-        applying._FUNCTIONS, method, lambda *args, chunk, **more: chunks.append(chunk) or function(*args, **more)
+        dispatch._FUNCTIONS, method, lambda *args, chunk, **more: chunks.append(chunk) or function(*args, **more)
     )
     funcam.explain(MODEL, IMAGES, "all", method=method, memory=memory)
     assert set(chunks) == ({8 if method == "score-cam" else 32} if memory > 1 else {1})

@@ -12,8 +12,8 @@ from torch.nn import functional
 
 import funcam
 from funcam import FuncamError
-from funcam.case import open_case
-from funcam.ingredients import PER_SCORE, Chunk
+from funcam.attribution.batch_run import open_case
+from funcam.attribution.quantities import PER_SCORE, Chunk
 from funcam.methods import METHODS
 
 IMAGES = torch.randn(2, 3, 32, 32, generator=torch.Generator().manual_seed(1))

@@ -1,45 +1,20 @@
-"""What the tests of the command line share: running it, the shape of its errors, photos and files of weights."""
+"""Running the command line: in this process or in one of its own, with a photo and a file of weights."""
 
 from __future__ import annotations
 
 import os
-import re
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
 import pytest
 import torch
+from command_line import FORCING, Funcam, Ran, photo
 from PIL import Image
 
 from funcam.cli.main import main
-from funcam.images import Pixels
-from funcam.nets import build_net
-
-
-@dataclass(frozen=True)
-class Ran:
-    """How a run of the command line ended."""
-
-    code: int
-    out: str
-    err: str
-
-    def error(self, code: int, expected: str) -> str:
-        """The one line that was printed, on standard error, after nothing else."""
-        assert self.code == code, self
-        assert self.out == ""
-        assert re.fullmatch(r"funcam: \S[^\n]*\S\n", self.err), self.err
-        assert "Traceback" not in self.err
-        assert re.search(expected, self.err), self.err
-        return self.err
-
-
-Funcam = Callable[..., Ran]
-FORCING = ("FORCE_COLOR", "TTY_COMPATIBLE", "FUNCAM_DEBUG")
+from funcam.zoo.nets import build_net
 
 
 @pytest.fixture
@@ -79,17 +54,6 @@ def process(tmp_path: Path) -> Iterator[Callable[..., subprocess.Popen[str]]]:
         process.wait()
 
 
-def photo(height: int = 60, width: int = 90, seed: int = 0) -> Pixels:
-    """Something to look at: soft colours with a bright disc."""
-    rng = np.random.default_rng(seed)
-    small = Image.fromarray(rng.integers(0, 160, (4, 6, 3), dtype=np.uint8))
-    picture = np.array(small.resize((width, height), Image.Resampling.BICUBIC))
-    rows, columns = np.ogrid[:height, :width]
-    disc = (rows - height / 3) ** 2 + (columns - width / 2) ** 2 < (min(height, width) / 5) ** 2
-    picture[disc] = (250, 240, 90)
-    return picture
-
-
 @pytest.fixture
 def image(tmp_path: Path) -> Path:
     """A photo in the folder in which the command line runs."""
@@ -103,7 +67,3 @@ def small_weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
     file = tmp_path_factory.mktemp("weights") / "small.pth"
     torch.save(build_net("shufflenet_v2_x0_5").model.state_dict(), file)
     return file
-
-
-SCENES = ("--net", "scenes", "--weights", "random")
-"""The fastest network, for what does not depend on one."""

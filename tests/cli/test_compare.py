@@ -9,11 +9,11 @@ from typing import Any
 
 import pytest
 import torch
+from command_line import Funcam, photo
 from PIL import Image
 
-from cli.conftest import Funcam, photo
-from funcam.nets import build_net
 from funcam.scenes import CLASSES
+from funcam.zoo.nets import build_net
 
 
 @pytest.fixture

@@ -15,10 +15,10 @@ from typing import Any
 
 import pytest
 import torch
+from command_line import SCENES, Funcam, photo
 from PIL import Image
 
-from cli.conftest import SCENES, Funcam, photo
-from funcam.nets import build_net
+from funcam.zoo.nets import build_net
 
 # Images
 

@@ -9,9 +9,8 @@ from itertools import pairwise
 from pathlib import Path
 
 import pytest
+from command_line import Funcam, photo
 from PIL import Image
-
-from cli.conftest import Funcam, photo
 
 SEARCH = ("evaluate", "--scenes", 6, "-m", "layer-cam", "-l", "trunk_output")
 
@@ -83,7 +82,7 @@ def test_photos_without_truth_choose_by_insertion(funcam: Funcam, tmp_path: Path
 @pytest.fixture
 def no_torch(monkeypatch: pytest.MonkeyPatch) -> None:
     """An import of it fails."""
-    for name in ("funcam.comparison.searching", "funcam.comparison.advice", "torch"):
+    for name in ("funcam.searching.search", "funcam.searching.advice", "torch"):
         monkeypatch.setitem(sys.modules, name, None)
 
 

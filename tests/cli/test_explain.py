@@ -12,13 +12,13 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from command_line import SCENES, Funcam, Ran, photo
 from PIL import Image
 
-from cli.conftest import SCENES, Funcam, Ran, photo
 from funcam.cli.explain import DEFAULT_SCENE
 from funcam.scenes import CLASSES
-from funcam.skeleton import shapes, skeleton
-from funcam.zoo import canonical_name
+from funcam.zoo.architectures import shapes, skeleton
+from funcam.zoo.names import canonical_name
 
 KINDS = ("heatmap", "cam", "heatmap++", "cam++", "gb", "cam_gb")
 CAM_KINDS = KINDS[:4]

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import pytest
-
-from cli.conftest import Funcam
+from command_line import Funcam
 
 
 @pytest.mark.parametrize(
@@ -31,7 +30,7 @@ def test_layers_are_shown_as_a_cut_finds_them(funcam: Funcam) -> None:
     import torch
 
     from funcam import split
-    from funcam.nets import build_net
+    from funcam.zoo.nets import build_net
 
     net = build_net("scenes")
     rows = [line.split() for line in funcam("layers", "scenes").out.splitlines()[1:-1]]

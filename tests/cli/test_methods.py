@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from cli.conftest import Funcam
+from command_line import Funcam
+
 from funcam.methods import METHODS
 
 

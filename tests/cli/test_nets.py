@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import pytest
+from command_line import Funcam
 from torchvision import models
-
-from cli.conftest import Funcam
 
 
 def rows(out: str) -> dict[str, list[str]]:

@@ -13,15 +13,15 @@ from typing import Any
 
 import pytest
 import torch
+from command_line import Funcam
 from torch import nn
 
-from cli.conftest import Funcam
-from funcam.cli.named import named
-from funcam.own import Own
+from funcam.cli.net_option import named
+from funcam.zoo.user_code import Own
 
 SOURCE = """
 from torch import nn
-from funcam.nets import own_net
+from funcam.zoo.nets import own_net
 from funcam.scenes import CLASSES
 open("ran", "a").write(".")
 
@@ -161,7 +161,9 @@ def test_a_file_of_weights_still_runs_no_code(funcam: Funcam, image: Path) -> No
 
 
 def test_usage_errors_do_not_import_torch(process: Callable[..., subprocess.Popen[str]]) -> None:
-    program = "import sys; from funcam.cli.named import named; named('own.py:plain'); assert 'torch' not in sys.modules"
+    program = (
+        "import sys; from funcam.cli.net_option import named; named('own.py:plain'); assert 'torch' not in sys.modules"
+    )
     running = process("-c", program)
     assert (running.wait(), running.communicate()[1]) == (0, "")
 

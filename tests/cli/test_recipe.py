@@ -6,12 +6,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from command_line import SCENES, Funcam
 from PIL import Image
 
 import funcam as library
-from cli.conftest import SCENES, Funcam
-from funcam.inputs import fitted, normalised
-from funcam.nets import at_size, build_net, load_net
+from funcam.zoo.nets import at_size, build_net, load_net
+from funcam.zoo.preprocessing import fitted, normalised
 
 WORDS = [("--recipe", "localise"), ("--method", "prototype-cam", "--input-size", "256")]
 

@@ -8,13 +8,13 @@ from typing import Any
 
 import numpy as np
 import pytest
+from command_line import SCENES, Funcam, Ran
 from PIL import Image
 
 import funcam as library
-from cli.conftest import SCENES, Funcam, Ran
-from funcam.nets import build_net
 from funcam.scenes import CLASSES
 from funcam.scenes.network import inputs
+from funcam.zoo.nets import build_net
 
 
 def record_of(ran: Ran) -> dict[str, Any]:

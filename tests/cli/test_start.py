@@ -15,10 +15,10 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from command_line import SCENES, Funcam, photo
 from PIL import Image
 
 import funcam as package
-from cli.conftest import SCENES, Funcam, photo
 from funcam.cli.main import main
 
 Process = Callable[..., "subprocess.Popen[str]"]
@@ -209,13 +209,13 @@ def test_on_a_terminal_there_is_progress_and_colour_and_it_ends_cleanly(process:
 
 INTERRUPT = """
 import os, signal, sys
-import funcam.results
-write = funcam.results.save_picture
+import funcam.pipeline.writing
+write = funcam.pipeline.writing.save_picture
 def interrupted(path, picture):
     write(path, picture)
     if "cam" in path.name:
         os.kill(os.getpid(), {signal})
-funcam.results.save_picture = interrupted
+funcam.pipeline.writing.save_picture = interrupted
 from funcam.cli import main
 main()
 """
@@ -291,7 +291,7 @@ def test_an_error_that_nobody_foresaw_is_one_line_too(
     def broken(*_: object, **__: object) -> None:
         raise RuntimeError("out of\nluck")
 
-    monkeypatch.setattr("funcam.study.study_image", broken)
+    monkeypatch.setattr("funcam.pipeline.explaining.study_image", broken)
 
     funcam("explain", image, *SCENES).error(1, r"pic.png: RuntimeError: out of \(FUNCAM_DEBUG=1 shows where\)")
     monkeypatch.setenv("FUNCAM_DEBUG", "1")

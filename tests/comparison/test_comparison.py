@@ -4,29 +4,25 @@ from __future__ import annotations
 
 import csv
 import json
-import sys
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
-from PIL import Image
-
-sys.path.insert(0, str(Path(__file__).parents[1] / "real"))
-
 from figures import box_overlaps, coverage_of, energy_in, mask_of, max_box_acc, points_at
+from PIL import Image
 
 import funcam
 from funcam.comparison import METRICS, Plan, Rival, Subject, compare, image_subjects, scene_subjects
 from funcam.comparison import run as run_module
-from funcam.comparison.items import Placed, items_of
-from funcam.comparison.outcome import COLUMNS
+from funcam.comparison.instances import Placed, items_of
 from funcam.comparison.reporting import report_of
+from funcam.comparison.results import COLUMNS
 from funcam.errors import FuncamError
-from funcam.nets import Net, load_net
 from funcam.report.data import check_report
 from funcam.scenes.network import inputs
 from funcam.truth import Object, Truth
+from funcam.zoo.nets import Net, load_net
 
 SUBJECTS = scene_subjects(10)
 

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from funcam.conclusions import conclusions
+from funcam.comparison.conclusions import conclusions
 
 
 def figure(net, value, *, method="grad-cam", metric="max-box-acc-v2", subset="single", n=300):

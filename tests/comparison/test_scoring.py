@@ -16,13 +16,13 @@ import funcam
 from funcam import metrics
 from funcam.comparison import METRICS, Plan, Rival, Subject, compare, image_subjects, scene_subjects
 from funcam.comparison.batches import baselines
-from funcam.comparison.items import Placed, items_of
+from funcam.comparison.instances import Placed, items_of
 from funcam.comparison.plan import GROUPS
 from funcam.comparison.shuffled import cascading, independent
-from funcam.nets import Net, load_net
 from funcam.scenes import scene
 from funcam.scenes.network import inputs
 from funcam.truth import Object, Truth
+from funcam.zoo.nets import Net, load_net
 
 SUBJECTS = scene_subjects(4)
 

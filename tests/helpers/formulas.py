@@ -2,17 +2,13 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Callable
-from pathlib import Path
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import nn
-
-sys.path.insert(0, str(Path(__file__).parents[2] / "benchmarks"))
 from parity_peers import Options, Scene, noise_of_images, noise_of_masks
+from torch import nn
 
 Array = NDArray[np.float64]
 

@@ -8,8 +8,8 @@ from pathlib import Path
 import torch
 from torch import nn
 
-from funcam.fit import fit_image
-from funcam.images import read_image
+from funcam.imaging.fit import fit_image
+from funcam.imaging.reading import read_image
 
 NETWORKS = {"shufflenet_v2_x1_0": "conv5", "mobilenet_v2": "features.18", "squeezenet1_1": "features.12"}
 """The assets' networks and their last feature maps."""

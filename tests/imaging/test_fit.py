@@ -11,9 +11,9 @@ from torchvision.transforms import InterpolationMode
 from torchvision.transforms import functional as v1
 from torchvision.transforms.v2 import functional as v2
 
-from funcam import fit as fit_module
 from funcam.errors import FuncamError
-from funcam.fit import FITS, INTERPOLATIONS, View, fit_image, onto_image
+from funcam.imaging import fit as fit_module
+from funcam.imaging.fit import FITS, INTERPOLATIONS, View, fit_image, onto_image
 
 sides = st.integers(1, 90)
 slow = settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.filter_too_much])

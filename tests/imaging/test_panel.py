@@ -6,11 +6,11 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from PIL import Image, ImageFont
 
-from funcam import lettering
 from funcam.errors import FuncamError
-from funcam.images import read_image
-from funcam.lettering import clean, lettered, shorten, wrap
-from funcam.panel import PanelRow, panel
+from funcam.imaging import text as text_module
+from funcam.imaging.panel import PanelRow, panel
+from funcam.imaging.reading import read_image
+from funcam.imaging.text import clean, lettered, shorten, wrap
 
 COLOURS = [(200, 30, 30), (30, 200, 30), (30, 30, 200), (200, 200, 30), (30, 200, 200), (200, 30, 200)]
 
@@ -168,7 +168,7 @@ def test_cleaned_text_is_one_printable_line(text):
 
 
 def test_without_a_system_font_accents_are_dropped_and_the_rest_are_boxes(monkeypatch):
-    monkeypatch.setattr(lettering, "_OTHERS", ())
+    monkeypatch.setattr(text_module, "_OTHERS", ())
     text, font = lettered("café 中", 16)
     assert text == "cafe 中"
     assert font.getname() == ImageFont.load_default(16).getname()
@@ -176,8 +176,8 @@ def test_without_a_system_font_accents_are_dropped_and_the_rest_are_boxes(monkey
 
 
 def test_a_system_font_writes_what_the_embedded_one_lacks(monkeypatch):
-    asked, named = [], lettering._named
-    monkeypatch.setattr(lettering, "_named", lambda name, size: asked.append(name) or named(name, size))
+    asked, named = [], text_module._named
+    monkeypatch.setattr(text_module, "_named", lambda name, size: asked.append(name) or named(name, size))
     lettered("plain", 17)
     assert asked == []
     text, font = lettered("собака", 17)

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from PIL import Image, ImageOps
 
 from funcam.errors import FuncamError
-from funcam.images import SUFFIXES, check_image, find_images, output_stems, read_image
+from funcam.imaging.reading import SUFFIXES, check_image, find_images, output_stems, read_image
 
 RNG = np.random.default_rng(0)
 COLOUR = RNG.integers(0, 256, (5, 7, 3), dtype=np.uint8)

@@ -14,9 +14,9 @@ from hypothesis.extra import numpy as hnp
 
 from funcam.errors import FuncamError
 from funcam.files import make_folder, write_atomically
-from funcam.fit import fit_image, onto_image
-from funcam.images import read_image
-from funcam.render import (
+from funcam.imaging.fit import fit_image, onto_image
+from funcam.imaging.reading import read_image
+from funcam.imaging.render import (
     COLORMAPS,
     UNSEEN,
     heatmap,

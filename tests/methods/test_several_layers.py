@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 import torch
 
-from funcam.explanation import explain, explain_methods
-from funcam.nets import load_net
+from funcam.attribution.explanation import explain, explain_methods
+from funcam.zoo.nets import load_net
 
 LAYERS = ["trunk_output", "trunk_output.block1", "stem.2"]
 

@@ -8,7 +8,7 @@ import pytest
 
 import funcam
 from funcam import METHODS, FuncamError
-from funcam.ingredients import FOR_ALL, PER_SCORE
+from funcam.attribution.quantities import FOR_ALL, PER_SCORE
 from funcam.methods import find_method
 
 FUNCTIONS = {"head", "network", "guided_network", "masked_network"}

@@ -14,7 +14,7 @@ from torch.nn.functional import interpolate
 
 import funcam
 from funcam import metrics
-from funcam.images import read_image
+from funcam.imaging.reading import read_image
 
 SIDE, STORED = 224, 227
 NETWORK, LAYER = "squeezenet1_1", "features.12"

@@ -15,7 +15,8 @@ from torchvision.models import detection
 from torchvision.models.detection.anchor_utils import AnchorGenerator
 
 from funcam import FuncamError
-from funcam.network.detection import box_score, detector
+from funcam.network.detection import detector
+from funcam.targets.boxes import box_score
 
 IMAGES = torch.rand(2, 3, 96, 128, generator=torch.Generator().manual_seed(0))
 BARE = {"weights": None, "weights_backbone": None, "num_classes": 4}

@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 import torch
+from graph_cases import IN_PLACE, VIEWS
 from small import (
     Applied,
     features_and_gradients,
@@ -20,7 +21,6 @@ from small import (
     tiny_densenet,
     tiny_vit,
 )
-from test_graph import IN_PLACE, VIEWS
 from torch import nn
 from torch.func import vjp
 

@@ -13,10 +13,10 @@ from numpy.typing import NDArray
 from torch import nn
 
 from funcam.errors import FuncamError
-from funcam.fit import onto_image
-from funcam.images import Pixels
-from funcam.nets import Net, build_net
-from funcam.study import CAMS, GUIDED, Question, study_image
+from funcam.imaging.fit import onto_image
+from funcam.imaging.reading import Pixels
+from funcam.pipeline.explaining import CAMS, GUIDED, Question, study_image
+from funcam.zoo.nets import Net, build_net
 
 CELL = 4
 

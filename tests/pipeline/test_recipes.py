@@ -9,7 +9,7 @@ import pytest
 
 from funcam.errors import FuncamError
 from funcam.methods import METHODS
-from funcam.recipes import RECIPES, find_recipe
+from funcam.pipeline.recipes import RECIPES, find_recipe
 
 BEST = {"method": "layer-cam", "layers": ["a", "b"], "combine": "mean", "smooth": ["aug"], "input_size": 448, "cost": 9}
 

@@ -13,12 +13,12 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from funcam.errors import FuncamError
-from funcam.fit import View
-from funcam.images import Pixels
-from funcam.nets import Net, build_net
-from funcam.render import COLORMAPS
-from funcam.results import FORMATS, Style, draw_panel, write_results
-from funcam.study import Prediction, Study
+from funcam.imaging.fit import View
+from funcam.imaging.reading import Pixels
+from funcam.imaging.render import COLORMAPS
+from funcam.pipeline.explaining import Prediction, Study
+from funcam.pipeline.writing import FORMATS, Style, draw_panel, write_results
+from funcam.zoo.nets import Net, build_net
 
 HEIGHT, WIDTH = 60, 90
 KINDS = ("heatmap", "cam", "heatmap++", "cam++", "gb", "cam_gb")

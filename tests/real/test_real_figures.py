@@ -14,7 +14,7 @@ from torch import nn
 from torch.nn.functional import interpolate
 
 import funcam
-from funcam.images import read_image
+from funcam.imaging.reading import read_image
 
 SIDE, STORED = 224, 227
 METHODS = ["grad-cam", "grad-cam++"]

@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 
 import pytest
 import torch
+from metric_pairs import PAIRS, Pair, difference
+from metric_parity import places
+from metric_peers import Place
+from parity import AGREES
 
 PACKAGES = {"grad-cam": "pytorch_grad_cam", "scikit-learn": "sklearn", "scikit-image": "skimage"}
-sys.path.insert(0, str(Path(__file__).parents[2] / "benchmarks"))
-from metric_pairs import PAIRS, Pair, difference  # noqa: E402
-from metric_parity import places  # noqa: E402
-from metric_peers import Place  # noqa: E402
-from parity import AGREES  # noqa: E402
 
 COARSE = {("pxap", "scikit-learn"): 3e-3}
 """A thousand thresholds are few where a map has some ten thousand values."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -25,6 +24,9 @@ from formulas import (
     smooth_grad_cam_pp,
     ss_cam,
 )
+from parity import AGREES, PHOTOS, small_transformer
+from parity_pairs import COUNTERPARTS, difference
+from parity_peers import Options, Scene
 from photos import network_input
 from torch import nn
 
@@ -32,10 +34,6 @@ import funcam
 
 for package in ("captum", "pytorch_grad_cam", "torchcam"):
     pytest.importorskip(package)
-sys.path.insert(0, str(Path(__file__).parents[2] / "benchmarks"))
-from parity import AGREES, PHOTOS, small_transformer  # noqa: E402
-from parity_pairs import COUNTERPARTS, difference  # noqa: E402
-from parity_peers import Options, Scene  # noqa: E402
 
 Formula = Callable[..., Array]
 Scenes = Callable[[str], Scene]

@@ -12,8 +12,8 @@ from photos import NETWORKS, network_input
 from torch import nn
 
 import funcam
-from funcam.images import read_image
-from funcam.render import COLORMAPS
+from funcam.imaging.reading import read_image
+from funcam.imaging.render import COLORMAPS
 
 Box = tuple[float, float, float, float]
 Network = Callable[[str], nn.Module]

@@ -14,8 +14,8 @@ from torch.nn.functional import interpolate
 
 import funcam
 from funcam import metrics
-from funcam.images import read_image
-from funcam.recipes import find_recipe
+from funcam.imaging.reading import read_image
+from funcam.pipeline.recipes import find_recipe
 
 NETWORK, STORED = "shufflenet_v2_x1_0", 227
 

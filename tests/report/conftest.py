@@ -10,10 +10,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import report_sample as sample
 
 from funcam.report import Report, write_report
-
-from . import sample
 
 FLAGS = [
     "--headless",

@@ -8,11 +8,10 @@ import io
 import cv2
 import numpy as np
 import pytest
+import report_sample as sample
 from PIL import Image
 
-from funcam.render import COLORMAPS, heatmap
-
-from . import sample
+from funcam.imaging.render import COLORMAPS, heatmap
 
 
 def pixels(browser, selector):

@@ -5,11 +5,10 @@ from __future__ import annotations
 from dataclasses import replace
 
 import pytest
+import report_sample as sample
 
 from funcam.report import write_report
 from funcam.report.data import MethodEntry, MetricEntry, Result
-
-from . import sample
 
 METRICS = [MetricEntry("energy", "Energy"), *(MetricEntry(f"m{n}", f"Metric {n}") for n in range(9))]
 

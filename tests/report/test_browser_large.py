@@ -5,10 +5,9 @@ from __future__ import annotations
 from dataclasses import replace
 
 import pytest
+import report_sample as sample
 
 from funcam.report import write_report
-
-from . import sample
 
 
 @pytest.fixture(scope="module")

@@ -9,13 +9,12 @@ from urllib.parse import unquote
 import cv2
 import numpy as np
 import pytest
+import report_sample as sample
 
 from funcam.errors import FuncamError
-from funcam.images import read_image
-from funcam.render import heatmap
+from funcam.imaging.reading import read_image
+from funcam.imaging.render import heatmap
 from funcam.report import write_gallery
-
-from . import sample
 
 
 def written(folder, report, **options):

@@ -14,17 +14,16 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import report_sample as sample
 from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
 from funcam import files
 from funcam.errors import FuncamError
-from funcam.render import COLORMAPS
+from funcam.imaging.render import COLORMAPS
 from funcam.report import Explained, ImageEntry, MapEntry, Report, write_report
 from funcam.report.payload import as_script
-
-from . import sample
 
 
 class Page(HTMLParser):

@@ -6,11 +6,11 @@ import numpy as np
 import pytest
 
 from funcam.comparison import Rival
-from funcam.comparison.advice import Advice, advised, threshold
-from funcam.comparison.choosing import Halves, Tried, halved, leading, ranked
-from funcam.comparison.recipes import Recipe
-from funcam.comparison.searching import Found
-from funcam.nets import load_net
+from funcam.searching.advice import Advice, advised, threshold
+from funcam.searching.choosing import Halves, Tried, halved, leading, ranked
+from funcam.searching.plans import Recipe
+from funcam.searching.search import Found
+from funcam.zoo.nets import load_net
 
 RNG = np.random.default_rng(0)
 IMAGES = [f"{number}.png" for number in range(20)]

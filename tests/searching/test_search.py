@@ -3,32 +3,28 @@
 from __future__ import annotations
 
 import json
-import sys
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
-from torch import nn
-
-sys.path.insert(0, str(Path(__file__).parents[1] / "real"))
-
 from figures import energy_in, mask_of
+from torch import nn
 
 import funcam
 from funcam.comparison import Plan, Rival, Subject, scene_subjects
-from funcam.comparison import costing as costing_module
 from funcam.comparison import run as run_module
-from funcam.comparison.advice import Advice, advised
-from funcam.comparison.choosing import difference
-from funcam.comparison.items import items_of
-from funcam.comparison.recipes import Recipe, plans_of
-from funcam.comparison.searching import Asked, Found, search
+from funcam.comparison.instances import items_of
 from funcam.errors import FuncamError
 from funcam.maps import upsample
-from funcam.nets import at_size, load_net, own_net
 from funcam.scenes.network import inputs
-from funcam.statistics import paired
+from funcam.searching import costs as costing_module
+from funcam.searching.advice import Advice, advised
+from funcam.searching.choosing import difference
+from funcam.searching.plans import Recipe, plans_of
+from funcam.searching.search import Asked, Found, search
+from funcam.statistics.intervals import paired
+from funcam.zoo.nets import at_size, load_net, own_net
 
 
 def boxed(subject: Subject) -> Subject:

@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from funcam.errors import FuncamError
-from funcam.statistics import OfMean, bootstrap, max_box_acc_v2, mean, paired
+from funcam.statistics.intervals import OfMean, bootstrap, max_box_acc_v2, mean, paired
 
 
 def numbers(count, low=-5.0, high=5.0):
@@ -163,7 +163,7 @@ def test_the_same_seed_gives_the_same_and_the_global_state_is_left_alone():
 def test_chunks_don_t_change_the_interval(monkeypatch):
     values = np.random.default_rng(8).normal(size=(40, 3))
     whole = bootstrap(values, samples=100), paired(values, values[::-1], samples=100)
-    monkeypatch.setattr("funcam.resampling._CELLS", 333)
+    monkeypatch.setattr("funcam.statistics.bootstrap._CELLS", 333)
     assert bootstrap(values, samples=100) == pytest.approx(whole[0])
     assert paired(values, values[::-1], samples=100)[:3] == pytest.approx(whole[1][:3])
 

@@ -14,8 +14,8 @@ from small import Small, randomised, small
 
 import funcam
 from funcam.errors import FuncamError
-from funcam.rules import similar_classes
-from funcam.targets import bind, class_targets
+from funcam.targets.class_scores import similar_classes
+from funcam.targets.target import bind, class_targets
 
 LOGITS = torch.tensor([[0.0, 3.0, 1.0, 2.0], [5.0, 4.0, 6.0, 1.0]])
 

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from funcam.errors import FuncamError
-from funcam.images import find_images, read_image
+from funcam.imaging.reading import find_images, read_image
 from funcam.truth import Object, Truth, match, read_truth
 from funcam.truth.masks import MaskFile
 from funcam.truth.match import Frame, fitted, image_frame

@@ -10,10 +10,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from funcam.classes import numbered
 from funcam.errors import FuncamError
-from funcam.images import find_images
+from funcam.imaging.reading import find_images
 from funcam.truth import match, read_names, read_truth
+from funcam.zoo.labels import numbered
 
 CLASSES = ("tabby", "golden retriever", "Siamese cat", "crane", "crane bird")
 

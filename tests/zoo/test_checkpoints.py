@@ -18,11 +18,11 @@ import torch
 from torch import Tensor, nn
 from torchvision import models
 
-from funcam.assemble import assemble
 from funcam.errors import FuncamError
-from funcam.skeleton import class_axes, count_classes, is_complete, skeleton
-from funcam.weights import read_checkpoint
-from funcam.zoo import NETS
+from funcam.zoo.architectures import class_axes, count_classes, is_complete, skeleton
+from funcam.zoo.checkpoints import read_checkpoint
+from funcam.zoo.names import NETS
+from funcam.zoo.state_dicts import assemble
 
 State = dict[str, Tensor]
 

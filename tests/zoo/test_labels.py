@@ -11,8 +11,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from funcam.classes import find_class, numbered, read_labels
 from funcam.errors import FuncamError
+from funcam.zoo.labels import find_class, numbered, read_labels
 
 NAMES = (
     *("tench", "tabby", "Persian cat", "Siamese cat", "crane", "golden retriever", "crane", "Café au lait"),
@@ -168,5 +168,5 @@ def test_a_round_trip_through_class_to_idx(tmp_path: Path) -> None:
 
 
 def test_nothing_here_imports_torch() -> None:
-    program = "import sys, funcam.classes, funcam.nets, funcam.zoo; sys.exit('torch' in sys.modules)"
+    program = "import sys, funcam.zoo.labels, funcam.zoo.nets, funcam.zoo.names; sys.exit('torch' in sys.modules)"
     subprocess.run([sys.executable, "-c", program], check=True)

@@ -17,8 +17,8 @@ from torch.func import vjp
 from torchvision.models import get_model, list_models
 
 import funcam
-from funcam.skeleton import skeleton
-from funcam.zoo import DEFAULT_LAYERS, NETS
+from funcam.zoo.architectures import skeleton
+from funcam.zoo.names import DEFAULT_LAYERS, NETS
 
 torch.set_num_threads(1)  # most of the time is tracing; two threads on a busy machine wait for each other
 NAMES = list_models(module=torchvision.models)

@@ -15,12 +15,12 @@ import torchvision
 from torch import nn
 from torchvision import models
 
-from funcam import nets, zoo
 from funcam.errors import FuncamError
-from funcam.nets import ALIASES, NETS, Net, build_net, canonical_name, load_net, net_infos
 from funcam.scenes.network import WEIGHTS as SCENES_WEIGHTS
 from funcam.scenes.network import network as scenes_network
-from funcam.skeleton import skeleton
+from funcam.zoo import names, nets
+from funcam.zoo.architectures import skeleton
+from funcam.zoo.nets import ALIASES, NETS, Net, build_net, canonical_name, load_net, net_infos
 
 NAME = "shufflenet_v2_x0_5"
 """A network of 1.4 million parameters."""
@@ -65,7 +65,7 @@ def assert_same_network(model: nn.Module, expected: nn.Module) -> None:
 
 def test_the_table_holds_torchvisions_names() -> None:
     installed = set(models.list_models(module=models))
-    if tuple(map(int, torchvision.__version__.split(".")[:2])) == zoo._TABLE_FROM:
+    if tuple(map(int, torchvision.__version__.split(".")[:2])) == names._TABLE_FROM:
         assert set(NETS) == {"scenes"} | installed
     assert set(NETS) - {"scenes"} <= installed
     assert len(set(NETS)) == len(NETS) == 81
@@ -157,7 +157,7 @@ def test_a_vision_transformer_for_larger_images(monkeypatch: pytest.MonkeyPatch,
         return {key: torch.zeros((), dtype=tensor.dtype).expand(tensor.shape) for key, tensor in state.items()}
 
     for side, resize in ((224, 256), (96, 96)):
-        monkeypatch.setattr("funcam.weights.read_checkpoint", lambda _, side=side: light(side))
+        monkeypatch.setattr("funcam.zoo.checkpoints.read_checkpoint", lambda _, side=side: light(side))
         net = load_net("vit_b_32", own_file)
         assert (net.input_size, net.resize_size, net.min_size, net.fixed_size) == (side, resize, side, True)
         assert net.classes == ("class 0", "class 1", "class 2")
@@ -361,7 +361,7 @@ def test_no_server_answers(hub: Path, server: Server, publish: Publish) -> None:
 def test_a_silent_server(hub: Path, publish: Publish, monkeypatch: pytest.MonkeyPatch) -> None:
     import socket
 
-    monkeypatch.setattr("funcam.published.TIMEOUT", 0.2)
+    monkeypatch.setattr("funcam.zoo.published.TIMEOUT", 0.2)
     with socket.create_server(("127.0.0.1", 0)) as silent:  # accepts and says nothing
         name = publish(f"http://127.0.0.1:{silent.getsockname()[1]}")
         message = refusal(load)

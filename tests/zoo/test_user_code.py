@@ -12,13 +12,13 @@ import torch
 from torch import nn
 
 from funcam.errors import FuncamError
-from funcam.nets import own_net
-from funcam.own import Own, load_own, own_of
+from funcam.zoo.nets import own_net
+from funcam.zoo.user_code import Own, load_own, own_of
 
 SOURCE = """
 import torch
 from torch import nn
-from funcam.nets import own_net
+from funcam.zoo.nets import own_net
 
 def plain():
     layers = nn.Conv2d(3, 4, 3, stride=4), nn.ReLU(), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(4, 3)

@@ -15,9 +15,9 @@ from torch.func import vjp, vmap
 
 from funcam.errors import FuncamError
 from funcam.network.cutting import graph_of
-from funcam.network.explicit import attentions_of, explicit
 from funcam.network.graph import Graph
 from funcam.network.layers import Layout, between, layout_of, operation, shapes_of
+from funcam.network.rewrites.explicit_attention import attentions_of, explicit
 
 _COPIES = 4
 

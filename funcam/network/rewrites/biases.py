@@ -13,9 +13,9 @@ from torch.func import jvp, vjp, vmap
 
 from funcam.errors import FuncamError
 from funcam.network.cutting import graph_of
-from funcam.network.explicit import attentions_of, explicit
 from funcam.network.graph import Graph
 from funcam.network.layers import layout_of, operation
+from funcam.network.rewrites.explicit_attention import attentions_of, explicit
 
 # What an operation adds to its inputs, and how that is found.
 _BIAS = "its bias"

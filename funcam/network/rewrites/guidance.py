@@ -13,11 +13,11 @@ from torch import fx, nn
 from torch.nn import functional
 
 from funcam.errors import FuncamError
+from funcam.network.activations import relu_ceiling
 from funcam.network.cutting import graph_of
 from funcam.network.graph import Graph
 from funcam.network.layers import operation
 
-_RELUS = {"relu": math.inf, "relu6": 6.0}  # modules, functions, methods and ATen operations alike
 _OTHER_ACTIVATIONS = (
     *(nn.SiLU, nn.GELU, nn.Hardswish, nn.ELU, nn.SELU, nn.CELU, nn.Mish, nn.LeakyReLU, nn.PReLU, nn.RReLU, nn.Softplus),
 )
@@ -94,36 +94,6 @@ def guided(model: nn.Module, images: torch.Tensor | None = None) -> Guided:
 _CACHE: weakref.WeakKeyDictionary[Graph, Guided] = weakref.WeakKeyDictionary()
 
 
-def guided_backprop(
-    network: Callable[[torch.Tensor], torch.Tensor], image: torch.Tensor, target: int | torch.Tensor
-) -> torch.Tensor:
-    """Guided backpropagation of ONE image and ONE class: the gradient of the class score through guided ReLUs.
-
-    Args:
-        network: a guided network, ``guided(model).network``; with any other this is that network's plain gradient.
-        image: ``[channels, *size]``; ``torch.func.vmap`` adds images, and classes, as axes.
-        target: the class index.
-
-    Returns:
-        The gradient, ``[channels, *size]``, signed.
-
-    Source:
-        Springenberg et al., ICLR 2015 workshop, arXiv:1412.6806, section 3.4.
-
-    Example:
-        >>> network = guided(nn.Sequential(nn.Flatten(), nn.Linear(12, 4), nn.ReLU(), nn.Linear(4, 2))).network
-        >>> guided_backprop(network, torch.rand(3, 2, 2), 1).shape
-        torch.Size([3, 2, 2])
-    """
-
-    def score(image: torch.Tensor) -> torch.Tensor:
-        logits = network(image[None])[0]
-        return torch.where(torch.arange(len(logits), device=logits.device) == target, logits, 0).sum()
-
-    gradient: torch.Tensor = torch.func.grad(score)(image)
-    return gradient
-
-
 def _rewrite(graph: Graph) -> Guided:
     copy = fx.Graph()
     placed: dict[fx.Node, fx.Node] = {}
@@ -150,18 +120,6 @@ def _rewrite(graph: Graph) -> Guided:
 def _named(graph: Graph) -> list[tuple[str, fx.Node]]:
     names = {node: name for name, node in graph.nodes.items()}
     return [(names.get(node, node.name), node) for node in graph.module.graph.nodes]
-
-
-def relu_ceiling(graph: Graph, node: fx.Node) -> float | None:
-    """Where the ReLU that the node is flattens out again (6, or never); None for any other node."""
-    name = operation(graph, node)
-    if name == "hardtanh" and node.op == "call_function":  # what the exporter makes of ReLU6
-        low, high = (*node.args[1:], -1.0, 1.0)[:2] if len(node.args) != 2 else (node.args[1], 1.0)
-        return float(high) if low == 0 and isinstance(high, int | float) else None
-    if node.op == "call_module":
-        module = graph.module.get_submodule(str(node.target))
-        return 6.0 if isinstance(module, nn.ReLU6) else math.inf if isinstance(module, nn.ReLU) else None
-    return _RELUS.get(name)
 
 
 def _is_other_activation(graph: Graph, node: fx.Node) -> bool:

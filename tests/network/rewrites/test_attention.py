@@ -9,8 +9,8 @@ from torch import nn
 from torch.nn import functional
 
 from funcam import FuncamError
-from funcam.network.attention import attention_gradients, transformer
 from funcam.network.cutting import graph_of
+from funcam.network.rewrites.attention import attention_gradients, transformer
 
 KINDS = (
     *("module", "module, weights", "module, sequence first", "module, masked", "module, float mask"),

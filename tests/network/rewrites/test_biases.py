@@ -14,7 +14,7 @@ from torch import nn
 from torch.nn import functional
 
 from funcam import FuncamError
-from funcam.network.biases import FullGradient, full_gradient
+from funcam.network.rewrites.biases import FullGradient, full_gradient
 
 MEMORY = 2**28
 

@@ -16,7 +16,8 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 import funcam
 from funcam import FuncamError
-from funcam.network.guidance import guided_backprop, guided_relu
+from funcam.methods.pixels import guided_backprop
+from funcam.network.rewrites.guidance import guided_relu
 
 IMAGES = torch.randn(2, 3, 12, 10, generator=torch.Generator().manual_seed(1))
 

@@ -1,0 +1,1 @@
+"""Pixels in, pictures out: reading, fitting onto a network's input, drawing. No torch."""

@@ -1,0 +1,1 @@
+"""Figures of a data set with their intervals, by resampling its images."""
