@@ -23,7 +23,7 @@ from typing import Any
 
 import torch
 
-from funcam.comparison import Plan, Rival, compare, image_subjects, scene_subjects
+from funcam.comparison import Plan, Rival, compare, image_examples, scene_examples
 from funcam.comparison.instances import items_of
 from funcam.imaging.reading import find_images
 from funcam.metrics import deletion, insertion, prepared
@@ -79,17 +79,17 @@ def _times(options: argparse.Namespace) -> dict[str, Any]:
     rivals = [Rival(name, load_net(name, weights)) for name, _, weights in (n.partition("=") for n in options.net)]
     paths = find_images([options.photos]).paths[: options.most]
     truths = match(read_truth(options.boxes, rivals[0].net.classes).by_file, paths).truths
-    subjects = image_subjects(paths, truths)
-    _forward(rivals, subjects[:8])
+    examples = image_examples(paths, truths)
+    _forward(rivals, examples[:8])
     plain, whole = [], []
     for _ in range(options.rounds):
-        plain.append(_seconds(lambda: _forward(rivals, subjects)))
+        plain.append(_seconds(lambda: _forward(rivals, examples)))
         with tempfile.TemporaryDirectory() as folder:
-            whole.append(_seconds(lambda folder=folder: compare(rivals, subjects, Plan(), Path(folder))))
-    passes, curves = _curves(rivals[0], subjects)
+            whole.append(_seconds(lambda folder=folder: compare(rivals, examples, Plan(), Path(folder))))
+    passes, curves = _curves(rivals[0], examples)
     ratios = [found / alone for found, alone in zip(whole, plain, strict=True)]
     return {
-        "images": len(subjects),
+        "images": len(examples),
         "seconds of decoding and forward passes": plain,
         "seconds of the comparison, the first with tracing the networks": whole,
         "ratios": ratios,
@@ -98,19 +98,19 @@ def _times(options: argparse.Namespace) -> dict[str, Any]:
     }
 
 
-def _forward(rivals: list[Rival], subjects: list[Any]) -> None:
+def _forward(rivals: list[Rival], examples: list[Any]) -> None:
     plan = Plan()
     for rival in rivals:
-        for start in range(0, len(subjects), plan.batch):
-            chunk = subjects[start : start + plan.batch]
-            items = [items_of(subject, subject.load(), rival, plan)[0] for subject in chunk]
+        for start in range(0, len(examples), plan.batch):
+            chunk = examples[start : start + plan.batch]
+            items = [items_of(example, example.load(), rival, plan)[0] for example in chunk]
             with torch.no_grad():
                 rival.net.model(normalised(rival.net, [item.image for item in items], "cpu"))
 
 
-def _curves(rival: Rival, subjects: list[Any]) -> tuple[float, float]:
+def _curves(rival: Rival, examples: list[Any]) -> tuple[float, float]:
     """Seconds of 2 x 51 forward passes in chunks of 64, and of insertion and deletion with 50 steps, for two images."""
-    items = [items_of(subject, subject.load(), rival, Plan())[0] for subject in subjects[:2]]
+    items = [items_of(example, example.load(), rival, Plan())[0] for example in examples[:2]]
     images = normalised(rival.net, [item.image for item in items], "cpu")
     maps = prepared(torch.rand(2, 7, 7), images.shape[2:])
     targets = torch.tensor([0, 1])
@@ -145,7 +145,7 @@ def _own_process(count: int) -> str:
 
 def _peak_of(count: int) -> int:
     with tempfile.TemporaryDirectory() as folder:
-        compare([Rival("scenes", load_net("scenes"))], scene_subjects(count), Plan(), Path(folder))
+        compare([Rival("scenes", load_net("scenes"))], scene_examples(count), Plan(), Path(folder))
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024
 
 

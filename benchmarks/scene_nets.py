@@ -1,4 +1,4 @@
-"""Three small networks of the families that the seed compares (VGG, ResNet, DenseNet), trained on the scenes.
+"""Three small networks of the families that the original compares (VGG, ResNet, DenseNet), trained on the scenes.
 
     python benchmarks/scene_nets.py --net vgg --output vgg.pth      # a quarter of an hour on one CPU core
     funcam compare --scenes 500 --net small-vgg:benchmarks/scene_nets.py:vgg=vgg.pth

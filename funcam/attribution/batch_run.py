@@ -30,8 +30,8 @@ _MOST_ON_CPU = 8  # larger batches are slower there: they leave the processor's 
 
 
 @dataclass(eq=False)
-class Case:
-    """What :func:`open_case` returns.
+class BatchRun:
+    """What :func:`run_batch` returns.
 
     Attributes:
         model: the model, or None for a pair of functions.
@@ -123,7 +123,7 @@ class Case:
         return self.chunk(self.images[:1], _ALIVE, _MOST_ON_CPU if self.images.device.type == "cpu" else 64)
 
 
-def open_case(
+def run_batch(
     model: Any,
     images: torch.Tensor,
     targets: Targets,
@@ -133,7 +133,7 @@ def open_case(
     output: Output,
     gradient: bool,
     finer: bool = False,
-) -> Case:
+) -> BatchRun:
     """Run the model once on the images and settle what is explained.
 
     Args:
@@ -164,7 +164,7 @@ def open_case(
     seen = dict(zip([*here, *names], features, strict=True))
     found = tuple(seen[name] if name else None for name in beside)
     ours = features[: len(splits)]
-    return Case(splits, images, inputs, tail, ours, found, outputs, target, scores, pullback, memory, output)
+    return BatchRun(splits, images, inputs, tail, ours, found, outputs, target, scores, pullback, memory, output)
 
 
 def _finer_layer(cut: Split, images: torch.Tensor) -> str | None:
@@ -214,8 +214,14 @@ def _run(
     values, pullback, *aux = vjp(scores, *inputs, has_aux=True)
     tensors, features, indices, constants = aux[0]
     target, rest = seen[0]
-    rule = target.rule and replace(target.rule, classes=indices)
-    return features, rest(tensors), replace(target, indices=indices, constants=constants, rule=rule), values, pullback
+    class_score = target.class_score and replace(target.class_score, classes=indices)
+    return (
+        features,
+        rest(tensors),
+        replace(target, indices=indices, constants=constants, class_score=class_score),
+        values,
+        pullback,
+    )
 
 
 def _tensors(outputs: Any) -> tuple[list[torch.Tensor], Callable[[list[torch.Tensor]], Any]]:

@@ -11,7 +11,7 @@ from typing import Any
 import torch
 from torch.func import vmap
 
-from funcam.attribution.batch_run import EARLY_LAYERS, Case, full_precision
+from funcam.attribution.batch_run import EARLY_LAYERS, BatchRun, full_precision
 from funcam.attribution.quantities import (
     FOR_ALL,
     PER_SCORE,
@@ -38,11 +38,11 @@ _OPTIONS = {
 }
 _OURS = ("chunk", "reduce")  # options that are not the caller's: memory and smoothing set them
 _MOST_ROWS = 32
-_INGREDIENTS = {**FOR_ALL, **PER_SCORE}
+_QUANTITIES = {**FOR_ALL, **PER_SCORE}
 
 
 @dataclass(frozen=True, eq=False)
-class Wanted:
+class ResolvedMethod:
     """A method with its options settled."""
 
     method: Method
@@ -56,7 +56,7 @@ class Wanted:
         return partial(eigen_smoothed(function) if self.eigen else function, **own)
 
 
-def want(name: str, options: Mapping[str, Any], eigen: bool) -> Wanted:
+def resolve_method(name: str, options: Mapping[str, Any], eigen: bool) -> ResolvedMethod:
     """A method by its name, its options checked.
 
     Raises:
@@ -72,7 +72,7 @@ def want(name: str, options: Mapping[str, Any], eigen: bool) -> Wanted:
     settled = {**known, **options}
     for key, default in known.items():
         _check_option(name, key, settled[key], default)
-    return Wanted(method, settled, eigen and method.gives == "map")
+    return ResolvedMethod(method, settled, eigen and method.gives == "map")
 
 
 def _check_option(name: str, key: str, value: Any, default: Any) -> None:
@@ -96,67 +96,67 @@ def _check_mask(name: str, cam: str) -> None:
         raise FuncamError(f"{name} takes a map as its mask and {cam!r} is none; nearest: {nearest(cam, maps)}")
 
 
-def uses_gradient(wanted: Sequence[Wanted]) -> bool:
+def uses_gradient(resolved: Sequence[ResolvedMethod]) -> bool:
     """Whether one of the methods is made of the gradient at the layer."""
-    return _uses(wanted, "g")
+    return _uses(resolved, "g")
 
 
-def uses_finer(wanted: Sequence[Wanted]) -> bool:
+def uses_finer(resolved: Sequence[ResolvedMethod]) -> bool:
     """Whether one of the methods looks at a layer with a larger grid, too."""
-    return _uses(wanted, "finer")
+    return _uses(resolved, "finer")
 
 
-def _uses(wanted: Sequence[Wanted], name: str) -> bool:
-    methods = [*(w.method for w in wanted), *(METHODS[w.options["cam"]] for w in wanted if "cam" in w.options)]
+def _uses(resolved: Sequence[ResolvedMethod], name: str) -> bool:
+    methods = [*(w.method for w in resolved), *(METHODS[w.options["cam"]] for w in resolved if "cam" in w.options)]
     return any(name in method.takes for method in methods)
 
 
-def apply_methods(case: Case, wanted: Sequence[Wanted]) -> list[list[torch.Tensor]]:
+def apply_methods(run: BatchRun, resolved: Sequence[ResolvedMethod]) -> list[list[torch.Tensor]]:
     """Each method's values at each layer, ``[B, K, ...]``: tensor methods chunk by chunk, the others image by image."""
-    for w in wanted:
-        _refuse_misfit(case, w)
-    chunked = [w for w in wanted if not w.method.whole and "cam" not in w.method.takes]
-    found = dict(zip(map(id, chunked), _in_chunks(case, chunked), strict=True))
-    for w in wanted:
+    for w in resolved:
+        _refuse_misfit(run, w)
+    chunked = [w for w in resolved if not w.method.whole and "cam" not in w.method.takes]
+    found = dict(zip(map(id, chunked), _in_chunks(run, chunked), strict=True))
+    for w in resolved:
         if w.method.whole:
-            found[id(w)] = [_image_by_image(case, w, layer) for layer in _places(case, w)]
-    for w in wanted:
+            found[id(w)] = [_image_by_image(run, w, layer) for layer in _places(run, w)]
+    for w in resolved:
         if "cam" in w.method.takes:
-            found[id(w)] = _masked(case, w, wanted, found)
-    return [found[id(w)] for w in wanted]
+            found[id(w)] = _masked(run, w, resolved, found)
+    return [found[id(w)] for w in resolved]
 
 
-def _refuse_misfit(case: Case, wanted: Wanted) -> None:
-    if wanted.method.needs == "linear head":
-        require_linear_head(case, wanted.method)
-    if wanted.method.needs == "classes" and case.target.rule is None:
-        raise FuncamError(f"{wanted.method.name} contrasts classes and the target is a function; use grad-cam for it")
+def _refuse_misfit(run: BatchRun, resolved: ResolvedMethod) -> None:
+    if resolved.method.needs == "linear head":
+        require_linear_head(run, resolved.method)
+    if resolved.method.needs == "classes" and run.target.class_score is None:
+        raise FuncamError(f"{resolved.method.name} contrasts classes and the target is a function; use grad-cam for it")
 
 
-def _places(case: Case, wanted: Wanted) -> range:
-    return range(len(case.splits) if wanted.method.at_layer else 1)
+def _places(run: BatchRun, resolved: ResolvedMethod) -> range:
+    return range(len(run.splits) if resolved.method.at_layer else 1)
 
 
-def _in_chunks(case: Case, wanted: Sequence[Wanted]) -> list[list[torch.Tensor]]:
+def _in_chunks(run: BatchRun, resolved: Sequence[ResolvedMethod]) -> list[list[torch.Tensor]]:
     """Methods of tensors: quantities for a chunk of scores, then the methods, then the next chunk."""
-    if not wanted:
+    if not resolved:
         return []
-    parts: list[list[list[torch.Tensor]]] = [[[] for _ in _places(case, w)] for w in wanted]
-    size = max(1, case.memory // max(1, *(bytes_each(case, w.method, w.options) for w in wanted)))
-    for columns in torch.split(torch.arange(case.scores.shape[1], device=case.scores.device), size):
-        chunk = Chunk(case, columns)
-        for w, places in zip(wanted, parts, strict=True):
+    parts: list[list[list[torch.Tensor]]] = [[[] for _ in _places(run, w)] for w in resolved]
+    size = max(1, run.memory // max(1, *(bytes_each(run, w.method, w.options) for w in resolved)))
+    for columns in torch.split(torch.arange(run.scores.shape[1], device=run.scores.device), size):
+        chunk = Chunk(run, columns)
+        for w, places in zip(resolved, parts, strict=True):
             for layer, maps in enumerate(places):
                 maps.append(_applied(chunk, w, layer))
     return [[torch.cat(maps, 1) if len(maps) > 1 else maps[0] for maps in places] for places in parts]
 
 
-def _applied(chunk: Chunk, wanted: Wanted, layer: int) -> torch.Tensor:
+def _applied(chunk: Chunk, resolved: ResolvedMethod, layer: int) -> torch.Tensor:
     """One method on one chunk, ``[B, k, ...]``: the function is for one image and one score, ``vmap`` adds both."""
-    function, takes = wanted.function(), wanted.method.takes
+    function, takes = resolved.function(), resolved.method.takes
     per_score = [name in PER_SCORE for name in takes]
-    values: list[Any] = [_INGREDIENTS[name](chunk, layer, wanted.method, wanted.options) for name in takes]
-    batch, scores = len(chunk.case.images), len(chunk.columns)
+    values: list[Any] = [_QUANTITIES[name](chunk, layer, resolved.method, resolved.options) for name in takes]
+    batch, scores = len(chunk.run.images), len(chunk.columns)
     if not any(per_score):
         maps: torch.Tensor = vmap(function)(*values)[:, None]
         return maps.expand(-1, scores, *maps.shape[2:])
@@ -173,38 +173,38 @@ def _first(value: Any, per_score: bool) -> Any:
     return value[0, 0] if per_score else value[0]
 
 
-def _image_by_image(case: Case, wanted: Wanted, layer: int) -> torch.Tensor:
+def _image_by_image(run: BatchRun, resolved: ResolvedMethod, layer: int) -> torch.Tensor:
     """Methods of a function, for one image and all its scores: ``[B, K, ...]``."""
-    target = explained(case, wanted.method)
-    pixels = wanted.method.gives == "pixels"
-    if "head" in wanted.method.takes:
-        rows = case.chunk(case.features[layer][:1], 4, _MOST_ROWS)
+    target = explained(run, resolved.method)
+    pixels = resolved.method.gives == "pixels"
+    if "head" in resolved.method.takes:
+        rows = run.chunk(run.features[layer][:1], 4, _MOST_ROWS)
     else:
-        rows = case.chunk(case.images[:1], EARLY_LAYERS, _MOST_ROWS) if pixels else case.image_chunk
-    function = wanted.function(chunk=rows)
+        rows = run.chunk(run.images[:1], EARLY_LAYERS, _MOST_ROWS) if pixels else run.image_chunk
+    function = resolved.function(chunk=rows)
     maps = []
-    for index in range(len(case.images)):
-        given = [_of_image(case, layer, index, target, name) for name in wanted.method.takes]
+    for index in range(len(run.images)):
+        given = [_of_image(run, layer, index, target, name) for name in resolved.method.takes]
         maps.append(full_precision(function(*given)))
     if not maps:
-        raise FuncamError(f"{wanted.method.name} was given no image; expected [B, channels, *size] with B above 0")
+        raise FuncamError(f"{resolved.method.name} was given no image; expected [B, channels, *size] with B above 0")
     return torch.stack(maps)
 
 
-def _of_image(case: Case, layer: int, index: int, target: Target, name: str) -> Any:
+def _of_image(run: BatchRun, layer: int, index: int, target: Target, name: str) -> Any:
     """What a function method is given, for one image."""
     if name == "A":
-        return full_precision(case.features[layer][index])
+        return full_precision(run.features[layer][index])
     if name == "image":
-        return case.images[index]
+        return run.images[index]
     if name == "head":
-        return case.head(layer, index, target)
-    made = {"network": Case.network, "guided_network": guided_rows, "masked_network": Case.masked_network}
-    return made[name](case, index, target)
+        return run.head(layer, index, target)
+    made = {"network": BatchRun.network, "guided_network": guided_rows, "masked_network": BatchRun.masked_network}
+    return made[name](run, index, target)
 
 
 def _masked(
-    case: Case, wanted: Wanted, others: Sequence[Wanted], found: Mapping[int, list[torch.Tensor]]
+    run: BatchRun, resolved: ResolvedMethod, others: Sequence[ResolvedMethod], found: Mapping[int, list[torch.Tensor]]
 ) -> list[torch.Tensor]:
     """Guided Grad-CAM: what it is made of are results of other methods, computed here unless they're there."""
 
@@ -212,8 +212,8 @@ def _masked(
         for other in others:
             if other.method.name == name and not other.eigen and id(other) in found:
                 return found[id(other)]
-        return apply_methods(case, [want(name, {}, False)])[0]
+        return apply_methods(run, [resolve_method(name, {}, False)])[0]
 
     (gradients,) = maps_of("guided-backprop")
-    function = vmap(vmap(wanted.function()))
-    return [function(gradients, maps) for maps in maps_of(wanted.options["cam"])]
+    function = vmap(vmap(resolved.function()))
+    return [function(gradients, maps) for maps in maps_of(resolved.options["cam"])]

@@ -10,8 +10,8 @@ from typing import Any
 import torch
 from torch import nn
 
-from funcam.attribution.batch_run import Case, open_case
-from funcam.attribution.dispatch import Wanted, apply_methods, uses_finer, uses_gradient, want
+from funcam.attribution.batch_run import BatchRun, run_batch
+from funcam.attribution.dispatch import ResolvedMethod, apply_methods, resolve_method, uses_finer, uses_gradient
 from funcam.attribution.smoothing import variants
 from funcam.errors import FuncamError
 from funcam.maps import combine_maps
@@ -142,22 +142,22 @@ def explain_methods(
         [(1, 2, 2), (1, 3, 64, 64)]
     """
     smoothings = _smoothings(smooth)
-    wanted = [want(name, (options or {}).get(name, {}), "eigen" in smoothings) for name in methods]
+    resolved = [resolve_method(name, (options or {}).get(name, {}), "eigen" in smoothings) for name in methods]
     layers = [layer] if layer is None or isinstance(layer, str) else list(dict.fromkeys(layer))
     with _modes(differentiable):
-        case = open_case(
+        run = run_batch(
             model,
             images,
             targets,
             layers,
             memory=memory,
             output=output,
-            gradient=uses_gradient(wanted),
-            finer=uses_finer(wanted),
+            gradient=uses_gradient(resolved),
+            finer=uses_finer(resolved),
         )
-        results = _results(case, wanted, combine)
+        results = _results(run, resolved, combine)
         if "aug" in smoothings:
-            changed = _explained_again(model, layers, case, wanted, combine)
+            changed = _explained_again(model, layers, run, resolved, combine)
             results = [
                 replace(result, maps=torch.stack([result.maps, *(maps[i] for maps in changed)]).mean(0))
                 for i, result in enumerate(results)
@@ -168,22 +168,22 @@ def explain_methods(
 
 
 def _explained_again(
-    model: Model, layers: Sequence[str | None], case: Case, wanted: Sequence[Wanted], combine: str | None
+    model: Model, layers: Sequence[str | None], run: BatchRun, resolved: Sequence[ResolvedMethod], combine: str | None
 ) -> list[list[torch.Tensor]]:
     """The maps of the same scores for each changed copy of the images, brought back to the images' own place."""
     found = []
-    for change, back in variants(flip=case.target.rule is not None):
-        again = open_case(
+    for change, back in variants(flip=run.target.class_score is not None):
+        again = run_batch(
             model,
-            change(case.images),
-            case.target,
+            change(run.images),
+            run.target,
             layers,
-            memory=case.memory,
-            output=case.output,
-            gradient=uses_gradient(wanted),
-            finer=uses_finer(wanted),
+            memory=run.memory,
+            output=run.output,
+            gradient=uses_gradient(resolved),
+            finer=uses_finer(resolved),
         )
-        found.append([back(result.maps) for result in _results(again, wanted, combine)])
+        found.append([back(result.maps) for result in _results(again, resolved, combine)])
     return found
 
 
@@ -207,20 +207,20 @@ def _smoothings(smooth: str | Sequence[str]) -> list[str]:
     return names
 
 
-def _results(case: Case, wanted: Sequence[Wanted], combine: str | None) -> list[Explanation]:
+def _results(run: BatchRun, resolved: Sequence[ResolvedMethod], combine: str | None) -> list[Explanation]:
     """Every method at every layer, or combined over them."""
-    maps = apply_methods(case, wanted)
-    names = [cut.layer for cut in case.splits]
+    maps = apply_methods(run, resolved)
+    names = [cut.layer for cut in run.splits]
     results = []
-    for w, found in zip(wanted, maps, strict=True):
+    for w, found in zip(resolved, maps, strict=True):
         shown = names if w.method.at_layer else [WHOLE_NETWORK]
         if len(found) > 1 and combine is not None:
             found, shown = [combine_maps(found, combine)], ["+".join(names)]
         for layer, values in zip(shown, found, strict=True):
-            shaped = values if case.target.indices.ndim == 2 else values[:, 0]
-            scores = case.scores.view(case.target.indices.shape)
+            shaped = values if run.target.indices.ndim == 2 else values[:, 0]
+            scores = run.scores.view(run.target.indices.shape)
             results.append(
-                Explanation(shaped, case.outputs, case.target.indices, scores, layer, w.method.name, case.output)
+                Explanation(shaped, run.outputs, run.target.indices, scores, layer, w.method.name, run.output)
             )
     return results
 

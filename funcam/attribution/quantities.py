@@ -19,7 +19,15 @@ import torch
 from torch.func import jvp, vjp, vmap
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
-from funcam.attribution.batch_run import EARLY_LAYERS, Case, Tensors, full_precision, module_of, pull, unit_cotangents
+from funcam.attribution.batch_run import (
+    EARLY_LAYERS,
+    BatchRun,
+    Tensors,
+    full_precision,
+    module_of,
+    pull,
+    unit_cotangents,
+)
 from funcam.errors import FuncamError
 from funcam.maps import pooled
 from funcam.methods import Method
@@ -49,7 +57,7 @@ class Chunk:
         made: the quantities by name, shared by the methods.
     """
 
-    case: Case
+    run: BatchRun
     columns: torch.Tensor
     made: dict[Any, Any] = field(default_factory=dict)
 
@@ -61,17 +69,17 @@ class Chunk:
 
 
 Options = Mapping[str, Any]
-Ingredient = Callable[[Chunk, int, Method, Options], torch.Tensor | Tensors]
+Quantity = Callable[[Chunk, int, Method, Options], torch.Tensor | Tensors]
 
 
-def explained(case: Case, method: Method) -> Target:
+def explained(run: BatchRun, method: Method) -> Target:
     """The target as the method's paper wants it, where the caller named nothing but classes."""
     of = _RESTATED.get(method.explains)
-    return restated(case.target, of, case.output) if of else case.target
+    return restated(run.target, of, run.output) if of else run.target
 
 
 def _features(chunk: Chunk, layer: int, _method: Method, _options: Options) -> torch.Tensor:
-    return full_precision(chunk.case.features[layer])
+    return full_precision(chunk.run.features[layer])
 
 
 def _finer_features(chunk: Chunk, layer: int, _method: Method, _options: Options) -> torch.Tensor:
@@ -79,30 +87,30 @@ def _finer_features(chunk: Chunk, layer: int, _method: Method, _options: Options
 
     Cells of less than ``FINEST`` pixels are averaged: they see too little of the image to say what it shows there.
     """
-    case = chunk.case
-    A, finer = full_precision(case.features[layer]), case.finer[layer]
+    run = chunk.run
+    A, finer = full_precision(run.features[layer]), run.finer[layer]
     if finer is None:
         return A[:, :0]
-    sizes = zip(A.shape[2:], finer.shape[2:], case.images.shape[2:], strict=True)
+    sizes = zip(A.shape[2:], finer.shape[2:], run.images.shape[2:], strict=True)
     return pooled(full_precision(finer), [min(there, max(ours, -(-image // FINEST))) for ours, there, image in sizes])
 
 
 def _gradient(chunk: Chunk, layer: int, method: Method, _options: Options) -> torch.Tensor:
-    case, target = chunk.case, explained(chunk.case, method)
+    run, target = chunk.run, explained(chunk.run, method)
 
     def make() -> Tensors:
-        pullback = case.pullback if target is case.target and case.pullback is not None else case.differentiated(target)
-        return pull(pullback, unit_cotangents(chunk.columns, case.scores))
+        pullback = run.pullback if target is run.target and run.pullback is not None else run.differentiated(target)
+        return pull(pullback, unit_cotangents(chunk.columns, run.scores))
 
-    gradients: Tensors = chunk.get(("g", method.explains if target is not case.target else ""), make)
+    gradients: Tensors = chunk.get(("g", method.explains if target is not run.target else ""), make)
     return full_precision(gradients[layer])
 
 
 def _hessian_times_features(chunk: Chunk, layer: int, method: Method, _options: Options) -> torch.Tensor:
     """``H A``, forward over reverse: the derivative of the gradient in the direction of the features."""
     _prepare_forward_mode()
-    case, target = chunk.case, explained(chunk.case, method)
-    A, head = case.at(layer)
+    run, target = chunk.run, explained(chunk.run, method)
+    A, head = run.at(layer)
 
     def along_features(cotangent: torch.Tensor) -> torch.Tensor:
         def gradient(A: torch.Tensor) -> torch.Tensor:
@@ -110,7 +118,7 @@ def _hessian_times_features(chunk: Chunk, layer: int, method: Method, _options: 
 
         return jvp(gradient, (A,), (A,))[1]  # type: ignore[no-any-return]
 
-    cotangents = unit_cotangents(chunk.columns, case.scores)
+    cotangents = unit_cotangents(chunk.columns, run.scores)
     with sdpa_kernel(SDPBackend.MATH):  # the fused attention has no forward derivative
         if len(cotangents) == 1:
             return full_precision(along_features(cotangents[0])[None])
@@ -128,12 +136,12 @@ def _prepare_forward_mode() -> None:
 
 def _noisy_gradients(chunk: Chunk, layer: int, _method: Method, options: Options) -> torch.Tensor:
     """The gradient for noisy copies of the images, ``[k, B, samples, C, *S]``."""
-    case = chunk.case
-    cotangents = unit_cotangents(chunk.columns, case.scores)
+    run = chunk.run
+    cotangents = unit_cotangents(chunk.columns, run.scores)
     gradients = []
-    for noise in _noise(case.images, options["samples"], options["noise"], options["seed"]):
-        A, head = case.splits[layer].unchecked(case.images + noise)
-        pullback = vjp(lambda features, head=head: case.target(head(features)), A)[1]
+    for noise in _noise(run.images, options["samples"], options["noise"], options["seed"]):
+        A, head = run.splits[layer].unchecked(run.images + noise)
+        pullback = vjp(lambda features, head=head: run.target(head(features)), A)[1]
         gradients.append(full_precision(pull(pullback, cotangents)[0]))
     return torch.stack(gradients, 2)
 
@@ -149,35 +157,35 @@ def _noise(images: torch.Tensor, samples: int, scale: float, seed: int) -> torch
 
 def _similar_gradients(chunk: Chunk, layer: int, _method: Method, options: Options) -> torch.Tensor:
     """The gradient of the classes most similar to each explained one, ``[k, B, similar, C, *S]``."""
-    case, count = chunk.case, options["similar"]
-    chosen = case.target.constants[0][:, chunk.columns]
+    run, count = chunk.run, options["similar"]
+    chosen = run.target.constants[0][:, chunk.columns]
 
     def score(outputs: Any, classes: torch.Tensor) -> torch.Tensor:
-        return take(logits_of(outputs, case.output), classes)
+        return take(logits_of(outputs, run.output), classes)
 
-    others = similar_classes(case.logits.detach(), chosen, count).flatten(1)
+    others = similar_classes(run.logits.detach(), chosen, count).flatten(1)
     target = Target(others, score, (others,))
     every = torch.arange(others.shape[1], device=others.device)
-    (*gradients,) = pull(case.differentiated(target), unit_cotangents(every, others.to(case.scores.dtype)))
+    (*gradients,) = pull(run.differentiated(target), unit_cotangents(every, others.to(run.scores.dtype)))
     g = full_precision(gradients[layer])
     return g.view(-1, count, *g.shape[1:]).transpose(1, 2)
 
 
 def _random_weights(chunk: Chunk, layer: int, _method: Method, options: Options) -> torch.Tensor:
     """Numbers between -1 and 1 for each channel, those of a class the same for every image, ``[k, B, C]``."""
-    A, case = chunk.case.features[layer], chunk.case
-    rows = case.logits.shape[1] if case.target.rule else case.scores.shape[1]
+    A, run = chunk.run.features[layer], chunk.run
+    rows = run.logits.shape[1] if run.target.class_score else run.scores.shape[1]
     generator = torch.Generator().manual_seed(options["seed"])
     table = torch.rand((rows, A.shape[1]), generator=generator) * 2 - 1
-    indices = case.target.indices if case.target.indices.ndim == 2 else case.target.indices[:, None]
+    indices = run.target.indices if run.target.indices.ndim == 2 else run.target.indices[:, None]
     return full_precision(table.to(A)[indices[:, chunk.columns].T])
 
 
 def _full_gradient(chunk: Chunk) -> FullGradient:
-    case = chunk.case
-    model = module_of(case.splits[0], "full-grad needs the whole network")
+    run = chunk.run
+    model = module_of(run.splits[0], "full-grad needs the whole network")
     made: FullGradient = chunk.get(
-        "full gradient", lambda: full_gradient(model, case.images, _some(chunk), memory=case.memory)
+        "full gradient", lambda: full_gradient(model, run.images, _some(chunk), memory=run.memory)
     )
     return made
 
@@ -191,17 +199,17 @@ def _bias_terms(chunk: Chunk, _layer: int, _method: Method, _options: Options) -
 
 
 def _attention_gradients(chunk: Chunk, _layer: int, _method: Method, _options: Options) -> Tensors:
-    case = chunk.case
-    model = module_of(case.splits[0], "le-grad needs the whole network")
-    return tuple(map(full_precision, attention_gradients(model, case.images, _some(chunk), memory=case.memory)))
+    run = chunk.run
+    model = module_of(run.splits[0], "le-grad needs the whole network")
+    return tuple(map(full_precision, attention_gradients(model, run.images, _some(chunk), memory=run.memory)))
 
 
 def _some(chunk: Chunk) -> Callable[[Any], torch.Tensor]:
     """The chunk's scores as a function of the outputs, ``[B, k]``."""
-    return lambda outputs: chunk.case.target(outputs)[:, chunk.columns]
+    return lambda outputs: chunk.run.target(outputs)[:, chunk.columns]
 
 
-PER_SCORE: dict[str, Ingredient] = {
+PER_SCORE: dict[str, Quantity] = {
     "g": _gradient,
     "h": _hessian_times_features,
     "noisy_g": _noisy_gradients,
@@ -211,29 +219,29 @@ PER_SCORE: dict[str, Ingredient] = {
     "bias_terms": _bias_terms,
     "attention_g": _attention_gradients,
 }
-FOR_ALL: dict[str, Ingredient] = {"A": _features, "finer": _finer_features}
+FOR_ALL: dict[str, Quantity] = {"A": _features, "finer": _finer_features}
 
 
-def guided_rows(case: Case, index: int, target: Target) -> Callable[[torch.Tensor], torch.Tensor]:
-    """As :meth:`Case.network`, through guided ReLUs."""
-    model = module_of(case.splits[0], "guided backpropagation rewrites the whole network")
-    network = guided(model, case.images).network
+def guided_rows(run: BatchRun, index: int, target: Target) -> Callable[[torch.Tensor], torch.Tensor]:
+    """As :meth:`BatchRun.network`, through guided ReLUs."""
+    model = module_of(run.splits[0], "guided backpropagation rewrites the whole network")
+    network = guided(model, run.images).network
     score = target.of_image(index)
-    return lambda images: full_precision(score(network(images.to(case.images.dtype))))
+    return lambda images: full_precision(score(network(images.to(run.images.dtype))))
 
 
-def require_linear_head(case: Case, method: Method) -> None:
+def require_linear_head(run: BatchRun, method: Method) -> None:
     """Refuse a method that is defined for a head of pooling and one linear layer only.
 
     Raises:
         FuncamError: the head at one of the layers is something else, or unknown.
     """
-    for cut in case.splits:
-        graph = graph_of(module_of(cut, f"{method.name} has to look into the head"), case.images)
+    for cut in run.splits:
+        graph = graph_of(module_of(cut, f"{method.name} has to look into the head"), run.images)
         known = _HEADS.setdefault(graph, {})
-        key = (cut.layer, *case.images.shape[1:])
+        key = (cut.layer, *run.images.shape[1:])
         if key not in known:
-            known[key] = why_not_linear(graph, find_node(graph, cut.layer), (1, *case.images.shape[1:]))
+            known[key] = why_not_linear(graph, find_node(graph, cut.layer), (1, *run.images.shape[1:]))
         why = known[key]
         if why is not None:
             raise FuncamError(
@@ -245,10 +253,10 @@ def require_linear_head(case: Case, method: Method) -> None:
 _HEADS: weakref.WeakKeyDictionary[Graph, dict[tuple[Any, ...], str | None]] = weakref.WeakKeyDictionary()
 
 
-def bytes_each(case: Case, method: Method, options: Options) -> int:
+def bytes_each(run: BatchRun, method: Method, options: Options) -> int:
     """About how many bytes one score's quantities take."""
-    image = case.images.numel() * case.images.element_size() * EARLY_LAYERS
-    features = sum(A.numel() * A.element_size() for A in case.features) * _COPIES
+    image = run.images.numel() * run.images.element_size() * EARLY_LAYERS
+    features = sum(A.numel() * A.element_size() for A in run.features) * _COPIES
     if any(name in method.takes for name in ("bias_terms", "attention_g")):
         return image
     copies: int = 1 + max(options.get("samples", 0), options.get("similar", 0))

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from funcam.cli.messages import FAILURE, UsageError, complain, console
-from funcam.cli.net_option import OWN, Named, load, named
+from funcam.cli.net_option import OWN, NetSpec, load, parse_net_spec
 from funcam.cli.recipe_options import Asked, asked_of, words_of
 from funcam.comparison.plan import FAITHFULNESS, GROUPS, LOCALISATION, Plan
 from funcam.errors import FuncamError
@@ -21,9 +21,9 @@ from funcam.recipe import COMBINATIONS
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from funcam.comparison.dataset import Subject
+    from funcam.comparison.dataset import Example
     from funcam.comparison.plan import Rival
-    from funcam.comparison.results import Run
+    from funcam.comparison.results import ComparisonResult
 
 _TARGETS = ("truth", "predicted")
 _REPORTED = 500
@@ -76,12 +76,12 @@ def compare(
     groups = groups_of(metrics, truth, scenes)
     places = _places(layers or [], labels)
     check(images, truth, names, scenes, target, against, fit, combine, report or [], asked, places)
-    subjects_of = source(images or [], truth, names, scenes)
+    examples_of = source(images or [], truth, names, scenes)
     make(out)
     silent = quiet or as_json
     with loading(silent):
         rivals = rivals_of(labels, device, size)
-        subjects, problems = subjects_of(_classes(rivals))
+        examples, problems = examples_of(_classes(rivals))
     plan = Plan(
         methods=asked.methods,
         layers=places,
@@ -94,22 +94,22 @@ def compare(
         batch=batch,
         options=asked.options,
     )
-    done = run(rivals, subjects, plan, out, silent)
+    done = run(rivals, examples, plan, out, silent)
     for path in report or []:
-        _write_report(path, done, rivals, subjects, plan, out)
+        _write_report(path, done, rivals, examples, plan, out)
     for problem in [*problems, *done.problems]:
         complain(problem)
     _print(done, out, as_json, quiet)
     return FAILURE if done.problems else 0
 
 
-def labels_of(nets: Sequence[str]) -> dict[str, Named]:
+def labels_of(nets: Sequence[str]) -> dict[str, NetSpec]:
     """The networks by their labels."""
     if not nets:
         raise UsageError("no network to compare; give --net NAME, NAME=WEIGHTS or LABEL:NAME=WEIGHTS, more than once")
-    found: dict[str, Named] = {}
+    found: dict[str, NetSpec] = {}
     for text in nets:
-        wanted = named(text)
+        wanted = parse_net_spec(text)
         if wanted.label in found:
             advice = f"tell them apart with LABEL:{wanted.net}=WEIGHTS"
             raise UsageError(f"two networks are called {wanted.label!r}; {advice}")
@@ -185,12 +185,12 @@ def check(
 
 def source(
     images: Sequence[str], truth: str | None, names: Path | None, scenes: int | None
-) -> Callable[[Sequence[str]], tuple[list[Subject], list[str]]]:
+) -> Callable[[Sequence[str]], tuple[list[Example], list[str]]]:
     """The data set, once the networks' classes are known; what can be found wrong before is said before."""
     if scenes is not None:
 
-        def drawn(classes: Sequence[str]) -> tuple[list[Subject], list[str]]:
-            from funcam.comparison.dataset import scene_subjects
+        def drawn(classes: Sequence[str]) -> tuple[list[Example], list[str]]:
+            from funcam.comparison.dataset import scene_examples
             from funcam.scenes import CLASSES
 
             if len(classes) != len(CLASSES):
@@ -198,7 +198,7 @@ def source(
                     f"--scenes shows {len(CLASSES)} classes and the network knows {len(classes)}; give --net scenes or "
                     "networks that were trained on the scenes, or photos with --truth"
                 )
-            return scene_subjects(scenes), []
+            return scene_examples(scenes), []
 
         return drawn
     from funcam.imaging.reading import find_images
@@ -209,17 +209,17 @@ def source(
     if truth is not None and not os.path.exists(truth):
         raise UsageError(f"--truth {truth!r}: there is no such file or folder")
 
-    def read(classes: Sequence[str]) -> tuple[list[Subject], list[str]]:
-        from funcam.comparison.dataset import image_subjects
+    def read(classes: Sequence[str]) -> tuple[list[Example], list[str]]:
+        from funcam.comparison.dataset import image_examples
         from funcam.truth import match, read_names, read_truth
 
         if truth is None:
-            return image_subjects(found.paths), found.problems
+            return image_examples(found.paths), found.problems
         meant = read_names(names, classes) if names else None
         known = read_truth(truth, classes, names=meant, images=found.paths)
         matched = match(known.by_file, found.paths)
-        subjects = image_subjects([path for path in found.paths if path in matched.truths], matched.truths)
-        return subjects, [*found.problems, *known.problems, *matched.problems]
+        examples = image_examples([path for path in found.paths if path in matched.truths], matched.truths)
+        return examples, [*found.problems, *known.problems, *matched.problems]
 
     return read
 
@@ -244,7 +244,7 @@ def loading(silent: bool) -> Iterator[None]:
         yield
 
 
-def rivals_of(labels: dict[str, Named], device: str, size: int | None = None) -> list[Rival]:
+def rivals_of(labels: dict[str, NetSpec], device: str, size: int | None = None) -> list[Rival]:
     """The networks by their labels, on the device, with an input of a size of one's own."""
     from dataclasses import replace
 
@@ -268,7 +268,7 @@ def _classes(rivals: Sequence[Rival]) -> Sequence[str]:
     return first.net.classes
 
 
-def run(rivals: Sequence[Rival], subjects: Sequence[Subject], plan: Plan, out: Path, silent: bool) -> Run:
+def run(rivals: Sequence[Rival], examples: Sequence[Example], plan: Plan, out: Path, silent: bool) -> ComparisonResult:
     """Run the comparison, with a progress bar on a terminal."""
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
@@ -285,27 +285,27 @@ def run(rivals: Sequence[Rival], subjects: Sequence[Subject], plan: Plan, out: P
         TimeRemainingColumn(),
     )
     if silent or not shown.is_terminal:
-        return run_comparison(rivals, subjects, plan, out, device=device)
+        return run_comparison(rivals, examples, plan, out, device=device)
     with Progress(*columns, console=shown, transient=True) as progress:
-        task = progress.add_task("", total=len(subjects) * len(rivals))
+        task = progress.add_task("", total=len(examples) * len(rivals))
         progress.update(task, speed=0.0)
         return run_comparison(
-            rivals, subjects, plan, out, device=device, tick=lambda count: progress.advance(task, count)
+            rivals, examples, plan, out, device=device, tick=lambda count: progress.advance(task, count)
         )
 
 
 def _write_report(
-    path: Path, run: Run, rivals: Sequence[Rival], subjects: Sequence[Subject], plan: Plan, out: Path
+    path: Path, run: ComparisonResult, rivals: Sequence[Rival], examples: Sequence[Example], plan: Plan, out: Path
 ) -> None:
     from funcam.comparison.reporting import report_of
     from funcam.report import write_gallery, write_report
 
     title = f"{', '.join(rival.label for rival in rivals)} on {run.images} images"
-    page = report_of(run, rivals, subjects, plan, out, title=title, most=_REPORTED)
+    page = report_of(run, rivals, examples, plan, out, title=title, most=_REPORTED)
     (write_gallery if path.suffix.lower() == ".md" else write_report)(path, page)
 
 
-def _print(run: Run, out: Path, as_json: bool, quiet: bool) -> None:
+def _print(run: ComparisonResult, out: Path, as_json: bool, quiet: bool) -> None:
     if as_json:
         print((out / "results.json").read_text(encoding="utf-8"), end="")
     elif not quiet:

@@ -20,7 +20,7 @@ from funcam.comparison.plan import (
     SANITY,
     Metric,
 )
-from funcam.comparison.results import Run
+from funcam.comparison.results import ComparisonResult
 
 _SUBSETS = {"all": "all images", "single": "single objects", "multiple": "several objects"}
 _SHOWN = {
@@ -34,7 +34,7 @@ _SHOWN = {
 """The figures that fit beside each other; all of them are in ``results.csv``."""
 
 
-def print_figures(console: Console, run: Run, folder: Path) -> None:
+def print_figures(console: Console, run: ComparisonResult, folder: Path) -> None:
     """Print the figures, the conclusion, and where everything is.
 
     Example:

@@ -19,10 +19,10 @@ from funcam.comparison.plan import LOCALISATION, METRICS, Plan
 from funcam.errors import nearest
 
 if TYPE_CHECKING:
-    from funcam.comparison.dataset import Subject
+    from funcam.comparison.dataset import Example
     from funcam.comparison.plan import Rival
     from funcam.searching.advice import Advice
-    from funcam.searching.search import Asked
+    from funcam.searching.search import SearchSpec
 
 RECIPE = "recipe.json"
 # These share one forward pass and few backward ones; the others are asked for by name.
@@ -68,17 +68,17 @@ def evaluate(
     words = asked_of(methods or list(_CANDIDATES), [], None, [], [])
     by = _metric(metric, known=truth is not None or scenes is not None)
     comparing.check(images, truth, names, scenes, "truth", "boxes", fit, None, [], words, {})
-    subjects_of = comparing.source(images or [], truth, names, scenes)
+    examples_of = comparing.source(images or [], truth, names, scenes)
     comparing.make(out)
     silent = quiet or as_json
     with comparing.loading(silent):
-        from funcam.searching.search import Asked
+        from funcam.searching.search import SearchSpec
 
         (rival,) = comparing.rivals_of(labels, device)
-        subjects, problems = subjects_of(rival.net.classes)
-    asked = Asked(by, words.methods, layers or (), size, quick)
+        examples, problems = examples_of(rival.net.classes)
+    asked = SearchSpec(by, words.methods, layers or (), size, quick)
     base = Plan(groups=(METRICS[by].group,), fit=fit, batch=batch)
-    advice = _advice(rival, subjects, asked, base, out, silent)
+    advice = _advice(rival, examples, asked, base, out, silent)
     _write(advice, out)
     for problem in [*problems, *advice.problems]:
         complain(problem)
@@ -96,14 +96,16 @@ def _metric(name: str | None, known: bool) -> str:
     return by
 
 
-def _advice(rival: Rival, subjects: Sequence[Subject], asked: Asked, base: Plan, out: Path, silent: bool) -> Advice:
+def _advice(
+    rival: Rival, examples: Sequence[Example], asked: SearchSpec, base: Plan, out: Path, silent: bool
+) -> Advice:
     from funcam.searching.advice import advised
     from funcam.searching.search import search
 
     device = str(next(rival.net.model.parameters()).device)
     gc.enable()  # off since the start (see main): a search is long
     with _progress(silent) as (stage, tick):
-        found = search(rival, subjects, asked, base, out, device=device, stage=stage, tick=tick)
+        found = search(rival, examples, asked, base, out, device=device, stage=stage, tick=tick)
     return advised(found, rival, asked.metric, base.fit)
 
 

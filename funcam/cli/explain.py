@@ -16,12 +16,12 @@ import typer
 
 from funcam.cli.device import check_device, find_device
 from funcam.cli.messages import FAILURE, UsageError, complain, console, reason
-from funcam.cli.net_option import OWN, Named, load, named, needs_download
+from funcam.cli.net_option import OWN, NetSpec, load, needs_download, parse_net_spec
 from funcam.cli.recipe_options import RUNNER_UP, Asked, asked_of
 from funcam.cli.size_options import Sized, prescribed
 from funcam.errors import FuncamError, nearest
 from funcam.pipeline.recipes import RECIPES
-from funcam.zoo.user_code import Own
+from funcam.zoo.user_code import Factory
 
 if TYPE_CHECKING:
     from funcam.imaging.reading import Pixels
@@ -35,7 +35,7 @@ _METHOD, _INPUT, _PICTURES, _OUTPUT = "Method", "Input", "Pictures", "Output"
 
 
 @dataclass(frozen=True)
-class Subject:
+class Source:
     """An image to explain: a file, or the scene of a seed; and the stem of its results' names."""
 
     source: str
@@ -140,12 +140,12 @@ def explain(
     _check(weights, labels, fit, device, format_)
     if fit == "native" and (input_size or recipe):
         raise UsageError("--fit native keeps the image's own size; leave out --input-size and --recipe")
-    wanted = _with_weights(named(net or (DEFAULT_NET if images else "scenes")), weights)
+    wanted = _with_weights(parse_net_spec(net or (DEFAULT_NET if images else "scenes")), weights)
     found = prescribed(recipe, methods, layers, combine, smooth, input_size)
     if found:
         methods, layers, combine, smooth = [found.method], [*found.layers], found.combine, [*found.smooth]
     asked = asked_of(methods or [], layers or [], combine, smooth or [], settings or [])
-    subjects, problems = _subjects(images or [], scene, wanted)
+    sources, problems = _sources(images or [], scene, wanted)
     style = _style(format_, colormap, alpha, size, maps)
     _make(out)
     for problem in problems:
@@ -153,26 +153,26 @@ def explain(
     silent = quiet or as_json
     sized = Sized(input_size, found)
     job = _job(wanted, sized, labels, device, classes, contrast, fit, asked, style, out, silent)
-    records = _run(job, subjects, as_json, silent)
+    records = _run(job, sources, as_json, silent)
     if not silent and records:
         from funcam.cli.explain_summary import print_summary
 
         print_summary(console(), job.net, records, out)
-    return FAILURE if problems or len(records) < len(subjects) else 0
+    return FAILURE if problems or len(records) < len(sources) else 0
 
 
-def _with_weights(wanted: Named, weights: str | None) -> Named:
+def _with_weights(wanted: NetSpec, weights: str | None) -> NetSpec:
     """The network with what ``--weights`` says."""
     if weights is None:
         return wanted
     if wanted.weights is not None:
         raise UsageError(f"--weights {weights!r} was given and {wanted.weights!r} in --net too; give one or the other")
-    if isinstance(wanted.net, Own) and not os.path.exists(weights):
+    if isinstance(wanted.net, Factory) and not os.path.exists(weights):
         raise UsageError(f"--weights {weights!r}: there is no such file")
     return replace(wanted, weights=weights)
 
 
-def _subjects(images: Sequence[str], scene: int | None, wanted: Named) -> tuple[list[Subject], list[str]]:
+def _sources(images: Sequence[str], scene: int | None, wanted: NetSpec) -> tuple[list[Source], list[str]]:
     """What to explain, and what could not be found."""
     if scene is not None and images:
         raise UsageError("--scene was given and images too; give one or the other")
@@ -182,14 +182,14 @@ def _subjects(images: Sequence[str], scene: int | None, wanted: Named) -> tuple[
                 f"no image for {wanted.label} to explain; give image files, folders or globs (or --scene 1)"
             )
         seed = DEFAULT_SCENE if scene is None else scene
-        return [Subject(f"scene {seed}", f"scene{seed}", seed)], []
+        return [Source(f"scene {seed}", f"scene{seed}", seed)], []
     from funcam.imaging.reading import find_images, output_stems
 
     found = find_images(images)
     if not found.paths:
         raise UsageError("; ".join(found.problems))
     stems = output_stems(found.paths)
-    return [Subject(str(path), stem) for path, stem in zip(found.paths, stems, strict=True)], found.problems
+    return [Source(str(path), stem) for path, stem in zip(found.paths, stems, strict=True)], found.problems
 
 
 def _check(weights: str | None, labels: Path | None, fit: str, device: str, format_: str) -> None:
@@ -226,7 +226,7 @@ def _style(format_: str, colormap: str, alpha: float, size: int | None, maps: bo
 
 
 def _job(
-    wanted: Named,
+    wanted: NetSpec,
     sized: Sized,
     labels: Path | None,
     device: str,
@@ -255,19 +255,19 @@ def _job(
     return Job(wanted.label, replace(net, model=net.model.to(where)), where, chosen, fit, question, style, out)
 
 
-def _run(job: Job, subjects: Sequence[Subject], as_json: bool, silent: bool) -> list[dict[str, Any]]:
+def _run(job: Job, sources: Sequence[Source], as_json: bool, silent: bool) -> list[dict[str, Any]]:
     """Explain one image after the other; a bad one is reported and the others are done."""
     from rich.progress import track
 
     shown = console(stderr=True)
-    hidden = silent or len(subjects) == 1 or not shown.is_terminal
+    hidden = silent or len(sources) == 1 or not shown.is_terminal
     records = []
-    for subject in track(subjects, "explaining", console=shown, transient=True, disable=hidden):
+    for source in track(sources, "explaining", console=shown, transient=True, disable=hidden):
         try:
-            record = _explain(job, subject)
+            record = _explain(job, source)
         except Exception as error:
             message = reason(error)
-            complain(message if subject.source in message else f"{subject.source}: {message}")
+            complain(message if source.source in message else f"{source.source}: {message}")
             continue
         finally:
             gc.enable()  # off since the start; by now what stays is there (see main)
@@ -277,27 +277,31 @@ def _run(job: Job, subjects: Sequence[Subject], as_json: bool, silent: bool) -> 
     return records
 
 
-def _explain(job: Job, subject: Subject) -> dict[str, Any]:
-    from funcam.pipeline.explaining import study_image
+def _explain(job: Job, source: Source) -> dict[str, Any]:
+    from funcam.pipeline.explaining import explain_image
     from funcam.pipeline.writing import write_results
     from funcam.scenes import CLASSES as SCENE_CLASSES
 
-    image, truth = _picture(subject)
+    image, truth = _picture(source)
     known = truth if job.classes is None and job.net.classes == SCENE_CLASSES else ()
-    study = study_image(job.net, image, job.classes or known or None, job.question, fit=job.fit, device=job.device)
+    explanation = explain_image(
+        job.net, image, job.classes or known or None, job.question, fit=job.fit, device=job.device
+    )
     if known:
         shown = ", ".join(job.net.classes[index] for index in known)
-        study = replace(study, notes=(f"the scene shows {shown}: what it shows is explained", *study.notes))
-    return write_results(job.out, f"{subject.stem}-{job.label}", subject.source, image, job.net, study, job.style)
+        explanation = replace(
+            explanation, notes=(f"the scene shows {shown}: what it shows is explained", *explanation.notes)
+        )
+    return write_results(job.out, f"{source.stem}-{job.label}", source.source, image, job.net, explanation, job.style)
 
 
-def _picture(subject: Subject) -> tuple[Pixels, tuple[int, ...]]:
+def _picture(source: Source) -> tuple[Pixels, tuple[int, ...]]:
     """The image, and the classes that are known to be on it."""
-    if subject.seed is None:
+    if source.seed is None:
         from funcam.imaging.reading import read_image
 
-        return read_image(subject.source), ()
+        return read_image(source.source), ()
     from funcam.scenes import scene
 
-    drawn = scene(subject.seed, "different")
+    drawn = scene(source.seed, "different")
     return drawn.image, tuple(dict.fromkeys(thing.label for thing in drawn.things))

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from funcam.cli.messages import console
-from funcam.cli.net_option import OWN, Named, load, named
+from funcam.cli.net_option import OWN, NetSpec, load, parse_net_spec
 from funcam.zoo.names import canonical_name
-from funcam.zoo.user_code import Own
+from funcam.zoo.user_code import Factory
 
 if TYPE_CHECKING:
     from torch import nn
@@ -19,7 +19,7 @@ def layers(
     net: Annotated[str, typer.Argument(help=f"A network, as `funcam nets` lists them, {OWN}.")],
 ) -> None:
     """List the layers of a network: name, shape, the default marked."""
-    wanted = named(net, "NET")
+    wanted = parse_net_spec(net, "NET")
     from rich.table import Table
 
     from funcam.network.cutting import list_layers
@@ -33,13 +33,13 @@ def layers(
     console().print(f"shape: channels x height x width, of an image of {size}x{size} pixels")
 
 
-def _model(wanted: Named) -> tuple[nn.Module, int]:
+def _model(wanted: NetSpec) -> tuple[nn.Module, int]:
     """The network and the side of its input; one of the zoo without values, which its layers don't need."""
-    if isinstance(wanted.net, Own):
+    if isinstance(wanted.net, Factory):
         net = load(wanted)
         return net.model, net.input_size
-    from funcam.zoo.architectures import skeleton
+    from funcam.zoo.architectures import meta_network
     from funcam.zoo.nets import net_infos
 
     name = canonical_name(wanted.net)
-    return skeleton(name), next((info.input_size for info in net_infos() if info.name == name), 224)
+    return meta_network(name), next((info.input_size for info in net_infos() if info.name == name), 224)

@@ -1,7 +1,7 @@
 """Comparing networks, layers and methods over a data set: what is measured, kept, summed up and told.
 
-    subjects = scene_subjects(500)                       # or image_subjects(paths, truths)
-    run = compare(rivals, subjects, Plan(methods=("grad-cam", "grad-cam++")), folder)
+    examples = scene_examples(500)                       # or image_examples(paths, truths)
+    run = compare(rivals, examples, Plan(methods=("grad-cam", "grad-cam++")), folder)
     run.rows, run.pairs, run.conclusions
 
 Names are imported when they are first used, so that the command line's help needs no torch.
@@ -13,18 +13,18 @@ import importlib
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from funcam.comparison.dataset import Subject, image_subjects, scene_subjects
+    from funcam.comparison.dataset import Example, image_examples, scene_examples
     from funcam.comparison.plan import METRICS, Plan, Rival
-    from funcam.comparison.results import Run
+    from funcam.comparison.results import ComparisonResult
     from funcam.comparison.run import compare
 
-__all__ = ["METRICS", "Plan", "Rival", "Run", "Subject", "compare", "image_subjects", "scene_subjects"]
+__all__ = ["METRICS", "ComparisonResult", "Example", "Plan", "Rival", "compare", "image_examples", "scene_examples"]
 
 _HOMES = {
     "plan": ("METRICS", "Plan", "Rival"),
-    "results": ("Run",),
+    "results": ("ComparisonResult",),
     "run": ("compare",),
-    "dataset": ("Subject", "image_subjects", "scene_subjects"),
+    "dataset": ("Example", "image_examples", "scene_examples"),
 }
 _HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
 

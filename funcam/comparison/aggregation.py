@@ -52,10 +52,10 @@ def collected(records: Iterable[Mapping[str, Any]]) -> tuple[Values, Keys, dict[
     right: dict[str, list[bool]] = defaultdict(list)
     for record in records:
         net = record["net"]
-        for made in record["maps"]:
-            columns = kept[net, made["layer"], made["method"]]
-            for name in _KEPT & made.keys():
-                columns[name].add(len(keys[net]), made[name])
+        for method_maps in record["maps"]:
+            columns = kept[net, method_maps["layer"], method_maps["method"]]
+            for name in _KEPT & method_maps.keys():
+                columns[name].add(len(keys[net]), method_maps[name])
         keys[net].append((record["image"], -1 if record["asked"] is None else record["asked"]))
         subsets[net].append(record["subset"])
         right[net].append(record["predicted"] == record["class"])

@@ -9,14 +9,14 @@ import torch
 
 from funcam import metrics
 from funcam.attribution.explanation import explain_methods
-from funcam.comparison.instances import Placed
+from funcam.comparison.instances import LocatedObjects
 from funcam.comparison.plan import BASELINES, Plan, Rival
 from funcam.methods import METHODS
 from funcam.targets.target import logits_of
 
 
 @dataclass(frozen=True)
-class Made:
+class MethodMaps:
     """The maps of one layer and method for a batch.
 
     Attributes:
@@ -45,8 +45,8 @@ class Batch:
     plan: Plan
     images: torch.Tensor
     classes: torch.Tensor
-    made: tuple[Made, ...]
-    truth: Placed | None
+    method_maps: tuple[MethodMaps, ...]
+    truth: LocatedObjects | None
 
     def network(self, rows: torch.Tensor) -> torch.Tensor:
         """The logits of changed images."""
@@ -61,7 +61,7 @@ def explained(
     targets: torch.Tensor | None,
     *,
     model: torch.nn.Module | None = None,
-) -> tuple[tuple[Made, ...], torch.Tensor, torch.Tensor]:
+) -> tuple[tuple[MethodMaps, ...], torch.Tensor, torch.Tensor]:
     """One forward pass for all layers and methods.
 
     Args:
@@ -85,11 +85,11 @@ def explained(
         smooth=plan.smooth,
         options=plan.options,
     )
-    made = tuple(Made(r.layer, r.method, r.maps, _big(r.maps, r.method, images)) for r in results)
-    return made, results[0].targets, results[0].logits.double().softmax(1)
+    method_maps = tuple(MethodMaps(r.layer, r.method, r.maps, _big(r.maps, r.method, images)) for r in results)
+    return method_maps, results[0].targets, results[0].logits.double().softmax(1)
 
 
-def baselines(names: Sequence[str], images: torch.Tensor) -> tuple[Made, ...]:
+def baselines(names: Sequence[str], images: torch.Tensor) -> tuple[MethodMaps, ...]:
     """Maps that know nothing: a Gaussian in the centre, the same value everywhere, random numbers on a 7 x 7 grid.
 
     Args:
@@ -102,7 +102,7 @@ def baselines(names: Sequence[str], images: torch.Tensor) -> tuple[Made, ...]:
         "uniform": metrics.uniform_maps(count, size, device=device),
         "random": torch.cat([metrics.random_maps(1, (7, 7), seed=sum(name.encode()), device=device) for name in names]),
     }
-    return tuple(Made("", name, grids[name], metrics.prepared(grids[name], size)) for name in BASELINES)
+    return tuple(MethodMaps("", name, grids[name], metrics.prepared(grids[name], size)) for name in BASELINES)
 
 
 def _big(maps: torch.Tensor, method: str, images: torch.Tensor) -> torch.Tensor:

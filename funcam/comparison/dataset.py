@@ -27,7 +27,7 @@ def _nothing() -> None:
 
 
 @dataclass(frozen=True)
-class Subject:
+class Example:
     """An image of a data set.
 
     Attributes:
@@ -53,30 +53,30 @@ class Subject:
         return "multiple" if self.truth.multiple() else "single"
 
 
-def image_subjects(paths: Sequence[Path], truths: Mapping[Path, Truth] | None = None) -> list[Subject]:
+def image_examples(paths: Sequence[Path], truths: Mapping[Path, Truth] | None = None) -> list[Example]:
     """Image files, each with its truth where there is any.
 
     Example:
-        >>> image_subjects([Path("photos/dog.jpg")])[0].subset
+        >>> image_examples([Path("photos/dog.jpg")])[0].subset
         ''
     """
     known = truths or {}
-    return [Subject(str(path), partial(read_image, path), partial(known.get, path)) for path in paths]
+    return [Example(str(path), partial(read_image, path), partial(known.get, path)) for path in paths]
 
 
-def scene_subjects(count: int, first: int = _SEED) -> list[Subject]:
+def scene_examples(count: int, first: int = _SEED) -> list[Example]:
     """Scenes with known truth: one half with a single object, the other with several, of one class or of several.
 
     Example:
-        >>> [subject.name for subject in scene_subjects(2)]
+        >>> [example.name for example in scene_examples(2)]
         ['scene 5000000', 'scene 5000001 (multiple)']
     """
     return [_scene(first + number, _SUBSETS[number % 2]) for number in range(count)]
 
 
-def _scene(seed: int, subset: str) -> Subject:
+def _scene(seed: int, subset: str) -> Example:
     name = f"scene {seed}" if subset == "single" else f"scene {seed} ({subset})"
-    return Subject(name, lambda: _drawn(seed, subset).image, partial(_truth_of, seed, subset, name))
+    return Example(name, lambda: _drawn(seed, subset).image, partial(_truth_of, seed, subset, name))
 
 
 @lru_cache(maxsize=64)  # the pixels and the truth of a scene are asked for one after the other

@@ -10,7 +10,7 @@ import torch
 from numpy.typing import NDArray
 
 from funcam import metrics
-from funcam.comparison.dataset import Subject
+from funcam.comparison.dataset import Example
 from funcam.comparison.plan import Plan, Rival
 from funcam.errors import FuncamError
 from funcam.imaging.fit import View
@@ -22,24 +22,24 @@ from funcam.zoo.preprocessing import fitted
 
 
 @dataclass(frozen=True)
-class Item:
+class Instance:
     """One image before one network, and what of it is explained.
 
     Attributes:
-        subject: the image.
+        example: the image.
         image: as the network takes it.
         view: which part of it that is.
         labels: the classes that fit an object, of which the one is explained that the network finds most probable;
             empty for whatever the network says.
     """
 
-    subject: Subject
+    example: Example
     image: Pixels
     view: View
     labels: tuple[int, ...]
 
 
-def items_of(subject: Subject, image: Pixels, rival: Rival, plan: Plan) -> list[Item]:
+def instances_of(example: Example, image: Pixels, rival: Rival, plan: Plan) -> list[Instance]:
     """An image as the network takes it, once for each class (or choice of classes) that is explained.
 
     Raises:
@@ -47,18 +47,18 @@ def items_of(subject: Subject, image: Pixels, rival: Rival, plan: Plan) -> list[
     """
     net = rival.net
     seen, view = fitted(net, image, plan.fit)
-    if plan.target == "predicted" or subject.truth is None:
-        return [Item(subject, seen, view, ())]
-    fitting = (tuple(label for label in o.labels if label < len(net.classes)) for o in subject.truth.objects)
+    if plan.target == "predicted" or example.truth is None:
+        return [Instance(example, seen, view, ())]
+    fitting = (tuple(label for label in o.labels if label < len(net.classes)) for o in example.truth.objects)
     asked = list(dict.fromkeys(labels for labels in fitting if labels))
     if not asked:
-        raise FuncamError(f"the truth of {subject.name} names no class of {net.name}; use --target predicted")
-    return [Item(subject, seen, view, labels) for labels in asked]
+        raise FuncamError(f"the truth of {example.name} names no class of {net.name}; use --target predicted")
+    return [Instance(example, seen, view, labels) for labels in asked]
 
 
 @dataclass(frozen=True)
-class Placed:
-    """The objects of the explained class of each item, in the pixels of the network's input.
+class LocatedObjects:
+    """The objects of the explained class of each instance, in the pixels of the network's input.
 
     Attributes:
         boxes: ``[B, M, 4]``.
@@ -75,29 +75,31 @@ class Placed:
     exact: torch.Tensor | None
 
     @classmethod
-    def of(cls, items: Sequence[Item], classes: Sequence[int], device: str, against: str = "boxes") -> Placed:
-        """The objects of each item's class, or of every class where the network's word is explained without truth."""
-        size = items[0].view.input_size
-        found = [_located(item, label) for item, label in zip(items, classes, strict=True)]
+    def of(
+        cls, instances: Sequence[Instance], classes: Sequence[int], device: str, against: str = "boxes"
+    ) -> LocatedObjects:
+        """The objects of each class, or of every class where the network's word is explained without truth."""
+        size = instances[0].view.input_size
+        found = [_located(instance, label) for instance, label in zip(instances, classes, strict=True)]
         boxes, valid = metrics.pad_boxes([[box for _, box in objects] for objects in found], device=device)
         boxed = metrics.box_masks(boxes, valid, size)
         own = boxed.clone()
-        for row, (item, objects) in enumerate(zip(items, found, strict=True)):
+        for row, (instance, objects) in enumerate(zip(instances, found, strict=True)):
             for column, (object_, _) in enumerate(objects):
                 if object_.mask is not None:
-                    own[row, column] = torch.tensor(_mask_seen(object_.mask, item.view), device=device)
+                    own[row, column] = torch.tensor(_mask_seen(object_.mask, instance.view), device=device)
         masks = own if against == "masks" else boxed
         every = all(object_.mask is not None for objects in found for object_, _ in objects)
         exact = any_pixel(own, 1)[:, None] if every else None
         return cls(boxes, valid, masks, any_pixel(masks, 1)[:, None], exact)
 
 
-def _located(item: Item, label: int) -> list[tuple[Object, NDArray[np.float64]]]:
+def _located(instance: Instance, label: int) -> list[tuple[Object, NDArray[np.float64]]]:
     """The objects of a class with their boxes in the network's input, cut at its edges, without what it did not see."""
-    truth = item.subject.truth
-    objects = truth.of(label if item.labels else None) if truth else ()
-    x0, y0, x1, y1 = item.view.box
-    height, width = item.view.input_size
+    truth = instance.example.truth
+    objects = truth.of(label if instance.labels else None) if truth else ()
+    x0, y0, x1, y1 = instance.view.box
+    height, width = instance.view.input_size
     scale = np.array([width / (x1 - x0), height / (y1 - y0)] * 2)
     found = []
     for object_ in objects:

@@ -11,8 +11,8 @@ from typing import Any
 import torch
 from PIL import Image
 
-from funcam.comparison.batches import Batch, Made, baselines, explained
-from funcam.comparison.instances import Item, Placed
+from funcam.comparison.batches import Batch, MethodMaps, baselines, explained
+from funcam.comparison.instances import Instance, LocatedObjects
 from funcam.comparison.plan import LOCALISATION, Plan, Rival
 from funcam.comparison.scoring import Values, scores
 from funcam.imaging.render import picture_size, resize_picture, signed_picture
@@ -27,34 +27,38 @@ Known = dict[Hashable, list[Values]]
 
 
 def measure(
-    items: Sequence[Item], rival: Rival, plan: Plan, device: str, known: Known | None = None
+    instances: Sequence[Instance], rival: Rival, plan: Plan, device: str, known: Known | None = None
 ) -> list[dict[str, Any]]:
-    """The records of some items: predictions, and for each layer and method the map and its metrics.
+    """The records of some instances: predictions, and for each layer and method the map and its metrics.
 
     Args:
-        items: of one size.
+        instances: of one size.
         rival: the network, on the device.
         plan: what is computed.
         device: where.
         known: what earlier networks found on the same images; added to.
 
     Returns:
-        A record for each item, ready for JSON.
+        A record for each instance, ready for JSON.
 
     Raises:
         FuncamError: the network can't take the images or can't have a method.
     """
-    images = normalised(rival.net, [item.image for item in items], device)
-    items, images, targets = _with_targets(items, rival, images)
-    made, classes, probabilities = explained(rival, plan, images, targets)
-    truth = Placed.of(items, classes.tolist(), device, plan.against) if LOCALISATION in plan.groups else None
-    batch = Batch(rival, plan, images, classes, made, truth)
-    nothing = replace(batch, made=baselines([item.subject.name for item in items], images))
-    found = [*scores(batch, plan.groups), *_of_baselines(nothing, items, {} if known is None else known)]
+    images = normalised(rival.net, [instance.image for instance in instances], device)
+    instances, images, targets = _with_targets(instances, rival, images)
+    method_maps, classes, probabilities = explained(rival, plan, images, targets)
+    truth = (
+        LocatedObjects.of(instances, classes.tolist(), device, plan.against) if LOCALISATION in plan.groups else None
+    )
+    batch = Batch(rival, plan, images, classes, method_maps, truth)
+    nothing = replace(batch, method_maps=baselines([instance.example.name for instance in instances], images))
+    found = [*scores(batch, plan.groups), *_of_baselines(nothing, instances, {} if known is None else known)]
     names = rival.net.classes
-    records = [_record(item, int(c), p, names) for item, c, p in zip(items, classes, probabilities, strict=True)]
-    pictures = [_shown(one) for one in made] + [[{}] * len(items) for _ in nothing.made]
-    for result, shown, values in zip([*made, *nothing.made], pictures, found, strict=True):
+    records = [
+        _record(instance, int(c), p, names) for instance, c, p in zip(instances, classes, probabilities, strict=True)
+    ]
+    pictures = [_shown(one) for one in method_maps] + [[{}] * len(instances) for _ in nothing.method_maps]
+    for result, shown, values in zip([*method_maps, *nothing.method_maps], pictures, found, strict=True):
         columns = {name: _plain(column) for name, column in values.items()}
         for index, record in enumerate(records):
             row = {name: column[index] for name, column in columns.items()}
@@ -62,12 +66,15 @@ def measure(
     return records
 
 
-def _of_baselines(nothing: Batch, items: Sequence[Item], known: Known) -> list[Values]:
+def _of_baselines(nothing: Batch, instances: Sequence[Instance], known: Known) -> list[Values]:
     """The baselines' values: where they lie is the same for every network, what the networks make of them is not."""
     others = [group for group in nothing.plan.groups if group != LOCALISATION]
     found = scores(nothing, others)
     if nothing.truth is not None:
-        key = tuple((item.subject.name, int(c), item.view) for item, c in zip(items, nothing.classes, strict=True))
+        key = tuple(
+            (instance.example.name, int(c), instance.view)
+            for instance, c in zip(instances, nothing.classes, strict=True)
+        )
         if key not in known:
             known[key] = scores(nothing, [LOCALISATION])
         found = [{**where, **more} for where, more in zip(known[key], found, strict=True)]
@@ -75,46 +82,51 @@ def _of_baselines(nothing: Batch, items: Sequence[Item], known: Known) -> list[V
 
 
 def _with_targets(
-    items: Sequence[Item], rival: Rival, images: torch.Tensor
-) -> tuple[Sequence[Item], torch.Tensor, torch.Tensor | None]:
-    """The class of each item: of several that fit (a dog may be of any breed) the network's own favourite.
+    instances: Sequence[Instance], rival: Rival, images: torch.Tensor
+) -> tuple[Sequence[Instance], torch.Tensor, torch.Tensor | None]:
+    """The class of each instance: of several that fit (a dog may be of any breed) the network's own favourite.
 
     Where two choices of an image (cars and trucks) have one favourite, it is explained once.
     """
-    if not items[0].labels:
-        return items, images, None
-    if all(len(item.labels) == 1 for item in items):
-        return items, images, torch.tensor([item.labels[0] for item in items], device=images.device)
+    if not instances[0].labels:
+        return instances, images, None
+    if all(len(instance.labels) == 1 for instance in instances):
+        return instances, images, torch.tensor([instance.labels[0] for instance in instances], device=images.device)
     with torch.no_grad():
         logits = logits_of(rival.net.model(images))
-    best = [item.labels[int(row[list(item.labels)].argmax())] for item, row in zip(items, logits, strict=True)]
-    names = [(item.subject.name, label) for item, label in zip(items, best, strict=True)]
+    best = [
+        instance.labels[int(row[list(instance.labels)].argmax())]
+        for instance, row in zip(instances, logits, strict=True)
+    ]
+    names = [(instance.example.name, label) for instance, label in zip(instances, best, strict=True)]
     firsts = [index for index, name in enumerate(names) if name not in names[:index]]
     targets = torch.tensor([best[index] for index in firsts], device=images.device)
-    return [items[index] for index in firsts], images[firsts], targets
+    return [instances[index] for index in firsts], images[firsts], targets
 
 
-def _record(item: Item, explained_class: int, probabilities: torch.Tensor, names: Sequence[str]) -> dict[str, Any]:
+def _record(
+    instance: Instance, explained_class: int, probabilities: torch.Tensor, names: Sequence[str]
+) -> dict[str, Any]:
     predicted = int(probabilities.argmax())
     return {
-        "image": item.subject.name,
-        "subset": item.subject.subset,
-        "asked": item.labels[0] if item.labels else None,
+        "image": instance.example.name,
+        "subset": instance.example.subset,
+        "asked": instance.labels[0] if instance.labels else None,
         "class": explained_class,
         "name": names[explained_class],
         "probability": round(float(probabilities[explained_class]), 6),
         "predicted": predicted,
         "predicted_name": names[predicted],
         "predicted_probability": round(float(probabilities[predicted]), 6),
-        "view": list(item.view.box),
-        "size": list(item.view.image_size),
+        "view": list(instance.view.box),
+        "size": list(instance.view.image_size),
         "maps": [],
     }
 
 
-def _shown(made: Made) -> list[dict[str, Any]]:
+def _shown(method_maps: MethodMaps) -> list[dict[str, Any]]:
     """What the report draws of each map."""
-    return [_pictured(one) if made.pixels else _drawn(one) for one in made.maps]
+    return [_pictured(one) if method_maps.pixels else _drawn(one) for one in method_maps.maps]
 
 
 def _drawn(map_: torch.Tensor) -> dict[str, Any]:

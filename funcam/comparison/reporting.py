@@ -15,10 +15,10 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from funcam.comparison.dataset import Subject
+from funcam.comparison.dataset import Example
 from funcam.comparison.journal import Journal
 from funcam.comparison.plan import BASELINES, METRICS, Plan, Rival
-from funcam.comparison.results import Run, labels_by_key, versions
+from funcam.comparison.results import ComparisonResult, labels_by_key, versions
 from funcam.comparison.run import JOURNAL
 from funcam.imaging.fit import View, onto_image
 from funcam.methods import METHODS
@@ -42,20 +42,27 @@ _PER_IMAGE = 64  # cells of a map's longer side on a picture that the network sa
 
 
 def report_of(
-    run: Run, rivals: Sequence[Rival], subjects: Sequence[Subject], plan: Plan, folder: Path, *, title: str, most: int
+    run: ComparisonResult,
+    rivals: Sequence[Rival],
+    examples: Sequence[Example],
+    plan: Plan,
+    folder: Path,
+    *,
+    title: str,
+    most: int,
 ) -> Report:
     """Everything that a report shows.
 
     Args:
         run: the figures.
         rivals: the networks.
-        subjects: the data set.
+        examples: the data set.
         plan: what was computed.
         folder: where the comparison's journal is.
         title: the report's.
         most: how many images it shows; the figures are of all.
     """
-    entries = _images(rivals, subjects[:most], plan, Journal(folder / JOURNAL))
+    entries = _images(rivals, examples[:most], plan, Journal(folder / JOURNAL))
     names = list(dict.fromkeys([*plan.methods, *(row["method"] for row in run.rows)]))
     measured = {row["metric"] for row in run.rows}
     return Report(
@@ -83,32 +90,32 @@ def _method(name: str) -> MethodEntry:
     return MethodEntry(name, METHODS[name].title, PIXELS if METHODS[name].gives == "pixels" else MAP)
 
 
-def _layer_of(run: Run, label: str) -> str:
+def _layer_of(run: ComparisonResult, label: str) -> str:
     return next((row["layer"] for row in run.rows if row["net"] == label and row["layer"]), "")
 
 
-def _images(rivals: Sequence[Rival], subjects: Sequence[Subject], plan: Plan, journal: Journal) -> list[ImageEntry]:
+def _images(rivals: Sequence[Rival], examples: Sequence[Example], plan: Plan, journal: Journal) -> list[ImageEntry]:
     labels = labels_by_key(rivals, plan)
-    wanted = {subject.name for subject in subjects}
+    wanted = {example.name for example in examples}
     found: dict[str, list[dict[str, Any]]] = defaultdict(list)
     for record in journal.records(set(labels)):
         if record["image"] in wanted:
             found[record["image"]] += [{**record, "net": label} for label in labels[record["key"]]]
-    return [_entry(f"i{n}", s, found[s.name]) for n, s in enumerate(subjects) if found[s.name]]
+    return [_entry(f"i{n}", s, found[s.name]) for n, s in enumerate(examples) if found[s.name]]
 
 
-def _entry(name: str, subject: Subject, records: Sequence[Mapping[str, Any]]) -> ImageEntry:
+def _entry(name: str, example: Example, records: Sequence[Mapping[str, Any]]) -> ImageEntry:
     height, width = records[0]["size"]
-    boxes = [Box(o.box, o.name) for o in (subject.truth.objects if subject.truth else ()) if o.box]
-    path = Path(subject.name)
+    boxes = [Box(o.box, o.name) for o in (example.truth.objects if example.truth else ()) if o.box]
+    path = Path(example.name)
     return ImageEntry(
         id=name,
-        file=subject.name,
-        picture=path if path.suffix and path.exists() else subject.load(),
+        file=example.name,
+        picture=path if path.suffix and path.exists() else example.load(),
         width=width,
         height=height,
         boxes=boxes,
-        subset=subject.subset,
+        subset=example.subset,
         explained=[_explained(record) for record in records],
     )
 
@@ -121,20 +128,22 @@ def _explained(record: Mapping[str, Any]) -> Explained:
         probability=record["probability"],
         predicted_name=record["predicted_name"],
         predicted_probability=record["predicted_probability"],
-        maps=[_map(made, record) for made in record["maps"] if made["method"] not in BASELINES],
+        maps=[_map(method_maps, record) for method_maps in record["maps"] if method_maps["method"] not in BASELINES],
     )
 
 
-def _map(made: Mapping[str, Any], record: Mapping[str, Any]) -> MapEntry:
+def _map(method_maps: Mapping[str, Any], record: Mapping[str, Any]) -> MapEntry:
     values: NDArray[Any]
-    if "picture" in made:
-        values = np.array(Image.open(io.BytesIO(base64.b64decode(made["picture"]))).convert("RGB"))
+    if "picture" in method_maps:
+        values = np.array(Image.open(io.BytesIO(base64.b64decode(method_maps["picture"]))).convert("RGB"))
     else:
-        cells = np.frombuffer(base64.b64decode(made["cells"]), np.uint8).reshape(made["grid"])
+        cells = np.frombuffer(base64.b64decode(method_maps["cells"]), np.uint8).reshape(method_maps["grid"])
         values = _on_picture((cells / 255).astype(np.float32), record)
-    measured = {name: made[name] for name in METRICS if made.get(name) is not None}
-    curves = {name: made[f"{name}-curve"] for name in ("insertion", "deletion") if f"{name}-curve" in made}
-    return MapEntry(made["layer"], made["method"], values, measured, curves)
+    measured = {name: method_maps[name] for name in METRICS if method_maps.get(name) is not None}
+    curves = {
+        name: method_maps[f"{name}-curve"] for name in ("insertion", "deletion") if f"{name}-curve" in method_maps
+    }
+    return MapEntry(method_maps["layer"], method_maps["method"], values, measured, curves)
 
 
 def _on_picture(values: NDArray[np.float32], record: Mapping[str, Any]) -> NDArray[np.float32]:

@@ -15,7 +15,7 @@ from typing import Any
 
 from funcam.comparison.aggregation import collected, figures_of
 from funcam.comparison.conclusions import conclusions
-from funcam.comparison.dataset import Subject
+from funcam.comparison.dataset import Example
 from funcam.comparison.journal import Journal
 from funcam.comparison.plan import Plan, Rival
 from funcam.errors import FuncamError
@@ -25,7 +25,7 @@ COLUMNS = ("net", "layer", "method", "metric", "subset", "value", "low", "high",
 
 
 @dataclass(frozen=True)
-class Run:
+class ComparisonResult:
     """What a comparison found.
 
     Attributes:
@@ -43,28 +43,28 @@ class Run:
     images: int
 
 
-def summed_up(
-    rivals: Sequence[Rival], subjects: Sequence[Subject], plan: Plan, journal: Journal, problems: list[str]
-) -> Run:
+def summarise(
+    rivals: Sequence[Rival], examples: Sequence[Example], plan: Plan, journal: Journal, problems: list[str]
+) -> ComparisonResult:
     """The figures of what the journal holds for these networks and images.
 
     Raises:
         FuncamError: there is nothing.
     """
-    values, keys, subsets = collected(_wanted(rivals, subjects, plan, journal))
+    values, keys, subsets = collected(_wanted(rivals, examples, plan, journal))
     if not values:
         raise FuncamError(f"no image could be compared: {problems[0] if problems else 'nothing was measured'}")
     rows, pairs = figures_of(values, keys, subsets)
     images = {image for found in keys.values() for image, _ in found}
-    return Run(rows, pairs, conclusions(rows, pairs), problems, len(images))
+    return ComparisonResult(rows, pairs, conclusions(rows, pairs), problems, len(images))
 
 
 def _wanted(
-    rivals: Iterable[Rival], subjects: Sequence[Subject], plan: Plan, journal: Journal
+    rivals: Iterable[Rival], examples: Sequence[Example], plan: Plan, journal: Journal
 ) -> Iterator[dict[str, Any]]:
     """The records of these networks and images, one at a time."""
     labels = labels_by_key(rivals, plan)
-    names = {subject.name for subject in subjects}
+    names = {example.name for example in examples}
     for record in journal.records(set(labels)):
         if record["image"] in names:
             for label in labels[record["key"]]:
@@ -89,7 +89,7 @@ def versions() -> dict[str, str]:
     return {name: version(name) for name in ("funcam", "torch", "torchvision", "numpy")}
 
 
-def write_run(run: Run, rivals: Sequence[Rival], plan: Plan, folder: Path) -> None:
+def write_comparison(run: ComparisonResult, rivals: Sequence[Rival], plan: Plan, folder: Path) -> None:
     """Write ``results.csv``, then ``results.json``: figures, differences, conclusions, configuration, versions."""
     stream = io.StringIO()
     writer = csv.DictWriter(stream, COLUMNS, lineterminator="\n")

@@ -6,12 +6,12 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from funcam.comparison.dataset import Subject
-from funcam.comparison.instances import Item, items_of
+from funcam.comparison.dataset import Example
+from funcam.comparison.instances import Instance, instances_of
 from funcam.comparison.journal import Journal
 from funcam.comparison.measuring import Known, measure
 from funcam.comparison.plan import Plan, Rival
-from funcam.comparison.results import Run, summed_up, write_run
+from funcam.comparison.results import ComparisonResult, summarise, write_comparison
 from funcam.errors import FuncamError
 from funcam.imaging.reading import Pixels
 
@@ -22,13 +22,13 @@ Tick = Callable[[int], None]
 
 def compare(
     rivals: Sequence[Rival],
-    subjects: Sequence[Subject],
+    examples: Sequence[Example],
     plan: Plan,
     folder: Path,
     *,
     device: str = "cpu",
     tick: Tick = lambda _count: None,
-) -> Run:
+) -> ComparisonResult:
     """Compare networks, layers and methods over a data set, and write ``results.json`` and ``results.csv``.
 
     What is measured of an image is written at once to ``images.jsonl`` in the folder; a comparison that was interrupted
@@ -36,7 +36,7 @@ def compare(
 
     Args:
         rivals: the networks, on the device.
-        subjects: the data set.
+        examples: the data set.
         plan: what is computed.
         folder: where to; it exists.
         device: where to compute.
@@ -49,15 +49,15 @@ def compare(
         FuncamError: the data set is empty, nothing of it could be done, or a network can't do what is asked of it: the
             first images all fail for one reason.
     """
-    problems = fill(rivals, subjects, plan, folder, device=device, tick=tick)
-    run = summed_up(rivals, subjects, plan, Journal(folder / JOURNAL), problems)
-    write_run(run, rivals, plan, folder)
+    problems = fill(rivals, examples, plan, folder, device=device, tick=tick)
+    run = summarise(rivals, examples, plan, Journal(folder / JOURNAL), problems)
+    write_comparison(run, rivals, plan, folder)
     return run
 
 
 def fill(
     rivals: Sequence[Rival],
-    subjects: Sequence[Subject],
+    examples: Sequence[Example],
     plan: Plan,
     folder: Path,
     *,
@@ -69,20 +69,20 @@ def fill(
     Returns:
         What could not be done, a line each.
     """
-    if not subjects:
+    if not examples:
         raise FuncamError("the data set is empty; expected at least one image")
     journal = Journal(folder / JOURNAL)
     done = {plan.key(rival): journal.done(plan.key(rival)) for rival in rivals}
     work = _Work(plan, device, journal, {rival.label: done[plan.key(rival)] for rival in rivals})
-    tick(sum(subject.name in names for subject in subjects for names in work.done.values()))
-    left = [subject for subject in subjects if any(subject.name not in names for names in work.done.values())]
+    tick(sum(example.name in names for example in examples for names in work.done.values()))
+    left = [example for example in examples if any(example.name not in names for names in work.done.values())]
     for start in range(0, len(left), plan.batch):
         chunk = left[start : start + plan.batch]
         images, known = _loaded(chunk, work.problems), Known()  # once for all networks
         for rival in rivals:
-            missing = [subject for subject in chunk if subject.name not in work.done[rival.label]]
-            for items in _batches(missing, images, rival, work):
-                _measure(items, rival, work, known)
+            missing = [example for example in chunk if example.name not in work.done[rival.label]]
+            for instances in _batches(missing, images, rival, work):
+                _measure(instances, rival, work, known)
             tick(len(missing))
     return list(work.problems)
 
@@ -97,46 +97,46 @@ class _Work:
     done: Mapping[str, set[str]]
     problems: dict[str, None] = field(default_factory=dict)
 
-    def write(self, rival: Rival, items: Sequence[Item], known: Known) -> None:
-        """Measure items and write down what was found."""
-        self.journal.add(self.plan.key(rival), measure(items, rival, self.plan, self.device, known))
-        self.done[rival.label].update(item.subject.name for item in items)
+    def write(self, rival: Rival, instances: Sequence[Instance], known: Known) -> None:
+        """Measure instances and write down what was found."""
+        self.journal.add(self.plan.key(rival), measure(instances, rival, self.plan, self.device, known))
+        self.done[rival.label].update(instance.example.name for instance in instances)
 
 
-def _loaded(subjects: Sequence[Subject], problems: dict[str, None]) -> dict[str, Pixels]:
+def _loaded(examples: Sequence[Example], problems: dict[str, None]) -> dict[str, Pixels]:
     """The images by name; what can't be read is noted."""
     images = {}
-    for subject in subjects:
+    for example in examples:
         try:
-            images[subject.name] = subject.load()
+            images[example.name] = example.load()
         except FuncamError as error:
-            problems[_named(subject, error)] = None
+            problems[_named(example, error)] = None
     return images
 
 
 def _batches(
-    subjects: Sequence[Subject], images: Mapping[str, Pixels], rival: Rival, work: _Work
-) -> Iterator[list[Item]]:
+    examples: Sequence[Example], images: Mapping[str, Pixels], rival: Rival, work: _Work
+) -> Iterator[list[Instance]]:
     """Items of one size, all of an image together; what can't be put before the network is noted."""
-    batch: list[Item] = []
-    for subject in subjects:
-        if subject.name not in images:
+    batch: list[Instance] = []
+    for example in examples:
+        if example.name not in images:
             continue
         try:
-            items = items_of(subject, images[subject.name], rival, work.plan)
+            instances = instances_of(example, images[example.name], rival, work.plan)
         except FuncamError as error:
-            work.problems[_named(subject, error)] = None
+            work.problems[_named(example, error)] = None
             continue
-        size = items[0].view.input_size
-        if batch and (len(batch) + len(items) > work.plan.batch or batch[0].view.input_size != size):
+        size = instances[0].view.input_size
+        if batch and (len(batch) + len(instances) > work.plan.batch or batch[0].view.input_size != size):
             yield batch
             batch = []
-        batch += items
+        batch += instances
     if batch:
         yield batch
 
 
-def _measure(batch: Sequence[Item], rival: Rival, work: _Work, known: Known) -> None:
+def _measure(batch: Sequence[Instance], rival: Rival, work: _Work, known: Known) -> None:
     """Measure a batch; where that fails, its images one by one, to find which it was.
 
     Raises:
@@ -146,17 +146,17 @@ def _measure(batch: Sequence[Item], rival: Rival, work: _Work, known: Known) -> 
         work.write(rival, batch, known)
     except FuncamError as error:
         found: dict[str, FuncamError] = {}
-        subjects = {item.subject.name: item.subject for item in batch}
-        for name in subjects:
+        examples = {instance.example.name: instance.example for instance in batch}
+        for name in examples:
             try:
-                work.write(rival, [item for item in batch if item.subject.name == name], known)
+                work.write(rival, [instance for instance in batch if instance.example.name == name], known)
             except FuncamError as alone:
                 found[name] = alone
         if not work.done[rival.label] and len(found) > 1 and len({str(each) for each in found.values()}) == 1:
             raise FuncamError(f"{rival.label}: {error}") from error
-        work.problems.update({_named(subjects[name], each): None for name, each in found.items()})
+        work.problems.update({_named(examples[name], each): None for name, each in found.items()})
 
 
-def _named(subject: Subject, error: FuncamError) -> str:
+def _named(example: Example, error: FuncamError) -> str:
     text = str(error)
-    return text if subject.name in text else f"{subject.name}: {text}"
+    return text if example.name in text else f"{example.name}: {text}"

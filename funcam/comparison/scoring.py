@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 import torch
 
 from funcam import metrics
-from funcam.comparison.batches import Batch, Made, explained
+from funcam.comparison.batches import Batch, MethodMaps, explained
 from funcam.comparison.plan import ARCC, BASELINES, FAITHFULNESS, INFIDELITY, LOCALISATION, ROAD, SANITY
 
 Values = dict[str, torch.Tensor]
@@ -25,59 +25,59 @@ def scores(batch: Batch, groups: Sequence[str]) -> list[Values]:
 
     A group that means nothing for a baseline (is the network's map the same again?) leaves it out.
     """
-    found: list[Values] = [{} for _ in batch.made]
+    found: list[Values] = [{} for _ in batch.method_maps]
     for group in groups:
         for values, more in zip(found, _GROUPS[group](batch), strict=True):
             values |= more
     return found
 
 
-def _localisation(batch: Batch, made: Made) -> Values:
+def _localisation(batch: Batch, method_maps: MethodMaps) -> Values:
     truth = batch.truth
     assert truth is not None
-    overlaps = metrics.box_overlaps(made.big, truth.boxes, truth.valid)
-    found = metrics.object_coverage(made.big, truth.masks)
+    overlaps = metrics.box_overlaps(method_maps.big, truth.boxes, truth.valid)
+    found = metrics.object_coverage(method_maps.big, truth.masks)
     values = {
-        "pointing-game": metrics.pointing_game(made.big, truth.whole),
-        "pointing-game@15": metrics.pointing_game(made.big, truth.whole, tolerance=15),
-        "energy": metrics.energy(made.big, truth.whole),
+        "pointing-game": metrics.pointing_game(method_maps.big, truth.whole),
+        "pointing-game@15": metrics.pointing_game(method_maps.big, truth.whole, tolerance=15),
+        "energy": metrics.energy(method_maps.big, truth.whole),
         "coverage": found.coverage,
         "hit-share": found.hit_share,
         "evenness": found.evenness,
-        "iou": metrics.iou_at(made.big, truth.whole),
+        "iou": metrics.iou_at(method_maps.big, truth.whole),
         "overlaps": overlaps.largest,
         "overlaps-multi": overlaps.any,
     }
     if truth.exact is not None:
-        values["pixels"] = metrics.pixel_counts(made.big, truth.exact, bins=BINS).flatten(1)
+        values["pixels"] = metrics.pixel_counts(method_maps.big, truth.exact, bins=BINS).flatten(1)
     return values
 
 
-def _faithfulness(batch: Batch, made: Made) -> Values:
-    confidence = metrics.confidence(batch.network, batch.images, made.big, batch.classes)
+def _faithfulness(batch: Batch, method_maps: MethodMaps) -> Values:
+    confidence = metrics.confidence(batch.network, batch.images, method_maps.big, batch.classes)
     found = {
         "average-drop": metrics.average_drop(confidence),
         "increase": metrics.increase_in_confidence(confidence),
         "average-gain": metrics.average_gain(confidence),
     }
-    if made.method == "uniform":  # it has no order
+    if method_maps.method == "uniform":  # it has no order
         return found
     for name, curve in zip(CURVES, (metrics.insertion, metrics.deletion), strict=True):
-        drawn = curve(batch.network, batch.images, made.big, batch.classes, steps=batch.plan.steps)
+        drawn = curve(batch.network, batch.images, method_maps.big, batch.classes, steps=batch.plan.steps)
         found |= {name: drawn.area, f"{name}-curve": drawn.scores}
     return found
 
 
-def _road(batch: Batch, made: Made) -> Values:
-    if made.method == "uniform":
+def _road(batch: Batch, method_maps: MethodMaps) -> Values:
+    if method_maps.method == "uniform":
         return {}
-    found = metrics.road(batch.network, batch.images, made.big, batch.classes)
+    found = metrics.road(batch.network, batch.images, method_maps.big, batch.classes)
     return {"road": found.combined, "road-most": found.most, "road-least": found.least}
 
 
-def _infidelity(batch: Batch, made: Made) -> Values:
-    values = made.maps if made.pixels else made.big
-    if made.method == "uniform":
+def _infidelity(batch: Batch, method_maps: MethodMaps) -> Values:
+    values = method_maps.maps if method_maps.pixels else method_maps.big
+    if method_maps.method == "uniform":
         return {"infidelity": metrics.infidelity(batch.network, batch.images, values, batch.classes)}
     n = batch.images.shape[2] * batch.images.shape[3] // _REMOVED
     return {
@@ -89,15 +89,15 @@ def _infidelity(batch: Batch, made: Made) -> Values:
 def _arcc(batch: Batch) -> list[Values]:
     """Each map's own masked images are explained again, by that method at that layer."""
     found: list[Values] = []
-    for number, made in enumerate(batch.made):
-        if made.method in BASELINES:
+    for number, method_maps in enumerate(batch.method_maps):
+        if method_maps.method in BASELINES:
             found.append({})
             continue
-        masked = batch.images * made.big[:, None]
+        masked = batch.images * method_maps.big[:, None]
         again = explained(batch.rival, batch.plan, masked, batch.classes)[0][number].big
-        coherency, complexity = metrics.coherency(made.big, again), metrics.complexity(made.big)
-        drop = metrics.average_drop(metrics.confidence(batch.network, batch.images, made.big, batch.classes))
-        road = metrics.road(batch.network, batch.images, made.big, batch.classes, shares=_ARCC_SHARES).combined
+        coherency, complexity = metrics.coherency(method_maps.big, again), metrics.complexity(method_maps.big)
+        drop = metrics.average_drop(metrics.confidence(batch.network, batch.images, method_maps.big, batch.classes))
+        road = metrics.road(batch.network, batch.images, method_maps.big, batch.classes, shares=_ARCC_SHARES).combined
         whole = {
             "adcc": metrics.adcc(coherency, complexity, drop),
             "arcc": metrics.arcc(coherency, complexity, road),
@@ -108,14 +108,14 @@ def _arcc(batch: Batch) -> list[Values]:
 
 def _sanity(batch: Batch) -> list[Values]:
     """How much the maps of networks with shuffled weights are like those of the network: Spearman's correlation."""
-    ours = [made for made in batch.made if made.method not in BASELINES]
+    ours = [method_maps for method_maps in batch.method_maps if method_maps.method not in BASELINES]
     if not ours:
-        return [{} for _ in batch.made]
+        return [{} for _ in batch.method_maps]
     alike = {
         kind: [
             [
-                metrics.rank_correlation(made.big, other.big)
-                for made, other in zip(ours, _maps_of(batch, copy), strict=True)
+                metrics.rank_correlation(method_maps.big, other.big)
+                for method_maps, other in zip(ours, _maps_of(batch, copy), strict=True)
             ]
             for copy in copies
         ]
@@ -129,12 +129,12 @@ def _sanity(batch: Batch) -> list[Values]:
     return found
 
 
-def _maps_of(batch: Batch, model: torch.nn.Module) -> tuple[Made, ...]:
+def _maps_of(batch: Batch, model: torch.nn.Module) -> tuple[MethodMaps, ...]:
     return explained(batch.rival, batch.plan, batch.images, batch.classes, model=model)[0]
 
 
-def _each(score: Callable[[Batch, Made], Values]) -> Callable[[Batch], list[Values]]:
-    return lambda batch: [score(batch, made) for made in batch.made]
+def _each(score: Callable[[Batch, MethodMaps], Values]) -> Callable[[Batch], list[Values]]:
+    return lambda batch: [score(batch, method_maps) for method_maps in batch.method_maps]
 
 
 _GROUPS: dict[str, Callable[[Batch], list[Values]]] = {

@@ -61,7 +61,7 @@ def default_layer(graph: Graph, shapes: Shapes) -> str:
 
 
 def last_conv(graph: Graph, model: nn.Module) -> str:
-    """The seed's rule, the last convolution in module order, among those the model runs in evaluation mode.
+    """The original's rule, the last convolution in module order, among those the model runs in evaluation mode.
 
     Raises:
         FuncamError: the model has no convolution.

@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from funcam.attribution.dispatch import want
+from funcam.attribution.dispatch import resolve_method
 from funcam.attribution.explanation import Explanation, explain_methods
 from funcam.errors import FuncamError
 from funcam.imaging.fit import View
@@ -68,8 +68,8 @@ class Question:
 
 
 @dataclass(frozen=True)
-class Made:
-    """How a map was made: its name in the study, the method, the layer, what of a class was explained, the options."""
+class Provenance:
+    """How a map was made: its name, the method, the layer, what of a class was explained, the options."""
 
     name: str
     method: str
@@ -79,7 +79,7 @@ class Made:
 
 
 @dataclass(frozen=True)
-class Study:
+class ImageExplanation:
     """What the network said of one image, and why.
 
     Attributes:
@@ -105,10 +105,10 @@ class Study:
     notes: tuple[str, ...]
     seconds: float
     question: Question = Question()
-    made: tuple[Made, ...] = ()
+    provenance: tuple[Provenance, ...] = ()
 
 
-def study_image(
+def explain_image(
     net: Net,
     image: Pixels,
     classes: Sequence[int] | None = None,
@@ -116,7 +116,7 @@ def study_image(
     *,
     fit: str = "squash",
     device: str | torch.device = "cpu",
-) -> Study:
+) -> ImageExplanation:
     """Predict and explain one image.
 
     Args:
@@ -128,7 +128,7 @@ def study_image(
         device: where to compute.
 
     Returns:
-        The study.
+        The explanation.
 
     Raises:
         FuncamError: the network can't take the image, can't be cut there, can't have a method that was named, or a
@@ -136,7 +136,7 @@ def study_image(
 
     Example:
         >>> from funcam.zoo.nets import build_net
-        >>> study_image(build_net("resnet18"), np.zeros((40, 60, 3), np.uint8)).maps["grad-cam"].shape
+        >>> explain_image(build_net("resnet18"), np.zeros((40, 60, 3), np.uint8)).maps["grad-cam"].shape
         (1, 7, 7)
     """
     started = time.perf_counter()
@@ -147,7 +147,7 @@ def study_image(
     results, notes = _results(net, images, classes, question)
     _check_finite(results[0].logits, net)
     names = _names(results)
-    return Study(
+    return ImageExplanation(
         fit=fit,
         view=view,
         predictions=_likeliest(net, results[0].logits[0]),
@@ -157,13 +157,13 @@ def study_image(
         notes=(*notes, *_notes(results)),
         seconds=time.perf_counter() - started,
         question=question,
-        made=tuple(
-            Made(
+        provenance=tuple(
+            Provenance(
                 name,
                 result.method,
                 result.layer,
                 METHODS[result.method].explains,
-                want(result.method, _set_options(question, result.method), eigen=False).options,
+                resolve_method(result.method, _set_options(question, result.method), eigen=False).options,
             )
             for name, result in zip(names, results, strict=True)
         ),

@@ -1,4 +1,4 @@
-"""What is written for an image: the pictures with the seed's names, the panel, the record and the raw maps."""
+"""What is written for an image: the pictures with the original's names, the panel, the record and the raw maps."""
 
 from __future__ import annotations
 
@@ -24,14 +24,14 @@ from funcam.imaging.render import heatmap, overlay, picture_size, resize_picture
 from funcam.methods import METHODS
 
 if TYPE_CHECKING:  # so that the command line can look at this module's names without importing torch
-    from funcam.pipeline.explaining import Prediction, Study
+    from funcam.pipeline.explaining import ImageExplanation, Prediction
     from funcam.zoo.nets import Net
 
 FORMATS = ("jpg", "png", "webp")
 
-# The seed's file names: (map, how it is drawn) -> suffix. Other maps have their own name.
-_SEED_NAMES = {
-    ("cam", "heatmap"): "plain-cam-heatmap",  # "cam" is what the seed calls Grad-CAM's overlay
+# The original's file names: (map, how it is drawn) -> suffix. Other maps have their own name.
+_ORIGINAL_NAMES = {
+    ("cam", "heatmap"): "plain-cam-heatmap",  # "cam" is what the original calls Grad-CAM's overlay
     ("cam", "overlay"): "plain-cam",
     ("grad-cam", "heatmap"): "heatmap",
     ("grad-cam", "overlay"): "cam",
@@ -65,9 +65,9 @@ class Style:
 
 
 def write_results(
-    folder: Path, name: str, source: str, image: Pixels, net: Net, study: Study, style: Style
+    folder: Path, name: str, source: str, image: Pixels, net: Net, explanation: ImageExplanation, style: Style
 ) -> dict[str, Any]:
-    """Write every picture of a study, its panel, its record and (if asked for) its raw maps.
+    """Write every picture of an explanation, its panel, its record and (if asked for) its raw maps.
 
     Args:
         folder: where to; it exists.
@@ -75,7 +75,7 @@ def write_results(
         source: the image's path, for the record.
         image: uint8 RGB ``[H, W, 3]``.
         net: the network.
-        study: what is written.
+        explanation: what is written.
         style: how pictures are drawn, and whether raw maps are written.
 
     Returns:
@@ -85,57 +85,57 @@ def write_results(
         FuncamError: a file can't be written; no half-written file stays.
 
     Example:
-        >>> write_results(Path("results"), "dog-resnet50", "dog.jpg", image, net, study, Style())  # doctest: +SKIP
+        >>> write_results(folder, "dog-resnet50", "dog.jpg", image, net, explanation, Style())  # doctest: +SKIP
     """
     files: list[dict[str, str]] = []
-    drawn = _drawn(study)
-    for row, prediction in enumerate(study.explained):
-        part = name if len(study.explained) == 1 else f"{name}-{_slug(prediction)}"
+    drawn = _drawn(explanation)
+    for row, prediction in enumerate(explanation.explained):
+        part = name if len(explanation.explained) == 1 else f"{name}-{_slug(prediction)}"
         files.append({})
         size = picture_size(image.shape[:2], style.size)
-        for (map_, how), picture in zip(drawn, _pictures(image, study, row, style, size, drawn), strict=True):
+        for (map_, how), picture in zip(drawn, _pictures(image, explanation, row, style, size, drawn), strict=True):
             path = folder / f"{part}-{_suffix(map_, how)}.{style.format}"
             save_picture(path, picture)
             files[-1][_suffix(map_, how)] = path.name
     shared = {"panel": f"{name}-panel.png", "record": f"{name}.json"}
-    save_picture(folder / shared["panel"], draw_panel(image, net, study, style, title=Path(source).name))
+    save_picture(folder / shared["panel"], draw_panel(image, net, explanation, style, title=Path(source).name))
     if style.raw_maps:
         shared["maps"] = f"{name}-maps.npz"
-        write_atomically(folder / shared["maps"], _npz(study))
-    record = _record(source, net, study, files, shared)
+        write_atomically(folder / shared["maps"], _npz(explanation))
+    record = _record(source, net, explanation, files, shared)
     text = json.dumps(record, indent=2, ensure_ascii=False) + "\n"
     write_atomically(folder / shared["record"], text.encode(errors=_ESCAPED))
     return record
 
 
-def draw_panel(image: Pixels, net: Net, study: Study, style: Style, title: str) -> Pixels:
+def draw_panel(image: Pixels, net: Net, explanation: ImageExplanation, style: Style, title: str) -> Pixels:
     """The image and its pictures side by side, a row for each explained class, uint8 RGB.
 
     Example:
-        >>> draw_panel(image, net, study, Style(), "dog.jpg").shape  # doctest: +SKIP
+        >>> draw_panel(image, net, explanation, Style(), "dog.jpg").shape  # doctest: +SKIP
         (420, 1900, 3)
     """
     size = picture_size(image.shape[:2], min(_PANEL_SIDE, max(image.shape[:2])))
     small = resize_picture(image, size)
-    drawn = _drawn(study)
+    drawn = _drawn(explanation)
     if sum(how == "overlay" for _, how in drawn) > _MOST_HEATMAPS:
         drawn = [(name, how) for name, how in drawn if how != "heatmap"]
     rows = [
         PanelRow(
             prediction.name,
-            dict(zip(starmap(_title, drawn), _pictures(small, study, row, style, size, drawn), strict=True)),
+            dict(zip(starmap(_title, drawn), _pictures(small, explanation, row, style, size, drawn), strict=True)),
             prediction.probability,
         )
-        for row, prediction in enumerate(study.explained)
+        for row, prediction in enumerate(explanation.explained)
     ]
-    return panel(small, rows, title=title, subtitle=_subtitle(net, study))
+    return panel(small, rows, title=title, subtitle=_subtitle(net, explanation))
 
 
-def _subtitle(net: Net, study: Study) -> str:
+def _subtitle(net: Net, explanation: ImageExplanation) -> str:
     """What was asked, as far as it isn't the usual."""
-    asked = study.question
+    asked = explanation.question
     against = asked.contrast if isinstance(asked.contrast, str | None) else net.classes[asked.contrast]
-    parts = [f"{net.name}, {study.layer}"]
+    parts = [f"{net.name}, {explanation.layer}"]
     parts += [f"against {against}"] if against is not None else []
     parts += [f"{asked.combine} of layers"] if asked.combine else []
     parts += [f"smoothed ({', '.join(asked.smooth)})"] if asked.smooth else []
@@ -143,12 +143,17 @@ def _subtitle(net: Net, study: Study) -> str:
 
 
 def _pictures(
-    image: Pixels, study: Study, row: int, style: Style, size: tuple[int, int], drawn: Sequence[tuple[str, str]]
+    image: Pixels,
+    explanation: ImageExplanation,
+    row: int,
+    style: Style,
+    size: tuple[int, int],
+    drawn: Sequence[tuple[str, str]],
 ) -> Iterator[Pixels]:
     """One picture after the other, so that only one of a large image is in memory at a time."""
     base = resize_picture(image, size)
     for name, how in drawn:
-        values = onto_image(study.maps[name][row], study.view, size)
+        values = onto_image(explanation.maps[name][row], explanation.view, size)
         if how == "heatmap":
             yield heatmap(values, style.colormap)
         elif how == "overlay":
@@ -157,11 +162,11 @@ def _pictures(
             yield signed_picture(values)
 
 
-def _drawn(study: Study) -> list[tuple[str, str]]:
+def _drawn(explanation: ImageExplanation) -> list[tuple[str, str]]:
     """Every map and how it is drawn: maps as heatmap and overlay, gradients of the image with their signs."""
     return [
         (name, how)
-        for name, maps in study.maps.items()
+        for name, maps in explanation.maps.items()
         for how in (("heatmap", "overlay") if maps.ndim == 3 else ("signed",))
     ]
 
@@ -169,7 +174,7 @@ def _drawn(study: Study) -> list[tuple[str, str]]:
 def _suffix(name: str, how: str) -> str:
     """What a picture's file name ends with."""
     method, at, layer = name.partition("@")
-    known = _SEED_NAMES.get((method, how)) or (f"{method}-heatmap" if how == "heatmap" else method)
+    known = _ORIGINAL_NAMES.get((method, how)) or (f"{method}-heatmap" if how == "heatmap" else method)
     return known + at + re.sub(r"[^\w.+]+", "_", layer)
 
 
@@ -185,43 +190,45 @@ def _slug(prediction: Prediction) -> str:
     return f"{prediction.index}_{words}" if words else str(prediction.index)
 
 
-def _npz(study: Study) -> bytes:
+def _npz(explanation: ImageExplanation) -> bytes:
     """Raw maps by method, ``[K, h, w]`` at the layer's (or the image's) resolution, and the box that they cover."""
     stream = io.BytesIO()
     arrays: dict[str, Any] = {
-        **study.maps,
-        "classes": np.array([prediction.index for prediction in study.explained]),
-        "box": np.array(study.view.box),
+        **explanation.maps,
+        "classes": np.array([prediction.index for prediction in explanation.explained]),
+        "box": np.array(explanation.view.box),
     }
     np.savez_compressed(stream, **arrays)
     return stream.getvalue()
 
 
-def _record(source: str, net: Net, study: Study, files: list[dict[str, str]], shared: dict[str, str]) -> dict[str, Any]:
-    height, width = study.view.image_size
+def _record(
+    source: str, net: Net, explanation: ImageExplanation, files: list[dict[str, str]], shared: dict[str, str]
+) -> dict[str, Any]:
+    height, width = explanation.view.image_size
     explained = [
-        {**asdict(prediction), "peaks": _peaks(study, row), "files": files[row]}
-        for row, prediction in enumerate(study.explained)
+        {**asdict(prediction), "peaks": _peaks(explanation, row), "files": files[row]}
+        for row, prediction in enumerate(explanation.explained)
     ]
     return {
         "image": source,
         "net": net.name,
         "weights": net.weights,
-        "layer": study.layer,
-        "methods": list(study.maps),
-        "maps": [{**asdict(made), "options": dict(made.options)} for made in study.made],
-        "combine": study.question.combine,
-        "smooth": list(study.question.smooth),
-        "contrast": study.question.contrast,
-        "fit": study.fit,
+        "layer": explanation.layer,
+        "methods": list(explanation.maps),
+        "maps": [{**asdict(provenance), "options": dict(provenance.options)} for provenance in explanation.provenance],
+        "combine": explanation.question.combine,
+        "smooth": list(explanation.question.smooth),
+        "contrast": explanation.question.contrast,
+        "fit": explanation.fit,
         "image_size": {"width": width, "height": height},
-        "input_size": {"width": study.view.input_size[1], "height": study.view.input_size[0]},
-        "box": dict(zip(("x0", "y0", "x1", "y1"), study.view.box, strict=True)),
-        "predictions": [asdict(prediction) for prediction in study.predictions],
+        "input_size": {"width": explanation.view.input_size[1], "height": explanation.view.input_size[0]},
+        "box": dict(zip(("x0", "y0", "x1", "y1"), explanation.view.box, strict=True)),
+        "predictions": [asdict(prediction) for prediction in explanation.predictions],
         "explained": explained,
         "files": shared,
-        "notes": list(study.notes),
-        "seconds": round(study.seconds, 4),
+        "notes": list(explanation.notes),
+        "seconds": round(explanation.seconds, 4),
         "versions": {
             "python": platform.python_version(),
             **{name: version(name) for name in ("funcam", "torch", "torchvision", "numpy")},
@@ -229,16 +236,16 @@ def _record(source: str, net: Net, study: Study, files: list[dict[str, str]], sh
     }
 
 
-def _peaks(study: Study, row: int) -> dict[str, dict[str, float] | None]:
+def _peaks(explanation: ImageExplanation, row: int) -> dict[str, dict[str, float] | None]:
     """Where each map is largest, in pixels of the image; None for a map that is zero everywhere."""
-    return {method: _peak(maps[row], study) for method, maps in study.maps.items() if maps.ndim == 3}
+    return {method: _peak(maps[row], explanation) for method, maps in explanation.maps.items() if maps.ndim == 3}
 
 
-def _peak(values: NDArray[np.float32], study: Study) -> dict[str, float] | None:
+def _peak(values: NDArray[np.float32], explanation: ImageExplanation) -> dict[str, float] | None:
     if values.max() <= 0:
         return None
     row, column = np.unravel_index(values.argmax(), values.shape)
-    x0, y0, x1, y1 = study.view.box
+    x0, y0, x1, y1 = explanation.view.box
     height, width = values.shape
     x = x0 + (column + 0.5) / width * (x1 - x0)
     return {"x": round(float(x), 1), "y": round(float(y0 + (row + 0.5) / height * (y1 - y0)), 1)}

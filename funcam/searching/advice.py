@@ -12,9 +12,9 @@ import numpy as np
 from funcam.comparison.plan import METRICS, Rival
 from funcam.comparison.results import versions
 from funcam.metrics.wsol import LEVELS
-from funcam.searching.choosing import Choice, Halves, Tried, difference, ranked
+from funcam.searching.choosing import Choice, Halves, Trial, difference, ranked
 from funcam.searching.plans import Recipe
-from funcam.searching.search import Found
+from funcam.searching.search import SearchResult
 from funcam.statistics.intervals import Interval, Paired, bootstrap
 
 _BOXES = "max-box-acc"
@@ -147,7 +147,7 @@ class Advice:
         }
 
 
-def advised(found: Found, rival: Rival, metric: str, fit: str) -> Advice:
+def advised(found: SearchResult, rival: Rival, metric: str, fit: str) -> Advice:
     """What a search found.
 
     Args:
@@ -156,7 +156,7 @@ def advised(found: Found, rival: Rival, metric: str, fit: str) -> Advice:
         metric: what chose.
         fit: how images were put before the network.
     """
-    ranking = ranked(found.tried, found.halves, metric)
+    ranking = ranked(found.trials, found.halves, metric)
     frugal = _frugal(ranking, found.costs)
     return Advice(
         net=rival.label,
@@ -179,24 +179,24 @@ def _frugal(ranking: Sequence[Choice], costs: Mapping[Recipe, float]) -> Choice:
     return min(near or ranking[:1], key=lambda choice: costs[choice.recipe])
 
 
-def _advised(choice: Choice, found: Found, rival: Rival, metric: str, fit: str) -> Advised:
-    tried = next(one for one in found.tried if one.recipe == choice.recipe)
+def _advised(choice: Choice, found: SearchResult, rival: Rival, metric: str, fit: str) -> Advised:
+    trials = next(one for one in found.trials if one.recipe == choice.recipe)
     options = choice.recipe.options(rival.net.input_size)
     return Advised(
         choice=choice,
-        difference=difference(tried, found.default, found.halves.other, metric),
-        threshold=threshold(tried, found.halves, metric) if metric.startswith(_BOXES) else None,
+        difference=difference(trials, found.default, found.halves.other, metric),
+        threshold=threshold(trials, found.halves, metric) if metric.startswith(_BOXES) else None,
         options=options if fit == "squash" else f"{options} --fit {fit}",
     )
 
 
-def threshold(tried: Tried, halves: Halves, metric: str) -> Threshold:
+def threshold(trials: Trial, halves: Halves, metric: str) -> Threshold:
     """The one level at which a recipe's boxes are best on the choosing half, on average over the metric's overlaps."""
-    hits = tried.columns[metric].mean(1)  # [n, T]
-    chosen, other = tried.rows(halves.choosing), tried.rows(halves.other)
+    hits = trials.columns[metric].mean(1)  # [n, T]
+    chosen, other = trials.rows(halves.choosing), trials.rows(halves.other)
     accuracy = np.nanmean(hits[chosen], axis=0)
     best = int(accuracy.argmax())
-    names = np.array([tried.keys[row][0] for row in other], np.str_)
+    names = np.array([trials.keys[row][0] for row in other], np.str_)
     return Threshold(LEVELS[best], float(accuracy[best]), bootstrap(hits[other, best], groups=names))
 
 

@@ -161,9 +161,9 @@ def _pairs(layer: str, layers: Sequence[str]) -> list[tuple[str, str]]:
 
 
 def _can_be_eigen(method: str) -> bool:
-    from funcam.attribution.dispatch import want
+    from funcam.attribution.dispatch import resolve_method
 
     try:
-        return want(method, {}, eigen=True).eigen
+        return resolve_method(method, {}, eigen=True).eigen
     except FuncamError:
         return False

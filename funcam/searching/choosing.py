@@ -18,7 +18,7 @@ _ROUNDING = 1e-3
 
 
 @dataclass(frozen=True, eq=False)
-class Tried:
+class Trial:
     """A recipe, and what was measured with it.
 
     Attributes:
@@ -78,7 +78,7 @@ def halved(images: Iterable[str]) -> Halves:
     return Halves(choosing, frozenset(names) - choosing)
 
 
-def ranked(tried: Sequence[Tried], halves: Halves, metric: str) -> list[Choice]:
+def ranked(trials: Sequence[Trial], halves: Halves, metric: str) -> list[Choice]:
     """Every recipe, the best on the choosing half first; of equal ones the one that was tried first.
 
     Args:
@@ -86,24 +86,24 @@ def ranked(tried: Sequence[Tried], halves: Halves, metric: str) -> list[Choice]:
         halves: of the images.
         metric: the name of a metric that was measured of all of them.
     """
-    choices = [Choice(t.recipe, _figure(t, halves.choosing, metric), _figure(t, halves.other, metric)) for t in tried]
+    choices = [Choice(t.recipe, _figure(t, halves.choosing, metric), _figure(t, halves.other, metric)) for t in trials]
     return sorted(choices, key=lambda choice: _worst_last(choice.chosen_on.value, metric))
 
 
-def leading(tried: Sequence[Tried], halves: Halves, metric: str, most: int) -> list[Tried]:
+def leading(trials: Sequence[Trial], halves: Halves, metric: str, most: int) -> list[Trial]:
     """The best few on the choosing half, but none that is the same on each of its images as a better one.
 
     Grad-CAM, XGrad-CAM and HiResCAM are one method in front of a pooling and a linear layer.
     """
-    order = {choice.recipe: place for place, choice in enumerate(ranked(tried, halves, metric))}
-    found: list[Tried] = []
-    for one in sorted(tried, key=lambda one: order[one.recipe]):
+    order = {choice.recipe: place for place, choice in enumerate(ranked(trials, halves, metric))}
+    found: list[Trial] = []
+    for one in sorted(trials, key=lambda one: order[one.recipe]):
         if len(found) < most and not any(_same(one, other, halves.choosing, metric) for other in found):
             found.append(one)
     return found
 
 
-def difference(one: Tried, other: Tried, half: frozenset[str], metric: str) -> Paired:
+def difference(one: Trial, other: Trial, half: frozenset[str], metric: str) -> Paired:
     """The metric of one recipe minus that of another, on the images of a half, with its interval."""
     ours, theirs = one.rows(half), other.rows(half)
     keys = [one.keys[row] for row in ours], [other.keys[row] for row in theirs]
@@ -116,18 +116,18 @@ def difference(one: Tried, other: Tried, half: frozenset[str], metric: str) -> P
     )
 
 
-def _figure(tried: Tried, half: frozenset[str], metric: str) -> Interval:
-    rows = tried.rows(half)
-    names = np.array([tried.keys[row][0] for row in rows], np.str_)
-    return bootstrap(tried.columns[metric][rows], statistic_of(metric), groups=names)
+def _figure(trials: Trial, half: frozenset[str], metric: str) -> Interval:
+    rows = trials.rows(half)
+    names = np.array([trials.keys[row][0] for row in rows], np.str_)
+    return bootstrap(trials.columns[metric][rows], statistic_of(metric), groups=names)
 
 
 def _worst_last(value: float, metric: str) -> tuple[bool, float]:
     """What sorts the best first, and a figure of no images last."""
-    return np.isnan(value).item(), -value if METRICS[metric].higher_is_better else value
+    return np.isnan(value).instance(), -value if METRICS[metric].higher_is_better else value
 
 
-def _same(one: Tried, other: Tried, half: frozenset[str], metric: str) -> bool:
+def _same(one: Trial, other: Trial, half: frozenset[str], metric: str) -> bool:
     """Whether the rows are equal but for what rounding can do: on average to one in a thousand."""
     ours, theirs = one.columns[metric][one.rows(half)], other.columns[metric][other.rows(half)]
     if ours.shape != theirs.shape:

@@ -12,7 +12,7 @@ from pathlib import Path
 import torch
 
 from funcam.attribution.explanation import explain
-from funcam.comparison.dataset import Subject
+from funcam.comparison.dataset import Example
 from funcam.comparison.plan import Plan, Rival
 from funcam.errors import FuncamError
 from funcam.files import write_atomically
@@ -28,14 +28,14 @@ _ROUNDS = 2  # behind one that is not counted: it traces the network
 
 
 def costs_of(
-    recipes: Sequence[Recipe], rival: Rival, subjects: Sequence[Subject], base: Plan, folder: Path, device: str
+    recipes: Sequence[Recipe], rival: Rival, examples: Sequence[Example], base: Plan, folder: Path, device: str
 ) -> dict[Recipe, float]:
     """What recipes cost on the first few images of a data set; each is timed once, and kept in a file in the folder.
 
     Args:
         recipes: the recipes.
         rival: the network at its own size, on the device.
-        subjects: the data set.
+        examples: the data set.
         base: what the recipes were measured with besides.
         folder: where the file is.
         device: where to compute.
@@ -43,7 +43,7 @@ def costs_of(
     path = folder / COSTS
     known: dict[str, float] = json.loads(path.read_text()) if path.exists() else {}
     keys = {recipe: f"{_key(recipe, rival, base)} on {device}" for recipe in recipes}
-    pictures = [] if set(keys.values()) <= known.keys() else _pictures(subjects)
+    pictures = [] if set(keys.values()) <= known.keys() else _pictures(examples)
     for recipe, key in keys.items():
         if key not in known:
             known[key] = round(cost_of(recipe, rival, pictures, base.fit, device), 2)
@@ -56,14 +56,14 @@ def _key(recipe: Recipe, rival: Rival, base: Plan) -> str:
     return plan.key(replace(rival, net=at_size(rival.net, recipe.input_size)))
 
 
-def _pictures(subjects: Sequence[Subject]) -> list[Pixels]:
+def _pictures(examples: Sequence[Example]) -> list[Pixels]:
     """The first few images that can be read."""
     found: list[Pixels] = []
-    for subject in subjects:
+    for example in examples:
         if len(found) == _TIMED:
             break
         with suppress(FuncamError):
-            found.append(subject.load())
+            found.append(example.load())
     return found
 
 

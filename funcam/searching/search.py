@@ -12,13 +12,13 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from funcam.comparison.aggregation import collected
-from funcam.comparison.dataset import Subject
+from funcam.comparison.dataset import Example
 from funcam.comparison.journal import Journal
 from funcam.comparison.plan import METRICS, Plan, Rival
 from funcam.comparison.run import JOURNAL, Tick, fill
 from funcam.errors import FuncamError, nearest
 from funcam.searching.candidates import candidate_layers, combined, first_recipes, named_layer, takes, variations
-from funcam.searching.choosing import Halves, Tried, halved, leading, ranked
+from funcam.searching.choosing import Halves, Trial, halved, leading, ranked
 from funcam.searching.costs import costs_of
 from funcam.searching.plans import Recipe, plans_of
 from funcam.zoo.nets import at_size
@@ -29,7 +29,7 @@ Stage = Callable[[int, int, int], None]
 
 
 @dataclass(frozen=True)
-class Asked:
+class SearchSpec:
     """What is searched for.
 
     Attributes:
@@ -48,7 +48,7 @@ class Asked:
 
 
 @dataclass(frozen=True)
-class Found:
+class SearchResult:
     """What a search found.
 
     Attributes:
@@ -60,8 +60,8 @@ class Found:
         problems: the images that could not be done, a line each.
     """
 
-    tried: list[Tried]
-    default: Tried
+    trials: list[Trial]
+    default: Trial
     halves: Halves
     costs: dict[Recipe, float]
     skipped: list[str]
@@ -70,20 +70,20 @@ class Found:
 
 def search(
     rival: Rival,
-    subjects: Sequence[Subject],
-    asked: Asked,
+    examples: Sequence[Example],
+    asked: SearchSpec,
     base: Plan,
     folder: Path,
     *,
     device: str = "cpu",
     stage: Stage = lambda _number, _recipes, _images: None,
     tick: Tick = lambda _count: None,
-) -> Found:
+) -> SearchResult:
     """Find the best recipe for a network on a data set; it goes on where an earlier search in the folder stopped.
 
     Args:
         rival: the network at its own size, on the device.
-        subjects: the data set.
+        examples: the data set.
         asked: what is searched for.
         base: metrics, fit and batch; recipes make the rest.
         folder: where the journal is; it exists.
@@ -96,27 +96,27 @@ def search(
     """
     if asked.metric not in METRICS:
         raise FuncamError(f"unknown metric {asked.metric!r}; nearest: {nearest(asked.metric, METRICS)}")
-    halves = halved(subject.name for subject in subjects)
-    work = _Work(rival, subjects, asked.metric, base, folder, device, stage, tick)
+    halves = halved(example.name for example in examples)
+    work = _Work(rival, examples, asked.metric, base, folder, device, stage, tick)
     start = work.at(asked.input_size or rival.net.input_size)
     layers = [named_layer(start, name) for name in asked.layers] or candidate_layers(start)
     layers = list(dict.fromkeys(layers))
     default = _begin(work, first_recipes(asked.methods, layers, start.net.input_size))
     if not asked.quick:
         _vary(work, halves, layers, start)
-    tried = list(work.tried.values())
-    costs = costs_of([one.recipe for one in [*tried, default]], rival, subjects, base, folder, device)
-    return Found(tried, default, halves, costs, work.skipped, list(work.problems))
+    trials = list(work.trials.values())
+    costs = costs_of([one.recipe for one in [*trials, default]], rival, examples, base, folder, device)
+    return SearchResult(trials, default, halves, costs, work.skipped, list(work.problems))
 
 
-def _begin(work: _Work, recipes: Sequence[Recipe]) -> Tried:
+def _begin(work: _Work, recipes: Sequence[Recipe]) -> Trial:
     """The first stage; with it the network's default is measured, whether it is among the candidates or not."""
     default = Recipe("grad-cam", (named_layer(work.rival, None),), work.rival.net.input_size)
     work.measure(1, [*recipes, default])
     found = work.need(default)
     if default not in recipes:
-        del work.tried[default]
-    if not work.tried:
+        del work.trials[default]
+    if not work.trials:
         raise FuncamError(work.skipped[0])
     return found
 
@@ -127,10 +127,10 @@ def _vary(work: _Work, halves: Halves, layers: Sequence[str], start: Rival) -> N
     largest = 2 * size if takes(start, 2 * size) else size
     if largest == size:
         work.skipped.append(f"{2 * size} pixels: {start.label} takes no images of that size")
-    finalists = leading(list(work.tried.values()), halves, work.metric, _FINALISTS)
+    finalists = leading(list(work.trials.values()), halves, work.metric, _FINALISTS)
     varied = {one.recipe: variations(one.recipe, layers, largest) for one in finalists}
     work.measure(2, [recipe for found in varied.values() for recipe in found])
-    order = [choice.recipe for choice in ranked(list(work.tried.values()), halves, work.metric)]
+    order = [choice.recipe for choice in ranked(list(work.trials.values()), halves, work.metric)]
     plain = next(one for best in order for one, found in varied.items() if best in (one, *found))
     work.measure(3, combined(plain, [recipe for recipe in order if recipe in (plain, *varied[plain])]))
 
@@ -140,14 +140,14 @@ class _Work:
     """What is measured on, what was measured, and what could not be."""
 
     rival: Rival
-    subjects: Sequence[Subject]
+    examples: Sequence[Example]
     metric: str
     base: Plan
     folder: Path
     device: str
     stage: Stage
     tick: Tick
-    tried: dict[Recipe, Tried] = field(default_factory=dict)
+    trials: dict[Recipe, Trial] = field(default_factory=dict)
     skipped: list[str] = field(default_factory=list)
     problems: dict[str, None] = field(default_factory=dict)
 
@@ -157,22 +157,22 @@ class _Work:
 
     def measure(self, number: int, recipes: Sequence[Recipe]) -> None:
         """Measure the recipes of a stage."""
-        plans = plans_of([recipe for recipe in recipes if recipe not in self.tried], self.rival.label, self.base)
-        self.stage(number, sum(len(together) for _, together in plans), len(self.subjects) * len(plans))
+        plans = plans_of([recipe for recipe in recipes if recipe not in self.trials], self.rival.label, self.base)
+        self.stage(number, sum(len(together) for _, together in plans), len(self.examples) * len(plans))
         for plan, together in plans:
             self._run(plan, together)
 
-    def need(self, recipe: Recipe) -> Tried:
+    def need(self, recipe: Recipe) -> Trial:
         """What was measured with a recipe that there must be."""
-        if recipe not in self.tried:
+        if recipe not in self.trials:
             raise FuncamError(next(line for line in self.skipped if line.startswith(recipe.words)))
-        return self.tried[recipe]
+        return self.trials[recipe]
 
     def _run(self, plan: Plan, together: Sequence[Recipe]) -> None:
         """Measure what shares its passes; where that fails, each recipe alone, to find which the network can't have."""
         rival = self.at(together[0].input_size)
         try:
-            problems = fill([rival], self.subjects, plan, self.folder, device=self.device, tick=self.tick)
+            problems = fill([rival], self.examples, plan, self.folder, device=self.device, tick=self.tick)
         except FuncamError as error:
             if len(together) == 1:
                 self.skipped.append(f"{together[0].words}: {error}")
@@ -183,12 +183,12 @@ class _Work:
         self._keep(plan, rival, together)
 
     def _keep(self, plan: Plan, rival: Rival, together: Sequence[Recipe]) -> None:
-        names = {subject.name for subject in self.subjects}
+        names = {example.name for example in self.examples}
         records = Journal(self.folder / JOURNAL).records({plan.key(rival)})
         values, keys, _ = collected(r | {"net": rival.label} for r in records if r["image"] in names)
         for recipe in together:
             columns = values.get((rival.label, recipe.place, recipe.method), {})
             if self.metric in columns:
-                self.tried[recipe] = Tried(recipe, columns, keys[rival.label])
+                self.trials[recipe] = Trial(recipe, columns, keys[rival.label])
             else:
                 self.skipped.append(f"{recipe.words}: {self.metric} could not be measured")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 
 from funcam.errors import FuncamError
-from funcam.targets.target import Classes, Rule, class_targets, is_concrete, take
+from funcam.targets.target import Classes, ClassScore, class_targets, is_concrete, take
 
 
 def as_probability(logits: torch.Tensor, classes: torch.Tensor) -> torch.Tensor:
@@ -23,7 +23,7 @@ def as_residual_softmax(logits: torch.Tensor, classes: torch.Tensor) -> torch.Te
     return take(logits, classes) + as_log_probability(logits, classes)
 
 
-def probability(classes: Classes = None) -> Rule:
+def probability(classes: Classes = None) -> ClassScore:
     """Explain the probability (softmax) of classes instead of their logit.
 
     Example:
@@ -31,10 +31,10 @@ def probability(classes: Classes = None) -> Rule:
         >>> bind(probability(1), torch.zeros(1, 4), 1)(torch.zeros(1, 4))
         tensor([[0.2500]])
     """
-    return Rule(classes, as_probability)
+    return ClassScore(classes, as_probability)
 
 
-def log_probability(classes: Classes = None) -> Rule:
+def log_probability(classes: Classes = None) -> ClassScore:
     """Explain the logarithm of the probability of classes instead of their logit.
 
     Example:
@@ -42,12 +42,12 @@ def log_probability(classes: Classes = None) -> Rule:
         >>> bind(log_probability(1), torch.zeros(1, 4), 1)(torch.zeros(1, 4)).exp()
         tensor([[0.2500]])
     """
-    return Rule(classes, as_log_probability)
+    return ClassScore(classes, as_log_probability)
 
 
 def contrast(
     classes: Classes = None, against: int | str = "runner-up", *, similar: int = 0, gamma: float = 1.0
-) -> Rule:
+) -> ClassScore:
     """Explain why a class and not another: ``S_c - gamma S_d``, with the mean over several d.
 
     Args:
@@ -82,7 +82,7 @@ def contrast(
 
     if isinstance(against, str) and against != "runner-up":
         raise FuncamError(f"contrast against {against!r} is not known; expected a class index or 'runner-up'")
-    return Rule(classes, score, fix)
+    return ClassScore(classes, score, fix)
 
 
 def similar_classes(logits: torch.Tensor, classes: torch.Tensor, count: int) -> torch.Tensor:

@@ -29,7 +29,7 @@ class Target:
     indices: torch.Tensor
     score: Score
     constants: tuple[torch.Tensor, ...] = ()
-    rule: Rule | None = None
+    class_score: ClassScore | None = None
 
     def __call__(self, outputs: Any) -> torch.Tensor:
         """The scores ``[B, K]`` of the batch."""
@@ -42,7 +42,7 @@ class Target:
 
 
 @dataclass(frozen=True, eq=False)
-class Rule:
+class ClassScore:
     """Classes, and what of them is explained. Made by :func:`probability`, :func:`contrast`, ...
 
     Attributes:
@@ -67,7 +67,7 @@ class PerImage:
         return self.score(outputs, *self.constants)
 
 
-Targets = Classes | Rule | Target | PerImage | Callable[[Any], torch.Tensor]
+Targets = Classes | ClassScore | Target | PerImage | Callable[[Any], torch.Tensor]
 
 
 def bind(targets: Targets, outputs: Any, batch: int, output: Output = None) -> Target:
@@ -97,29 +97,29 @@ def bind(targets: Targets, outputs: Any, batch: int, output: Output = None) -> T
         numbers = torch.arange(values[:1].numel(), device=values.device).expand(batch, -1)
         indices = numbers[:, 0] if values.ndim == 1 else numbers
         return Target(indices, lambda rows, *own: as_columns(score(rows, *own)), constants)
-    rule = targets if isinstance(targets, Rule) else Rule(targets, _logit)
+    class_score = targets if isinstance(targets, ClassScore) else ClassScore(targets, _logit)
     logits = logits_of(outputs, output)
     if logits.ndim != 2 or len(logits) != batch:
         raise FuncamError(
             f"the model returned shape {list(logits.shape)} for {batch} images; expected logits [{batch}, N] "
             "(for anything else give a function of the outputs as the target, e.g. funcam.segmentation)"
         )
-    indices = class_targets(rule.classes, logits)
+    indices = class_targets(class_score.classes, logits)
     columns = indices[:, None] if indices.ndim == 1 else indices
     return Target(
         indices,
-        lambda rows, *own: rule.of(logits_of(rows, output), *own),
-        (columns, *rule.fix(logits.detach(), columns)),
-        replace(rule, classes=indices),
+        lambda rows, *own: class_score.of(logits_of(rows, output), *own),
+        (columns, *class_score.fix(logits.detach(), columns)),
+        replace(class_score, classes=indices),
     )
 
 
 def restated(target: Target, of: Score, output: Output = None) -> Target:
     """The same classes with another function of the logits, where a plain logit was explained; else as it is."""
-    if target.rule is None or target.rule.of is not _logit:
+    if target.class_score is None or target.class_score.of is not _logit:
         return target
-    rule = Rule(target.rule.classes, of)
-    return Target(target.indices, lambda rows, *own: of(logits_of(rows, output), *own), target.constants, rule)
+    class_score = ClassScore(target.class_score.classes, of)
+    return Target(target.indices, lambda rows, *own: of(logits_of(rows, output), *own), target.constants, class_score)
 
 
 def logits_of(outputs: Any, output: Output = None) -> torch.Tensor:

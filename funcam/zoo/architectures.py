@@ -47,11 +47,11 @@ def construct(
     return network
 
 
-def skeleton(name: str, **options: Any) -> nn.Module:
+def meta_network(name: str, **options: Any) -> nn.Module:
     """`construct` without values: its parameters and buffers are on the meta device, no random number is drawn.
 
     Example:
-        >>> skeleton("vit_h_14").conv_proj.weight.is_meta
+        >>> meta_network("vit_h_14").conv_proj.weight.is_meta
         True
     """
     with _NoValues():
@@ -62,7 +62,7 @@ def shapes(model: nn.Module) -> dict[str, tuple[int, ...]]:
     """The shape of each entry of a network's state dict.
 
     Example:
-        >>> shapes(skeleton("resnet18"))["fc.weight"]
+        >>> shapes(meta_network("resnet18"))["fc.weight"]
         (1000, 512)
     """
     return {name: tuple(tensor.shape) for name, tensor in model.state_dict().items()}
@@ -75,7 +75,7 @@ def class_axes(build: Callable[[int], nn.Module]) -> dict[str, int]:
         build: number of classes -> network; two numbers are tried and the shapes compared.
 
     Example:
-        >>> class_axes(lambda count: skeleton("vgg16", num_classes=count))
+        >>> class_axes(lambda count: meta_network("vgg16", num_classes=count))
         {'classifier.6.weight': 0, 'classifier.6.bias': 0}
     """
     two, three = shapes(build(2)), shapes(build(3))
@@ -90,7 +90,7 @@ def count_classes(model: nn.Module) -> int:
     """The number of logits of a network of the zoo: in all of them the classifier comes last, classes first.
 
     Example:
-        >>> count_classes(skeleton("resnet18", num_classes=7))
+        >>> count_classes(meta_network("resnet18", num_classes=7))
         7
     """
     return int(list(model.parameters())[-1].shape[0])

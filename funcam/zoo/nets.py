@@ -267,22 +267,22 @@ def net_infos() -> tuple[NetInfo, ...]:
 def _load_scenes(weights: str | os.PathLike[str] | None) -> Net:
     from funcam.scenes.network import WEIGHTS
     from funcam.zoo.checkpoints import read_checkpoint
-    from funcam.zoo.state_dicts import assemble
+    from funcam.zoo.state_dicts import build_with_state
 
     origin = "the package" if weights is None else os.fspath(weights)
     state = read_checkpoint(WEIGHTS if weights is None else weights)
-    return _scenes_net(assemble("scenes", state, origin=origin), origin)
+    return _scenes_net(build_with_state("scenes", state, origin=origin), origin)
 
 
 def _load_torchvision(name: str, weights: str | os.PathLike[str] | None, transform_input: bool, progress: bool) -> Net:
     from funcam.zoo import published
     from funcam.zoo.checkpoints import read_checkpoint
-    from funcam.zoo.state_dicts import assemble
+    from funcam.zoo.state_dicts import build_with_state
 
     entry = published.find(name, weights)
     file = Path(weights or "") if entry is None else published.fetch(entry, name, progress=progress)
     try:
-        model = assemble(name, read_checkpoint(file), origin=str(file), transform_input=transform_input)
+        model = build_with_state(name, read_checkpoint(file), origin=str(file), transform_input=transform_input)
     except FuncamError as error:
         again = " (or delete it from torch hub's cache: the next run downloads it again)"
         raise FuncamError(f"{error}{again if entry else ''}") from None
@@ -386,12 +386,12 @@ def _torchvision_info(name: str) -> NetInfo:
 def _scenes_info() -> NetInfo:
     from funcam.scenes import CLASSES
     from funcam.scenes.network import INPUT_SIZE, WEIGHTS
-    from funcam.zoo.architectures import skeleton
+    from funcam.zoo.architectures import meta_network
 
     return NetInfo(
         name="scenes",
         aliases=_aliases("scenes"),
-        parameters=sum(parameter.numel() for parameter in skeleton("scenes").parameters()),
+        parameters=sum(parameter.numel() for parameter in meta_network("scenes").parameters()),
         input_size=INPUT_SIZE,
         fixed_size=False,
         classes=len(CLASSES),

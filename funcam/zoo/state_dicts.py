@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from torchvision import models
 
 from funcam.errors import FuncamError
-from funcam.zoo.architectures import AUXILIARY, WITH_AUXILIARY, class_axes, construct, is_complete, shapes, skeleton
+from funcam.zoo.architectures import AUXILIARY, WITH_AUXILIARY, class_axes, construct, is_complete, meta_network, shapes
 from funcam.zoo.names import NETS
 from funcam.zoo.published import default
 
@@ -26,7 +26,7 @@ _TRIED = 16
 """So many networks, those of the nearest size, are tried for one that a file fits."""
 
 
-def assemble(
+def build_with_state(
     name: str, state: Mapping[str, Tensor], *, origin: str = "the state dict", transform_input: bool = True
 ) -> nn.Module:
     """The network of that name, holding the tensors of a state dict themselves, in evaluation mode.
@@ -45,15 +45,16 @@ def assemble(
             the file fits, if there is one), or a value is NaN or infinite.
 
     Example:
-        >>> assemble("mobilenet_v2", read_checkpoint("mobilenet_v2.pth")).classifier[1].out_features  # doctest: +SKIP
+        >>> state = read_checkpoint("mobilenet_v2.pth")  # doctest: +SKIP
+        >>> build_with_state("mobilenet_v2", state).classifier[1].out_features  # doctest: +SKIP
         1000
     """
     state = _in_todays_names(name, state)
     options = {"transform_input": transform_input}
-    model = skeleton(name, **options)
+    model = meta_network(name, **options)
     if _conflicts(model, state):
         options |= _read_off(name, model, state)
-        model = skeleton(name, **options)
+        model = meta_network(name, **options)
     misfit = _load(model, state)
     if misfit.any():
         raise FuncamError(f"{origin} does not fit {name}: {misfit}; {_advice(name, state)}")
@@ -61,7 +62,7 @@ def assemble(
     return (model if is_complete(model) else _with_computed_buffers(model, name, options)).eval()
 
 
-def fill(model: nn.Module, state: Mapping[str, Tensor], *, name: str, origin: str) -> None:
+def fill_state(model: nn.Module, state: Mapping[str, Tensor], *, name: str, origin: str) -> None:
     """Copy a state dict into a model of whatever kind, every entry of it and nothing else.
 
     Args:
@@ -74,7 +75,8 @@ def fill(model: nn.Module, state: Mapping[str, Tensor], *, name: str, origin: st
         FuncamError: entries are missing, unexpected or of another shape (they are named), or a value isn't finite.
 
     Example:
-        >>> fill(nn.Linear(2, 1), {"weight": torch.ones(1, 2), "bias": torch.ones(1)}, name="mine", origin="a.pth")
+        >>> state = {"weight": torch.ones(1, 2), "bias": torch.ones(1)}
+        >>> fill_state(nn.Linear(2, 1), state, name="mine", origin="a.pth")
     """
     misfit = _load(model, state, assign=False)  # a model's own code may hold its tensors, or share them
     if misfit.any():
@@ -123,7 +125,7 @@ def _conflicts(model: nn.Module, state: Mapping[str, Tensor]) -> dict[str, str]:
 def _read_off(name: str, model: nn.Module, state: Mapping[str, Tensor]) -> dict[str, Any]:
     """The constructor's options that the shapes tell: `num_classes`, and `image_size` of a Vision Transformer."""
     options = {}
-    for key, axis in class_axes(lambda count: skeleton(name, num_classes=count)).items():
+    for key, axis in class_axes(lambda count: meta_network(name, num_classes=count)).items():
         if key in state and state[key].ndim > axis and state[key].shape[axis] > 0:
             options["num_classes"] = state[key].shape[axis]
     tokens = state.get("encoder.pos_embedding")
@@ -177,15 +179,15 @@ def _advice(name: str, state: Mapping[str, Tensor]) -> str:
 
 def _published_size(name: str) -> int:
     if name == "scenes":
-        return sum(parameter.numel() for parameter in skeleton(name).parameters())
+        return sum(parameter.numel() for parameter in meta_network(name).parameters())
     return int(default(name).meta["num_params"])
 
 
 def _fits(name: str, state: Mapping[str, Tensor]) -> bool:
     state = _in_todays_names(name, state)
-    model = skeleton(name)
+    model = meta_network(name)
     counters = "num_batches_tracked"
     if {k for k in shapes(model) if not k.endswith(counters)} != {k for k in state if not k.endswith(counters)}:
         return False
-    rebuild = partial(skeleton, name, **_read_off(name, model, state))
+    rebuild = partial(meta_network, name, **_read_off(name, model, state))
     return not _conflicts(rebuild(), state)

@@ -1,7 +1,7 @@
 """A network of one's own by the function that makes it, in a Python file or module.
 
 This is the one place where funcam runs code that it is given. Importing this module imports neither torch nor
-torchvision; calling `load_own` does.
+torchvision; calling `load_from_factory` does.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ _EXPECTED = "expected a function without arguments that returns a torch.nn.Modul
 
 
 @dataclass(frozen=True)
-class Own:
+class Factory:
     """A function that makes a network: the file or the module that it is in, and its name."""
 
     source: str
@@ -47,7 +47,7 @@ class Own:
         return f"{self.source}:{self.function}"
 
 
-def own_of(text: str) -> Own | None:
+def factory_of(text: str) -> Factory | None:
     """The function that ``FILE.py:FUNCTION`` or ``package.module:FUNCTION`` names; None for anything else.
 
     A file ends in ``.py`` and a module has a dot in it, which tells both from a label. Nothing is run.
@@ -56,9 +56,9 @@ def own_of(text: str) -> Own | None:
         FuncamError: there is no such file, or no function was named.
 
     Example:
-        >>> own_of("my.models:small")
-        Own(source='my.models', function='small')
-        >>> own_of("mine:resnet50") is None
+        >>> factory_of("my.models:small")
+        Factory(source='my.models', function='small')
+        >>> factory_of("mine:resnet50") is None
         True
     """
     source, _, function = text.rpartition(":")
@@ -72,11 +72,11 @@ def own_of(text: str) -> Own | None:
         raise FuncamError(f"{text!r} names no function; give {source}:FUNCTION")
     if source.endswith(_FILE) and not os.path.isfile(source):
         raise FuncamError(f"there is no file {source!r}; check the path")
-    return Own(source, function)
+    return Factory(source, function)
 
 
-def load_own(
-    own: Own, weights: str | os.PathLike[str] | None = None, *, labels: str | os.PathLike[str] | None = None
+def load_from_factory(
+    factory: Factory, weights: str | os.PathLike[str] | None = None, *, labels: str | os.PathLike[str] | None = None
 ) -> Net:
     """The network that a function makes, with weights, in evaluation mode and float32 on the CPU.
 
@@ -93,52 +93,52 @@ def load_own(
             or the weights or the labels don't fit.
 
     Example:
-        >>> load_own(Own("torchvision.models", "resnet18")).name
+        >>> load_from_factory(Factory("torchvision.models", "resnet18")).name
         'torchvision.models:resnet18'
     """
     from funcam.zoo.checkpoints import read_checkpoint, wrapping
     from funcam.zoo.labels import read_labels
     from funcam.zoo.nets import labelled
-    from funcam.zoo.state_dicts import fill
+    from funcam.zoo.state_dicts import fill_state
     from funcam.zoo.user_models import fingerprint, ready
 
-    net = _net(own)
-    origin = f"as {own.function} makes them ({fingerprint(net.model)})"  # equal words, equal values: see Plan.key
+    net = _net(factory)
+    origin = f"as {factory.function} makes them ({fingerprint(net.model)})"  # equal words, equal values: see Plan.key
     if weights is not None:
         model, origin = ready(net.model, copied=True), os.fspath(weights)
         around = wrapping(model.state_dict())  # the reader took it off the names in the file
         state = {around + key: tensor for key, tensor in read_checkpoint(weights).items()}
-        fill(model, state, name=str(own), origin=origin)
+        fill_state(model, state, name=str(factory), origin=origin)
         net = replace(net, model=model)
-    net = replace(net, name=str(own), weights=origin)
+    net = replace(net, name=str(factory), weights=origin)
     return net if labels is None else labelled(net, read_labels(labels))
 
 
-def _net(own: Own) -> Net:
+def _net(factory: Factory) -> Net:
     """What the function makes; what stands on its standard output goes to standard error."""
     from torch import nn
 
     from funcam.zoo.nets import Net, own_net
     from funcam.zoo.user_models import ready
 
-    with _blamed(own, "can't be imported"), redirect_stdout(sys.stderr):
-        module = _module(own)
-    function = _function(own, module)
-    with _blamed(own, "failed"), redirect_stdout(sys.stderr):
+    with _blamed(factory, "can't be imported"), redirect_stdout(sys.stderr):
+        module = _module(factory)
+    function = _function(factory, module)
+    with _blamed(factory, "failed"), redirect_stdout(sys.stderr):
         made = function()
     if isinstance(made, Net):
         return replace(made, model=ready(made.model))
     if isinstance(made, nn.Module):
-        return own_net(made, name=str(own))
-    raise FuncamError(f"{own} returned a value of type {type(made).__name__}; {_EXPECTED}")
+        return own_net(made, name=str(factory))
+    raise FuncamError(f"{factory} returned a value of type {type(made).__name__}; {_EXPECTED}")
 
 
-def _module(own: Own) -> ModuleType:
+def _module(factory: Factory) -> ModuleType:
     """The file or module, imported once in a process, with the modules that lie beside it."""
-    if not own.is_file:
+    if not factory.is_file:
         _search(os.getcwd())
-        return importlib.import_module(own.source)
-    path = Path(own.source).resolve()
+        return importlib.import_module(factory.source)
+    path = Path(factory.source).resolve()
     name = f"{path.stem}_{zlib.crc32(bytes(path)):08x}"  # no other module's
     if name in sys.modules:
         return sys.modules[name]
@@ -162,53 +162,53 @@ def _search(folder: str) -> None:
         sys.path.insert(0, folder)
 
 
-def _function(own: Own, module: ModuleType) -> Callable[[], Any]:
-    found = getattr(module, own.function, None)
+def _function(factory: Factory, module: ModuleType) -> Callable[[], Any]:
+    found = getattr(module, factory.function, None)
     if found is None:
         known = [name for name, value in vars(module).items() if callable(value) and not name.startswith("_")]
-        near = f"; nearest: {nearest(own.function, known)}" if known else ""
-        raise FuncamError(f"there is no function {own.function!r} in {own.source}{near}")
+        near = f"; nearest: {nearest(factory.function, known)}" if known else ""
+        raise FuncamError(f"there is no function {factory.function!r} in {factory.source}{near}")
     if isinstance(found, type) or inspect.isroutine(found):
-        return _without_arguments(own, found)
-    raise FuncamError(f"{own} is no function but a value of type {type(found).__name__}; {_EXPECTED}")
+        return _without_arguments(factory, found)
+    raise FuncamError(f"{factory} is no function but a value of type {type(found).__name__}; {_EXPECTED}")
 
 
-def _without_arguments(own: Own, found: Callable[..., Any]) -> Callable[[], Any]:
+def _without_arguments(factory: Factory, found: Callable[..., Any]) -> Callable[[], Any]:
     try:
         inspect.signature(found).bind()
     except TypeError as error:
-        raise FuncamError(f"{own} can't be called without arguments ({error}); {_EXPECTED}") from None
+        raise FuncamError(f"{factory} can't be called without arguments ({error}); {_EXPECTED}") from None
     except ValueError:  # some of C's functions have no signature: the call will tell
         pass
     return found
 
 
 @contextmanager
-def _blamed(own: Own, what: str) -> Iterator[None]:
+def _blamed(factory: Factory, what: str) -> Iterator[None]:
     """Whatever the code raises, in one line, with the place in it."""
     try:
         yield
     except ModuleNotFoundError as error:
-        if not own.is_file and f"{own.source}.".startswith(f"{error.name}."):
-            raise FuncamError(f"there is no module {error.name!r}, here or installed; check {str(own)!r}") from None
-        raise _failure(own, what, error) from error
+        if not factory.is_file and f"{factory.source}.".startswith(f"{error.name}."):
+            raise FuncamError(f"there is no module {error.name!r}, here or installed; check {str(factory)!r}") from None
+        raise _failure(factory, what, error) from error
     except (Exception, SystemExit) as error:  # a script that parses its arguments ends Python
-        raise _failure(own, what, error) from error
+        raise _failure(factory, what, error) from error
 
 
-def _failure(own: Own, what: str, error: BaseException) -> FuncamError:
+def _failure(factory: Factory, what: str, error: BaseException) -> FuncamError:
     message = error.msg if isinstance(error, SyntaxError) else str(error)  # its text has a place of its own
     text = next((line.strip() for line in message.splitlines() if line.strip()), "no message")
     kind = "" if isinstance(error, FuncamError) else f"{type(error).__name__}: "
-    return FuncamError(f"{own} {what}: {kind}{text}{_place(own, error)}")
+    return FuncamError(f"{factory} {what}: {kind}{text}{_place(factory, error)}")
 
 
-def _place(own: Own, error: BaseException) -> str:
+def _place(factory: Factory, error: BaseException) -> str:
     """`` (file, line 7)``: the last line of the code in question, else the last that is not funcam's or Python's."""
     if isinstance(error, SyntaxError) and error.filename:
         return f" ({error.filename}, line {error.lineno})"
     frames = [frame for frame in traceback.extract_tb(error.__traceback__) if frame.filename[:1] != "<"]
-    module = sys.modules.get(own.source)
-    file = str(Path(own.source).resolve()) if own.is_file else getattr(module, "__file__", None)
+    module = sys.modules.get(factory.source)
+    file = str(Path(factory.source).resolve()) if factory.is_file else getattr(module, "__file__", None)
     theirs = [frame for frame in frames if frame.filename == file] or [f for f in frames if f.filename != __file__]
     return f" ({theirs[-1].filename}, line {theirs[-1].lineno})" if theirs else ""

@@ -12,19 +12,19 @@ from torch.nn import functional
 
 import funcam
 from funcam import FuncamError
-from funcam.attribution.batch_run import open_case
+from funcam.attribution.batch_run import run_batch
 from funcam.attribution.quantities import PER_SCORE, Chunk
 from funcam.methods import METHODS
 
 IMAGES = torch.randn(2, 3, 32, 32, generator=torch.Generator().manual_seed(1))
 
 
-def quantity(name, method, case, columns, **options):
-    return PER_SCORE[name](Chunk(case, torch.tensor(columns)), 0, METHODS[method], options)
+def quantity(name, method, run, columns, **options):
+    return PER_SCORE[name](Chunk(run, torch.tensor(columns)), 0, METHODS[method], options)
 
 
 def case_of(model, images, targets, layer=None):
-    return open_case(model, images, targets, [layer], memory=2**28, output=None, gradient=True)
+    return run_batch(model, images, targets, [layer], memory=2**28, output=None, gradient=True)
 
 
 @pytest.mark.parametrize("dimensions", [1, 2, 3])
@@ -32,8 +32,8 @@ def test_the_hessian_times_the_features_is_a_difference_of_gradients(dimensions)
     model = Dense(dimensions, functional.softplus).double()
     images = torch.randn(2, 2, *[5, 4, 3][:dimensions], dtype=torch.float64, generator=torch.Generator().manual_seed(2))
     classes = torch.tensor([[0, 1], [2, 3]])
-    case = case_of(model, images, classes, "second")
-    found = quantity("h", "shapley-cam", case, [0, 1])
+    run = case_of(model, images, classes, "second")
+    found = quantity("h", "shapley-cam", run, [0, 1])
     A, head = funcam.split(model, "second")(images)
 
     def gradient(A, k):
@@ -69,8 +69,8 @@ def test_shapley_cam_is_its_equation():
 
 def test_noisy_gradients_are_those_of_noisy_images():
     model = small()
-    case = case_of(model, IMAGES, [[0, 1], [2, 3]])
-    found = quantity("noisy_g", "smooth-grad-cam++", case, [0, 1], samples=3, noise=0.2, seed=7)
+    run = case_of(model, IMAGES, [[0, 1], [2, 3]])
+    found = quantity("noisy_g", "smooth-grad-cam++", run, [0, 1], samples=3, noise=0.2, seed=7)
     assert found.shape == (2, 2, 3, 6, 8, 8)
     unit = torch.randn((3, 1, 3, 32, 32), generator=torch.Generator().manual_seed(7))
     spread = (IMAGES.flatten(1).amax(1) - IMAGES.flatten(1).amin(1)).view(2, 1, 1, 1)
@@ -113,8 +113,8 @@ def test_random_weights_depend_on_the_seed_and_the_class_only():
     )
     assert torch.equal(first, again)
     assert not torch.allclose(first, other)
-    case = case_of(small(), IMAGES, [[0, 1], [1, 0]])
-    weights = quantity("random", "random-cam", case, [0, 1], seed=3)
+    run = case_of(small(), IMAGES, [[0, 1], [1, 0]])
+    weights = quantity("random", "random-cam", run, [0, 1], seed=3)
     assert weights.abs().max() <= 1
     assert torch.equal(weights[0, 0], weights[1, 1])
     assert not torch.equal(weights[0, 0], weights[0, 1])

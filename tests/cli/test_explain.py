@@ -17,7 +17,7 @@ from PIL import Image
 
 from funcam.cli.explain import DEFAULT_SCENE
 from funcam.scenes import CLASSES
-from funcam.zoo.architectures import shapes, skeleton
+from funcam.zoo.architectures import meta_network, shapes
 from funcam.zoo.names import canonical_name
 
 KINDS = ("heatmap", "cam", "heatmap++", "cam++", "gb", "cam_gb")
@@ -266,7 +266,7 @@ SEEDS = ["vgg16", "vgg19", "resnet50", "resnet101", "densenet121", "inception", 
 @pytest.mark.parametrize("net", SEEDS)
 def test_the_seeds_networks_with_a_file_of_weights(funcam: Funcam, net: str) -> None:
     generator = torch.Generator().manual_seed(1)
-    entries = shapes(skeleton(canonical_name(net))).items()
+    entries = shapes(meta_network(canonical_name(net))).items()
     torch.save({name: mean_of_inputs(name, shape, generator) for name, shape in entries}, "weights.pth")
     assert Path("weights.pth").stat().st_size < 2**22
     Image.fromarray(photo(80, 96)).save("pic.jpg")

@@ -16,8 +16,8 @@ import torch
 from command_line import Funcam
 from torch import nn
 
-from funcam.cli.net_option import named
-from funcam.zoo.user_code import Own
+from funcam.cli.net_option import parse_net_spec
+from funcam.zoo.user_code import Factory
 
 SOURCE = """
 from torch import nn
@@ -54,15 +54,15 @@ def source(funcam: Funcam, monkeypatch: pytest.MonkeyPatch) -> None:
         ("resnet50=own.pth", "resnet50", "resnet50", "own.pth"),
         ("mine:resnet50=own.pth", "mine", "resnet50", "own.pth"),
         ("v1.2:resnet50", "v1.2", "resnet50", None),
-        ("own.py:plain", "plain", Own("own.py", "plain"), None),
-        ("./own.py:plain=own.pth", "plain", Own("./own.py", "plain"), "own.pth"),
-        ("mine:own.py:plain=own.pth", "mine", Own("own.py", "plain"), "own.pth"),
-        ("a.b:make", "make", Own("a.b", "make"), None),
-        ("mine:a.b:make", "mine", Own("a.b", "make"), None),
+        ("own.py:plain", "plain", Factory("own.py", "plain"), None),
+        ("./own.py:plain=own.pth", "plain", Factory("./own.py", "plain"), "own.pth"),
+        ("mine:own.py:plain=own.pth", "mine", Factory("own.py", "plain"), "own.pth"),
+        ("a.b:make", "make", Factory("a.b", "make"), None),
+        ("mine:a.b:make", "mine", Factory("a.b", "make"), None),
     ],
 )
-def test_what_is_meant(text: str, label: str, net: str | Own, weights: str | None) -> None:
-    found = named(text)
+def test_what_is_meant(text: str, label: str, net: str | Factory, weights: str | None) -> None:
+    found = parse_net_spec(text)
     assert (found.label, found.net, found.weights) == (label, net, weights)
     assert not Path("ran").exists()
 

@@ -291,7 +291,7 @@ def test_an_error_that_nobody_foresaw_is_one_line_too(
     def broken(*_: object, **__: object) -> None:
         raise RuntimeError("out of\nluck")
 
-    monkeypatch.setattr("funcam.pipeline.explaining.study_image", broken)
+    monkeypatch.setattr("funcam.pipeline.explaining.explain_image", broken)
 
     funcam("explain", image, *SCENES).error(1, r"pic.png: RuntimeError: out of \(FUNCAM_DEBUG=1 shows where\)")
     monkeypatch.setenv("FUNCAM_DEBUG", "1")

@@ -13,9 +13,9 @@ from figures import box_overlaps, coverage_of, energy_in, mask_of, max_box_acc, 
 from PIL import Image
 
 import funcam
-from funcam.comparison import METRICS, Plan, Rival, Subject, compare, image_subjects, scene_subjects
+from funcam.comparison import METRICS, Example, Plan, Rival, compare, image_examples, scene_examples
 from funcam.comparison import run as run_module
-from funcam.comparison.instances import Placed, items_of
+from funcam.comparison.instances import LocatedObjects, instances_of
 from funcam.comparison.reporting import report_of
 from funcam.comparison.results import COLUMNS
 from funcam.errors import FuncamError
@@ -24,18 +24,18 @@ from funcam.scenes.network import inputs
 from funcam.truth import Object, Truth
 from funcam.zoo.nets import Net, load_net
 
-SUBJECTS = scene_subjects(10)
+SUBJECTS = scene_examples(10)
 
 
-def without_masks(subject: Subject) -> Subject:
+def without_masks(example: Example) -> Example:
     """What is known of a scene, with boxes alone."""
-    truth = subject.truth
+    truth = example.truth
     assert truth is not None
     boxed = replace(truth, objects=tuple(replace(object_, mask=None) for object_ in truth.objects))
-    return Subject(subject.name, subject.load, lambda: boxed)
+    return Example(example.name, example.load, lambda: boxed)
 
 
-BOXED = [without_masks(subject) for subject in SUBJECTS]
+BOXED = [without_masks(example) for example in SUBJECTS]
 
 
 @pytest.fixture(scope="module")
@@ -51,8 +51,8 @@ def figures(run, method, subset="all"):
 def test_figures_are_those_of_the_little_metrics(net: Net, tmp_path: Path, method: str) -> None:
     run = compare([Rival("a", net)], BOXED, Plan(methods=(method,)), tmp_path)
     values = []
-    for subject in BOXED:
-        image, truth = items_of(subject, subject.load(), Rival("a", net), Plan())[0].image, subject.truth
+    for example in BOXED:
+        image, truth = instances_of(example, example.load(), Rival("a", net), Plan())[0].image, example.truth
         assert truth is not None
         for label in truth.labels:
             maps = funcam.explain(net.model, inputs([image]), label, method=method).maps
@@ -123,7 +123,7 @@ def test_an_interrupted_run_goes_on_where_it_stopped(net: Net, tmp_path: Path, m
     monkeypatch.setattr(
         run_module,
         "measure",
-        lambda items, *rest: measured.extend(i.subject.name for i in items) or measure(items, *rest),
+        lambda items, *rest: measured.extend(i.example.name for i in items) or measure(items, *rest),
     )
     again = compare(rivals, SUBJECTS, plan, tmp_path)
     assert 0 < len(set(measured)) < len(SUBJECTS)
@@ -144,12 +144,12 @@ def test_a_bad_image_is_listed_and_the_rest_is_done(net: Net, tmp_path: Path) ->
         Image.fromarray(SUBJECTS[number].load()).save(paths[-1])
     paths[1].write_bytes(b"no image")
     truths = {path: Truth(path, s.truth.objects) for path, s in zip(paths, SUBJECTS, strict=False) if s.truth}
-    run = compare([Rival("a", net)], image_subjects(paths, truths), Plan(), tmp_path)
+    run = compare([Rival("a", net)], image_examples(paths, truths), Plan(), tmp_path)
     assert run.images == 2
     assert len(run.problems) == 1
     assert "1.png" in run.problems[0]
     with pytest.raises(FuncamError, match=r"no image could be compared: .*1\.png"):
-        compare([Rival("a", net)], image_subjects(paths[1:2], truths), Plan(), tmp_path)
+        compare([Rival("a", net)], image_examples(paths[1:2], truths), Plan(), tmp_path)
     with pytest.raises(FuncamError, match="the data set is empty"):
         compare([Rival("a", net)], [], Plan(), tmp_path)
 
@@ -161,17 +161,17 @@ def test_boxes_lie_where_the_network_sees_them(net: Net, tmp_path: Path, fit: st
     pixels[30:60, 60:100] = 250
     Image.fromarray(pixels).save(tmp_path / "a.png")
     truth = Truth(tmp_path / "a.png", (Object((3,), "x", (60.0, 30.0, 100.0, 60.0)),))
-    (subject,) = image_subjects([tmp_path / "a.png"], {tmp_path / "a.png": truth})
-    (item,) = items_of(subject, pixels, Rival("a", net), Plan(fit=fit))
-    mask = Placed.of([item], [3], "cpu").masks[0, 0].numpy()
-    bright = item.image.mean(-1) > 155
+    (example,) = image_examples([tmp_path / "a.png"], {tmp_path / "a.png": truth})
+    (instance,) = instances_of(example, pixels, Rival("a", net), Plan(fit=fit))
+    mask = LocatedObjects.of([instance], [3], "cpu").masks[0, 0].numpy()
+    bright = instance.image.mean(-1) > 155
     assert (mask & bright).sum() / (mask | bright).sum() > 0.85
 
 
 def test_without_truth_the_predicted_class_is_measured_for_faithfulness(net: Net, tmp_path: Path) -> None:
-    subjects = [Subject(subject.name, subject.load) for subject in SUBJECTS[:2]]
+    examples = [Example(example.name, example.load) for example in SUBJECTS[:2]]
     plan = Plan(groups=("faithfulness",), steps=10, methods=("grad-cam", "random-cam"))
-    run = compare([Rival("a", net)], subjects, plan, tmp_path)
+    run = compare([Rival("a", net)], examples, plan, tmp_path)
     found = figures(run, "grad-cam")
     assert set(found) == {"average-drop", "increase", "average-gain", "insertion", "deletion"}
     assert found["insertion"]["value"] > figures(run, "random-cam")["insertion"]["value"]
@@ -183,7 +183,7 @@ def test_the_report_has_everything(net: Net, tmp_path: Path) -> None:
     run = compare(rivals, SUBJECTS[:4], plan, tmp_path)
     report = report_of(run, rivals, SUBJECTS[:4], plan, tmp_path, title="A title", most=3)
     check_report(report)
-    assert [entry.file for entry in report.images] == [subject.name for subject in SUBJECTS[:3]]
+    assert [entry.file for entry in report.images] == [example.name for example in SUBJECTS[:3]]
     assert {entry.method for entry in report.images[0].explained[0].maps} == {"grad-cam", "guided-backprop"}
     assert report.images[1].boxes
 

@@ -14,9 +14,9 @@ from sklearn.metrics import average_precision_score
 
 import funcam
 from funcam import metrics
-from funcam.comparison import METRICS, Plan, Rival, Subject, compare, image_subjects, scene_subjects
+from funcam.comparison import METRICS, Example, Plan, Rival, compare, image_examples, scene_examples
 from funcam.comparison.batches import baselines
-from funcam.comparison.instances import Placed, items_of
+from funcam.comparison.instances import LocatedObjects, instances_of
 from funcam.comparison.plan import GROUPS
 from funcam.comparison.shuffled import cascading, independent
 from funcam.scenes import scene
@@ -24,7 +24,7 @@ from funcam.scenes.network import inputs
 from funcam.truth import Object, Truth
 from funcam.zoo.nets import Net, load_net
 
-SUBJECTS = scene_subjects(4)
+SUBJECTS = scene_examples(4)
 
 
 @pytest.fixture(scope="module")
@@ -32,13 +32,13 @@ def net() -> Net:
     return load_net("scenes")
 
 
-def maps_of(net: Net, subject: Subject, method: str = "grad-cam") -> list[tuple[torch.Tensor, torch.Tensor, int]]:
+def maps_of(net: Net, example: Example, method: str = "grad-cam") -> list[tuple[torch.Tensor, torch.Tensor, int]]:
     """For each class of a scene: the network's input, the map as it is measured, the class."""
-    assert subject.truth is not None
-    (item, *_) = items_of(subject, subject.load(), Rival("a", net), Plan())
-    images = inputs([item.image])
+    assert example.truth is not None
+    (instance, *_) = instances_of(example, example.load(), Rival("a", net), Plan())
+    images = inputs([instance.image])
     found = []
-    for label in subject.truth.labels:
+    for label in example.truth.labels:
         map_ = funcam.explain(net.model, images, label, method=method).maps
         found.append((images, funcam.upsample(funcam.rescale(map_.relu()), (128, 128)), label))
     return found
@@ -53,9 +53,9 @@ def test_masks_are_measured_where_the_truth_has_them(net: Net, tmp_path: Path) -
     """IoU and energy on the drawn pixels of the things, PxAP against scikit-learn's average precision."""
     run = compare([Rival("a", net)], SUBJECTS, Plan(methods=("grad-cam",), against="masks"), tmp_path)
     energies, overlaps, heats, objects = [], [], [], []
-    for number, subject in enumerate(SUBJECTS):
+    for number, example in enumerate(SUBJECTS):
         things = scene(5_000_000 + number, ("single", "multiple")[number % 2]).things
-        for _, big, label in maps_of(net, subject):
+        for _, big, label in maps_of(net, example):
             mask = np.any([thing.mask[1::2, 1::2] for thing in things if thing.label == label], axis=0)
             heat = big[0].numpy()
             energies.append(heat[mask].sum() / heat.sum())
@@ -81,14 +81,14 @@ def test_masks_lie_where_the_network_sees_them(net: Net, fit: str) -> None:
         return np.asarray(image.resize((width, height), Image.Resampling.NEAREST))
 
     truth = Truth("a", (Object((3,), "x", (60.0, 30.0, 100.0, 60.0), mask),))
-    subject = Subject("a", lambda: pixels, lambda: truth)
-    (item,) = items_of(subject, pixels, Rival("a", net), Plan(fit=fit))
-    placed = Placed.of([item], [3], "cpu", "masks")
-    bright = item.image.mean(-1) > 155
+    example = Example("a", lambda: pixels, lambda: truth)
+    (instance,) = instances_of(example, pixels, Rival("a", net), Plan(fit=fit))
+    placed = LocatedObjects.of([instance], [3], "cpu", "masks")
+    bright = instance.image.mean(-1) > 155
     assert (placed.masks[0, 0].numpy() ^ bright).mean() < 0.01
     assert placed.exact is not None
     assert torch.equal(placed.exact, placed.masks)
-    boxed = Placed.of([item], [3], "cpu")
+    boxed = LocatedObjects.of([instance], [3], "cpu")
     assert boxed.masks.sum() > placed.masks.sum()
     assert boxed.exact is not None
     assert torch.equal(boxed.exact, placed.exact)
@@ -99,11 +99,11 @@ def test_the_top_1_error_counts_wrong_classes(net: Net, tmp_path: Path) -> None:
     right = compare([Rival("a", net)], SUBJECTS[::2], Plan(methods=("grad-cam",)), tmp_path)
     assert figure(right, "grad-cam", "top-1-error") == pytest.approx(1 - figure(right, "grad-cam", "max-box-acc@0.5"))
     wrong = []
-    for subject in SUBJECTS[::2]:
-        truth = subject.truth
+    for example in SUBJECTS[::2]:
+        truth = example.truth
         assert truth is not None
         moved = replace(truth, objects=tuple(replace(o, labels=((o.labels[0] + 1) % 10,)) for o in truth.objects))
-        wrong.append(Subject(subject.name, subject.load, lambda moved=moved: moved))
+        wrong.append(Example(example.name, example.load, lambda moved=moved: moved))
     (tmp_path / "wrong").mkdir()
     run = compare([Rival("a", net)], wrong, Plan(methods=("grad-cam",)), tmp_path / "wrong")
     assert figure(run, "grad-cam", "top-1-error") == 1
@@ -112,11 +112,11 @@ def test_the_top_1_error_counts_wrong_classes(net: Net, tmp_path: Path) -> None:
 
 def test_every_group_is_measured(net: Net, tmp_path: Path) -> None:
     """Each group's figures are those of the public functions on the same maps, and every metric is in some group."""
-    subjects = SUBJECTS[:1]
-    run = compare([Rival("a", net)], subjects, Plan(methods=("grad-cam",), groups=GROUPS, steps=5), tmp_path)
+    examples = SUBJECTS[:1]
+    run = compare([Rival("a", net)], examples, Plan(methods=("grad-cam",), groups=GROUPS, steps=5), tmp_path)
     measured = {row["metric"] for row in run.rows if row["method"] == "grad-cam"}
     assert measured == set(METRICS) - {"evenness"}  # of one object nothing can be uneven
-    ((images, big, label),) = maps_of(net, subjects[0])
+    ((images, big, label),) = maps_of(net, examples[0])
     targets = torch.tensor([label])
     road = metrics.road(net.model, images, big, targets)
     assert figure(run, "grad-cam", "road") == pytest.approx(float(road.combined), abs=1e-4)
@@ -170,17 +170,17 @@ def test_shuffled_copies_share_no_learnt_weight_in_the_end(net: Net) -> None:
 
 def test_of_several_classes_that_fit_the_most_probable_is_explained(net: Net, tmp_path: Path) -> None:
     """As with breeds: an object may be of any of three classes, and the network's favourite of them is explained."""
-    subject = SUBJECTS[0]
-    truth = subject.truth
+    example = SUBJECTS[0]
+    truth = example.truth
     assert truth is not None
     right = truth.objects[0].labels[0]
     fitting = ((right + 1) % 10, right, (right + 2) % 10)
     loose = replace(truth, objects=(replace(truth.objects[0], labels=fitting),))
-    compare([Rival("a", net)], [Subject("x", subject.load, lambda: loose)], Plan(methods=("grad-cam",)), tmp_path)
+    compare([Rival("a", net)], [Example("x", example.load, lambda: loose)], Plan(methods=("grad-cam",)), tmp_path)
     (line,) = (tmp_path / "images.jsonl").read_text().splitlines()
     (record,) = json.loads(line)["records"]
-    (item,) = items_of(subject, subject.load(), Rival("a", net), Plan())
-    logits = net.model(inputs([item.image]))[0]
+    (instance,) = instances_of(example, example.load(), Rival("a", net), Plan())
+    logits = net.model(inputs([instance.image]))[0]
     assert record["class"] == max(fitting, key=lambda label: float(logits.detach()[label])) == right
     assert record["asked"] == fitting[0]
 
@@ -196,13 +196,13 @@ def test_random_baselines_belong_to_their_images() -> None:
 def test_networks_are_held_against_each_other_on_what_both_have_done(net: Net, tmp_path: Path) -> None:
     """One network can't take an image: the pair is of the other images, each with itself."""
     paths = []
-    for number, subject in enumerate(SUBJECTS):
+    for number, example in enumerate(SUBJECTS):
         paths.append(tmp_path / f"{number}.png")
-        Image.fromarray(subject.load()).save(paths[-1])
-    truths = {path: subject.truth for path, subject in zip(paths, SUBJECTS, strict=True) if subject.truth}
+        Image.fromarray(example.load()).save(paths[-1])
+    truths = {path: example.truth for path, example in zip(paths, SUBJECTS, strict=True) if example.truth}
     few = replace(net, classes=net.classes[: SUBJECTS[0].truth.labels[0]])  # the first scene's class is none of its
     run = compare(
-        [Rival("a", net), Rival("b", few)], image_subjects(paths, truths), Plan(methods=("grad-cam",)), tmp_path
+        [Rival("a", net), Rival("b", few)], image_examples(paths, truths), Plan(methods=("grad-cam",)), tmp_path
     )
     assert any("0.png names no class" in problem for problem in run.problems)
     pairs = [p for p in run.pairs if p["kind"] == "net" and p["metric"] == "energy" and p["subset"] == "all"]

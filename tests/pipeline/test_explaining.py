@@ -15,7 +15,7 @@ from torch import nn
 from funcam.errors import FuncamError
 from funcam.imaging.fit import onto_image
 from funcam.imaging.reading import Pixels
-from funcam.pipeline.explaining import CAMS, GUIDED, Question, study_image
+from funcam.pipeline.explaining import CAMS, GUIDED, Question, explain_image
 from funcam.zoo.nets import Net, build_net
 
 CELL = 4
@@ -80,11 +80,11 @@ def random_image(height: int = 40, width: int = 56) -> Pixels:
 @pytest.mark.parametrize("method", ["grad-cam", "grad-cam++"])
 def test_a_map_lands_on_what_the_network_saw(fit: str, size: tuple[int, int], method: str) -> None:
     image, truth = square(*size)
-    study = study_image(brightness_net(), image, fit=fit)
+    explanation = explain_image(brightness_net(), image, fit=fit)
 
-    drawn = onto_image(study.maps[method][0], study.view)
+    drawn = onto_image(explanation.maps[method][0], explanation.view)
 
-    assert study.explained[0].name == "bright"
+    assert explanation.explained[0].name == "bright"
     assert drawn.shape == size
     assert overlap(np.nan_to_num(drawn) > np.nanmax(drawn) / 2, truth) > 0.8
     assert truth.flat[np.nanargmax(drawn)]
@@ -93,17 +93,17 @@ def test_a_map_lands_on_what_the_network_saw(fit: str, size: tuple[int, int], me
 @pytest.mark.parametrize("fit", ["squash", "crop", "pad", "native"])
 def test_guided_gradients_lie_where_the_map_lies(fit: str) -> None:
     image, truth = square(120, 360)
-    study = study_image(brightness_net(), image, fit=fit)
+    explanation = explain_image(brightness_net(), image, fit=fit)
 
-    drawn = onto_image(study.maps["guided-grad-cam"][0], study.view).sum(axis=2)
+    drawn = onto_image(explanation.maps["guided-grad-cam"][0], explanation.view).sum(axis=2)
 
     assert overlap(np.nan_to_num(drawn) > np.nanmax(drawn) / 2, truth) > 0.8
 
 
 def test_what_a_crop_cuts_away_is_not_seen() -> None:
     image, _ = square(100, 300)
-    study = study_image(brightness_net(), image, fit="crop")
-    seen = ~np.isnan(onto_image(study.maps["grad-cam"][0], study.view))
+    explanation = explain_image(brightness_net(), image, fit="crop")
+    seen = ~np.isnan(onto_image(explanation.maps["grad-cam"][0], explanation.view))
 
     # torchvision's preset: the shorter side to 292, then the middle 256: 88 of 100 pixels, in both directions.
     assert seen.any(axis=1).sum() == 88
@@ -117,12 +117,12 @@ def test_what_a_crop_cuts_away_is_not_seen() -> None:
 def test_predictions_are_the_softmax_of_the_networks_own_logits() -> None:
     image = random_image(256, 256)
     logit = float(image.mean() / 255)
-    study = study_image(brightness_net(), image)
+    explanation = explain_image(brightness_net(), image)
 
-    assert [prediction.index for prediction in study.predictions] == [0, 1]
-    assert study.predictions[0].logit == pytest.approx(logit, rel=1e-4)
-    assert study.predictions[0].probability == pytest.approx(1 / (1 + np.exp(-2 * logit)), rel=1e-4)
-    assert sum(prediction.probability for prediction in study.predictions) == pytest.approx(1)
+    assert [prediction.index for prediction in explanation.predictions] == [0, 1]
+    assert explanation.predictions[0].logit == pytest.approx(logit, rel=1e-4)
+    assert explanation.predictions[0].probability == pytest.approx(1 / (1 + np.exp(-2 * logit)), rel=1e-4)
+    assert sum(prediction.probability for prediction in explanation.predictions) == pytest.approx(1)
 
 
 def test_the_input_is_normalised_as_the_network_wants_it() -> None:
@@ -130,7 +130,7 @@ def test_the_input_is_normalised_as_the_network_wants_it() -> None:
     net = brightness_net(mean=(0.1, 0.2, 0.3), std=(0.5, 0.25, 0.125))
     expected = ((0.2 - 0.1) / 0.5 + (0.4 - 0.2) / 0.25 + (0.8 - 0.3) / 0.125) / 3
 
-    assert study_image(net, image).predictions[0].logit == pytest.approx(expected, rel=1e-4)
+    assert explain_image(net, image).predictions[0].logit == pytest.approx(expected, rel=1e-4)
 
 
 def test_padding_is_what_normalisation_turns_into_zero() -> None:
@@ -138,25 +138,25 @@ def test_padding_is_what_normalisation_turns_into_zero() -> None:
     net.model.look.weight.data.neg_()  # so that black, which lies below the mean, would count
     image = np.full((32, 256, 3), (51, 102, 153), np.uint8)
 
-    assert study_image(net, image, fit="pad").predictions[0].logit == pytest.approx(0, abs=1e-6)
+    assert explain_image(net, image, fit="pad").predictions[0].logit == pytest.approx(0, abs=1e-6)
 
 
 def test_classes_are_explained_in_the_order_asked_for() -> None:
-    study = study_image(brightness_net(), random_image(), [1, 0])
+    explanation = explain_image(brightness_net(), random_image(), [1, 0])
 
-    assert [prediction.name for prediction in study.explained] == ["dark", "bright"]
-    assert study.predictions[0].name == "bright"
-    assert not study.maps["grad-cam"][0].any()
-    assert study.maps["grad-cam"][1].any()
+    assert [prediction.name for prediction in explanation.explained] == ["dark", "bright"]
+    assert explanation.predictions[0].name == "bright"
+    assert not explanation.maps["grad-cam"][0].any()
+    assert explanation.maps["grad-cam"][1].any()
 
 
 def test_several_classes_at_once_have_the_maps_of_each_alone() -> None:
     net = build_net("squeezenet1_1", num_classes=5)
     image = random_image()
-    together = study_image(net, image, [3, 1], fit="native")
+    together = explain_image(net, image, [3, 1], fit="native")
 
     for row, index in enumerate([3, 1]):
-        alone = study_image(net, image, [index], fit="native")
+        alone = explain_image(net, image, [index], fit="native")
         for method in (*CAMS, *GUIDED):
             assert alone.maps[method].any(), method
             np.testing.assert_allclose(together.maps[method][row], alone.maps[method][0], rtol=1e-4, atol=1e-6)
@@ -167,7 +167,7 @@ def test_a_study_leaves_the_network_and_the_image_as_they_were() -> None:
     before = image.copy()
     state = {name: value.clone() for name, value in net.model.state_dict().items()}
 
-    study_image(net, image)
+    explain_image(net, image)
 
     assert (image == before).all()
     for name, value in net.model.state_dict().items():
@@ -177,11 +177,11 @@ def test_a_study_leaves_the_network_and_the_image_as_they_were() -> None:
 
 
 def test_a_map_of_nothing_is_said_to_be_one() -> None:
-    study = study_image(brightness_net(), random_image(), [1])
+    explanation = explain_image(brightness_net(), random_image(), [1])
 
-    assert not study.maps["grad-cam"].any()
-    assert [note for note in study.notes if note.startswith("grad-cam at relu is zero everywhere for class 1")]
-    assert not study_image(brightness_net(), random_image(), [0]).notes
+    assert not explanation.maps["grad-cam"].any()
+    assert [note for note in explanation.notes if note.startswith("grad-cam at relu is zero everywhere for class 1")]
+    assert not explain_image(brightness_net(), random_image(), [0]).notes
 
 
 @pytest.mark.parametrize(
@@ -193,10 +193,10 @@ def test_a_map_of_nothing_is_said_to_be_one() -> None:
     ],
 )
 def test_the_guided_methods_need_relus(name: str, methods: tuple[str, ...], note: str | None) -> None:
-    study = study_image(build_net(name), random_image(64, 64), fit="native")
+    explanation = explain_image(build_net(name), random_image(64, 64), fit="native")
 
-    assert tuple(study.maps) == methods
-    notes = [text for text in study.notes if "guided backpropagation" in text]
+    assert tuple(explanation.maps) == methods
+    notes = [text for text in explanation.notes if "guided backpropagation" in text]
     assert len(notes) == (note is not None)
     assert note is None or re.search(note, notes[0])
 
@@ -214,15 +214,15 @@ def test_the_guided_methods_need_relus(name: str, methods: tuple[str, ...], note
 )
 def test_images_that_native_refuses(net: Callable[[], Net], size: tuple[int, int], message: str) -> None:
     with pytest.raises(FuncamError, match=message) as caught:
-        study_image(net(), np.zeros((*size, 3), np.uint8), fit="native")
+        explain_image(net(), np.zeros((*size, 3), np.uint8), fit="native")
 
     assert "--fit squash" in str(caught.value)
     for fit in ("squash", "crop", "pad"):
-        assert study_image(net(), np.zeros((*size, 3), np.uint8), fit=fit).view.input_size == (256, 256)
+        assert explain_image(net(), np.zeros((*size, 3), np.uint8), fit=fit).view.input_size == (256, 256)
 
 
 def test_a_network_of_one_size_takes_that_size_native() -> None:
-    assert study_image(brightness_net(fixed_size=True), random_image(256, 256), fit="native").maps["grad-cam"].any()
+    assert explain_image(brightness_net(fixed_size=True), random_image(256, 256), fit="native").maps["grad-cam"].any()
 
 
 def test_an_answer_beyond_all_numbers_is_refused() -> None:
@@ -230,14 +230,14 @@ def test_an_answer_beyond_all_numbers_is_refused() -> None:
     net = brightness_net(model=Brightness((1.0, 3e38)).eval())
     net.model.look.weight.data.mul_(100)
     with pytest.raises(FuncamError, match="brightness returns NaN or infinity for 1 of 2 classes"):
-        study_image(net, random_image(), [0])
+        explain_image(net, random_image(), [0])
 
 
 def test_a_map_that_is_not_finite_is_refused() -> None:
     model = Brightness((1e30, 0.0)).eval()
     model.look.weight.data.fill_(1e30)
     with pytest.raises(FuncamError, match=r"not finite|NaN"):
-        study_image(brightness_net(model=model), random_image(), [0])
+        explain_image(brightness_net(model=model), random_image(), [0])
 
 
 @pytest.mark.parametrize(
@@ -251,4 +251,4 @@ def test_a_map_that_is_not_finite_is_refused() -> None:
 )
 def test_wrong_words_are_refused(arguments: dict[str, object], message: str) -> None:
     with pytest.raises(FuncamError, match=message):
-        study_image(brightness_net(), random_image(), **arguments)  # type: ignore[arg-type]
+        explain_image(brightness_net(), random_image(), **arguments)  # type: ignore[arg-type]

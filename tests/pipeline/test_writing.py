@@ -16,7 +16,7 @@ from funcam.errors import FuncamError
 from funcam.imaging.fit import View
 from funcam.imaging.reading import Pixels
 from funcam.imaging.render import COLORMAPS
-from funcam.pipeline.explaining import Prediction, Study
+from funcam.pipeline.explaining import ImageExplanation, Prediction
 from funcam.pipeline.writing import FORMATS, Style, draw_panel, write_results
 from funcam.zoo.nets import Net, build_net
 
@@ -34,7 +34,7 @@ def image() -> Pixels:
     return np.random.default_rng(3).integers(0, 256, (HEIGHT, WIDTH, 3), dtype=np.uint8)
 
 
-def study(*classes: str, view: View | None = None, spot: tuple[int, int] = (1, 4)) -> Study:
+def explanation(*classes: str, view: View | None = None, spot: tuple[int, int] = (1, 4)) -> ImageExplanation:
     """A study of 6 x 9 cells whose maps are zero but for one cell."""
     names = classes or ("star",)
     cells = np.zeros((len(names), 6, 9), np.float32)
@@ -42,7 +42,7 @@ def study(*classes: str, view: View | None = None, spot: tuple[int, int] = (1, 4
     gradients = np.zeros((len(names), 12, 18, 3), np.float32)
     gradients[:, 2 * spot[0], 2 * spot[1]] = (1, 0, -1)
     explained = tuple(Prediction(index, name, 1.5, 0.25) for index, name in enumerate(names))
-    return Study(
+    return ImageExplanation(
         fit="squash",
         view=view or View((HEIGHT, WIDTH), (64, 64), (0.0, 0.0, float(WIDTH), float(HEIGHT))),
         predictions=explained,
@@ -64,7 +64,7 @@ def pixels(path: Path) -> NDArray[np.uint8]:
 
 @pytest.mark.parametrize("suffix", FORMATS)
 def test_one_class_has_the_seeds_names(tmp_path: Path, image: Pixels, net: Net, suffix: str) -> None:
-    write_results(tmp_path, "pic-net", "pic.jpg", image, net, study(), Style(format=suffix))
+    write_results(tmp_path, "pic-net", "pic.jpg", image, net, explanation(), Style(format=suffix))
 
     expected = {f"pic-net-{kind}.{suffix}" for kind in KINDS}
     assert names(tmp_path) == expected | {"pic-net-panel.png", "pic-net.json"}
@@ -74,7 +74,7 @@ def test_one_class_has_the_seeds_names(tmp_path: Path, image: Pixels, net: Net, 
 
 def test_several_classes_have_names_of_their_own(tmp_path: Path, image: Pixels, net: Net) -> None:
     odd = ("Sealyham terrier, /Sealyham", "crane", "crane", "雪豹", "**")
-    record = write_results(tmp_path, "pic-net", "pic.jpg", image, net, study(*odd), Style())
+    record = write_results(tmp_path, "pic-net", "pic.jpg", image, net, explanation(*odd), Style())
 
     parts = ["0_sealyham_terrier_sealyham", "1_crane", "2_crane", "3_雪豹", "4"]
     expected = {f"pic-net-{part}-{kind}.jpg" for part in parts for kind in KINDS}
@@ -88,13 +88,15 @@ def test_several_classes_have_names_of_their_own(tmp_path: Path, image: Pixels, 
 def test_pictures_keep_the_images_aspect(
     tmp_path: Path, image: Pixels, net: Net, size: int | None, expected: tuple[int, int]
 ) -> None:
-    record = write_results(tmp_path, "pic-net", "pic.jpg", image, net, study(), Style(format="png", size=size))
+    record = write_results(tmp_path, "pic-net", "pic.jpg", image, net, explanation(), Style(format="png", size=size))
 
     assert {pixels(tmp_path / name).shape[:2] for name in record["explained"][0]["files"].values()} == {expected}
 
 
 def test_heat_is_drawn_on_the_cell_that_is_hot(tmp_path: Path, image: Pixels, net: Net) -> None:
-    write_results(tmp_path, "pic-net", "pic.jpg", image, net, study(spot=(4, 2)), Style(format="png", colormap="gray"))
+    write_results(
+        tmp_path, "pic-net", "pic.jpg", image, net, explanation(spot=(4, 2)), Style(format="png", colormap="gray")
+    )
     rows, columns = slice(40, 50), slice(20, 30)  # cells of 10 x 10 pixels
 
     for kind in ("heatmap", "heatmap++"):
@@ -115,7 +117,7 @@ def test_heat_is_drawn_on_the_cell_that_is_hot(tmp_path: Path, image: Pixels, ne
 
 
 def test_each_class_has_its_own_map(tmp_path: Path, image: Pixels, net: Net) -> None:
-    one, two = study("star", "ring", spot=(1, 1)), study("star", "ring", spot=(4, 7))
+    one, two = explanation("star", "ring", spot=(1, 1)), explanation("star", "ring", spot=(4, 7))
     maps = {method: np.stack([one.maps[method][0], two.maps[method][1]]) for method in one.maps}
     record = write_results(tmp_path, "pic-net", "pic.jpg", image, net, replace(one, maps=maps), Style(format="png"))
 
@@ -131,7 +133,7 @@ def test_each_class_has_its_own_map(tmp_path: Path, image: Pixels, net: Net) -> 
 
 def test_what_the_network_did_not_see_is_grey(tmp_path: Path, image: Pixels, net: Net) -> None:
     view = View((HEIGHT, WIDTH), (64, 64), (15.0, 0.0, 75.0, 60.0))
-    write_results(tmp_path, "pic-net", "pic.jpg", image, net, study(view=view), Style(format="png"))
+    write_results(tmp_path, "pic-net", "pic.jpg", image, net, explanation(view=view), Style(format="png"))
 
     heat, blend = pixels(tmp_path / "pic-net-heatmap.png"), pixels(tmp_path / "pic-net-cam.png")
     outside = np.ones((HEIGHT, WIDTH), bool)
@@ -142,7 +144,7 @@ def test_what_the_network_did_not_see_is_grey(tmp_path: Path, image: Pixels, net
 
 
 def test_a_map_of_nothing_is_drawn_as_nothing(tmp_path: Path, image: Pixels, net: Net) -> None:
-    empty = study()
+    empty = explanation()
     empty = replace(empty, maps={method: np.zeros_like(maps) for method, maps in empty.maps.items()})
     record = write_results(tmp_path, "pic-net", "pic.jpg", image, net, empty, Style(format="png"))
 
@@ -156,8 +158,8 @@ def test_a_map_of_nothing_is_drawn_as_nothing(tmp_path: Path, image: Pixels, net
     ("style", "kind"), [(Style(format="png", colormap="viridis"), "heatmap"), (Style(format="png", alpha=0.9), "cam")]
 )
 def test_style_changes_what_it_says(tmp_path: Path, image: Pixels, net: Net, style: Style, kind: str) -> None:
-    write_results(tmp_path, "plain", "pic.jpg", image, net, study(), Style(format="png"))
-    write_results(tmp_path, "styled", "pic.jpg", image, net, study(), style)
+    write_results(tmp_path, "plain", "pic.jpg", image, net, explanation(), Style(format="png"))
+    write_results(tmp_path, "styled", "pic.jpg", image, net, explanation(), style)
 
     plain, styled = (pixels(tmp_path / f"{name}-{kind}.png") for name in ("plain", "styled"))
     assert (plain != styled).any()
@@ -165,13 +167,13 @@ def test_style_changes_what_it_says(tmp_path: Path, image: Pixels, net: Net, sty
 
 
 def test_no_alpha_is_the_image_itself(tmp_path: Path, image: Pixels, net: Net) -> None:
-    write_results(tmp_path, "pic-net", "pic.jpg", image, net, study(), Style(format="png", alpha=0))
+    write_results(tmp_path, "pic-net", "pic.jpg", image, net, explanation(), Style(format="png", alpha=0))
 
     assert (pixels(tmp_path / "pic-net-cam.png") == image).all()
 
 
 def test_a_network_without_relus_has_the_other_pictures(tmp_path: Path, image: Pixels, net: Net) -> None:
-    whole = study()
+    whole = explanation()
     cams = replace(whole, maps={method: whole.maps[method] for method in ("grad-cam", "grad-cam++")})
     record = write_results(tmp_path, "pic-net", "pic.jpg", image, net, cams, Style())
 
@@ -181,14 +183,14 @@ def test_a_network_without_relus_has_the_other_pictures(tmp_path: Path, image: P
 
 
 def test_the_panel_has_a_row_for_each_class(image: Pixels, net: Net) -> None:
-    heights = [len(draw_panel(image, net, study(*"abc"[:count]), Style(), "pic.jpg")) for count in (1, 2, 3)]
+    heights = [len(draw_panel(image, net, explanation(*"abc"[:count]), Style(), "pic.jpg")) for count in (1, 2, 3)]
 
     assert heights[2] - heights[1] == heights[1] - heights[0] > HEIGHT
 
 
 def test_the_record_says_everything(tmp_path: Path, image: Pixels, net: Net) -> None:
     view = View((HEIGHT, WIDTH), (64, 48), (15.0, 0.0, 75.0, 60.0))
-    record = write_results(tmp_path, "pic-net", "träume/pic.jpg", image, net, study("star", view=view), Style())
+    record = write_results(tmp_path, "pic-net", "träume/pic.jpg", image, net, explanation("star", view=view), Style())
     text = (tmp_path / "pic-net.json").read_text(encoding="utf-8")
 
     assert json.loads(text) == record
@@ -223,14 +225,14 @@ def test_the_record_says_everything(tmp_path: Path, image: Pixels, net: Net) -> 
 
 def test_a_name_that_is_no_unicode_is_still_json(tmp_path: Path, image: Pixels, net: Net) -> None:
     source = os.fsdecode(b"caf\xe9.jpg")
-    write_results(tmp_path, os.fsdecode(b"caf\xe9-net"), source, image, net, study(), Style())
+    write_results(tmp_path, os.fsdecode(b"caf\xe9-net"), source, image, net, explanation(), Style())
 
     record = json.loads((tmp_path / os.fsdecode(b"caf\xe9-net.json")).read_bytes().decode("utf-8"))
     assert record["image"] == source
 
 
 def test_raw_maps_are_the_studys_own(tmp_path: Path, image: Pixels, net: Net) -> None:
-    shown = study("star", "ring")
+    shown = explanation("star", "ring")
     record = write_results(tmp_path, "pic-net", "pic.jpg", image, net, shown, Style(raw_maps=True))
 
     with np.load(tmp_path / record["files"]["maps"], allow_pickle=False) as stored:
@@ -251,7 +253,7 @@ def test_the_record_comes_last(tmp_path: Path, image: Pixels, net: Net, monkeypa
         written.append(Path(target).name)
 
     monkeypatch.setattr(os, "replace", counted)
-    write_results(tmp_path, "pic-net", "pic.jpg", image, net, study(), Style(raw_maps=True))
+    write_results(tmp_path, "pic-net", "pic.jpg", image, net, explanation(), Style(raw_maps=True))
 
     assert len(written) == 9
     assert written[-1] == "pic-net.json"
@@ -259,4 +261,4 @@ def test_the_record_comes_last(tmp_path: Path, image: Pixels, net: Net, monkeypa
 
 def test_a_folder_that_went_away(tmp_path: Path, image: Pixels, net: Net) -> None:
     with pytest.raises(FuncamError, match="make the folder first"):
-        write_results(tmp_path / "gone", "pic-net", "pic.jpg", image, net, study(), Style())
+        write_results(tmp_path / "gone", "pic-net", "pic.jpg", image, net, explanation(), Style())

@@ -1,4 +1,4 @@
-"""Well-known photos: what is on them, where the dog and the cat are, and the seed's published pictures."""
+"""Well-known photos: what is on them, where the dog and the cat are, and the original's published pictures."""
 
 from __future__ import annotations
 

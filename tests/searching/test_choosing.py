@@ -7,9 +7,9 @@ import pytest
 
 from funcam.comparison import Rival
 from funcam.searching.advice import Advice, advised, threshold
-from funcam.searching.choosing import Halves, Tried, halved, leading, ranked
+from funcam.searching.choosing import Halves, Trial, halved, leading, ranked
 from funcam.searching.plans import Recipe
-from funcam.searching.search import Found
+from funcam.searching.search import SearchResult
 from funcam.zoo.nets import load_net
 
 RNG = np.random.default_rng(0)
@@ -19,14 +19,14 @@ HALVES = halved(IMAGES)
 DEFAULT = Recipe("grad-cam", ("b",), 128)
 
 
-def tried(values: np.ndarray, method: str = "layer-cam", metric: str = "energy") -> Tried:
-    return Tried(Recipe(method, ("b",), 128), {metric: values.astype(np.float32)}, KEYS)
+def trials(values: np.ndarray, method: str = "layer-cam", metric: str = "energy") -> Trial:
+    return Trial(Recipe(method, ("b",), 128), {metric: values.astype(np.float32)}, KEYS)
 
 
-def told(best: Tried, default: Tried, metric: str = "energy") -> Advice:
+def told(best: Trial, default: Trial, metric: str = "energy") -> Advice:
     everything = [default, best]
     costs = {one.recipe: 1.0 for one in everything}
-    found = Found(everything, default, HALVES, costs, [], [])
+    found = SearchResult(everything, default, HALVES, costs, [], [])
     return advised(found, Rival("a", load_net("scenes")), metric, "squash")
 
 
@@ -38,7 +38,7 @@ def test_halves_do_not_depend_on_the_order_of_the_names() -> None:
 
 def test_figures_are_of_their_half() -> None:
     values = RNG.random(40)
-    (choice,) = ranked([tried(values)], HALVES, "energy")
+    (choice,) = ranked([trials(values)], HALVES, "energy")
     for interval, half in ((choice.chosen_on, HALVES.choosing), (choice.found_on, HALVES.other)):
         assert interval.value == pytest.approx(
             np.mean([v for v, (i, _) in zip(values, KEYS, strict=True) if i in half])
@@ -48,21 +48,21 @@ def test_figures_are_of_their_half() -> None:
 
 @pytest.mark.parametrize(("metric", "first"), [("energy", "layer-cam"), ("deletion", "grad-cam")])
 def test_less_is_better_where_it_is(metric: str, first: str) -> None:
-    good, bad = tried(RNG.random(40) + 1, metric=metric), tried(RNG.random(40), "grad-cam", metric)
+    good, bad = trials(RNG.random(40) + 1, metric=metric), trials(RNG.random(40), "grad-cam", metric)
     assert ranked([bad, good], HALVES, metric)[0].recipe.method == first
 
 
 def test_the_half_that_reports_has_no_say() -> None:
     chosen = np.array([image in HALVES.choosing for image, _ in KEYS])
-    good, bad = tried(np.where(chosen, 1.0, 0.0)), tried(np.where(chosen, 0.0, 1.0), "fem")
+    good, bad = trials(np.where(chosen, 1.0, 0.0)), trials(np.where(chosen, 0.0, 1.0), "fem")
     assert ranked([bad, good], HALVES, "energy")[0].recipe == good.recipe
 
 
 def test_of_equal_recipes_the_first_and_no_other_leads() -> None:
     values = RNG.random(40)
-    one, same, other = tried(values, "grad-cam"), tried(values + 1e-6, "xgrad-cam"), tried(values - 0.1, "fem")
+    one, same, other = trials(values, "grad-cam"), trials(values + 1e-6, "xgrad-cam"), trials(values - 0.1, "fem")
     assert [t.recipe.method for t in leading([one, same, other], HALVES, "energy", 2)] == ["xgrad-cam", "fem"]
-    assert ranked([one, tried(values, "xgrad-cam")], HALVES, "energy")[0].recipe.method == "grad-cam"
+    assert ranked([one, trials(values, "xgrad-cam")], HALVES, "energy")[0].recipe.method == "grad-cam"
 
 
 @pytest.mark.parametrize(
@@ -79,8 +79,8 @@ def test_the_verdict_is_that_of_the_interval(best, verdict: str, metric: str) ->
     chosen = np.array([image in HALVES.choosing for image, _ in KEYS])
     sign = -1 if metric == "deletion" else 1
     values = RNG.random(40)
-    default = tried(sign * values, "grad-cam", metric)
-    advice = told(tried(sign * best(values, chosen), metric=metric), default, metric)
+    default = trials(sign * values, "grad-cam", metric)
+    advice = told(trials(sign * best(values, chosen), metric=metric), default, metric)
     if verdict == "default":
         assert advice.best.choice == advice.default
         assert "nothing that was tried is better" in advice.sentences[0]
@@ -98,7 +98,7 @@ def test_the_threshold_is_the_best_level_of_the_choosing_half() -> None:
     hits[chosen, :1, 3] = 1
     hits[~chosen, :, 3] = 1  # the other half would choose another
     hits[np.flatnonzero(~chosen)[:5], :, 7] = 1
-    found = threshold(tried(hits, metric="max-box-acc-v2"), HALVES, "max-box-acc-v2")
+    found = threshold(trials(hits, metric="max-box-acc-v2"), HALVES, "max-box-acc-v2")
     assert found.level == pytest.approx(0.35)
     assert found.chosen_on == pytest.approx(2 / 3)
     assert found.found_on.value == pytest.approx(5 / 20)
@@ -106,24 +106,24 @@ def test_the_threshold_is_the_best_level_of_the_choosing_half() -> None:
 
 def test_what_is_nearly_as_good_for_less() -> None:
     values = RNG.random(40) + 1
-    default = tried(values / 2, "grad-cam")
-    near, far = tried(values * 0.995, "fem"), tried(values * 0.98, "hires-cam")
-    everything = [tried(values), near, far, default]
+    default = trials(values / 2, "grad-cam")
+    near, far = trials(values * 0.995, "fem"), trials(values * 0.98, "hires-cam")
+    everything = [trials(values), near, far, default]
     costs = dict(zip([one.recipe for one in everything], [33.0, 5.0, 1.0, 1.0], strict=True))
     rival = Rival("a", load_net("scenes"))
-    found = Found(everything, default, HALVES, costs, [], [])
+    found = SearchResult(everything, default, HALVES, costs, [], [])
     advice = advised(found, rival, "energy", "squash")
     assert advice.best.choice.recipe.method == "layer-cam"
     assert advice.frugal is not None
     assert advice.frugal.choice.recipe == near.recipe
     assert advice.frugal.verdict("energy") == "better"
-    cheap = Found(everything, default, HALVES, {**costs, everything[0].recipe: 1.0}, [], [])
+    cheap = SearchResult(everything, default, HALVES, {**costs, everything[0].recipe: 1.0}, [], [])
     assert advised(cheap, rival, "energy", "squash").frugal is None
 
 
 def test_the_threshold_is_of_boxes_alone() -> None:
     values = RNG.random(40)
-    assert told(tried(values + 1), tried(values, "grad-cam")).best.threshold is None
+    assert told(trials(values + 1), trials(values, "grad-cam")).best.threshold is None
     hits = (RNG.random((40, 1, 20)) > 0.5) * 1.0
     boxes = "max-box-acc@0.5"
-    assert told(tried(hits, metric=boxes), tried(hits * 0, "grad-cam", boxes), boxes).best.threshold is not None
+    assert told(trials(hits, metric=boxes), trials(hits * 0, "grad-cam", boxes), boxes).best.threshold is not None

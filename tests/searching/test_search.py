@@ -12,9 +12,9 @@ from figures import energy_in, mask_of
 from torch import nn
 
 import funcam
-from funcam.comparison import Plan, Rival, Subject, scene_subjects
+from funcam.comparison import Example, Plan, Rival, scene_examples
 from funcam.comparison import run as run_module
-from funcam.comparison.instances import items_of
+from funcam.comparison.instances import instances_of
 from funcam.errors import FuncamError
 from funcam.maps import upsample
 from funcam.scenes.network import inputs
@@ -22,22 +22,22 @@ from funcam.searching import costs as costing_module
 from funcam.searching.advice import Advice, advised
 from funcam.searching.choosing import difference
 from funcam.searching.plans import Recipe, plans_of
-from funcam.searching.search import Asked, Found, search
+from funcam.searching.search import SearchResult, SearchSpec, search
 from funcam.statistics.intervals import paired
 from funcam.zoo.nets import at_size, load_net, own_net
 
 
-def boxed(subject: Subject) -> Subject:
+def boxed(example: Example) -> Example:
     """What is known of a scene, with boxes alone."""
-    truth = subject.truth
+    truth = example.truth
     assert truth is not None
     objects = tuple(replace(object_, mask=None) for object_ in truth.objects)
-    return Subject(subject.name, subject.load, lambda: replace(truth, objects=objects))
+    return Example(example.name, example.load, lambda: replace(truth, objects=objects))
 
 
-SUBJECTS = [boxed(subject) for subject in scene_subjects(6)]
-ASKED = Asked("energy", ("grad-cam", "layer-cam"), ("trunk_output", "trunk_output.block1"))
-SMALL = Asked("energy", ("layer-cam",), ("trunk_output",))
+SUBJECTS = [boxed(example) for example in scene_examples(6)]
+ASKED = SearchSpec("energy", ("grad-cam", "layer-cam"), ("trunk_output", "trunk_output.block1"))
+SMALL = SearchSpec("energy", ("layer-cam",), ("trunk_output",))
 BASE = Plan()
 
 Journal = dict[tuple[str, str, str], dict[tuple[str, int], float]]
@@ -54,17 +54,17 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def found(rival: Rival, folder: Path) -> Found:
+def found(rival: Rival, folder: Path) -> SearchResult:
     return search(rival, SUBJECTS, ASKED, BASE, folder)
 
 
 @pytest.fixture(scope="module")
-def advice(rival: Rival, found: Found) -> Advice:
+def advice(rival: Rival, found: SearchResult) -> Advice:
     return advised(found, rival, "energy", "squash")
 
 
 @pytest.fixture(scope="module")
-def journal(found: Found, folder: Path) -> Journal:
+def journal(found: SearchResult, folder: Path) -> Journal:
     """The energy of every image and class by what was computed, layer and method, read by hand."""
     values: Journal = {}
     for line in (folder / run_module.JOURNAL).read_text().splitlines():
@@ -82,49 +82,49 @@ def energies(journal: Journal, rival: Rival, recipes: list[Recipe], recipe: Reci
     return journal[plan.key(replace(rival, net=at_size(rival.net, recipe.input_size))), recipe.place, recipe.method]
 
 
-def test_halves_share_no_image_and_together_are_all(found: Found) -> None:
+def test_halves_share_no_image_and_together_are_all(found: SearchResult) -> None:
     assert found.halves.choosing.isdisjoint(found.halves.other)
-    assert found.halves.choosing | found.halves.other == {subject.name for subject in SUBJECTS}
+    assert found.halves.choosing | found.halves.other == {example.name for example in SUBJECTS}
     assert len(found.halves.choosing) == len(found.halves.other)
 
 
-def test_the_best_on_the_choosing_half_wins(found: Found, advice: Advice, journal: Journal) -> None:
+def test_the_best_on_the_choosing_half_wins(found: SearchResult, advice: Advice, journal: Journal) -> None:
     means = [
         np.mean([value for (image, _), value in values.items() if image in found.halves.choosing])
         for (_, layer, _), values in journal.items()
         if layer  # no baseline
     ]
-    assert len(means) == len(found.tried) == len(advice.ranking)
+    assert len(means) == len(found.trials) == len(advice.ranking)
     assert advice.best.choice.chosen_on.value == pytest.approx(max(means), abs=1e-5)
     values = [choice.chosen_on.value for choice in advice.ranking]
     assert values == sorted(values, reverse=True)
 
 
-def test_the_figure_of_the_other_half_is_what_explain_gives(found: Found, advice: Advice, rival: Rival) -> None:
+def test_the_figure_of_the_other_half_is_what_explain_gives(found: SearchResult, advice: Advice, rival: Rival) -> None:
     net, values = rival.net, []
     (choice,) = [choice for choice in advice.ranking if choice.recipe == Recipe("layer-cam", ("trunk_output",), 128)]
-    for subject in SUBJECTS:
-        if subject.name in found.halves.other:
-            truth = subject.truth
+    for example in SUBJECTS:
+        if example.name in found.halves.other:
+            truth = example.truth
             assert truth is not None
-            for item in items_of(subject, subject.load(), rival, BASE):
-                maps = funcam.explain(net.model, inputs([item.image]), item.labels[0], method="layer-cam").maps
+            for instance in instances_of(example, example.load(), rival, BASE):
+                maps = funcam.explain(net.model, inputs([instance.image]), instance.labels[0], method="layer-cam").maps
                 big = upsample(maps.relu(), (128, 128))[0].numpy()
-                boxes = np.array([thing.box for thing in truth.of(item.labels[0])]) / 2  # scenes have 256 pixels
+                boxes = np.array([thing.box for thing in truth.of(instance.labels[0])]) / 2  # scenes have 256 pixels
                 values.append(energy_in(big, mask_of(boxes, 128)))
     assert choice.found_on.value == pytest.approx(np.mean(values), abs=1e-4)
     assert choice.found_on.n == 3
 
 
 def test_the_difference_is_of_the_same_images_of_the_other_half(
-    found: Found, advice: Advice, rival: Rival, journal: Journal
+    found: SearchResult, advice: Advice, rival: Rival, journal: Journal
 ) -> None:
     default = Recipe("grad-cam", ("trunk_output",), 128)
     assert advice.default.recipe == found.default.recipe == default
-    first = [one.recipe for one in found.tried if not one.recipe.combine and not one.recipe.smooth]
+    first = [one.recipe for one in found.trials if not one.recipe.combine and not one.recipe.smooth]
     first = [recipe for recipe in first if recipe.input_size == 128]
     theirs = energies(journal, rival, first, default)
-    best = next(one for one in found.tried if one.recipe == Recipe("layer-cam", ("trunk_output.block1",), 128))
+    best = next(one for one in found.trials if one.recipe == Recipe("layer-cam", ("trunk_output.block1",), 128))
     ours = energies(journal, rival, first, best.recipe)
     keys = [key for key in ours if key[0] in found.halves.other]
     expected = paired([ours[key] for key in keys], [theirs[key] for key in keys], groups=[image for image, _ in keys])
@@ -134,8 +134,8 @@ def test_the_difference_is_of_the_same_images_of_the_other_half(
     assert told.n == 3
 
 
-def test_every_kind_of_variation_is_tried_and_the_best_go_together(found: Found) -> None:
-    recipes = [one.recipe for one in found.tried]
+def test_every_kind_of_variation_is_tried_and_the_best_go_together(found: SearchResult) -> None:
+    recipes = [one.recipe for one in found.trials]
     assert len(set(recipes)) == len(recipes)
     assert [r.words for r in recipes[:4]] == [
         f"{method} at {layer}, 128 pixels"
@@ -149,7 +149,7 @@ def test_every_kind_of_variation_is_tried_and_the_best_go_together(found: Found)
 
 
 def test_a_second_search_measures_nothing(
-    found: Found, rival: Rival, folder: Path, monkeypatch: pytest.MonkeyPatch
+    found: SearchResult, rival: Rival, folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     before = {name: (folder / name).read_bytes() for name in (run_module.JOURNAL, costing_module.COSTS)}
 
@@ -173,7 +173,7 @@ def test_an_interrupted_search_goes_on_where_it_stopped(
     def counted(items, rival, plan, *more):
         if len(measured) == most:
             raise KeyboardInterrupt
-        measured.append(f"{plan.key(rival)} {items[0].subject.name}")
+        measured.append(f"{plan.key(rival)} {items[0].example.name}")
         return measure(items, rival, plan, *more)
 
     expected = search(rival, SUBJECTS[:2], SMALL, one_by_one, whole)
@@ -192,8 +192,8 @@ def test_an_interrupted_search_goes_on_where_it_stopped(
 def test_a_network_of_a_fixed_size_is_left_at_it(rival: Rival, tmp_path: Path) -> None:
     fixed = Rival("fixed", replace(rival.net, fixed_size=True))
     found = search(fixed, SUBJECTS[:2], SMALL, BASE, tmp_path)
-    assert {one.recipe.input_size for one in found.tried} == {128}
-    assert len(found.tried) == 3  # plain, aug, eigen
+    assert {one.recipe.input_size for one in found.trials} == {128}
+    assert len(found.trials) == 3  # plain, aug, eigen
     assert found.skipped == ["256 pixels: fixed takes no images of that size"]
 
 
@@ -201,7 +201,7 @@ def test_what_a_network_cannot_have_is_left_out(tmp_path: Path) -> None:
     model = nn.Sequential(nn.Conv2d(3, 4, 16, stride=16), nn.ReLU(), nn.Flatten(), nn.Linear(4 * 8 * 8, 10))
     rival = Rival("own", own_net(model, input_size=128))
     found = search(rival, SUBJECTS[:3], replace(SMALL, layers=()), BASE, tmp_path)
-    assert {one.recipe.input_size for one in found.tried} == {128}
+    assert {one.recipe.input_size for one in found.trials} == {128}
     assert found.skipped == ["256 pixels: own takes no images of that size"]
     assert not found.problems
 
@@ -209,7 +209,7 @@ def test_what_a_network_cannot_have_is_left_out(tmp_path: Path) -> None:
 def test_a_method_that_a_network_cannot_have_is_left_out(rival: Rival, tmp_path: Path) -> None:
     asked = replace(SMALL, methods=("layer-cam", "le-grad"), quick=True)
     found = search(rival, SUBJECTS[:2], asked, BASE, tmp_path)
-    assert [one.recipe.method for one in found.tried] == ["layer-cam"]
+    assert [one.recipe.method for one in found.trials] == ["layer-cam"]
     (line,) = found.skipped
     assert line.startswith("le-grad at whole network, 128 pixels: ")
     with pytest.raises(FuncamError, match=r"^le-grad at whole network"):
@@ -218,14 +218,14 @@ def test_a_method_that_a_network_cannot_have_is_left_out(rival: Rival, tmp_path:
 
 def test_the_first_stage_alone(rival: Rival, tmp_path: Path) -> None:
     found = search(rival, SUBJECTS[:2], replace(ASKED, quick=True), BASE, tmp_path)
-    assert len(found.tried) == 4
+    assert len(found.trials) == 4
 
 
 def test_another_size_is_held_against_the_networks_own(rival: Rival, tmp_path: Path) -> None:
     found = search(rival, SUBJECTS[:2], replace(SMALL, input_size=64, quick=True), BASE, tmp_path)
-    assert [one.recipe.words for one in found.tried] == ["layer-cam at trunk_output, 64 pixels"]
+    assert [one.recipe.words for one in found.trials] == ["layer-cam at trunk_output, 64 pixels"]
     assert found.default.recipe.words == "grad-cam at trunk_output, 128 pixels"
-    assert set(found.costs) == {found.default.recipe, found.tried[0].recipe}
+    assert set(found.costs) == {found.default.recipe, found.trials[0].recipe}
     assert min(found.costs.values()) > 0
 
 

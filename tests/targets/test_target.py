@@ -103,12 +103,12 @@ def nearest_first(z, c):
     ids=["probability", "log-probability", "class", "runner-up", "similar"],
 )
 @given(data=st.data())
-def test_rules_are_their_formulas(rule, formula, data):
+def test_rules_are_their_formulas(class_score, formula, data):
     numbers = st.floats(-5, 5, allow_nan=False, width=32)
     values = data.draw(st.lists(st.lists(numbers, min_size=4, max_size=4, unique=True), min_size=2, max_size=2))
     logits = torch.tensor(values, dtype=torch.float64)
     classes = data.draw(st.lists(st.integers(0, 2), min_size=2, max_size=2))
-    target = bind(rule(classes), logits, 2)
+    target = bind(class_score(classes), logits, 2)
     want = [formula(row, c) for row, c in zip(logits.numpy(), classes, strict=True)]
     np.testing.assert_allclose(target(logits)[:, 0], want, rtol=1e-6, atol=1e-9)
     assert target.indices.tolist() == classes

@@ -19,10 +19,10 @@ from torch import Tensor, nn
 from torchvision import models
 
 from funcam.errors import FuncamError
-from funcam.zoo.architectures import class_axes, count_classes, is_complete, skeleton
+from funcam.zoo.architectures import class_axes, count_classes, is_complete, meta_network
 from funcam.zoo.checkpoints import read_checkpoint
 from funcam.zoo.names import NETS
-from funcam.zoo.state_dicts import assemble
+from funcam.zoo.state_dicts import build_with_state
 
 State = dict[str, Tensor]
 
@@ -216,7 +216,7 @@ def test_a_torchscript_program(tmp_path: Path) -> None:
 
 def light(name: str, **options: Any) -> State:
     """A state dict of any size that takes no memory: each tensor is one number, repeated."""
-    state = skeleton(name, **options).state_dict()
+    state = meta_network(name, **options).state_dict()
     return {key: torch.zeros((), dtype=tensor.dtype).expand(tensor.shape) for key, tensor in state.items()}
 
 
@@ -224,7 +224,7 @@ def light(name: str, **options: Any) -> State:
 def test_every_network_is_built_to_fit_any_number_of_classes(name: str) -> None:
     random_state = torch.get_rng_state()
     state = light(name, num_classes=7)
-    model = assemble(name, state)
+    model = build_with_state(name, state)
     assert count_classes(model) == 7
     assert is_complete(model)
     assert not model.training
@@ -246,7 +246,7 @@ def test_every_network_is_built_to_fit_any_number_of_classes(name: str) -> None:
     ],
 )
 def test_which_entries_depend_on_the_number_of_classes(name: str, axes: dict[str, int]) -> None:
-    assert class_axes(lambda count: skeleton(name, num_classes=count)) == axes
+    assert class_axes(lambda count: meta_network(name, num_classes=count)) == axes
 
 
 SMALL: dict[str, Callable[..., nn.Module]] = {
@@ -266,7 +266,7 @@ def test_the_assembled_network_computes_what_torchvisions_own_does(name: str) ->
     images = torch.randn(1, 3, 32, 32)
     with torch.no_grad():
         expected = own(images)
-        logits = assemble(name, own.state_dict())(images)
+        logits = build_with_state(name, own.state_dict())(images)
     torch.testing.assert_close(logits, expected, rtol=0, atol=0)
 
 
@@ -285,8 +285,8 @@ def test_inception_and_googlenet(name: str, monkeypatch: pytest.MonkeyPatch) -> 
     with torch.no_grad():
         expected = own(images)
         for given in (state, slim):
-            torch.testing.assert_close(assemble(name, given)(images), expected, rtol=0, atol=0)
-        plain = assemble(name, state, transform_input=False)(images)
+            torch.testing.assert_close(build_with_state(name, given)(images), expected, rtol=0, atol=0)
+        plain = build_with_state(name, state, transform_input=False)(images)
     assert not torch.allclose(plain, expected)
 
 
@@ -302,7 +302,7 @@ def test_densenets_early_names() -> None:
     assert any("denselayer1.norm.1.weight" in key for key in early)
     images = torch.randn(1, 3, 64, 64)
     with torch.no_grad():
-        torch.testing.assert_close(assemble("densenet121", early)(images), own(images), rtol=0, atol=0)
+        torch.testing.assert_close(build_with_state("densenet121", early)(images), own(images), rtol=0, atol=0)
 
 
 def test_vision_transformers_early_names() -> None:
@@ -311,12 +311,12 @@ def test_vision_transformers_early_names() -> None:
         key.replace("mlp.0.", "mlp.linear_1.").replace("mlp.3.", "mlp.linear_2."): tensor
         for key, tensor in state.items()
     }
-    assert set(assemble("vit_b_32", early).state_dict()) == set(state)
+    assert set(build_with_state("vit_b_32", early).state_dict()) == set(state)
 
 
 @pytest.mark.parametrize(("name", "side"), [("vit_b_16", 384), ("vit_b_32", 64), ("vit_h_14", 518)])
 def test_a_vision_transformers_image_size_is_read_off(name: str, side: int) -> None:
-    model = assemble(name, light(name, image_size=side, num_classes=3))
+    model = build_with_state(name, light(name, image_size=side, num_classes=3))
     assert model.image_size == side
     assert count_classes(model) == 3
 
@@ -329,14 +329,14 @@ def test_what_does_not_fit_is_named(net: nn.Module) -> None:
     state = dict(net.state_dict())
     state["conv1.0.weight"] = torch.zeros(24, 1, 3, 3)
     state["extra.weight"] = torch.zeros(1)
-    message = refusal(lambda: assemble("shufflenet_v2_x0_5", without(state, "fc.bias"), origin="a.pth"))
+    message = refusal(lambda: build_with_state("shufflenet_v2_x0_5", without(state, "fc.bias"), origin="a.pth"))
     assert message.startswith("a.pth does not fit shufflenet_v2_x0_5: 1 missing: fc.bias; 1 unexpected: extra.weight;")
     assert "conv1.0.weight has the shape [24, 1, 3, 3], expected [24, 3, 3, 3]" in message
     assert "fits no other network" in message
 
 
 def test_many_misfits_are_counted() -> None:
-    message = refusal(lambda: assemble("resnet18", light("densenet121")))
+    message = refusal(lambda: build_with_state("resnet18", light("densenet121")))
     assert "and" in message
     assert "more" in message
 
@@ -354,32 +354,34 @@ def test_many_misfits_are_counted() -> None:
     ],
 )
 def test_the_network_that_the_file_fits_is_named(given: str, fits: str) -> None:
-    assert f"the file fits {fits}: use --net {fits}" in refusal(lambda: assemble(given, light(fits, num_classes=2)))
+    assert f"the file fits {fits}: use --net {fits}" in refusal(
+        lambda: build_with_state(given, light(fits, num_classes=2))
+    )
 
 
 def test_a_head_of_another_form() -> None:
     state = without(light("resnet18"), "fc.weight", "fc.bias") | {"fc.0.weight": torch.zeros(7, 512)}
-    message = refusal(lambda: assemble("resnet18", state))
+    message = refusal(lambda: build_with_state("resnet18", state))
     assert "2 missing: fc.weight, fc.bias; 1 unexpected: fc.0.weight" in message
 
 
 def test_integers_for_floats() -> None:
     state = light("resnet18") | {"fc.weight": torch.zeros(1000, 512, dtype=torch.int8)}
-    assert "fc.weight is torch.int8, expected torch.float32" in refusal(lambda: assemble("resnet18", state))
+    assert "fc.weight is torch.int8, expected torch.float32" in refusal(lambda: build_with_state("resnet18", state))
 
 
 @pytest.mark.parametrize(("value", "word"), [(float("nan"), "NaN"), (float("inf"), "an infinite value")])
 def test_values_that_are_no_numbers(net: nn.Module, value: float, word: str) -> None:
     state = {key: tensor.clone() for key, tensor in net.state_dict().items()}
     state["stage2.0.branch1.0.weight"].view(-1)[3] = value
-    message = refusal(lambda: assemble("shufflenet_v2_x0_5", state, origin="a.pth"))
+    message = refusal(lambda: build_with_state("shufflenet_v2_x0_5", state, origin="a.pth"))
     assert message.startswith(f"a.pth holds {word} in 'stage2.0.branch1.0.weight'")
 
 
 def test_values_whose_sum_overflows_are_fine(net: nn.Module) -> None:
     state = {key: tensor.clone() for key, tensor in net.state_dict().items()}
     state["fc.weight"].fill_(3e38)
-    assert count_classes(assemble("shufflenet_v2_x0_5", state)) == 1000
+    assert count_classes(build_with_state("shufflenet_v2_x0_5", state)) == 1000
 
 
 def test_buffers_that_no_state_dict_holds(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -393,7 +395,7 @@ def test_buffers_that_no_state_dict_holds(monkeypatch: pytest.MonkeyPatch) -> No
 
     monkeypatch.setattr(models, "get_model", lambda name, weights, **options: Late(**options))
     own, random_state = Late(num_classes=2), torch.get_rng_state()
-    model = assemble("alexnet", own.state_dict())
+    model = build_with_state("alexnet", own.state_dict())
     assert is_complete(model)
     assert dict(model.named_buffers())["scale"].tolist() == [3.0]
     assert torch.equal(model.state_dict()["fc.weight"], own.fc.weight)

@@ -17,7 +17,7 @@ from torch.func import vjp
 from torchvision.models import get_model, list_models
 
 import funcam
-from funcam.zoo.architectures import skeleton
+from funcam.zoo.architectures import meta_network
 from funcam.zoo.names import DEFAULT_LAYERS, NETS
 
 torch.set_num_threads(1)  # most of the time is tracing; two threads on a busy machine wait for each other
@@ -80,7 +80,7 @@ def expected_map(name: str, size: int) -> tuple[int, int]:
     return side, side
 
 
-def fill(model: nn.Module) -> nn.Module:
+def fill_state(model: nn.Module) -> nn.Module:
     """Weights of the size that keeps activations alive, in every layer, zero-initialised heads included; fast."""
     block = torch.randn(1 << 16, generator=torch.Generator().manual_seed(0))
     with torch.no_grad():
@@ -125,7 +125,7 @@ def test_classifier(name):
     device = "meta" if name in SHAPES_ONLY else "cpu"
     model = build(name, device)
     if device == "cpu":
-        fill(model)
+        fill_state(model)
     model.train()
     images = torch.randn(1, 3, size, size, generator=torch.Generator().manual_seed(1)).to(device)
     with torch.no_grad():
@@ -158,4 +158,4 @@ def test_the_table_that_funcam_nets_prints_is_what_split_finds() -> None:
     assert {name: DEFAULT_LAYERS[name] for name in NETS if name != "scenes"} == {
         name: expected_layer(name) for name in NETS if name != "scenes"
     }
-    assert funcam.split(skeleton("scenes")).layer == DEFAULT_LAYERS["scenes"]
+    assert funcam.split(meta_network("scenes")).layer == DEFAULT_LAYERS["scenes"]

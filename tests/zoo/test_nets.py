@@ -19,7 +19,7 @@ from funcam.errors import FuncamError
 from funcam.scenes.network import WEIGHTS as SCENES_WEIGHTS
 from funcam.scenes.network import network as scenes_network
 from funcam.zoo import names, nets
-from funcam.zoo.architectures import skeleton
+from funcam.zoo.architectures import meta_network
 from funcam.zoo.nets import ALIASES, NETS, Net, build_net, canonical_name, load_net, net_infos
 
 NAME = "shufflenet_v2_x0_5"
@@ -133,7 +133,7 @@ def test_preprocessing_is_that_of_the_weights(name: str) -> None:
     entries = models.get_model_weights(name)
     entry = getattr(entries, "IMAGENET1K_V1", entries.DEFAULT)
     preset = entry.transforms()
-    model = skeleton(name, image_size=preset.crop_size[0]) if name.startswith("vit_") else skeleton(name)
+    model = meta_network(name, image_size=preset.crop_size[0]) if name.startswith("vit_") else meta_network(name)
     net = nets._torchvision_net(name, model, entry, entry.name)
     assert [net.input_size] == preset.crop_size
     assert [net.resize_size] == preset.resize_size
@@ -153,7 +153,7 @@ def test_the_smallest_input(name: str) -> None:
 
 def test_a_vision_transformer_for_larger_images(monkeypatch: pytest.MonkeyPatch, own_file: Path) -> None:
     def light(side: int) -> dict[str, torch.Tensor]:
-        state = skeleton("vit_b_32", image_size=side, num_classes=3).state_dict()
+        state = meta_network("vit_b_32", image_size=side, num_classes=3).state_dict()
         return {key: torch.zeros((), dtype=tensor.dtype).expand(tensor.shape) for key, tensor in state.items()}
 
     for side, resize in ((224, 256), (96, 96)):
@@ -396,7 +396,7 @@ def test_infos_say_what_the_networks_are() -> None:
     infos = {info.name: info for info in net_infos()}
     assert tuple(infos) == NETS
     for name in ("resnet50", "densenet121", "vit_b_16", "scenes", "regnet_y_400mf", "swin_v2_t"):
-        assert infos[name].parameters == sum(parameter.numel() for parameter in skeleton(name).parameters())
+        assert infos[name].parameters == sum(parameter.numel() for parameter in meta_network(name).parameters())
     assert infos["resnet50"].weights == ("IMAGENET1K_V1", "IMAGENET1K_V2")
     assert infos["vgg16"].weights == ("IMAGENET1K_V1",)
     assert infos["vit_h_14"].input_size == 518

@@ -13,7 +13,7 @@ from torch import nn
 
 from funcam.errors import FuncamError
 from funcam.zoo.nets import own_net
-from funcam.zoo.user_code import Own, load_own, own_of
+from funcam.zoo.user_code import Factory, factory_of, load_from_factory
 
 SOURCE = """
 import torch
@@ -59,14 +59,14 @@ def number():
 
 
 @pytest.fixture
-def source(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Own]:
+def source(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Factory]:
     """A function in a file in an empty folder, which is the current one."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(sys, "path", [*sys.path])
 
-    def write(function: str, text: str = SOURCE, name: str = "own.py") -> Own:
+    def write(function: str, text: str = SOURCE, name: str = "own.py") -> Factory:
         Path(name).write_text(text)
-        return Own(name, function)
+        return Factory(name, function)
 
     return write
 
@@ -143,18 +143,18 @@ def test_models_that_return_no_logits() -> None:
 # What is named
 
 
-def test_what_is_a_function_and_what_is_not(source: Callable[..., Own]) -> None:
+def test_what_is_a_function_and_what_is_not(source: Callable[..., Factory]) -> None:
     source("plain")
-    assert own_of("own.py:plain") == Own("own.py", "plain")
-    assert own_of("./own.py:plain") == Own("./own.py", "plain")
-    assert own_of("package.module:make") == Own("package.module", "make")
+    assert factory_of("own.py:plain") == Factory("own.py", "plain")
+    assert factory_of("./own.py:plain") == Factory("./own.py", "plain")
+    assert factory_of("package.module:make") == Factory("package.module", "make")
     for other in ("resnet50", "mine:resnet50", "v1.2:resnet50", "mine:own.py:plain", "mine:package.module:make"):
-        assert own_of(other) is None, other
+        assert factory_of(other) is None, other
 
 
-def test_nothing_runs_when_it_is_named(source: Callable[..., Own]) -> None:
+def test_nothing_runs_when_it_is_named(source: Callable[..., Factory]) -> None:
     source("plain", "open('ran', 'w')")
-    own_of("own.py:plain")
+    factory_of("own.py:plain")
     assert not Path("ran").exists()
 
 
@@ -167,104 +167,104 @@ def test_nothing_runs_when_it_is_named(source: Callable[..., Own]) -> None:
         ("own.py:f()", "names no function"),
     ],
 )
-def test_functions_that_cannot_be_named(source: Callable[..., Own], text: str, message: str) -> None:
+def test_functions_that_cannot_be_named(source: Callable[..., Factory], text: str, message: str) -> None:
     source("plain")
-    assert message in refusal(lambda: own_of(text))
+    assert message in refusal(lambda: factory_of(text))
 
 
 # What it makes
 
 
-def test_a_function_that_returns_a_model(source: Callable[..., Own]) -> None:
-    net = load_own(source("plain"))
+def test_a_function_that_returns_a_model(source: Callable[..., Factory]) -> None:
+    net = load_from_factory(source("plain"))
     assert (net.name, net.input_size, len(net.classes)) == ("own.py:plain", 224, 3)
     assert not net.model.training
 
 
-def test_a_function_that_returns_a_net(source: Callable[..., Own]) -> None:
-    net = load_own(source("net"))
+def test_a_function_that_returns_a_net(source: Callable[..., Factory]) -> None:
+    net = load_from_factory(source("net"))
     assert (net.name, net.input_size, net.mean, net.classes) == ("own.py:net", 64, (0.5,) * 3, ("a", "b", "c"))
 
 
-def test_other_values_have_other_names(source: Callable[..., Own]) -> None:
+def test_other_values_have_other_names(source: Callable[..., Factory]) -> None:
     """Comparisons go on where they stopped if the names are the same."""
-    own = source("plain")
-    load_own(own)  # imports it, which draws
+    factory = source("plain")
+    load_from_factory(factory)  # imports it, which draws
     torch.manual_seed(0)
-    first = load_own(own)
-    again = load_own(own)
+    first = load_from_factory(factory)
+    again = load_from_factory(factory)
     torch.manual_seed(0)
-    assert first.weights == load_own(own).weights != again.weights
+    assert first.weights == load_from_factory(factory).weights != again.weights
 
 
-def test_weights(source: Callable[..., Own]) -> None:
-    own = source("net")
-    state = load_own(own).model.state_dict()
+def test_weights(source: Callable[..., Factory]) -> None:
+    factory = source("net")
+    state = load_from_factory(factory).model.state_dict()
     torch.save(state, "mine.pth")
-    net = load_own(own, "mine.pth")
+    net = load_from_factory(factory, "mine.pth")
     assert net.weights == "mine.pth"
     assert all(torch.equal(net.model.state_dict()[name], value) for name, value in state.items())
 
 
-def test_weights_whose_names_all_begin_alike(source: Callable[..., Own]) -> None:
+def test_weights_whose_names_all_begin_alike(source: Callable[..., Factory]) -> None:
     """What looks like a wrapper's prefix is the model's own here, and either file fits."""
-    own = source("Wrapped")
-    state = load_own(own).model.state_dict()
+    factory = source("Wrapped")
+    state = load_from_factory(factory).model.state_dict()
     assert all(name.startswith("model.") for name in state)
     torch.save(state, "mine.pth")
     torch.save({name.removeprefix("model."): value for name, value in state.items()}, "inner.pth")
     for file in ("mine.pth", "inner.pth"):
-        found = load_own(own, file).model.state_dict()
+        found = load_from_factory(factory, file).model.state_dict()
         assert all(torch.equal(found[name], value) for name, value in state.items())
 
 
-def test_weights_go_into_a_copy_of_what_the_function_keeps(source: Callable[..., Own]) -> None:
-    own = source("shared")
-    before = load_own(own)
+def test_weights_go_into_a_copy_of_what_the_function_keeps(source: Callable[..., Factory]) -> None:
+    factory = source("shared")
+    before = load_from_factory(factory)
     torch.save({name: value + 1 for name, value in before.model.state_dict().items()}, "other.pth")
-    assert load_own(own, "other.pth").weights == "other.pth"
-    assert load_own(own).weights == before.weights
+    assert load_from_factory(factory, "other.pth").weights == "other.pth"
+    assert load_from_factory(factory).weights == before.weights
 
 
-def test_weights_in_half_precision_are_as_good_as_any(source: Callable[..., Own]) -> None:
-    state = {name: value + 1e-5 for name, value in load_own(source("plain")).model.state_dict().items()}
+def test_weights_in_half_precision_are_as_good_as_any(source: Callable[..., Factory]) -> None:
+    state = {name: value + 1e-5 for name, value in load_from_factory(source("plain")).model.state_dict().items()}
     torch.save(state, "mine.pth")
-    found = load_own(Own("own.py", "half"), "mine.pth").model.state_dict()
+    found = load_from_factory(Factory("own.py", "half"), "mine.pth").model.state_dict()
     assert all(torch.equal(found[name], value) for name, value in state.items())
 
 
-def test_labels(source: Callable[..., Own]) -> None:
+def test_labels(source: Callable[..., Factory]) -> None:
     Path("names.txt").write_text("x\ny\nz\n")
-    assert load_own(source("plain"), labels="names.txt").classes == ("x", "y", "z")
+    assert load_from_factory(source("plain"), labels="names.txt").classes == ("x", "y", "z")
 
 
-def test_a_file_finds_its_neighbours(source: Callable[..., Own]) -> None:
+def test_a_file_finds_its_neighbours(source: Callable[..., Factory]) -> None:
     source("", "WIDTH = 5\n", "beside_it_7.py")
     Path("below").mkdir()
     text = "from beside_it_7 import WIDTH\nfrom torch import nn\n"
     text += "def net(): return nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(3, WIDTH))\n"
-    assert len(load_own(source("net", text)).classes) == 5
+    assert len(load_from_factory(source("net", text)).classes) == 5
 
 
-def test_two_files_of_one_name(source: Callable[..., Own]) -> None:
+def test_two_files_of_one_name(source: Callable[..., Factory]) -> None:
     for folder, width in (("a", 2), ("b", 3)):
         Path(folder).mkdir()
         text = (
             f"from torch import nn\ndef net(): return nn.Sequential(nn.Flatten(), nn.Linear(3 * 224 * 224, {width}))\n"
         )
-        assert len(load_own(source("net", text, f"{folder}/random.py")).classes) == width
+        assert len(load_from_factory(source("net", text, f"{folder}/random.py")).classes) == width
 
 
-def test_a_module_in_the_current_folder(source: Callable[..., Own]) -> None:
+def test_a_module_in_the_current_folder(source: Callable[..., Factory]) -> None:
     Path("package_of_mine").mkdir()
     source("", SOURCE, "package_of_mine/models.py")
-    assert load_own(Own("package_of_mine.models", "net")).name == "package_of_mine.models:net"
+    assert load_from_factory(Factory("package_of_mine.models", "net")).name == "package_of_mine.models:net"
 
 
 def test_what_the_code_prints_is_not_the_results(
-    source: Callable[..., Own], capsys: pytest.CaptureFixture[str]
+    source: Callable[..., Factory], capsys: pytest.CaptureFixture[str]
 ) -> None:
-    load_own(source("plain", f"print('imported')\n{SOURCE}"))
+    load_from_factory(source("plain", f"print('imported')\n{SOURCE}"))
     assert capsys.readouterr() == ("", "imported\n")
 
 
@@ -288,8 +288,8 @@ def test_what_the_code_prints_is_not_the_results(
         ("SHARED", ["own.py:SHARED is no function but a value of type Sequential"]),
     ],
 )
-def test_functions_that_make_no_network(source: Callable[..., Own], function: str, messages: list[str]) -> None:
-    line = refusal(lambda: load_own(source(function)))
+def test_functions_that_make_no_network(source: Callable[..., Factory], function: str, messages: list[str]) -> None:
+    line = refusal(lambda: load_from_factory(source(function)))
     for message in messages:
         assert message in line
 
@@ -302,30 +302,32 @@ def test_functions_that_make_no_network(source: Callable[..., Own], function: st
         ("raise ValueError('two\\nlines')", "ValueError: two (PATH, line 1)"),
     ],
 )
-def test_files_that_cannot_be_imported(source: Callable[..., Own], text: str, message: str) -> None:
-    own = source("net", text)
+def test_files_that_cannot_be_imported(source: Callable[..., Factory], text: str, message: str) -> None:
+    factory = source("net", text)
     message = message.replace("PATH", str(Path("own.py").resolve()))
     for _ in range(2):  # nothing of it stays imported
-        assert refusal(lambda: load_own(own)) == f"own.py:net can't be imported: {message}"
+        assert refusal(lambda: load_from_factory(factory)) == f"own.py:net can't be imported: {message}"
 
 
-def test_modules_that_are_not_there(source: Callable[..., Own]) -> None:
-    assert "there is no module 'nowhere_7'" in refusal(lambda: load_own(Own("nowhere_7.models", "net")))
-    assert "there is no module 'torch.nowhere'" in refusal(lambda: load_own(Own("torch.nowhere", "net")))
-    assert "no function 'nix' in torchvision.models" in refusal(lambda: load_own(Own("torchvision.models", "nix")))
+def test_modules_that_are_not_there(source: Callable[..., Factory]) -> None:
+    assert "there is no module 'nowhere_7'" in refusal(lambda: load_from_factory(Factory("nowhere_7.models", "net")))
+    assert "there is no module 'torch.nowhere'" in refusal(lambda: load_from_factory(Factory("torch.nowhere", "net")))
+    assert "no function 'nix' in torchvision.models" in refusal(
+        lambda: load_from_factory(Factory("torchvision.models", "nix"))
+    )
 
 
-def test_weights_that_do_not_fit(source: Callable[..., Own]) -> None:
-    state = load_own(source("net")).model.state_dict()
+def test_weights_that_do_not_fit(source: Callable[..., Factory]) -> None:
+    state = load_from_factory(source("net")).model.state_dict()
     state["0.weight"] = torch.zeros(4, 1, 3, 3)
     state["5.weight"] = state.pop("4.weight")
     torch.save(state, "bad.pth")
-    line = refusal(lambda: load_own(Own("own.py", "net"), "bad.pth"))
+    line = refusal(lambda: load_from_factory(Factory("own.py", "net"), "bad.pth"))
     for part in ("bad.pth does not fit own.py:net", "1 missing: 4.weight", "1 unexpected: 5.weight", "[4, 1, 3, 3]"):
         assert part in line
 
 
-def test_weights_with_nan(source: Callable[..., Own]) -> None:
-    state = load_own(source("net")).model.state_dict()
+def test_weights_with_nan(source: Callable[..., Factory]) -> None:
+    state = load_from_factory(source("net")).model.state_dict()
     torch.save({name: value * float("nan") for name, value in state.items()}, "bad.pth")
-    assert "bad.pth holds NaN" in refusal(lambda: load_own(Own("own.py", "net"), "bad.pth"))
+    assert "bad.pth holds NaN" in refusal(lambda: load_from_factory(Factory("own.py", "net"), "bad.pth"))
