@@ -1,4 +1,4 @@
-"""What ``funcam compare`` costs: against plain forward passes and decoding, with insertion and deletion, and in memory.
+"""What `funcam compare` costs: against plain forward passes and decoding, with insertion and deletion, and in memory.
 
     python benchmarks/comparison.py PHOTOS BOXES --net NAME=WEIGHTS --net NAME=WEIGHTS --threads 1 --clock cpu
     python benchmarks/comparison.py --memory 100,2000

@@ -2,7 +2,7 @@
 
     python benchmarks/comparison_tables.py docs/scenes.md scenes=comparison/results.json
 
-writes between the page's markers ``<!-- scenes -->`` and ``<!-- end of scenes -->``; several pairs may be given.
+writes between the page's markers `<!-- scenes -->` and `<!-- end of scenes -->`; several pairs may be given.
 """
 
 from __future__ import annotations

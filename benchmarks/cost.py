@@ -4,7 +4,7 @@
     python benchmarks/cost.py --suite methods --batches 1                  # every method beside the peers that have it
     python benchmarks/cost.py --device cuda --nets resnet50,mobilenet_v2   # needs torch and torchvision only
 
-Every figure is a ratio against one ``no_grad`` forward pass of the same model.
+Every figure is a ratio against one `no_grad` forward pass of the same model.
 
 Times: in each round every case runs in turn, right behind a forward pass that its time is divided by. The table shows
 the median, least and largest ratio; the row of the forward pass itself shows the noise.

@@ -6,8 +6,8 @@
 The maps are funcam's Grad-CAM at the last feature map, prepared: ReLU'd, divided by their maximum, resized to the
 network's input. Both sides are given the same maps, images, classes, boxes, squares and steps, and no noise.
 
-It needs the peers (``pip install .[test]``) and the assets' weights and photos: ``--assets``, ``FUNCAM_ASSETS`` or
-``../shared/assets``.
+It needs the peers (`pip install .[test]`) and the assets' weights and photos: `--assets`, `FUNCAM_ASSETS` or
+`../shared/assets`.
 """
 
 from __future__ import annotations
@@ -60,7 +60,7 @@ Photo = tuple[Path, int, Any]
 
 
 def places(assets: Path, every: int = 1) -> dict[str, list[Place]]:
-    """The networks and photos where metrics are compared, in groups; of the photos each ``every``-th pixel."""
+    """The networks and photos where metrics are compared, in groups; of the photos each `every`-th pixel."""
     labelled = boxed_photos(assets / "photos" / "ilsvrc")
     several = [row for row in labelled if len(row[2]) > 1]
     two: list[Photo] = [(assets / "photos" / name, target, []) for name, target in PHOTOS.items()]

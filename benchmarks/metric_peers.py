@@ -1,6 +1,6 @@
 """What grad-cam, torchcam, captum, Quantus, scikit-learn, scikit-image and SciPy make of the same maps.
 
-A pair is a function of a ``Place`` that gives funcam's values and the peer's, tensors of the same shape.
+A pair is a function of a `Place` that gives funcam's values and the peer's, tensors of the same shape.
 """
 
 from __future__ import annotations
@@ -29,11 +29,11 @@ class Place:
     Attributes:
         name: what the table calls it.
         model: the network.
-        images: ``[B, 3, 224, 224]``, as it takes them.
-        targets: ``[B]``.
-        maps: ``[B, 224, 224]``, prepared.
+        images: `[B, 3, 224, 224]`, as it takes them.
+        targets: `[B]`.
+        maps: `[B, 224, 224]`, prepared.
         again: the maps of the images multiplied by their maps.
-        boxes: for each image ``[m, 4]``, in pixels of the map; empty lists where none are known.
+        boxes: for each image `[m, 4]`, in pixels of the map; empty lists where none are known.
     """
 
     name: str

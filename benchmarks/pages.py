@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 
 def filled(page: str, tables: Mapping[str, str]) -> str:
-    """The page with a table between each pair of markers, ``<!-- name -->`` and ``<!-- end of name -->``."""
+    """The page with a table between each pair of markers, `<!-- name -->` and `<!-- end of name -->`."""
     for name, table in tables.items():
         first, last = f"<!-- {name} -->\n", f"\n<!-- end of {name} -->"
         before, rest = page.split(first)

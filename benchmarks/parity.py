@@ -7,8 +7,8 @@ Both are given the same network, layer, class and image; compared is what each c
 Each map is divided by its own maximum, so a constant factor doesn't count; the difference is the largest one of a cell.
 Methods of hundreds of passes are compared at a layer of 64 channels. Random numbers are the same on both sides.
 
-It needs the peers (``pip install .[bench]``) and the assets' weights and photos: ``--assets``, ``FUNCAM_ASSETS`` or
-``../shared/assets``.
+It needs the peers (`pip install .[bench]`) and the assets' weights and photos: `--assets`, `FUNCAM_ASSETS` or
+`../shared/assets`.
 """
 
 from __future__ import annotations

@@ -32,14 +32,14 @@ class Counterpart:
     """How a peer computes a method.
 
     Attributes:
-        theirs: the peer's values for a scene and funcam's options, ``[B, *S]``.
-        where: which groups of scenes to compare them in (``parity.scenes``).
+        theirs: the peer's values for a scene and funcam's options, `[B, *S]`.
+        where: which groups of scenes to compare them in (`parity.scenes`).
         options: funcam's options for the comparison, where they are not its defaults.
         instead: funcam's options with which it does what the peer does, where it differs by default.
         signed: whether the sign of the values counts; else both are cut at zero, as the paper does.
         either_sign: whether the peer's sign is left to chance, so that its negative is as good.
         double: whether to compare in float64: where noise puts units on a ReLU's edge, rounding decides.
-        ours: how funcam computes it, if not by ``explain``.
+        ours: how funcam computes it, if not by `explain`.
         why: why it differs, in a few words.
     """
 
@@ -63,7 +63,7 @@ class Counterpart:
         Args:
             method: the method's name.
             scene: where.
-            **options: funcam's, besides ``self.options``.
+            **options: funcam's, besides `self.options`.
         """
         scene = scene.double() if self.double else scene
         settled = self.settled(method, options)
@@ -74,7 +74,7 @@ class Counterpart:
 def difference(
     ours: torch.Tensor, theirs: torch.Tensor, *, signed: bool = False, either_sign: bool = False
 ) -> list[float]:
-    """For each map ``[*S]`` of ``[B, *S]`` the largest difference of a cell, once each is divided by its maximum.
+    """For each map `[*S]` of `[B, *S]` the largest difference of a cell, once each is divided by its maximum.
 
     Raises:
         ValueError: a map of ours is zero everywhere.

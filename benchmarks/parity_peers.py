@@ -32,7 +32,7 @@ class Scene:
     classes: list[int]
 
     def ours(self, method: str, **options: Any) -> torch.Tensor:
-        """funcam's values, as :func:`funcam.explain` gives them."""
+        """funcam's values, as `funcam.explain` gives them."""
         layer = self.layer if funcam.METHODS[method].at_layer else None
         return funcam.explain(self.model, self.images, self.classes, method=method, layer=layer, **options).maps
 
@@ -54,7 +54,7 @@ Compute = Callable[[Scene, Options], torch.Tensor]
 
 
 def of_grad_cam(name: str, *, target: str = "ClassifierOutputTarget", at: str = "get_cam_image") -> Compute:
-    """A class of grad-cam; what its method ``at`` returns is what it goes on to rescale."""
+    """A class of grad-cam; what its method `at` returns is what it goes on to rescale."""
 
     def theirs(scene: Scene, _options: Options) -> torch.Tensor:
         import pytorch_grad_cam
@@ -163,7 +163,7 @@ class _Given:
 
 
 def noise_of_images(images: torch.Tensor, options: Options) -> torch.Tensor:
-    """funcam's noise for Smooth Grad-CAM++, ``[samples, B, channels, *size]``."""
+    """funcam's noise for Smooth Grad-CAM++, `[samples, B, channels, *size]`."""
     generator = torch.Generator().manual_seed(options["seed"])
     unit = torch.randn((options["samples"], 1, *images.shape[1:]), generator=generator).to(images)
     spread = images.flatten(1).amax(1) - images.flatten(1).amin(1)
@@ -181,7 +181,7 @@ def torchcams_smooth(scene: Scene, options: Options) -> torch.Tensor:
 
 
 def noise_of_masks(A: torch.Tensor, size: torch.Size, options: Options) -> torch.Tensor:
-    """funcam's noise for SS-CAM on one image ``A`` ``[C, *S]``: ``[samples, C, *size]``, zero for constant channels."""
+    """funcam's noise for SS-CAM on one image `A` `[C, *S]`: `[samples, C, *size]`, zero for constant channels."""
     generator = torch.Generator().manual_seed(options["seed"])
     noise = torch.zeros(options["samples"], len(A), *size)
     for channel in (A.flatten(1).amax(1) > A.flatten(1).amin(1)).nonzero().flatten():

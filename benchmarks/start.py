@@ -1,8 +1,8 @@
-"""What the whole program costs: ``funcam --help``, and one image, beside Python importing torch and torchvision.
+"""What the whole program costs: `funcam --help`, and one image, beside Python importing torch and torchvision.
 
     python benchmarks/start.py PHOTO --weights FILE --json FILE
 
-FILE holds mobilenet_v2's weights (``--net`` for another network). Each round runs every command once, in turn; the
+FILE holds mobilenet_v2's weights (`--net` for another network). Each round runs every command once, in turn; the
 table shows the median, least and largest wall time, and how long the median is above the import.
 """
 

@@ -4,7 +4,7 @@
     A, head = split(images)                       # features, and the rest of the network as a pure function
     result = funcam.explain(model, images)        # the maps of the predicted classes
 
-Names are imported when they are first used, so that ``import funcam`` (and the command line's help) needs no torch.
+Names are imported when they are first used, so that `import funcam` (and the command line's help) needs no torch.
 The functions of the methods come from their table: a method that stands there stands here.
 """
 

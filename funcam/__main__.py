@@ -1,4 +1,4 @@
-"""``python -m funcam`` is the command ``funcam``."""
+"""`python -m funcam` is the command `funcam`."""
 
 from funcam.cli import main
 

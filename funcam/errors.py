@@ -17,7 +17,7 @@ class FuncamError(ValueError):
 
 
 def nearest(word: str, known: Iterable[str], count: int = 3) -> str:
-    """The names in ``known`` that look most like ``word``, quoted and joined, for an error message.
+    """The names in `known` that look most like `word`, quoted and joined, for an error message.
 
     Example:
         >>> nearest("layer5", ["conv1", "layer3", "layer4"], count=2)

@@ -23,9 +23,9 @@ _ADVICE = {
 
 
 def write_atomically(path: str | os.PathLike[str], data: bytes) -> None:
-    """Write ``data`` to ``path``, all of it or nothing: beside it under a passing name, then renamed.
+    """Write `data` to `path`, all of it or nothing: beside it under a passing name, then renamed.
 
-    A file of that name is replaced; a link is followed; a device such as ``/dev/stdout`` is written to directly.
+    A file of that name is replaced; a link is followed; a device such as `/dev/stdout` is written to directly.
 
     Raises:
         FuncamError: the folder is missing or may not be written to, the disk is full, or the path is a folder.
@@ -47,7 +47,7 @@ def write_atomically(path: str | os.PathLike[str], data: bytes) -> None:
 
 
 def make_folder(path: str | os.PathLike[str]) -> Path:
-    """The folder ``path``, made with its parents where it does not exist yet.
+    """The folder `path`, made with its parents where it does not exist yet.
 
     Raises:
         FuncamError: a file is in the way, or the folder may not be made.

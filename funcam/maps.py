@@ -18,9 +18,9 @@ def rescale(maps: torch.Tensor, scale: str = "per-map", *, spatial: int = 2) -> 
     """Divide maps by their largest magnitude, so that they lie in -1..1 (0..1 where they are not negative).
 
     Args:
-        maps: ``[B, *S]`` or ``[B, K, *S]``.
-        scale: what shares a scale: ``per-map`` each map its own, ``per-image`` all classes of an image (so that they
-            can be compared), ``per-batch`` everything, ``none`` nothing.
+        maps: `[B, *S]` or `[B, K, *S]`.
+        scale: what shares a scale: `per-map` each map its own, `per-image` all classes of an image (so that they
+            can be compared), `per-batch` everything, `none` nothing.
         spatial: how many of the last axes are space.
 
     Returns:
@@ -49,14 +49,14 @@ def rescale(maps: torch.Tensor, scale: str = "per-map", *, spatial: int = 2) -> 
 
 
 def upsample(maps: torch.Tensor, size: Sequence[int]) -> torch.Tensor:
-    """Bring maps to a spatial size, (bi-, tri-)linearly, with cell centres aligned (``align_corners=False``).
+    """Bring maps to a spatial size, (bi-, tri-)linearly, with cell centres aligned (`align_corners=False`).
 
     Args:
-        maps: ``[B, *S]`` or ``[B, K, *S]``.
-        size: the new ``S``, one number for each spatial axis.
+        maps: `[B, *S]` or `[B, K, *S]`.
+        size: the new `S`, one number for each spatial axis.
 
     Returns:
-        ``[B, *size]`` or ``[B, K, *size]``.
+        `[B, *size]` or `[B, K, *size]`.
 
     Raises:
         FuncamError: the number of axes does not fit the size.
@@ -75,7 +75,7 @@ def upsample(maps: torch.Tensor, size: Sequence[int]) -> torch.Tensor:
 
 
 def pooled(features: torch.Tensor, size: Sequence[int]) -> torch.Tensor:
-    """Features ``[B, C, *S]`` averaged to a smaller grid, ``[B, C, *size]``.
+    """Features `[B, C, *S]` averaged to a smaller grid, `[B, C, *size]`.
 
     Example:
         >>> pooled(torch.tensor([[[1.0, 3.0, 5.0, 7.0]]]), [2])
@@ -92,14 +92,14 @@ def combine_maps(maps: Sequence[torch.Tensor], how: str = "mean") -> torch.Tenso
     """Maps of several layers as one: each is cut at zero, divided by its maximum and brought to the finest grid.
 
     Args:
-        maps: ``[..., *S_i]`` for each layer, with the same leading axes (two: images and classes).
-        how: ``mean``, ``max`` or ``product`` of the maps, cell by cell.
+        maps: `[..., *S_i]` for each layer, with the same leading axes (two: images and classes).
+        how: `mean`, `max` or `product` of the maps, cell by cell.
 
     Returns:
-        ``[..., *S]`` at the finest layer's grid, 0..1.
+        `[..., *S]` at the finest layer's grid, 0..1.
 
     Raises:
-        FuncamError: another word for ``how``.
+        FuncamError: another word for `how`.
 
     Source:
         The product is RefineCAM's, arXiv:2605.14641.

@@ -31,20 +31,20 @@ _MOST_ON_CPU = 8  # larger batches are slower there: they leave the processor's 
 
 @dataclass(eq=False)
 class BatchRun:
-    """What :func:`run_batch` returns.
+    """What `run_batch` returns.
 
     Attributes:
         model: the model, or None for a pair of functions.
         splits: where it is cut.
-        images: ``[B, channels, *size]``.
-        inputs: what the tail is differentiated with respect to, one tensor ``[B, C, *S]`` for each layer.
-        tail: ``(*inputs) -> (outputs, features of each layer)``.
-        features: A of each layer, ``[B, C, *S]``.
+        images: `[B, channels, *size]`.
+        inputs: what the tail is differentiated with respect to, one tensor `[B, C, *S]` for each layer.
+        tail: `(*inputs) -> (outputs, features of each layer)`.
+        features: A of each layer, `[B, C, *S]`.
         finer: for each layer the features of the last layer with the next larger grid; None unless they were asked for.
         outputs: what the model returned.
         target: what is explained.
-        scores: its values, ``[B, K]``.
-        pullback: cotangents of the scores ``[B, K]`` -> the gradient at each layer; None if it was not asked for.
+        scores: its values, `[B, K]`.
+        pullback: cotangents of the scores `[B, K]` -> the gradient at each layer; None if it was not asked for.
         memory: about how many bytes a chunk may take.
         output: where the logits are in the outputs.
     """
@@ -84,16 +84,16 @@ class BatchRun:
         return self.splits[layer].unchecked(self.images if index is None else self.images[index : index + 1])
 
     def head(self, layer: int, index: int, target: Target) -> Callable[[torch.Tensor], torch.Tensor]:
-        """The scores of one image as a pure function of rows of changed features, ``[n, C, *S] -> [n, K]``.
+        """The scores of one image as a pure function of rows of changed features, `[n, C, *S] -> [n, K]`.
 
-        ``vmap`` over the rows gives each of them the values that skip the cut.
+        `vmap` over the rows gives each of them the values that skip the cut.
         """
         A, head = self.at(layer, index)
         score = target.of_image(index)
         return vmap(lambda row: full_precision(score(head(row[None].to(A.dtype))))[0])
 
     def network(self, index: int, target: Target) -> Callable[[torch.Tensor], torch.Tensor]:
-        """The scores of one image as a pure function of rows of changed images, ``[n, channels, *size] -> [n, K]``."""
+        """The scores of one image as a pure function of rows of changed images, `[n, channels, *size] -> [n, K]`."""
         score = target.of_image(index)
 
         def rows(images: torch.Tensor) -> torch.Tensor:
@@ -103,7 +103,7 @@ class BatchRun:
         return rows
 
     def masked_network(self, index: int, target: Target) -> Callable[[torch.Tensor], torch.Tensor]:
-        """As :meth:`network`, for very many images that nobody differentiates: some passes over them are saved."""
+        """As `network`, for very many images that nobody differentiates: some passes over them are saved."""
         try:
             model = None if torch.is_grad_enabled() else self.splits[0].model()
         except FuncamError:  # a pair of functions, or a model that is gone
@@ -137,9 +137,9 @@ def run_batch(
     """Run the model once on the images and settle what is explained.
 
     Args:
-        model: a module, a split of one, or a pair ``(features, head)``.
-        images: ``[B, channels, *size]``.
-        targets: see :func:`funcam.targets.target.bind`.
+        model: a module, a split of one, or a pair `(features, head)`.
+        images: `[B, channels, *size]`.
+        targets: see `funcam.targets.target.bind`.
         layers: where to cut; one or several.
         memory: about how many bytes a chunk may take.
         output: where the logits are in what the model returns.
@@ -241,7 +241,7 @@ def _tensors(outputs: Any) -> tuple[list[torch.Tensor], Callable[[list[torch.Ten
 
 
 def pull(pullback: Pullback, cotangents: torch.Tensor) -> Tensors:
-    """Gradients at each layer ``[k, B, C, *S]`` for cotangents ``[k, B, K]``, all at once."""
+    """Gradients at each layer `[k, B, C, *S]` for cotangents `[k, B, K]`, all at once."""
     if len(cotangents) == 1:  # the usual case, spared the cost of batching
         return tuple(g[None] for g in pullback(cotangents[0]))
     try:
@@ -254,7 +254,7 @@ def pull(pullback: Pullback, cotangents: torch.Tensor) -> Tensors:
 
 
 def unit_cotangents(columns: torch.Tensor, like: torch.Tensor) -> torch.Tensor:
-    """Cotangents that pick one score of every image: ``[k]`` of K, ``[k, B, K]`` (a comparison: it can be traced).
+    """Cotangents that pick one score of every image: `[k]` of K, `[k, B, K]` (a comparison: it can be traced).
 
     Example:
         >>> unit_cotangents(torch.tensor([1]), torch.zeros(1, 3))

@@ -112,7 +112,7 @@ def _uses(resolved: Sequence[ResolvedMethod], name: str) -> bool:
 
 
 def apply_methods(run: BatchRun, resolved: Sequence[ResolvedMethod]) -> list[list[torch.Tensor]]:
-    """Each method's values at each layer, ``[B, K, ...]``: tensor methods chunk by chunk, the others image by image."""
+    """Each method's values at each layer, `[B, K, ...]`: tensor methods chunk by chunk, the others image by image."""
     for w in resolved:
         _refuse_misfit(run, w)
     chunked = [w for w in resolved if not w.method.whole and "cam" not in w.method.takes]
@@ -152,7 +152,7 @@ def _in_chunks(run: BatchRun, resolved: Sequence[ResolvedMethod]) -> list[list[t
 
 
 def _applied(chunk: Chunk, resolved: ResolvedMethod, layer: int) -> torch.Tensor:
-    """One method on one chunk, ``[B, k, ...]``: the function is for one image and one score, ``vmap`` adds both."""
+    """One method on one chunk, `[B, k, ...]`: the function is for one image and one score, `vmap` adds both."""
     function, takes = resolved.function(), resolved.method.takes
     per_score = [name in PER_SCORE for name in takes]
     values: list[Any] = [_QUANTITIES[name](chunk, layer, resolved.method, resolved.options) for name in takes]
@@ -174,7 +174,7 @@ def _first(value: Any, per_score: bool) -> Any:
 
 
 def _image_by_image(run: BatchRun, resolved: ResolvedMethod, layer: int) -> torch.Tensor:
-    """Methods of a function, for one image and all its scores: ``[B, K, ...]``."""
+    """Methods of a function, for one image and all its scores: `[B, K, ...]`."""
     target = explained(run, resolved.method)
     pixels = resolved.method.gives == "pixels"
     if "head" in resolved.method.takes:

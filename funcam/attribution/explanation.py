@@ -26,17 +26,17 @@ WHOLE_NETWORK = "whole network"
 
 @dataclass(frozen=True, eq=False)
 class Explanation:
-    """What :func:`explain` returns.
+    """What `explain` returns.
 
     Attributes:
-        maps: the method's own values, float, not rescaled and not upsampled: ``targets.shape + S`` for class activation
-            maps, ``targets.shape + [*image size]`` for FullGrad, ``targets.shape + [channels, *image size]`` for
+        maps: the method's own values, float, not rescaled and not upsampled: `targets.shape + S` for class activation
+            maps, `targets.shape + [*image size]` for FullGrad, `targets.shape + [channels, *image size]` for
             gradients of the image (combined layers: at the finest of their grids, each in 0..1).
         outputs: what the model returned.
-        targets: the classes that are explained, ``[B]`` or ``[B, K]`` (for a function of the outputs: its scores'
+        targets: the classes that are explained, `[B]` or `[B, K]` (for a function of the outputs: its scores'
             numbers).
-        scores: the values of what is explained, of the shape of ``targets``.
-        layer: the name of the layer where the model was cut, ``layer3+layer4`` for combined ones, ``whole network``
+        scores: the values of what is explained, of the shape of `targets`.
+        layer: the name of the layer where the model was cut, `layer3+layer4` for combined ones, `whole network`
             for a method that has none.
         method: the name of the method.
     """
@@ -51,7 +51,7 @@ class Explanation:
 
     @property
     def logits(self) -> torch.Tensor:
-        """The logits ``[B, N]`` in what the model returned."""
+        """The logits `[B, N]` in what the model returned."""
         return logits_of(self.outputs, self.output)
 
 
@@ -72,19 +72,19 @@ def explain(
     """Explain what a model says of some images.
 
     Args:
-        model: a module, a split of one, or a pair of functions ``(features, head)``.
-        images: ``[B, channels, *size]``, normalised as the model expects.
-        targets: the classes to explain: None for the predicted one, an index, ``[B]``, ``[B, K]`` or ``"all"``; a rule
-            (``funcam.contrast(...)``, ``funcam.probability(...)``); or any function of what the model returns.
-        method: the name of a method (``funcam methods`` lists them).
-        layer: where to cut the model (see :func:`split`); several are run in one forward pass and combined.
-        combine: how several layers' maps become one: ``mean``, ``max`` or ``product`` (:func:`combine_maps`).
-        smooth: ``"aug"`` averages over flipped and rescaled images, ``"eigen"`` takes the first principal component of
+        model: a module, a split of one, or a pair of functions `(features, head)`.
+        images: `[B, channels, *size]`, normalised as the model expects.
+        targets: the classes to explain: None for the predicted one, an index, `[B]`, `[B, K]` or `"all"`; a rule
+            (`funcam.contrast(...)`, `funcam.probability(...)`); or any function of what the model returns.
+        method: the name of a method (`funcam methods` lists them).
+        layer: where to cut the model (see `split`); several are run in one forward pass and combined.
+        combine: how several layers' maps become one: `mean`, `max` or `product` (`combine_maps`).
+        smooth: `"aug"` averages over flipped and rescaled images, `"eigen"` takes the first principal component of
             the weighted channels instead of their sum; or both.
-        output: where the logits are in what the model returns, if it is not a tensor (see :func:`logits_of`).
+        output: where the logits are in what the model returns, if it is not a tensor (see `logits_of`).
         memory: about how many bytes the gradients of one chunk of classes may take.
         differentiable: whether the maps can be differentiated in turn, with respect to the images and the weights.
-        **options: the method's own, e.g. ``strongest=64`` for Score-CAM (see its function).
+        **options: the method's own, e.g. `strongest=64` for Score-CAM (see its function).
 
     Returns:
         The explanation: maps, outputs, targets, scores, layer and method.
@@ -129,7 +129,7 @@ def explain_methods(
     differentiable: bool = False,
     options: Mapping[str, Mapping[str, Any]] | None = None,
 ) -> list[Explanation]:
-    """Explain with several methods at once: they share the passes through the network. Otherwise as :func:`explain`.
+    """Explain with several methods at once: they share the passes through the network. Otherwise as `explain`.
 
     Returns:
         For each method an explanation at each layer, or one if layers are combined or the method has none.

@@ -1,7 +1,7 @@
 """What methods are made of: each quantity that a method can be given, by name, from a case.
 
-A tensor is for some of the K scores at a time (the ``columns`` of a chunk), ``[k, B, ...]``, or for all alike,
-``[B, ...]``; a function is for one image and all scores. Noise comes from a generator of its own and is the same for
+A tensor is for some of the K scores at a time (the `columns` of a chunk), `[k, B, ...]`, or for all alike,
+`[B, ...]`; a function is for one image and all scores. Noise comes from a generator of its own and is the same for
 every image, so that an image's map does not depend on its neighbours.
 """
 
@@ -53,7 +53,7 @@ class Chunk:
 
     Attributes:
         case: the case.
-        columns: which of the K scores, ``[k]``.
+        columns: which of the K scores, `[k]`.
         made: the quantities by name, shared by the methods.
     """
 
@@ -83,9 +83,9 @@ def _features(chunk: Chunk, layer: int, _method: Method, _options: Options) -> t
 
 
 def _finer_features(chunk: Chunk, layer: int, _method: Method, _options: Options) -> torch.Tensor:
-    """The features of the layer with the next larger grid, ``[B, D, *T]``; without channels where there is none.
+    """The features of the layer with the next larger grid, `[B, D, *T]`; without channels where there is none.
 
-    Cells of less than ``FINEST`` pixels are averaged: they see too little of the image to say what it shows there.
+    Cells of less than `FINEST` pixels are averaged: they see too little of the image to say what it shows there.
     """
     run = chunk.run
     A, finer = full_precision(run.features[layer]), run.finer[layer]
@@ -107,7 +107,7 @@ def _gradient(chunk: Chunk, layer: int, method: Method, _options: Options) -> to
 
 
 def _hessian_times_features(chunk: Chunk, layer: int, method: Method, _options: Options) -> torch.Tensor:
-    """``H A``, forward over reverse: the derivative of the gradient in the direction of the features."""
+    """`H A`, forward over reverse: the derivative of the gradient in the direction of the features."""
     _prepare_forward_mode()
     run, target = chunk.run, explained(chunk.run, method)
     A, head = run.at(layer)
@@ -127,7 +127,7 @@ def _hessian_times_features(chunk: Chunk, layer: int, method: Method, _options: 
 
 @cache
 def _prepare_forward_mode() -> None:
-    """What torch imports at the first ``jvp`` warns that torch uses something deprecated: not our users' affair."""
+    """What torch imports at the first `jvp` warns that torch uses something deprecated: not our users' affair."""
     if not torch.compiler.is_compiling():
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", FutureWarning)
@@ -135,7 +135,7 @@ def _prepare_forward_mode() -> None:
 
 
 def _noisy_gradients(chunk: Chunk, layer: int, _method: Method, options: Options) -> torch.Tensor:
-    """The gradient for noisy copies of the images, ``[k, B, samples, C, *S]``."""
+    """The gradient for noisy copies of the images, `[k, B, samples, C, *S]`."""
     run = chunk.run
     cotangents = unit_cotangents(chunk.columns, run.scores)
     gradients = []
@@ -147,7 +147,7 @@ def _noisy_gradients(chunk: Chunk, layer: int, _method: Method, options: Options
 
 
 def _noise(images: torch.Tensor, samples: int, scale: float, seed: int) -> torch.Tensor:
-    """Gaussian noise, with a standard deviation relative to the range of each image's values, ``[samples, B, ...]``."""
+    """Gaussian noise, with a standard deviation relative to the range of each image's values, `[samples, B, ...]`."""
     generator = torch.Generator().manual_seed(seed)
     unit = torch.randn((samples, 1, *images.shape[1:]), generator=generator).to(images)
     flat = images.flatten(1)
@@ -156,7 +156,7 @@ def _noise(images: torch.Tensor, samples: int, scale: float, seed: int) -> torch
 
 
 def _similar_gradients(chunk: Chunk, layer: int, _method: Method, options: Options) -> torch.Tensor:
-    """The gradient of the classes most similar to each explained one, ``[k, B, similar, C, *S]``."""
+    """The gradient of the classes most similar to each explained one, `[k, B, similar, C, *S]`."""
     run, count = chunk.run, options["similar"]
     chosen = run.target.constants[0][:, chunk.columns]
 
@@ -172,7 +172,7 @@ def _similar_gradients(chunk: Chunk, layer: int, _method: Method, options: Optio
 
 
 def _random_weights(chunk: Chunk, layer: int, _method: Method, options: Options) -> torch.Tensor:
-    """Numbers between -1 and 1 for each channel, those of a class the same for every image, ``[k, B, C]``."""
+    """Numbers between -1 and 1 for each channel, those of a class the same for every image, `[k, B, C]`."""
     A, run = chunk.run.features[layer], chunk.run
     rows = run.logits.shape[1] if run.target.class_score else run.scores.shape[1]
     generator = torch.Generator().manual_seed(options["seed"])
@@ -205,7 +205,7 @@ def _attention_gradients(chunk: Chunk, _layer: int, _method: Method, _options: O
 
 
 def _some(chunk: Chunk) -> Callable[[Any], torch.Tensor]:
-    """The chunk's scores as a function of the outputs, ``[B, k]``."""
+    """The chunk's scores as a function of the outputs, `[B, k]`."""
     return lambda outputs: chunk.run.target(outputs)[:, chunk.columns]
 
 
@@ -223,7 +223,7 @@ FOR_ALL: dict[str, Quantity] = {"A": _features, "finer": _finer_features}
 
 
 def guided_rows(run: BatchRun, index: int, target: Target) -> Callable[[torch.Tensor], torch.Tensor]:
-    """As :meth:`BatchRun.network`, through guided ReLUs."""
+    """As `BatchRun.network`, through guided ReLUs."""
     model = module_of(run.splits[0], "guided backpropagation rewrites the whole network")
     network = guided(model, run.images).network
     score = target.of_image(index)

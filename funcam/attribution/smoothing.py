@@ -28,14 +28,14 @@ def variants(*, flip: bool = True) -> Iterator[tuple[Change, Change]]:
 
 
 def augmented(explainer: Change, *, flip: bool = True) -> Change:
-    """An explainer, ``images [B, channels, *size] -> maps [..., *S]``, averaged over changed copies of the images.
+    """An explainer, `images [B, channels, *size] -> maps [..., *S]`, averaged over changed copies of the images.
 
     Args:
         explainer: any function of the images; it must explain the same classes for each copy.
-        flip: as in :func:`variants`.
+        flip: as in `variants`.
 
     Source:
-        ``aug_smooth`` of pytorch-grad-cam, which names no paper: six copies.
+        `aug_smooth` of pytorch-grad-cam, which names no paper: six copies.
 
     Example:
         >>> import torchvision

@@ -1,4 +1,4 @@
-"""``funcam compare``: which network, which layer, which method localises best, over a data set, with error bars."""
+"""`funcam compare`: which network, which layer, which method localises best, over a data set, with error bars."""
 
 from __future__ import annotations
 
@@ -22,8 +22,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from funcam.comparison.dataset import Example
+    from funcam.comparison.findings import ComparisonResult
     from funcam.comparison.plan import Rival
-    from funcam.comparison.results import ComparisonResult
 
 _TARGETS = ("truth", "predicted")
 _REPORTED = 500

@@ -1,4 +1,4 @@
-"""The tables that ``funcam compare`` prints: figures with their intervals, and the conclusion in words."""
+"""The tables that `funcam compare` prints: figures with their intervals, and the conclusion in words."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from funcam.comparison.findings import ComparisonResult
 from funcam.comparison.plan import (
     ARCC,
     FAITHFULNESS,
@@ -20,7 +21,6 @@ from funcam.comparison.plan import (
     SANITY,
     Metric,
 )
-from funcam.comparison.results import ComparisonResult
 
 _SUBSETS = {"all": "all images", "single": "single objects", "multiple": "several objects"}
 _SHOWN = {
@@ -31,7 +31,7 @@ _SHOWN = {
     INFIDELITY: ("infidelity", "sensitivity-n"),
     SANITY: ("cascading", "cascading-all", "independent"),
 }
-"""The figures that fit beside each other; all of them are in ``results.csv``."""
+"""The figures that fit beside each other; all of them are in `results.csv`."""
 
 
 def print_figures(console: Console, run: ComparisonResult, folder: Path) -> None:

@@ -1,4 +1,4 @@
-"""``--device``: where to compute."""
+"""`--device`: where to compute."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def check_device(name: str) -> None:
 
 
 def find_device(name: str) -> str:
-    """The device of a name that is known to be one; ``auto`` is the GPU if there is one."""
+    """The device of a name that is known to be one; `auto` is the GPU if there is one."""
     import torch
 
     if name == "auto":

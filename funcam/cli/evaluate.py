@@ -1,4 +1,4 @@
-"""``funcam evaluate``: the best recipe for one network on one's own images."""
+"""`funcam evaluate`: the best recipe for one network on one's own images."""
 
 from __future__ import annotations
 
@@ -131,7 +131,7 @@ def _progress(silent: bool) -> Iterator[tuple[Callable[[int, int, int], None], C
 
 
 def _write(advice: Advice, out: Path) -> None:
-    from funcam.comparison.results import finite
+    from funcam.comparison.findings import finite
     from funcam.files import write_atomically
 
     text = json.dumps(finite(advice.document()), indent=1, ensure_ascii=False) + "\n"

@@ -1,4 +1,4 @@
-"""``funcam explain``: the main job, from image files to pictures of why."""
+"""`funcam explain`: the main job, from image files to pictures of why."""
 
 from __future__ import annotations
 
@@ -162,7 +162,7 @@ def explain(
 
 
 def _with_weights(wanted: NetSpec, weights: str | None) -> NetSpec:
-    """The network with what ``--weights`` says."""
+    """The network with what `--weights` says."""
     if weights is None:
         return wanted
     if wanted.weights is not None:

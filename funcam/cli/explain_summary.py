@@ -1,4 +1,4 @@
-"""The tables that ``funcam explain`` prints: the top predictions, what was written, and the cost."""
+"""The tables that `funcam explain` prints: the top predictions, what was written, and the cost."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""``funcam layers NET``: where a network can be cut."""
+"""`funcam layers NET`: where a network can be cut."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The command ``funcam``: its subcommands, and how errors come out: one line, and an exit code."""
+"""The command `funcam`: its subcommands, and how errors come out: one line, and an exit code."""
 
 from __future__ import annotations
 

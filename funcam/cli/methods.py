@@ -1,4 +1,4 @@
-"""``funcam methods``: the methods, what they do, and the papers."""
+"""`funcam methods`: the methods, what they do, and the papers."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A network as it is named on the command line: ``[LABEL:]NET[=WEIGHTS]``, NET a name or ``FILE.py:FUNCTION``."""
+"""A network as it is named on the command line: `[LABEL:]NET[=WEIGHTS]`, NET a name or `FILE.py:FUNCTION`."""
 
 from __future__ import annotations
 

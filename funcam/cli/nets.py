@@ -1,4 +1,4 @@
-"""``funcam nets``: the networks that can be named, with size, input and default layer."""
+"""`funcam nets`: the networks that can be named, with size, input and default layer."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the options of ``funcam explain`` ask of a network, checked without torch."""
+"""What the options of `funcam explain` ask of a network, checked without torch."""
 
 from __future__ import annotations
 
@@ -76,7 +76,7 @@ def _known(option: str, given: Sequence[str], known: Sequence[str]) -> None:
 
 
 def _options(settings: Sequence[str], methods: Sequence[str]) -> dict[str, dict[str, Any]]:
-    """``METHOD.OPTION=VALUE``; the value is read as JSON where it is JSON, else it is a word."""
+    """`METHOD.OPTION=VALUE`; the value is read as JSON where it is JSON, else it is a word."""
     found: dict[str, dict[str, Any]] = {}
     for setting in settings:
         place, equals, value = setting.partition("=")

@@ -1,4 +1,4 @@
-"""What ``funcam evaluate`` prints: the ranking of recipes, and the best one with how to use it."""
+"""What `funcam evaluate` prints: the ranking of recipes, and the best one with how to use it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""``--recipe`` and ``--input-size``: how large the network's input is, and what a recipe asks for besides."""
+"""`--recipe` and `--input-size`: how large the network's input is, and what a recipe asks for besides."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ class Sized:
 
 
 def prescribed(recipe: str | None, *others: object) -> Prescription | None:
-    """The recipe of ``--recipe``, which names everything that the other options would.
+    """The recipe of `--recipe`, which names everything that the other options would.
 
     Raises:
         UsageError: there is no such recipe, or other options were given too.

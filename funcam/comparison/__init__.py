@@ -14,15 +14,15 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from funcam.comparison.dataset import Example, image_examples, scene_examples
+    from funcam.comparison.findings import ComparisonResult
     from funcam.comparison.plan import METRICS, Plan, Rival
-    from funcam.comparison.results import ComparisonResult
     from funcam.comparison.run import compare
 
 __all__ = ["METRICS", "ComparisonResult", "Example", "Plan", "Rival", "compare", "image_examples", "scene_examples"]
 
 _HOMES = {
     "plan": ("METRICS", "Plan", "Rival"),
-    "results": ("ComparisonResult",),
+    "findings": ("ComparisonResult",),
     "run": ("compare",),
     "dataset": ("Example", "image_examples", "scene_examples"),
 }

@@ -27,7 +27,7 @@ from funcam.statistics.intervals import (
 Place = tuple[str, str, str]
 """Network, layer, method."""
 Column = NDArray[np.float32]
-"""A row an image: a value ``[n]``, whether overlaps are reached ``[n, I, T]``, numbers of pixels ``[n, 2, T]``."""
+"""A row an image: a value `[n]`, whether overlaps are reached `[n, I, T]`, numbers of pixels `[n, 2, T]`."""
 Values = dict[Place, dict[str, Column]]
 Keys = dict[str, list[tuple[str, int]]]
 """By network: the image and the class of each row."""
@@ -83,7 +83,7 @@ class _Numbers:
         self._values.extend(value if isinstance(value, list) else [value])
 
     def rows(self, order: Sequence[int]) -> Column:
-        """``[n]`` or ``[n, numbers]``, NaN where a row has none."""
+        """`[n]` or `[n, numbers]`, NaN where a row has none."""
         values = np.frombuffer(self._values, np.float32).reshape(len(self._rows), -1)
         rows = np.full((len(order), values.shape[1]), np.nan, np.float32)
         rows[np.argsort(order)[np.frombuffer(self._rows, np.dtype("l"))]] = values
@@ -91,7 +91,7 @@ class _Numbers:
 
 
 def _columns(found: Mapping[str, Column], right: NDArray[np.bool_]) -> dict[str, Column]:
-    """The columns that statistics take; ``right``: whether the explained class is what the network says."""
+    """The columns that statistics take; `right`: whether the explained class is what the network says."""
     columns = {name: found[name] for name in METRICS if name in found}
     if "overlaps" in found:
         hits = _hits(found["overlaps"])
@@ -105,7 +105,7 @@ def _columns(found: Mapping[str, Column], right: NDArray[np.bool_]) -> dict[str,
 
 
 def _hits(overlaps: Column) -> Column:
-    """Whether each overlap is reached at each threshold, ``[n, I, T]``."""
+    """Whether each overlap is reached at each threshold, `[n, I, T]`."""
     reached = [overlaps >= np.float32(least) for least in _IOUS]
     return np.stack([np.where(np.isnan(overlaps), np.float32(np.nan), hits) for hits in reached], 1).astype(np.float32)
 
@@ -155,7 +155,7 @@ def _sample(column: Column, metric: str, keys: Sequence[tuple[str, int]], subset
 
 
 def rows_of(samples: Samples) -> list[dict[str, Any]]:
-    """A row ``net, layer, method, metric, subset, value, low, high, n`` for each figure; ``n`` counts images."""
+    """A row `net, layer, method, metric, subset, value, low, high, n` for each figure; `n` counts images."""
     rows = []
     for place, metrics in samples.items():
         for metric, subsets in metrics.items():

@@ -22,8 +22,8 @@ class MethodMaps:
     Attributes:
         layer: the layer; "" for a baseline and for a method without one.
         method: the method, or the baseline.
-        maps: ``[B, h, w]``, or the gradient of the image ``[B, C, H, W]``.
-        big: as they are measured: cut at zero, divided by the maximum, at the network's input size, ``[B, H, W]``.
+        maps: `[B, h, w]`, or the gradient of the image `[B, C, H, W]`.
+        big: as they are measured: cut at zero, divided by the maximum, at the network's input size, `[B, H, W]`.
     """
 
     layer: str
@@ -67,12 +67,12 @@ def explained(
     Args:
         rival: the network.
         plan: layers and methods.
-        images: ``[B, C, H, W]``.
-        targets: classes ``[B]``, or None for what the network says.
+        images: `[B, C, H, W]`.
+        targets: classes `[B]`, or None for what the network says.
         model: a copy of the network with other weights.
 
     Returns:
-        The maps, the classes ``[B]``, the probabilities ``[B, N]``.
+        The maps, the classes `[B]`, the probabilities `[B, N]`.
     """
     layers = plan.layers.get(rival.label, ())
     results = explain_methods(
@@ -94,7 +94,7 @@ def baselines(names: Sequence[str], images: torch.Tensor) -> tuple[MethodMaps, .
 
     Args:
         names: of the images, from which the random numbers start.
-        images: ``[B, C, H, W]``.
+        images: `[B, C, H, W]`.
     """
     count, size, device = len(images), images.shape[2:], images.device
     grids = {

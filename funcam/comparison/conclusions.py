@@ -13,7 +13,7 @@ from typing import Any, TypeAlias
 from funcam.methods import METHODS
 
 Row: TypeAlias = Mapping[str, Any]
-"""A row of results or of pairs, as in ``results.json``."""
+"""A row of results or of pairs, as in `results.json`."""
 
 BASELINES = ("centre-gaussian", "uniform", "random")
 """The methods that know nothing of the image or the network."""
@@ -43,12 +43,12 @@ def conclusions(results: Sequence[Row], pairs: Sequence[Row], *, scale: float = 
     only where the interval of their paired difference leaves out 0.
 
     Args:
-        results: rows with ``net, layer, method, metric, subset, value, low, high, n``; higher is better in the metrics
-            that are looked at, ``max-box-acc-v2``, ``pointing-game``, ``energy`` and ``coverage``; ``subset`` is
-            ``single``, ``multiple`` or ``all``. Of a network's layers the first counts for each figure.
-        pairs: rows with ``kind, a, b, net, method, metric, subset, difference, low, high, p, n``. ``kind`` is ``net``:
-            ``a`` and ``b`` are networks, ``method`` is the same for both; or ``method``: they are methods of ``net``.
-            The difference is ``a`` minus ``b``.
+        results: rows with `net, layer, method, metric, subset, value, low, high, n`; higher is better in the metrics
+            that are looked at, `max-box-acc-v2`, `pointing-game`, `energy` and `coverage`; `subset` is
+            `single`, `multiple` or `all`. Of a network's layers the first counts for each figure.
+        pairs: rows with `kind, a, b, net, method, metric, subset, difference, low, high, p, n`. `kind` is `net`:
+            `a` and `b` are networks, `method` is the same for both; or `method`: they are methods of `net`.
+            The difference is `a` minus `b`.
         scale: what figures are multiplied by before they are told; 100 for shares in 0..1.
 
     Returns:
@@ -95,7 +95,7 @@ class _Table:
         return None if row is None or math.isnan(_number(row["value"])) else row
 
     def difference(self, kind: str, fixed: str, metric: str, subset: str, a: str, b: str) -> _Difference | None:
-        """How far ``a`` is ahead of ``b``, if that was measured on enough images for an interval."""
+        """How far `a` is ahead of `b`, if that was measured on enough images for an interval."""
         found = self._pairs.get((kind, fixed, metric, subset, a, b))
         return None if found is None or math.isnan(found.low) or math.isnan(found.high) else found
 

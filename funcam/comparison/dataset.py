@@ -32,7 +32,7 @@ class Example:
 
     Attributes:
         name: its name, once in a data set.
-        load: reads it, uint8 RGB ``[H, W, 3]``.
+        load: reads it, uint8 RGB `[H, W, 3]`.
         know: tells what is known of it, when it is asked for the first time.
     """
 
@@ -47,7 +47,7 @@ class Example:
 
     @property
     def subset(self) -> str:
-        """``single`` or ``multiple`` objects, of whatever class; "" if nothing is known."""
+        """`single` or `multiple` objects, of whatever class; "" if nothing is known."""
         if self.truth is None:
             return ""
         return "multiple" if self.truth.multiple() else "single"

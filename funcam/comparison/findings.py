@@ -29,7 +29,7 @@ class ComparisonResult:
     """What a comparison found.
 
     Attributes:
-        rows: the figures, each ``net, layer, method, metric, subset, value, low, high, n``.
+        rows: the figures, each `net, layer, method, metric, subset, value, low, high, n`.
         pairs: paired differences between networks and between methods, with their significance.
         conclusions: what they say, in words.
         problems: the images that could not be done, a line each.
@@ -90,7 +90,7 @@ def versions() -> dict[str, str]:
 
 
 def write_comparison(run: ComparisonResult, rivals: Sequence[Rival], plan: Plan, folder: Path) -> None:
-    """Write ``results.csv``, then ``results.json``: figures, differences, conclusions, configuration, versions."""
+    """Write `results.csv`, then `results.json`: figures, differences, conclusions, configuration, versions."""
     stream = io.StringIO()
     writer = csv.DictWriter(stream, COLUMNS, lineterminator="\n")
     writer.writeheader()

@@ -61,11 +61,11 @@ class LocatedObjects:
     """The objects of the explained class of each instance, in the pixels of the network's input.
 
     Attributes:
-        boxes: ``[B, M, 4]``.
-        valid: ``[B, M]``.
-        masks: bool ``[B, M, H, W]``, what each object is measured against: its box or its own mask.
-        whole: bool ``[B, 1, H, W]``, all objects together.
-        exact: bool ``[B, 1, H, W]``, the objects' own masks together; None unless all have one.
+        boxes: `[B, M, 4]`.
+        valid: `[B, M]`.
+        masks: bool `[B, M, H, W]`, what each object is measured against: its box or its own mask.
+        whole: bool `[B, 1, H, W]`, all objects together.
+        exact: bool `[B, 1, H, W]`, the objects' own masks together; None unless all have one.
     """
 
     boxes: torch.Tensor

@@ -89,7 +89,7 @@ class Rival:
 
     @cached_property
     def shuffled(self) -> dict[str, list[nn.Module]]:
-        """Copies of the network with shuffled weights: ``cascading`` from the end in quarters, one layer at a time."""
+        """Copies of the network with shuffled weights: `cascading` from the end in quarters, one layer at a time."""
         from funcam.comparison.shuffled import cascading, independent
 
         return {"cascading": cascading(self.net.model), "independent": independent(self.net.model)}
@@ -103,13 +103,13 @@ class Plan:
         methods: names of methods.
         layers: where to cut, by the network's label; a network that is missing is cut at its default layer.
         combine: how several layers become one map, or None to keep them apart.
-        smooth: ``aug``, ``eigen`` or both.
-        groups: of metrics, from ``GROUPS``: ``localisation`` needs truth; a map's ``faithfulness`` costs some 100
-            forward passes, ``road`` 18, ``arcc`` ten and an explanation, ``infidelity`` some 160, ``sanity`` seven
+        smooth: `aug`, `eigen` or both.
+        groups: of metrics, from `GROUPS`: `localisation` needs truth; a map's `faithfulness` costs some 100
+            forward passes, `road` 18, `arcc` ten and an explanation, `infidelity` some 160, `sanity` seven
             explanations of all maps.
-        against: what pointing, energy, coverage and IoU are measured against: ``boxes``, or ``masks`` (an object's own
+        against: what pointing, energy, coverage and IoU are measured against: `boxes`, or `masks` (an object's own
             pixels) where the truth has them.
-        target: ``truth`` (the labelled class) or ``predicted``.
+        target: `truth` (the labelled class) or `predicted`.
         fit: how images are put before the networks.
         steps: of insertion and deletion.
         batch: images at once.

@@ -16,9 +16,9 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from funcam.comparison.dataset import Example
+from funcam.comparison.findings import ComparisonResult, labels_by_key, versions
 from funcam.comparison.journal import Journal
 from funcam.comparison.plan import BASELINES, METRICS, Plan, Rival
-from funcam.comparison.results import ComparisonResult, labels_by_key, versions
 from funcam.comparison.run import JOURNAL
 from funcam.imaging.fit import View, onto_image
 from funcam.methods import METHODS

@@ -7,11 +7,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from funcam.comparison.dataset import Example
+from funcam.comparison.findings import ComparisonResult, summarise, write_comparison
 from funcam.comparison.instances import Instance, instances_of
 from funcam.comparison.journal import Journal
 from funcam.comparison.measuring import Known, measure
 from funcam.comparison.plan import Plan, Rival
-from funcam.comparison.results import ComparisonResult, summarise, write_comparison
 from funcam.errors import FuncamError
 from funcam.imaging.reading import Pixels
 
@@ -29,9 +29,9 @@ def compare(
     device: str = "cpu",
     tick: Tick = lambda _count: None,
 ) -> ComparisonResult:
-    """Compare networks, layers and methods over a data set, and write ``results.json`` and ``results.csv``.
+    """Compare networks, layers and methods over a data set, and write `results.json` and `results.csv`.
 
-    What is measured of an image is written at once to ``images.jsonl`` in the folder; a comparison that was interrupted
+    What is measured of an image is written at once to `images.jsonl` in the folder; a comparison that was interrupted
     goes on from there, and memory does not grow with the number of images but by some numbers for each.
 
     Args:
@@ -64,7 +64,7 @@ def fill(
     device: str = "cpu",
     tick: Tick = lambda _count: None,
 ) -> list[str]:
-    """Measure what the journal in the folder lacks of a comparison; as :func:`compare`, without the figures.
+    """Measure what the journal in the folder lacks of a comparison; as `compare`, without the figures.
 
     Returns:
         What could not be done, a line each.

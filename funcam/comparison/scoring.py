@@ -21,7 +21,7 @@ _REMOVED = 10  # sensitivity-n takes away one pixel in so many
 
 
 def scores(batch: Batch, groups: Sequence[str]) -> list[Values]:
-    """For each of the batch's maps the values of some groups of metrics, ``[B, ...]`` each.
+    """For each of the batch's maps the values of some groups of metrics, `[B, ...]` each.
 
     A group that means nothing for a baseline (is the network's map the same again?) leaves it out.
     """

@@ -47,7 +47,7 @@ class View:
         image_size: (H, W) of the image, in pixels.
         input_size: (h, w) of the network's input, in pixels.
         box: (x0, y0, x1, y1), the rectangle in the image's pixels that the input covers; 0 is the outer edge of
-            the first pixel, W that of the last. Smaller than the image after ``crop``, larger after ``pad``.
+            the first pixel, W that of the last. Smaller than the image after `crop`, larger after `pad`.
 
     Raises:
         FuncamError: a size below 1, or a box without area.
@@ -82,13 +82,13 @@ def fit_image(
 
     Args:
         image: uint8 RGB [H, W, 3].
-        size: the input's (h, w), or one number for both; ignored by ``native``.
-        fit: ``squash`` (the whole image, its aspect changed), ``crop`` (torchvision's preprocessing, bit for bit: the
-            shorter side to ``resize``, then the centre, on black where the image is smaller), ``pad`` (the whole
-            image, its aspect kept, centred on ``fill``) or ``native`` (the image itself).
-        resize: the image's shorter side before ``crop``; None for the longer side of ``size``, which shows the most.
+        size: the input's (h, w), or one number for both; ignored by `native`.
+        fit: `squash` (the whole image, its aspect changed), `crop` (torchvision's preprocessing, bit for bit: the
+            shorter side to `resize`, then the centre, on black where the image is smaller), `pad` (the whole
+            image, its aspect kept, centred on `fill`) or `native` (the image itself).
+        resize: the image's shorter side before `crop`; None for the longer side of `size`, which shows the most.
         interpolation: one of `INTERPOLATIONS`; always antialiased.
-        fill: RGB colour around the image for ``pad``, 0..255.
+        fill: RGB colour around the image for `pad`, 0..255.
 
     Returns:
         The input, uint8 RGB [h, w, 3], and its `View`.
@@ -117,7 +117,7 @@ def fit_image(
 def onto_image(saliency: ArrayLike, view: View, size: Size | None = None) -> NDArray[np.float32]:
     """A map that covers a network's input, brought onto the pixels of the image.
 
-    Linear in both directions between the centres of the map's cells (what ``align_corners=False`` means), held
+    Linear in both directions between the centres of the map's cells (what `align_corners=False` means), held
     constant from the outermost centres to the edges of the input, and NaN where the network saw nothing.
 
     Args:
@@ -167,14 +167,14 @@ def _plan(fit: str, image: Size, target: Size, resize: int | None) -> _Plan:
 
 
 def _shorter_side_to(image: Size, length: int) -> Size:
-    """torchvision's ``resize`` with one number: the long side is rounded down."""
+    """torchvision's `resize` with one number: the long side is rounded down."""
     height, width = image
     long = int(length * max(image) / min(image))
     return (long, length) if width <= height else (length, long)
 
 
 def _centred(length: int, window: int) -> int:
-    """Where torchvision's ``center_crop`` begins: half to even inside the image, rounded up if it pads."""
+    """Where torchvision's `center_crop` begins: half to even inside the image, rounded up if it pads."""
     return round((length - window) / 2) if window <= length else -((window - length) // 2)
 
 
@@ -215,7 +215,7 @@ class _Taps(NamedTuple):
 
 
 def _taps(cells: int, pixels: int, low: float, high: float) -> _Taps:
-    """Where the centres of ``pixels`` pixels lie among ``cells`` cells that cover ``low..high`` of the image's 0..1."""
+    """Where the centres of `pixels` pixels lie among `cells` cells that cover `low..high` of the image's 0..1."""
     where = ((np.arange(pixels) + 0.5) / pixels - low) / (high - low)
     at = np.clip(where * cells - 0.5, 0, cells - 1)
     cell = np.floor(at).astype(np.intp)
@@ -223,7 +223,7 @@ def _taps(cells: int, pixels: int, low: float, high: float) -> _Taps:
 
 
 def _lerp(values: NDArray[np.float32], taps: _Taps, axis: int) -> NDArray[np.float32]:
-    """``values`` at the taps along ``axis``: cell + share * (next - cell), with two arrays of the result's size."""
+    """`values` at the taps along `axis`: cell + share * (next - cell), with two arrays of the result's size."""
     last = np.take(values, [-1], axis=axis)
     step = np.diff(values, axis=axis, append=last)
     share = taps.share.reshape([-1 if i == axis else 1 for i in range(values.ndim)])

@@ -60,7 +60,7 @@ def panel(image: Pixels, rows: Sequence[PanelRow], *, title: str = "", subtitle:
         tile: the side in pixels of a square picture; others get about the same area. Text grows with it.
 
     Returns:
-        uint8 RGB, about ``columns * tile`` wide.
+        uint8 RGB, about `columns * tile` wide.
 
     Raises:
         FuncamError: no rows, rows with different titles, a tile below 32 pixels, or something that is no image.
@@ -140,7 +140,7 @@ def _name(row: PanelRow, width: int, scale: _Scale) -> Pixels:
 
 
 def _lines(tiles: Mapping[str, Pixels], columns: int, box: tuple[int, int], scale: _Scale) -> list[Pixels]:
-    """The tiles under their titles, ``columns`` in a line."""
+    """The tiles under their titles, `columns` in a line."""
     named = list(tiles.items())
     lines = [_line(named[start : start + columns], box, scale) for start in range(0, len(named), columns)]
     width = lines[0].shape[1]

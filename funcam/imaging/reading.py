@@ -18,7 +18,7 @@ from PIL import Image, UnidentifiedImageError
 from funcam.errors import FuncamError
 
 Pixels: TypeAlias = NDArray[np.uint8]
-"""An image: uint8 RGB, ``[H, W, 3]``."""
+"""An image: uint8 RGB, `[H, W, 3]`."""
 
 # fmt: off
 SUFFIXES: tuple[str, ...] = (
@@ -55,7 +55,7 @@ _TURNS = {
 
 
 def read_image(path: str | os.PathLike[str]) -> Pixels:
-    """The image in a file, upright, as uint8 RGB ``[H, W, 3]``.
+    """The image in a file, upright, as uint8 RGB `[H, W, 3]`.
 
     JPEG (CMYK too), PNG, WebP, TIFF, BMP, GIF, PPM, JPEG 2000 and, where Pillow can, AVIF; of several frames or
     pages the first. EXIF orientation is honoured; transparency is laid on white; of 16 bits a channel the upper
@@ -89,7 +89,7 @@ def read_image(path: str | os.PathLike[str]) -> Pixels:
 
 
 def check_image(image: Pixels) -> None:
-    """Do nothing if ``image`` is a picture as funcam understands it, uint8 RGB ``[H, W, 3]``.
+    """Do nothing if `image` is a picture as funcam understands it, uint8 RGB `[H, W, 3]`.
 
     Raises:
         FuncamError: it has another type, dtype or shape, or no pixels.
@@ -115,8 +115,8 @@ def find_images(arguments: Sequence[str | os.PathLike[str]]) -> Found:
     """The image files that the arguments of a command mean, in order, each once.
 
     A file stands for itself, whatever its suffix; a folder for its own images, sorted by name, hidden ones left out;
-    a glob that no shell expanded (``**`` goes through folders) for the images that match it, sorted. An
-    argument that gives nothing becomes a line in ``problems``, so that the others can still be done.
+    a glob that no shell expanded (`**` goes through folders) for the images that match it, sorted. An
+    argument that gives nothing becomes a line in `problems`, so that the others can still be done.
 
     Raises:
         FuncamError: one path was given where a list of them is expected.
@@ -294,7 +294,7 @@ def _some_suffixes() -> str:
 
 
 def _missing(path: Path) -> FuncamError:
-    """An error that says what is there instead of ``path``."""
+    """An error that says what is there instead of `path`."""
     if path.is_symlink():
         return FuncamError(f"{_quoted(path)} is a link to a file that does not exist; mend the link")
     try:

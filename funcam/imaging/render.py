@@ -32,7 +32,7 @@ _OPENCV = (
 
 
 def _tables() -> dict[str, Pixels]:
-    """Each colour map as 256 colours, [256, 1, 3] RGB, the form in which ``cv2.applyColorMap`` takes them."""
+    """Each colour map as 256 colours, [256, 1, 3] RGB, the form in which `cv2.applyColorMap` takes them."""
     ramp = np.arange(256, dtype=np.uint8)[:, None]
     tables = {"gray": np.repeat(ramp[..., None], 3, axis=2)}
     for name in _OPENCV.split():
@@ -101,7 +101,7 @@ def overlay(image: Pixels, saliency: ArrayLike, colormap: str = "jet", alpha: fl
         alpha: how much of the image the hottest colour covers, 0..1.
 
     Raises:
-        FuncamError: the sizes differ, ``alpha`` is outside 0..1, an unknown colour map, not an image or not a map.
+        FuncamError: the sizes differ, `alpha` is outside 0..1, an unknown colour map, not an image or not a map.
 
     Example:
         >>> photo = np.full((1, 2, 3), 200, np.uint8)
@@ -156,10 +156,10 @@ def signed_picture(gradient: ArrayLike, percentile: float = 99.5) -> Pixels:
 
 
 def picture_size(image_size: tuple[int, int], longest: int | None = None) -> tuple[int, int]:
-    """(height, width) of a picture of an image, its longer side ``longest`` pixels; None keeps the size.
+    """(height, width) of a picture of an image, its longer side `longest` pixels; None keeps the size.
 
     Raises:
-        FuncamError: ``longest`` below 1.
+        FuncamError: `longest` below 1.
 
     Example:
         >>> picture_size((375, 500), 224)
@@ -278,7 +278,7 @@ def _blended(image: Pixels, levels: NDArray[np.uint8], table: Pixels, alpha: flo
 
 
 def _limit(values: NDArray[np.float32], percentile: float) -> float:
-    """The size that ``percentile`` percent of the values do not exceed, or of the largest where that is 0."""
+    """The size that `percentile` percent of the values do not exceed, or of the largest where that is 0."""
     stride = math.ceil(values.shape[0] * values.shape[1] / 2**20)  # A million pixels say enough about a percentile.
     sample = np.abs(values.reshape(-1, 3)[::stride])
     sample = sample[np.isfinite(sample)]

@@ -35,7 +35,7 @@ def clean(text: str) -> str:
 
 
 def lettered(text: str, size: int) -> tuple[str, Font]:
-    """``text`` on one line as it can be written, and the font that writes it.
+    """`text` on one line as it can be written, and the font that writes it.
 
     Pillow's embedded font, or where that lacks a character the one of the system's that lacks the fewest. Accents are
     dropped from what is missing even so, and what is missing without them is drawn as an empty box.
@@ -53,7 +53,7 @@ def lettered(text: str, size: int) -> tuple[str, Font]:
 
 
 def shorten(text: str, width: float, font: Font, keep_end: bool = False) -> str:
-    """As much of ``text`` as fits into ``width`` pixels, an ellipsis for the rest: at the end, or in the middle.
+    """As much of `text` as fits into `width` pixels, an ellipsis for the rest: at the end, or in the middle.
 
     Example:
         >>> shorten("West Highland white terrier", 100, lettered("", 16)[1])
@@ -74,7 +74,7 @@ def shorten(text: str, width: float, font: Font, keep_end: bool = False) -> str:
 
 
 def wrap(text: str, width: float, font: Font, lines: int = 2) -> list[str]:
-    """``text`` broken between words into at most ``lines`` lines of ``width`` pixels; what is left over is shortened.
+    """`text` broken between words into at most `lines` lines of `width` pixels; what is left over is shortened.
 
     Example:
         >>> wrap("Guided Grad-CAM++ heatmap", 90, lettered("", 16)[1], lines=2)

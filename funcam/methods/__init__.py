@@ -1,4 +1,4 @@
-"""The table of methods. It drives the API, ``funcam methods``, the documentation and the tests; it needs no torch."""
+"""The table of methods. It drives the API, `funcam methods`, the documentation and the tests; it needs no torch."""
 
 from __future__ import annotations
 
@@ -15,19 +15,19 @@ class Method:
     """One line of the table.
 
     Attributes:
-        name: the name on the command line and in ``explain(method=...)``.
+        name: the name on the command line and in `explain(method=...)`.
         title: the name in pictures and tables.
-        home: where the function is, ``module:function``.
-        takes: what the function is given, in its order (:mod:`funcam.attribution.quantities`). With
-            ``head`` or ``network`` it is for one image and all scores at once, else for one image and one score.
-        gives: ``map`` (``[*S]``, on the layer's grid), ``heat`` (``[*image size]``) or ``pixels`` (``[channels, *image
-            size]``, signed).
+        home: where the function is, `module:function`.
+        takes: what the function is given, in its order (`funcam.attribution.quantities`). With
+            `head` or `network` it is for one image and all scores at once, else for one image and one score.
+        gives: `map` (`[*S]`, on the layer's grid), `heat` (`[*image size]`) or `pixels` (`[channels, *image
+            size]`, signed).
         summary: what it does, in a line.
         paper: where it was published.
         options: what can be set besides the function's own keyword arguments, with the defaults.
-        explains: what of a class the paper differentiates or measures: ``logit``, ``probability`` or ``logit and
-            log-probability``.
-        needs: what the model must have, if anything: ``linear head``, ``classes``.
+        explains: what of a class the paper differentiates or measures: `logit`, `probability` or `logit and
+            log-probability`.
+        needs: what the model must have, if anything: `linear head`, `classes`.
     """
 
     name: str
@@ -48,7 +48,7 @@ class Method:
 
     @property
     def function_name(self) -> str:
-        """What its function is called, in its module and in ``funcam``."""
+        """What its function is called, in its module and in `funcam`."""
         return self.home.partition(":")[2]
 
     def function(self) -> Callable[..., Any]:

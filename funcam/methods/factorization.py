@@ -13,11 +13,11 @@ from funcam.methods.reduce import at_least_single
 
 @dataclass(frozen=True, eq=False)
 class Factors:
-    """``A[b, c] = sum_f maps[b, f] concepts[f, c]``, approximately. Made by :func:`deep_feature_factorization`.
+    """`A[b, c] = sum_f maps[b, f] concepts[f, c]`, approximately. Made by `deep_feature_factorization`.
 
     Attributes:
-        maps: where each concept is, ``[B, F, *S]``, not negative; they carry the magnitude.
-        concepts: which channels it is made of, ``[F, C]``, not negative, each of length 1 (or zero), strongest first.
+        maps: where each concept is, `[B, F, *S]`, not negative; they carry the magnitude.
+        concepts: which channels it is made of, `[F, C]`, not negative, each of length 1 (or zero), strongest first.
     """
 
     maps: torch.Tensor
@@ -27,12 +27,12 @@ class Factors:
 def deep_feature_factorization(A: torch.Tensor, *, factors: int = 5, iterations: int = 100) -> Factors:
     """Non-negative factors of the features of one or many images: what the images share, and where it is.
 
-    ``relu(A)``, a matrix of cells x channels, is factorized so that the squared error is small: it starts from the
+    `relu(A)`, a matrix of cells x channels, is factorized so that the squared error is small: it starts from the
     singular vectors (NNDSVD), so it needs no random numbers, and each step is the best one for one factor (HALS), so
     the error never grows. Factors beyond the rank of the features are zero.
 
     Args:
-        A: features ``[B, C, *S]``; negative values are taken for zero.
+        A: features `[B, C, *S]`; negative values are taken for zero.
         factors: how many concepts.
         iterations: how often every factor is improved.
 
@@ -81,18 +81,18 @@ def dff(
 ) -> torch.Tensor:
     """For each class the map of the concept that, on its own, gives the class its highest score.
 
-    The image's features are factorized; each factor alone is made into features again, ``maps[f] concepts[f]``, and
+    The image's features are factorized; each factor alone is made into features again, `maps[f] concepts[f]`, and
     the head says which classes it speaks for. Several classes may share a map.
 
     Args:
-        head: the rest of the network, ``[n, C, *S]`` -> scores ``[n, K]``.
-        A: features of one image, ``[C, *S]``.
+        head: the rest of the network, `[n, C, *S]` -> scores `[n, K]`.
+        A: features of one image, `[C, *S]`.
         factors: how many concepts.
         iterations: how often every factor is improved.
         chunk: the number of rows for one call of the head.
 
     Returns:
-        ``[K, *S]``, not negative.
+        `[K, *S]`, not negative.
 
     Raises:
         FuncamError: no factor, or a chunk of less than one row, is asked for.
@@ -117,9 +117,9 @@ def dff(
 
 
 def _singular_start(V: torch.Tensor, factors: int) -> tuple[torch.Tensor, torch.Tensor]:
-    """NNDSVD: of each singular pair of ``V`` ``[n, C]`` its positive or its negative part, the one that holds more.
+    """NNDSVD: of each singular pair of `V` `[n, C]` its positive or its negative part, the one that holds more.
 
-    Returns ``[F, n]`` and ``[F, C]``, zero beyond the rank.
+    Returns `[F, n]` and `[F, C]`, zero beyond the rank.
     """
     wide = V if V.shape[0] <= V.shape[1] else V.T
     values, vectors = torch.linalg.eigh(wide @ wide.T)
@@ -141,7 +141,7 @@ def _singular_start(V: torch.Tensor, factors: int) -> tuple[torch.Tensor, torch.
 
 
 def _improved(X: torch.Tensor, target: torch.Tensor, gram: torch.Tensor) -> torch.Tensor:
-    """HALS: each row of ``X`` in turn the best non-negative one, the others held, for ``gram X`` against ``target``."""
+    """HALS: each row of `X` in turn the best non-negative one, the others held, for `gram X` against `target`."""
     rows = list(X)
     for f in range(len(rows)):
         own = gram[f, f]

@@ -1,6 +1,6 @@
-"""Methods that read the whole network, not one layer, each for ONE image and ONE class; ``torch.func.vmap`` adds axes.
+"""Methods that read the whole network, not one layer, each for ONE image and ONE class; `torch.func.vmap` adds axes.
 
-Their inputs are made in ``funcam.network.rewrites``, by ``attention`` (LeGrad) and ``biases`` (FullGrad).
+Their inputs are made in `funcam.network.rewrites`, by `attention` (LeGrad) and `biases` (FullGrad).
 """
 
 from __future__ import annotations
@@ -19,11 +19,11 @@ def le_grad(gradients: Sequence[torch.Tensor]) -> torch.Tensor:
     The paper rescales the map to 0 to 1 at the end; here it keeps its values.
 
     Args:
-        gradients: for each layer ``[heads, T, *S]``, the gradient of the layer's own score with respect to its
+        gradients: for each layer `[heads, T, *S]`, the gradient of the layer's own score with respect to its
             attention map: T query tokens (all of them, class token included), key tokens on the grid S.
 
     Returns:
-        The map ``[*S]``, not negative, in units of the score.
+        The map `[*S]`, not negative, in units of the score.
 
     Source:
         Bousselham et al., arXiv:2404.03214, section 3.
@@ -37,23 +37,23 @@ def le_grad(gradients: Sequence[torch.Tensor]) -> torch.Tensor:
 
 
 def full_grad(image_term: torch.Tensor, bias_terms: Sequence[torch.Tensor]) -> torch.Tensor:
-    """FullGrad: ``psi(x * dS/dx) + sum over layers l and channels c of psi(b_l * dS/db_l)_c``.
+    """FullGrad: `psi(x * dS/dx) + sum over layers l and channels c of psi(b_l * dS/db_l)_c`.
 
-    ``psi`` takes the absolute value, rescales it to 0 to 1 and brings it to the image's size, linearly. As in the
+    `psi` takes the absolute value, rescales it to 0 to 1 and brings it to the image's size, linearly. As in the
     authors' code, it is rescaled over all channels and cells of a layer together, so a layer's channels keep their
     proportions, and the terms of layers without spatial extent (fully connected ones) are left out. Unlike there, a
     constant term gives zeros without a small number in the divisor, and corners are not aligned in resizing.
 
     Args:
-        image_term: ``[channels, *size]``, the image times its gradient.
-        bias_terms: for each layer ``[C_l, *S_l]``, its bias times the gradient there; ``[C_l]`` is left out.
+        image_term: `[channels, *size]`, the image times its gradient.
+        bias_terms: for each layer `[C_l, *S_l]`, its bias times the gradient there; `[C_l]` is left out.
 
     Returns:
-        The map ``[*size]``, not negative.
+        The map `[*size]`, not negative.
 
     Source:
         Srinivas and Fleuret, NeurIPS 2019, arXiv:1905.00780, section 4; the rescaling is that of the code published
-        with it (``saliency/fullgrad.py``).
+        with it (`saliency/fullgrad.py`).
 
     Example:
         >>> full_grad(torch.tensor([[0.0, 0.0, 1.0, -2.0]]), [torch.tensor([[0.0, 3.0]]), torch.tensor([5.0])])

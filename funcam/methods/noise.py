@@ -10,7 +10,7 @@ def gaussian(generator: torch.Generator, like: torch.Tensor) -> torch.Tensor:
 
     Args:
         generator: a generator on the CPU; it moves on.
-        like: ``[n, ...]``, for shape, type and device.
+        like: `[n, ...]`, for shape, type and device.
 
     Example:
         >>> first = gaussian(torch.Generator().manual_seed(0), torch.empty(3, 2))

@@ -1,8 +1,8 @@
 """Methods that change the features or the image and look at what becomes of the scores; no gradient is needed.
 
-Each is for ONE image and K scores: it is given a pure function of a batch of rows, ``head`` (features ``[n, C, *S]`` ->
-scores ``[n, K]``) or ``network`` (images ``[n, channels, *size]`` -> ``[n, K]``), calls it with at most ``chunk`` rows
-at a time and returns ``[K, *S]``.
+Each is for ONE image and K scores: it is given a pure function of a batch of rows, `head` (features `[n, C, *S]` ->
+scores `[n, K]`) or `network` (images `[n, channels, *size]` -> `[n, K]`), calls it with at most `chunk` rows
+at a time and returns `[K, *S]`.
 """
 
 from __future__ import annotations
@@ -23,20 +23,20 @@ _LINEAR = ("linear", "bilinear", "trilinear")
 
 
 def ablation_cam(head: Scores, A: torch.Tensor, *, chunk: int = 64, reduce: Reduce = positive_sum) -> torch.Tensor:
-    """Ablation-CAM: channels weighted by what the score loses without them, ``w_k = (S - S_without_k) / |S|``.
+    """Ablation-CAM: channels weighted by what the score loses without them, `w_k = (S - S_without_k) / |S|`.
 
-    The paper divides by ``S``; the magnitude makes no difference where ``S > 0`` and keeps the weight of a channel that
-    the score needs positive where ``S < 0``. Where ``S = 0`` the difference is not divided. Exact: every channel is
+    The paper divides by `S`; the magnitude makes no difference where `S > 0` and keeps the weight of a channel that
+    the score needs positive where `S < 0`. Where `S = 0` the difference is not divided. Exact: every channel is
     set to zero in turn, and only the head is computed again.
 
     Args:
-        head: the rest of the network, ``[n, C, *S]`` -> scores ``[n, K]``; it must not change its argument.
-        A: features of one image, ``[C, *S]``.
+        head: the rest of the network, `[n, C, *S]` -> scores `[n, K]`; it must not change its argument.
+        A: features of one image, `[C, *S]`.
         chunk: the number of rows for one call of the head.
         reduce: how the weighted channels become a map.
 
     Returns:
-        ``[K, *S]``, not negative by default.
+        `[K, *S]`, not negative by default.
 
     Raises:
         FuncamError: the head works in place on its argument, or a chunk of less than one row is asked for.
@@ -56,7 +56,7 @@ def ablation_cam(head: Scores, A: torch.Tensor, *, chunk: int = 64, reduce: Redu
 
 
 def _scores_without(head: Scores, A: torch.Tensor, chunk: int) -> torch.Tensor:
-    """``[C, K]``: the scores with each channel set to zero."""
+    """`[C, K]`: the scores with each channel set to zero."""
     channels = torch.arange(len(A), device=A.device)
     if torch.is_grad_enabled():  # what is differentiated can't be overwritten
         column = channels.view(-1, *[1] * (A.ndim - 1))
@@ -89,24 +89,24 @@ def score_cam(
     strongest: int | None = None,
     reduce: Reduce = positive_sum,
 ) -> torch.Tensor:
-    """Score-CAM: ``w_k = softmax_k S(image * mask_k)``, ``mask_k`` the upsampled channel brought to 0..1.
+    """Score-CAM: `w_k = softmax_k S(image * mask_k)`, `mask_k` the upsampled channel brought to 0..1.
 
     The paper subtracts the score of a baseline image, which cancels in the softmax. Constant channels, which have no
     mask, are left out of the softmax and of the sum.
 
     Args:
-        network: ``[n, channels, *size]`` -> scores ``[n, K]``.
-        image: ``[channels, *size]``, as the network takes it.
-        A: its features, ``[C, *S]``.
+        network: `[n, channels, *size]` -> scores `[n, K]`.
+        image: `[channels, *size]`, as the network takes it.
+        A: its features, `[C, *S]`.
         chunk: the number of images for one call of the network.
         strongest: only the channels with the largest standard deviation over space, so many of them; None for all.
         reduce: how the weighted channels become a map.
 
     Returns:
-        ``[K, *S]``, not negative by default.
+        `[K, *S]`, not negative by default.
 
     Raises:
-        FuncamError: ``chunk`` or ``strongest`` is less than one.
+        FuncamError: `chunk` or `strongest` is less than one.
 
     Source:
         Wang et al., CVPR workshops 2020, arXiv:1910.01279, Eq. 5 to 8.
@@ -132,26 +132,26 @@ def score_cam_authors(
     strongest: int | None = None,
     reduce: Reduce = positive_sum,
 ) -> torch.Tensor:
-    """Score-CAM as in its authors' code: ``w_k = S(image * mask_k)``, the network's output itself, no softmax over k.
+    """Score-CAM as in its authors' code: `w_k = S(image * mask_k)`, the network's output itself, no softmax over k.
 
-    In that code the output is the probability of the class: give a ``network`` that ends in a softmax over classes.
+    In that code the output is the probability of the class: give a `network` that ends in a softmax over classes.
 
     Args:
-        network: ``[n, channels, *size]`` -> probabilities ``[n, K]``.
-        image: ``[channels, *size]``, as the network takes it.
-        A: its features, ``[C, *S]``.
+        network: `[n, channels, *size]` -> probabilities `[n, K]`.
+        image: `[channels, *size]`, as the network takes it.
+        A: its features, `[C, *S]`.
         chunk: the number of images for one call of the network.
         strongest: only the channels with the largest standard deviation over space, so many of them; None for all.
         reduce: how the weighted channels become a map.
 
     Returns:
-        ``[K, *S]``, not negative by default.
+        `[K, *S]`, not negative by default.
 
     Raises:
-        FuncamError: ``chunk`` or ``strongest`` is less than one.
+        FuncamError: `chunk` or `strongest` is less than one.
 
     Source:
-        The code published with arXiv:1910.01279 (``cam/scorecam.py``).
+        The code published with arXiv:1910.01279 (`cam/scorecam.py`).
 
     Example:
         >>> A = torch.tensor([[[0.0, 1.0]], [[1.0, 0.0]]])
@@ -175,15 +175,15 @@ def ss_cam(
     strongest: int | None = None,
     reduce: Reduce = positive_sum,
 ) -> torch.Tensor:
-    """SS-CAM: Score-CAM whose masks carry noise, ``w_k = softmax_k mean_i S(image * (mask_k + noise_i))``.
+    """SS-CAM: Score-CAM whose masks carry noise, `w_k = softmax_k mean_i S(image * (mask_k + noise_i))`.
 
     The noise is added to the upsampled, normalised mask, as in the package torchcam, whose default of 35 samples
     needs 35 times the passes of Score-CAM.
 
     Args:
-        network: ``[n, channels, *size]`` -> scores ``[n, K]``.
-        image: ``[channels, *size]``, as the network takes it.
-        A: its features, ``[C, *S]``.
+        network: `[n, channels, *size]` -> scores `[n, K]`.
+        image: `[channels, *size]`, as the network takes it.
+        A: its features, `[C, *S]`.
         samples: how many noisy masks for each channel.
         noise: the standard deviation of the noise; the masks lie in 0..1.
         seed: where the random numbers start. Torch's own random numbers are left alone.
@@ -192,10 +192,10 @@ def ss_cam(
         reduce: how the weighted channels become a map.
 
     Returns:
-        ``[K, *S]``, not negative by default.
+        `[K, *S]`, not negative by default.
 
     Raises:
-        FuncamError: ``chunk``, ``samples`` or ``strongest`` is less than one.
+        FuncamError: `chunk`, `samples` or `strongest` is less than one.
 
     Source:
         Wang et al., 2020, arXiv:2006.14255, section 3 (noise on the feature map).
@@ -227,25 +227,25 @@ def is_cam(
     strongest: int | None = None,
     reduce: Reduce = positive_sum,
 ) -> torch.Tensor:
-    """IS-CAM: Score-CAM integrated over the scale of the mask, ``w_k = softmax_k mean_i S(image * mask_k * i/N)``.
+    """IS-CAM: Score-CAM integrated over the scale of the mask, `w_k = softmax_k mean_i S(image * mask_k * i/N)`.
 
-    ``i`` runs from 1 to N: the score is integrated from the empty mask, which cancels in the softmax, to the full one.
-    The package torchcam adds the steps up, so that its last mask is scaled by ``(N + 1) / 2``, outside 0..1.
+    `i` runs from 1 to N: the score is integrated from the empty mask, which cancels in the softmax, to the full one.
+    The package torchcam adds the steps up, so that its last mask is scaled by `(N + 1) / 2`, outside 0..1.
 
     Args:
-        network: ``[n, channels, *size]`` -> scores ``[n, K]``.
-        image: ``[channels, *size]``, as the network takes it.
-        A: its features, ``[C, *S]``.
-        samples: ``N``, the number of steps.
+        network: `[n, channels, *size]` -> scores `[n, K]`.
+        image: `[channels, *size]`, as the network takes it.
+        A: its features, `[C, *S]`.
+        samples: `N`, the number of steps.
         chunk: the number of images for one call of the network.
         strongest: only the channels with the largest standard deviation over space, so many of them; None for all.
         reduce: how the weighted channels become a map.
 
     Returns:
-        ``[K, *S]``, not negative by default.
+        `[K, *S]`, not negative by default.
 
     Raises:
-        FuncamError: ``chunk``, ``samples`` or ``strongest`` is less than one.
+        FuncamError: `chunk`, `samples` or `strongest` is less than one.
 
     Source:
         Naidu et al., 2020, arXiv:2010.03023, section 3.
@@ -299,7 +299,7 @@ def _scores_behind_masks(
     samples: int = 1,
     change: Callable[[torch.Tensor, torch.Tensor], torch.Tensor] | None = None,
 ) -> torch.Tensor:
-    """``[C, K]``: the scores of the image behind each channel's mask, averaged over the samples of each."""
+    """`[C, K]`: the scores of the image behind each channel's mask, averaged over the samples of each."""
     if not len(A):
         return at_least_single(network(image[None].clone())[:0])
     scores = []
@@ -312,7 +312,7 @@ def _scores_behind_masks(
 
 
 def _masks(A: torch.Tensor, size: torch.Size) -> torch.Tensor:
-    """Channels ``[n, *S]`` upsampled, then each brought to 0..1: ``[n, 1, *size]``."""
+    """Channels `[n, *S]` upsampled, then each brought to 0..1: `[n, 1, *size]`."""
     masks = interpolate(A[:, None], list(size), mode=_LINEAR[len(size) - 1], align_corners=False)
     space = tuple(range(1, masks.ndim))
     low = masks.amin(space, keepdim=True)
@@ -321,7 +321,7 @@ def _masks(A: torch.Tensor, size: torch.Size) -> torch.Tensor:
 
 
 def _weighted(reduce: Reduce, A: torch.Tensor, w: torch.Tensor) -> torch.Tensor:
-    """The reduction for weights ``[C, K]``: ``[K, *S]``."""
+    """The reduction for weights `[C, K]`: `[K, *S]`."""
     terms = A.to(w.dtype)
     if w.shape[1] == 1:  # the usual case, spared the cost of batching
         return reduce(terms, w[:, 0])[None]

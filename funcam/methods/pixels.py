@@ -1,7 +1,7 @@
 """Methods whose map is the image's gradient, for ONE image and K scores; they need no layer.
 
-``network`` is a pure function of a batch of images, ``[n, channels, *size]`` -> scores ``[n, K]``, whose rows don't
-mix. The maps come out as ``[K, channels, *size]``, signed.
+`network` is a pure function of a batch of images, `[n, channels, *size]` -> scores `[n, K]`, whose rows don't
+mix. The maps come out as `[K, channels, *size]`, signed.
 """
 
 from __future__ import annotations
@@ -22,12 +22,12 @@ def gradient(network: Scores, image: torch.Tensor, *, chunk: int = 32) -> torch.
     """The gradient of each score with respect to the image. With a guided network it is guided backpropagation.
 
     Args:
-        network: ``[n, channels, *size]`` -> scores ``[n, K]``.
-        image: ``[channels, *size]``, as the network takes it.
+        network: `[n, channels, *size]` -> scores `[n, K]`.
+        image: `[channels, *size]`, as the network takes it.
         chunk: how many scores are differentiated at a time.
 
     Returns:
-        ``[K, channels, *size]``, signed.
+        `[K, channels, *size]`, signed.
 
     Raises:
         FuncamError: a chunk of less than one row is asked for.
@@ -49,12 +49,12 @@ def guided_backprop(
     """Guided backpropagation of ONE image and ONE class: the gradient of the class score through guided ReLUs.
 
     Args:
-        network: a guided network, ``guided(model).network``; with any other this is that network's plain gradient.
-        image: ``[channels, *size]``; ``torch.func.vmap`` adds images, and classes, as axes.
+        network: a guided network, `guided(model).network`; with any other this is that network's plain gradient.
+        image: `[channels, *size]`; `torch.func.vmap` adds images, and classes, as axes.
         target: the class index.
 
     Returns:
-        The gradient, ``[channels, *size]``, signed.
+        The gradient, `[channels, *size]`, signed.
 
     Source:
         Springenberg et al., ICLR 2015 workshop, arXiv:1412.6806, section 3.4.
@@ -79,12 +79,12 @@ def input_x_gradient(network: Scores, image: torch.Tensor, *, chunk: int = 32) -
     """Input x gradient: the first-order share of each pixel in the score.
 
     Args:
-        network: ``[n, channels, *size]`` -> scores ``[n, K]``.
-        image: ``[channels, *size]``, as the network takes it.
+        network: `[n, channels, *size]` -> scores `[n, K]`.
+        image: `[channels, *size]`, as the network takes it.
         chunk: how many scores are differentiated at a time.
 
     Returns:
-        ``[K, channels, *size]``, signed.
+        `[K, channels, *size]`, signed.
 
     Raises:
         FuncamError: a chunk of less than one row is asked for.
@@ -111,18 +111,18 @@ def smooth_grad(
     """SmoothGrad: the gradient averaged over noisy copies of the image.
 
     Args:
-        network: ``[n, channels, *size]`` -> scores ``[n, K]``.
-        image: ``[channels, *size]``, as the network takes it.
+        network: `[n, channels, *size]` -> scores `[n, K]`.
+        image: `[channels, *size]`, as the network takes it.
         samples: how many noisy copies.
         noise: the standard deviation of the noise, as a share of the image's largest less its smallest value.
         seed: where the random numbers start. Torch's own random numbers are left alone.
         chunk: the number of images, times scores, for one pass; the result does not depend on it.
 
     Returns:
-        ``[K, channels, *size]``, signed.
+        `[K, channels, *size]`, signed.
 
     Raises:
-        FuncamError: ``samples`` or ``chunk`` is less than one.
+        FuncamError: `samples` or `chunk` is less than one.
 
     Source:
         Smilkov et al., 2017, arXiv:1706.03825, section 2.
@@ -143,7 +143,7 @@ def smooth_grad(
 
 
 def _summed_gradients(network: Scores, images: torch.Tensor, chunk: int) -> torch.Tensor:
-    """The gradient of each score, summed over the images: ``[n, channels, *size]`` -> ``[K, channels, *size]``."""
+    """The gradient of each score, summed over the images: `[n, channels, *size]` -> `[K, channels, *size]`."""
     scores, pullback, *_ = vjp(network, images)
     one_hot = torch.eye(scores.shape[1], dtype=scores.dtype, device=scores.device)[:, None].expand(-1, len(images), -1)
     if len(one_hot) == 1:  # the usual case, spared the cost of batching

@@ -27,19 +27,19 @@ def prototype_cam(
         p    = sigmoid(slope (d_A + d_M std(d_A) / std(d_M)) / 2)
         map  = relu(p - floor) / (1 - floor)
 
-    Boxes round it are much tighter than round any weighted sum of channels (see ``docs/comparison.md``), most of all
+    Boxes round it are much tighter than round any weighted sum of channels (see `docs/comparison.md`), most of all
     when the network is given the image at twice its size.
 
     Args:
-        A: features ``[C, *S]``.
-        g: gradient of the score there, ``[C, *S]``.
-        M: features of a finer layer, ``[D, *T]``; without channels (``D`` 0) the layer stands alone.
+        A: features `[C, *S]`.
+        g: gradient of the score there, `[C, *S]`.
+        M: features of a finer layer, `[D, *T]`; without channels (`D` 0) the layer stands alone.
         k: how many standard deviations a cell must stand out for the seed.
         slope: of the sigmoid; p is a half where a cell is as much like the object as like the rest.
         floor: the p of a cell that surely is the rest's.
 
     Returns:
-        The map ``[*T]`` (``[*S]`` where the layer stands alone), in 0..1. Zeros where nothing speaks for the class.
+        The map `[*T]` (`[*S]` where the layer stands alone), in 0..1. Zeros where nothing speaks for the class.
 
     Source:
         funcam. The parts: FEM (Fuad et al., IPTA 2020), Grad-CAM (Selvaraju et al., arXiv:1610.02391); prototypes of
@@ -62,7 +62,7 @@ def prototype_cam(
 
 
 def _contrast(F: torch.Tensor, seed: torch.Tensor) -> torch.Tensor:
-    """How much more each cell is like the seed's prototype than like the rest's, in -1..1, ``[*S]``."""
+    """How much more each cell is like the seed's prototype than like the rest's, in -1..1, `[*S]`."""
     f = normalize(F.relu().sqrt().flatten(1), dim=0)
     weights = _unit_peak(seed).flatten()
     object_, rest = (normalize((f * w**2).sum(1), dim=0) for w in (weights, 1 - weights))

@@ -1,7 +1,7 @@
 """How weighted channels become a map: a sum, or the first principal component of the terms (eigen smoothing).
 
-Every method that weighs channels takes one of these as ``reduce=``. A reduction is given terms ``A`` ``[C, *S]`` and
-weights ``w`` ``[C]`` (or None for 1) and returns ``[*S]``; ``torch.func.vmap`` adds images and classes.
+Every method that weighs channels takes one of these as `reduce=`. A reduction is given terms `A` `[C, *S]` and
+weights `w` `[C]` (or None for 1) and returns `[*S]`; `torch.func.vmap` adds images and classes.
 """
 
 from __future__ import annotations
@@ -19,14 +19,14 @@ Reduce = Callable[[torch.Tensor, torch.Tensor | None], torch.Tensor]
 
 
 def positive_sum(A: torch.Tensor, w: torch.Tensor | None = None) -> torch.Tensor:
-    """``relu(sum_k w_k A_k)``.
+    """`relu(sum_k w_k A_k)`.
 
     Args:
-        A: terms ``[C, *S]``.
-        w: channel weights ``[C]``; None for 1.
+        A: terms `[C, *S]`.
+        w: channel weights `[C]`; None for 1.
 
     Returns:
-        The map ``[*S]``, not negative.
+        The map `[*S]`, not negative.
 
     Example:
         >>> positive_sum(torch.tensor([[1.0, 2.0], [4.0, 0.0]]), torch.tensor([1.0, -1.0]))
@@ -36,14 +36,14 @@ def positive_sum(A: torch.Tensor, w: torch.Tensor | None = None) -> torch.Tensor
 
 
 def signed_sum(A: torch.Tensor, w: torch.Tensor | None = None) -> torch.Tensor:
-    """``sum_k w_k A_k``, a matrix product, so that ``vmap`` over many classes never holds ``w_k A_k``.
+    """`sum_k w_k A_k`, a matrix product, so that `vmap` over many classes never holds `w_k A_k`.
 
     Args:
-        A: terms ``[C, *S]``.
-        w: channel weights ``[C]``; None for 1.
+        A: terms `[C, *S]`.
+        w: channel weights `[C]`; None for 1.
 
     Returns:
-        The map ``[*S]``, signed.
+        The map `[*S]`, signed.
 
     Example:
         >>> signed_sum(torch.tensor([[1.0, 2.0], [4.0, 0.0]]), torch.tensor([1.0, -1.0]))
@@ -53,20 +53,20 @@ def signed_sum(A: torch.Tensor, w: torch.Tensor | None = None) -> torch.Tensor:
 
 
 def first_component(A: torch.Tensor, w: torch.Tensor | None = None) -> torch.Tensor:
-    """Eigen smoothing: the terms ``w_k A_k``, centred over the cells, projected on their first principal axis.
+    """Eigen smoothing: the terms `w_k A_k`, centred over the cells, projected on their first principal axis.
 
-    A principal axis has no sign of its own. The rule: the map's inner product with ``signed_sum(A, w)`` is not
+    A principal axis has no sign of its own. The rule: the map's inner product with `signed_sum(A, w)` is not
     negative; where it is zero, the cell of largest magnitude is positive.
 
     Args:
-        A: terms ``[C, *S]``.
-        w: channel weights ``[C]``; None for 1.
+        A: terms `[C, *S]`.
+        w: channel weights `[C]`; None for 1.
 
     Returns:
-        The map ``[*S]``, signed, with mean zero.
+        The map `[*S]`, signed, with mean zero.
 
     Source:
-        Eigen smoothing as in the package grad-cam (``eigen_smooth=True``), whose sign is left to chance.
+        Eigen smoothing as in the package grad-cam (`eigen_smooth=True`), whose sign is left to chance.
 
     Example:
         >>> first_component(torch.tensor([[0.0, 2.0], [0.0, 0.0]])).round(decimals=3)
@@ -77,10 +77,10 @@ def first_component(A: torch.Tensor, w: torch.Tensor | None = None) -> torch.Ten
 
 
 def eigen_smoothed(method: Callable[..., torch.Tensor]) -> Callable[..., torch.Tensor]:
-    """The method with its channels reduced by :func:`first_component`.
+    """The method with its channels reduced by `first_component`.
 
     Args:
-        method: any method that takes ``reduce``.
+        method: any method that takes `reduce`.
 
     Raises:
         FuncamError: the method has no weighted channels.
@@ -101,7 +101,7 @@ def eigen_smoothed(method: Callable[..., torch.Tensor]) -> Callable[..., torch.T
 
 
 def principal_map(A: torch.Tensor, *, centre: bool) -> torch.Tensor:
-    """The matrix cells x channels projected on its first right singular vector, ``[C, *S] -> [*S]``, of either sign.
+    """The matrix cells x channels projected on its first right singular vector, `[C, *S] -> [*S]`, of either sign.
 
     It is the first left singular vector times its singular value, taken from the Gram matrix of the smaller side:
     49 x 49 in place of 49 x 2048.
@@ -124,7 +124,7 @@ def principal_map(A: torch.Tensor, *, centre: bool) -> torch.Tensor:
 
 
 def oriented(found: torch.Tensor, like: torch.Tensor) -> torch.Tensor:
-    """A map or its negative: the one whose inner product with ``like`` is positive, else with the larger maximum.
+    """A map or its negative: the one whose inner product with `like` is positive, else with the larger maximum.
 
     Example:
         >>> oriented(torch.tensor([1.0, -2.0]), torch.tensor([0.0, 1.0]))

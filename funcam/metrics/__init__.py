@@ -6,7 +6,7 @@
     pointing_game(maps, masks), energy(maps, masks)    # a value for each image, [B]
 
 Every metric gives a value (or a row of counts) for each image, so that a caller can stream a data set and bootstrap it.
-What is best over a data set (MaxBoxAcc, PxAP) is found from those rows: ``box_hits`` -> ``max_box_acc``.
+What is best over a data set (MaxBoxAcc, PxAP) is found from those rows: `box_hits` -> `max_box_acc`.
 """
 
 from __future__ import annotations

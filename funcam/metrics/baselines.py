@@ -17,12 +17,12 @@ def centre_gaussian(
 
     Args:
         count: B, how many maps.
-        size: ``(H, W)``.
+        size: `(H, W)`.
         spread: its standard deviation along each axis, as a share of that side.
         device: where the maps are to be.
 
     Returns:
-        ``[B, H, W]``, in 0..1, expanded from one.
+        `[B, H, W]`, in 0..1, expanded from one.
 
     Source:
         The centre baseline of Choe et al., CVPR 2020, arXiv:2001.07437, section 5, and of the pointing game, Zhang et
@@ -47,11 +47,11 @@ def uniform_maps(count: int, size: Sequence[int], *, device: torch.device | str 
 
     Args:
         count: B, how many maps.
-        size: ``(H, W)``.
+        size: `(H, W)`.
         device: where the maps are to be.
 
     Returns:
-        ``[B, H, W]``, expanded from one.
+        `[B, H, W]`, expanded from one.
 
     Example:
         >>> uniform_maps(1, (1, 2))
@@ -66,18 +66,18 @@ def random_maps(
 ) -> torch.Tensor:
     """Independent uniform random numbers, a map of its own for each image.
 
-    Drawn at the size of a network's feature map and brought to that of the image by ``prepared`` they look like a class
+    Drawn at the size of a network's feature map and brought to that of the image by `prepared` they look like a class
     activation map.
 
     Args:
         count: B, how many maps.
-        size: ``(H, W)``.
+        size: `(H, W)`.
         seed: where the random numbers start. Torch's own random numbers are left alone.
         first: the number of the first image in the data set, so that batches and a whole give the same maps.
         device: where the maps are to be; the numbers are the same on every device.
 
     Returns:
-        ``[B, H, W]``, in 0..1.
+        `[B, H, W]`, in 0..1.
 
     Example:
         >>> torch.equal(random_maps(3, (2, 2))[1:], random_maps(2, (2, 2), first=1))

@@ -10,15 +10,15 @@ _ROUNDING = 1e-5  # a mean of ones may come out a little above 1
 
 
 def adcc(coherency: torch.Tensor, complexity: torch.Tensor, average_drop: torch.Tensor) -> torch.Tensor:
-    """ADCC: the harmonic mean of coherency, ``1 - complexity`` and ``1 - average drop``. Better is larger.
+    """ADCC: the harmonic mean of coherency, `1 - complexity` and `1 - average drop`. Better is larger.
 
     Args:
-        coherency: ``[B]``, from ``coherency(...)``.
-        complexity: ``[B]``, from ``complexity(...)``.
-        average_drop: ``[B]``, from ``average_drop(...)``, of the image multiplied by its map.
+        coherency: `[B]`, from `coherency(...)`.
+        complexity: `[B]`, from `complexity(...)`.
+        average_drop: `[B]`, from `average_drop(...)`, of the image multiplied by its map.
 
     Returns:
-        ``[B]``, in 0..1; 0 where a part is 0, NaN where one is NaN.
+        `[B]`, in 0..1; 0 where a part is 0, NaN where one is NaN.
 
     Raises:
         FuncamError: the shapes differ, or a part lies outside 0..1 (a percentage, for example).
@@ -36,25 +36,25 @@ def adcc(coherency: torch.Tensor, complexity: torch.Tensor, average_drop: torch.
 
 
 def arcc(coherency: torch.Tensor, complexity: torch.Tensor, road: torch.Tensor) -> torch.Tensor:
-    """ARCC: the harmonic mean of coherency, ``1 - complexity`` and twice the combined ROAD. Better is larger.
+    """ARCC: the harmonic mean of coherency, `1 - complexity` and twice the combined ROAD. Better is larger.
 
     ROAD takes the place of ADCC's average drop. Combined it lies in -0.5..0.5; what is negative counts as 0, so a map
     that orders the pixels no better than chance has an ARCC of 0.
 
     Args:
-        coherency: ``[B]``, from ``coherency(...)``.
-        complexity: ``[B]``, from ``complexity(...)``.
-        road: ``[B]``, ``road(...).combined`` of probabilities; its authors use ``shares=(0.2, 0.4, 0.6, 0.8)``.
+        coherency: `[B]`, from `coherency(...)`.
+        complexity: `[B]`, from `complexity(...)`.
+        road: `[B]`, `road(...).combined` of probabilities; its authors use `shares=(0.2, 0.4, 0.6, 0.8)`.
 
     Returns:
-        ``[B]``, in 0..1; 0 where a part is 0, NaN where one is NaN.
+        `[B]`, in 0..1; 0 where a part is 0, NaN where one is NaN.
 
     Raises:
         FuncamError: the shapes differ, or a part lies outside its range.
 
     Source:
         Domeniconi et al., How to Evaluate and Refine your CAM, ICPR 2026, arXiv:2605.14641, as in its first author's
-        code in the package grad-cam (``pytorch_grad_cam.metrics.arcc``; a harmonic mean, though its docstring says a
+        code in the package grad-cam (`pytorch_grad_cam.metrics.arcc`; a harmonic mean, though its docstring says a
         geometric one).
 
     Example:

@@ -16,9 +16,9 @@ class Curve(NamedTuple):
     """Scores while the image changes.
 
     Attributes:
-        shares: ``[steps + 1]``, from 0 to 1: the share of the pixels (or patches) that is changed.
-        scores: ``[B, steps + 1]``.
-        area: ``[B]``, the area under the scores by the trapezoidal rule.
+        shares: `[steps + 1]`, from 0 to 1: the share of the pixels (or patches) that is changed.
+        scores: `[B, steps + 1]`.
+        area: `[B]`, the area under the scores by the trapezoidal rule.
     """
 
     shares: torch.Tensor
@@ -40,21 +40,21 @@ def insertion(
 ) -> Curve:
     """Insertion: pixels of the image appear on a blurred one, the most salient first. Better is larger.
 
-    Costs ``steps + 1`` forward passes for each image. Pixels of the same value follow in reading order.
+    Costs `steps + 1` forward passes for each image. Pixels of the same value follow in reading order.
 
     Args:
-        network: ``[n, C, H, W] -> [n, N]``, whose rows don't mix.
-        images: ``[B, C, H, W]``, as the network takes them.
-        maps: ``[B, H, W]``; only their order counts.
-        targets: ``[B]``, classes.
+        network: `[n, C, H, W] -> [n, N]`, whose rows don't mix.
+        images: `[B, C, H, W]`, as the network takes them.
+        maps: `[B, H, W]`; only their order counts.
+        targets: `[B]`, classes.
         steps: in how many steps the whole image appears.
         patch: squares of this side appear at once, in the order of their mean.
-        baseline: what the image appears on, broadcast to ``images``; None for ``blurred(images)``.
-        score: what is made of the logits; ``identity`` for the logits themselves.
+        baseline: what the image appears on, broadcast to `images`; None for `blurred(images)`.
+        score: what is made of the logits; `identity` for the logits themselves.
         chunk: how many images go through the network at a time; the result does not depend on it.
 
     Returns:
-        A ``Curve``: ``shares [steps + 1]``, ``scores [B, steps + 1]``, ``area [B]``.
+        A `Curve`: `shares [steps + 1]`, `scores [B, steps + 1]`, `area [B]`.
 
     Raises:
         FuncamError: shapes that don't belong together, a class that is none, a count less than one.
@@ -86,22 +86,22 @@ def deletion(
 ) -> Curve:
     """Deletion: pixels of the image are replaced, the most salient first. Better is smaller.
 
-    Costs ``steps + 1`` forward passes for each image. Pixels of the same value follow in reading order.
+    Costs `steps + 1` forward passes for each image. Pixels of the same value follow in reading order.
 
     Args:
-        network: ``[n, C, H, W] -> [n, N]``, whose rows don't mix.
-        images: ``[B, C, H, W]``, as the network takes them.
-        maps: ``[B, H, W]``; only their order counts.
-        targets: ``[B]``, classes.
+        network: `[n, C, H, W] -> [n, N]`, whose rows don't mix.
+        images: `[B, C, H, W]`, as the network takes them.
+        maps: `[B, H, W]`; only their order counts.
+        targets: `[B]`, classes.
         steps: in how many steps the whole image disappears.
         patch: squares of this side disappear at once, in the order of their mean.
-        baseline: what replaces the pixels, broadcast to ``images``; None for zeros, the data's mean colour where images
-            are normalised (as in the paper); ``mean_colour(images)`` is each image's own.
-        score: what is made of the logits; ``identity`` for the logits themselves.
+        baseline: what replaces the pixels, broadcast to `images`; None for zeros, the data's mean colour where images
+            are normalised (as in the paper); `mean_colour(images)` is each image's own.
+        score: what is made of the logits; `identity` for the logits themselves.
         chunk: how many images go through the network at a time; the result does not depend on it.
 
     Returns:
-        A ``Curve``: ``shares [steps + 1]``, ``scores [B, steps + 1]``, ``area [B]``.
+        A `Curve`: `shares [steps + 1]`, `scores [B, steps + 1]`, `area [B]`.
 
     Raises:
         FuncamError: shapes that don't belong together, a class that is none, a count less than one.
@@ -123,12 +123,12 @@ def blurred(images: torch.Tensor, *, side: int = 11, sigma: float = 5.0) -> torc
     """Images behind a Gaussian blur, the edge pixels repeated: the baseline of insertion.
 
     Args:
-        images: ``[B, C, H, W]``.
+        images: `[B, C, H, W]`.
         side: of the window, odd.
         sigma: the Gaussian's standard deviation, in pixels.
 
     Returns:
-        ``[B, C, H, W]``.
+        `[B, C, H, W]`.
 
     Source:
         RISE's window of 11 and sigma of 5; its code pads with zeros instead, which darkens the rim.
@@ -148,7 +148,7 @@ def blurred(images: torch.Tensor, *, side: int = 11, sigma: float = 5.0) -> torc
 
 
 def mean_colour(images: torch.Tensor) -> torch.Tensor:
-    """Each image's own mean colour, ``[B, C, H, W] -> [B, C, 1, 1]``: a baseline.
+    """Each image's own mean colour, `[B, C, H, W] -> [B, C, 1, 1]`: a baseline.
 
     Example:
         >>> mean_colour(torch.tensor([[[[1.0, 3.0]]]]))
@@ -161,11 +161,11 @@ def saliency_ranks(maps: torch.Tensor, patch: int = 1) -> tuple[torch.Tensor, in
     """The place of each pixel in the order of saliency, 0 for the largest; ties in reading order.
 
     Args:
-        maps: ``[B, H, W]``.
+        maps: `[B, H, W]`.
         patch: squares of this side share a place, in the order of their mean.
 
     Returns:
-        ``[B, H, W]``, whole numbers, and how many places there are.
+        `[B, H, W]`, whole numbers, and how many places there are.
 
     Example:
         >>> saliency_ranks(torch.tensor([[[0.1, 0.9], [0.1, 0.5]]]))[0].tolist()
@@ -194,7 +194,7 @@ def _curve(
     score: Score,
     chunk: int,
 ) -> Curve:
-    """The scores while pixels of ``before`` are replaced by those of ``after``."""
+    """The scores while pixels of `before` are replaced by those of `after`."""
     check_counts(steps=steps)
     check_images(before, maps, targets)
     ranks, places = saliency_ranks(maps, patch)

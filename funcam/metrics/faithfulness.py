@@ -13,7 +13,7 @@ from funcam.metrics.similarity import correlation
 
 
 class Confidence(NamedTuple):
-    """The score of the class, ``[B]``, for the image and for the image multiplied by its map.
+    """The score of the class, `[B]`, for the image and for the image multiplied by its map.
 
     Attributes:
         before: of the image.
@@ -37,16 +37,16 @@ def confidence(
     """The score of the image, and of the image multiplied by its map: two forward passes serve three metrics.
 
     Args:
-        network: ``[n, C, H, W] -> [n, N]``, whose rows don't mix.
-        images: ``[B, C, H, W]``, as the network takes them (normalised: a map's zero gives the mean colour).
-        maps: ``[B, H, W]`` in 0..1, as ``prepared`` gives them.
-        targets: ``[B]``, classes.
-        before: ``[B]``, the scores of the images where they are known; saves their forward pass.
+        network: `[n, C, H, W] -> [n, N]`, whose rows don't mix.
+        images: `[B, C, H, W]`, as the network takes them (normalised: a map's zero gives the mean colour).
+        maps: `[B, H, W]` in 0..1, as `prepared` gives them.
+        targets: `[B]`, classes.
+        before: `[B]`, the scores of the images where they are known; saves their forward pass.
         score: what is made of the logits; the metrics below expect probabilities.
         chunk: how many images go through the network at a time.
 
     Returns:
-        ``Confidence(before [B], after [B])``.
+        `Confidence(before [B], after [B])`.
 
     Raises:
         FuncamError: shapes that don't belong together, or a class that is none.
@@ -64,13 +64,13 @@ def confidence(
 
 
 def average_drop(found: Confidence) -> torch.Tensor:
-    """Average drop: what share of the confidence is lost behind the map, ``relu(before - after) / before``.
+    """Average drop: what share of the confidence is lost behind the map, `relu(before - after) / before`.
 
     Args:
-        found: ``confidence(...)``.
+        found: `confidence(...)`.
 
     Returns:
-        ``[B]``, in 0..1; better is smaller. 0 where there was no confidence.
+        `[B]`, in 0..1; better is smaller. 0 where there was no confidence.
 
     Source:
         Chattopadhay et al. (Grad-CAM++), WACV 2018, arXiv:1710.11063, section 4.1 (there in percent).
@@ -86,10 +86,10 @@ def increase_in_confidence(found: Confidence) -> torch.Tensor:
     """Increase in confidence: whether the network is surer behind the map.
 
     Args:
-        found: ``confidence(...)``.
+        found: `confidence(...)`.
 
     Returns:
-        ``[B]``, 0 or 1; its mean is the published figure, better is larger.
+        `[B]`, 0 or 1; its mean is the published figure, better is larger.
 
     Source:
         Chattopadhay et al. (Grad-CAM++), WACV 2018, arXiv:1710.11063, section 4.1.
@@ -102,13 +102,13 @@ def increase_in_confidence(found: Confidence) -> torch.Tensor:
 
 
 def average_gain(found: Confidence) -> torch.Tensor:
-    """Average gain: what share of the missing confidence is gained, ``relu(after - before) / (1 - before)``.
+    """Average gain: what share of the missing confidence is gained, `relu(after - before) / (1 - before)`.
 
     Args:
-        found: ``confidence(...)``.
+        found: `confidence(...)`.
 
     Returns:
-        ``[B]``, in 0..1; better is larger. 0 where nothing was missing.
+        `[B]`, in 0..1; better is larger. 0 where nothing was missing.
 
     Source:
         Zhang et al. (Opti-CAM), 2023, arXiv:2301.07002, section 4.1 (there in percent).
@@ -125,10 +125,10 @@ def complexity(maps: torch.Tensor) -> torch.Tensor:
     """Complexity, a part of ADCC and ARCC: the map's L1 norm over its number of pixels. Better is smaller.
 
     Args:
-        maps: ``[B, *S]``, in 0..1.
+        maps: `[B, *S]`, in 0..1.
 
     Returns:
-        ``[B]``, in 0..1.
+        `[B]`, in 0..1.
 
     Raises:
         FuncamError: there is no pixel.
@@ -151,11 +151,11 @@ def coherency(maps: torch.Tensor, again: torch.Tensor) -> torch.Tensor:
     """Coherency, a part of ADCC and ARCC: whether the image behind its map is explained by the same map.
 
     Args:
-        maps: ``[B, *S]``, the maps of the images.
-        again: ``[B, *S]``, the maps (same class, method and layer) of ``images * maps[:, None]``.
+        maps: `[B, *S]`, the maps of the images.
+        again: `[B, *S]`, the maps (same class, method and layer) of `images * maps[:, None]`.
 
     Returns:
-        ``[B]``, Pearson's correlation r as ``(1 + r) / 2``, in 0..1; better is larger. A half where a map is constant.
+        `[B]`, Pearson's correlation r as `(1 + r) / 2`, in 0..1; better is larger. A half where a map is constant.
 
     Raises:
         FuncamError: the shapes differ.

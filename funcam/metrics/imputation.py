@@ -34,14 +34,14 @@ def impute(
     Where an image is missing whole it becomes zeros (and noise).
 
     Args:
-        images: ``[n, C, H, W]``.
-        missing: bool ``[n, H, W]``.
+        images: `[n, C, H, W]`.
+        missing: bool `[n, H, W]`.
         noise: the standard deviation of what is added to imputed pixels.
         generator: where the noise comes from, on the images' device; None for one of its own with seed 0. Torch's own
             random numbers are left alone.
 
     Returns:
-        ``[n, C, H, W]``; pixels that are not missing are as they were.
+        `[n, C, H, W]`; pixels that are not missing are as they were.
 
     Raises:
         FuncamError: the shapes don't belong together.
@@ -72,18 +72,18 @@ def impute(
 
 @dataclass(frozen=True)
 class _Grid:
-    """One level: where unknowns are, ``[n, 1, h, w]`` in 0 and 1, and the weight of each pixel's neighbours."""
+    """One level: where unknowns are, `[n, 1, h, w]` in 0 and 1, and the weight of each pixel's neighbours."""
 
     unknown: torch.Tensor
     degree: torch.Tensor
 
     def apply(self, x: torch.Tensor) -> torch.Tensor:
-        """The system's matrix: the weighted difference to the neighbours; ``x`` is 0 where nothing is missing."""
+        """The system's matrix: the weighted difference to the neighbours; `x` is 0 where nothing is missing."""
         return self.unknown * (self.degree * x - _neighbours(x))
 
 
 def _solved(images: torch.Tensor, missing: torch.Tensor) -> torch.Tensor:
-    """The imputed planes ``[n, C, H, W]``, zeros where nothing is missing."""
+    """The imputed planes `[n, C, H, W]`, zeros where nothing is missing."""
     height, width = images.shape[2:]
     depth = max(0, int(math.log2(min(height, width) / 4))) if min(height, width) >= 4 else 0
     rim = (0, -width % 2**depth, 0, -height % 2**depth)  # known pixels without weight, so that each level halves
@@ -145,7 +145,7 @@ def _halves(like: torch.Tensor) -> torch.Tensor:
 
 
 def _restricted(r: torch.Tensor) -> torch.Tensor:
-    """The transpose of ``_prolonged``."""
+    """The transpose of `_prolonged`."""
     planes = conv2d(r.flatten(0, 1)[:, None], _halves(r), stride=2, padding=1)
     return planes.view(*r.shape[:2], *planes.shape[2:])
 

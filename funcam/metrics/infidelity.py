@@ -13,7 +13,7 @@ from funcam.metrics.scores import Network, Score, class_scores, identity
 from funcam.metrics.similarity import correlation
 
 Perturb = Callable[[torch.Tensor, torch.Generator], torch.Tensor]
-"""``(image [C, H, W], generator) -> [C, H, W]``: what is taken away from the image."""
+"""`(image [C, H, W], generator) -> [C, H, W]`: what is taken away from the image."""
 
 
 def removed_square(share: float = 0.25, *, baseline: float = 0.0) -> Perturb:
@@ -24,7 +24,7 @@ def removed_square(share: float = 0.25, *, baseline: float = 0.0) -> Perturb:
         baseline: the value; 0 is the mean colour of normalised images.
 
     Returns:
-        A ``perturb`` for ``infidelity``.
+        A `perturb` for `infidelity`.
 
     Source:
         Yeh et al., NeurIPS 2019, arXiv:1901.09392, section 5 (square removal).
@@ -53,7 +53,7 @@ def gaussian_noise(std: float = 0.2) -> Perturb:
         std: its standard deviation.
 
     Returns:
-        A ``perturb`` for ``infidelity``.
+        A `perturb` for `infidelity`.
 
     Source:
         Yeh et al., NeurIPS 2019, arXiv:1901.09392, section 3 (noisy baseline).
@@ -82,14 +82,14 @@ def infidelity(
     seed: int = 0,
     chunk: int = 64,
 ) -> torch.Tensor:
-    """Infidelity: the mean square of ``sum(I * map) - (S(x) - S(x - I))`` over random perturbations I.
+    """Infidelity: the mean square of `sum(I * map) - (S(x) - S(x - I))` over random perturbations I.
 
     Args:
-        network: ``[n, C, H, W] -> [n, N]``, whose rows don't mix.
-        images: ``[B, C, H, W]``, as the network takes them.
-        attributions: ``[B, C, H, W]``, or maps ``[B, H, W]`` that hold for all channels.
-        targets: ``[B]``, classes.
-        perturb: what is taken away, ``(image [C, H, W], generator) -> I [C, H, W]``; None for ``removed_square()``.
+        network: `[n, C, H, W] -> [n, N]`, whose rows don't mix.
+        images: `[B, C, H, W]`, as the network takes them.
+        attributions: `[B, C, H, W]`, or maps `[B, H, W]` that hold for all channels.
+        targets: `[B]`, classes.
+        perturb: what is taken away, `(image [C, H, W], generator) -> I [C, H, W]`; None for `removed_square()`.
         samples: how many perturbations of each image.
         scaled: with the factor of the map, one for each image, that makes the infidelity least. A class activation map
             has no unit of its own, so without the factor its infidelity says nothing.
@@ -98,7 +98,7 @@ def infidelity(
         chunk: how many images go through the network at a time; the result does not depend on it.
 
     Returns:
-        ``[B]``; better is smaller.
+        `[B]`; better is smaller.
 
     Raises:
         FuncamError: shapes that don't belong together, a class that is none, a count less than one.
@@ -149,22 +149,22 @@ def sensitivity_n(
     """Sensitivity-n: over random sets of n pixels, the correlation of the map's sum with what the score loses.
 
     Args:
-        network: ``[n, C, H, W] -> [n, N]``, whose rows don't mix.
-        images: ``[B, C, H, W]``, as the network takes them.
-        attributions: ``[B, C, H, W]``, or maps ``[B, H, W]``; a pixel is removed with all its channels.
-        targets: ``[B]``, classes.
+        network: `[n, C, H, W] -> [n, N]`, whose rows don't mix.
+        images: `[B, C, H, W]`, as the network takes them.
+        attributions: `[B, C, H, W]`, or maps `[B, H, W]`; a pixel is removed with all its channels.
+        targets: `[B]`, classes.
         n: how many pixels are removed at a time.
         samples: how many sets for each image.
-        baseline: what replaces a pixel, broadcast to ``images``; None for zeros.
+        baseline: what replaces a pixel, broadcast to `images`; None for zeros.
         score: what is made of the logits.
         seed: where the random numbers start. Torch's own random numbers are left alone.
         chunk: how many images go through the network at a time; the result does not depend on it.
 
     Returns:
-        ``[B]``, Pearson's correlation, in -1..1; better is larger. 0 where either does not vary.
+        `[B]`, Pearson's correlation, in -1..1; better is larger. 0 where either does not vary.
 
     Raises:
-        FuncamError: shapes that don't belong together, a class that is none, an ``n`` that is no number of pixels.
+        FuncamError: shapes that don't belong together, a class that is none, an `n` that is no number of pixels.
 
     Source:
         Ancona et al., ICLR 2018, arXiv:1711.06104, section 4 (there the mean over images, for several n).

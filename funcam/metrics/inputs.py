@@ -18,11 +18,11 @@ def prepared(maps: torch.Tensor, size: Sequence[int]) -> torch.Tensor:
     maximum. A map without positive values becomes zeros.
 
     Args:
-        maps: ``[B, h, w]`` or ``[B, K, h, w]``, as a method gives them.
-        size: ``(H, W)``.
+        maps: `[B, h, w]` or `[B, K, h, w]`, as a method gives them.
+        size: `(H, W)`.
 
     Returns:
-        ``[B, H, W]`` or ``[B, K, H, W]``, in 0..1.
+        `[B, H, W]` or `[B, K, H, W]`, in 0..1.
 
     Raises:
         FuncamError: the maps have another number of axes.
@@ -48,12 +48,12 @@ def pad_boxes(
     """A list of boxes for each image as one padded tensor, and which of its rows are boxes.
 
     Args:
-        boxes: for each of B images ``[m, 4]`` (a tensor, an array or a list of ``(x0, y0, x1, y1)``), ``m`` may be 0.
+        boxes: for each of B images `[m, 4]` (a tensor, an array or a list of `(x0, y0, x1, y1)`), `m` may be 0.
         device: where the tensors are to be.
         dtype: of the coordinates; in float32 a scaled box may come to touch one pixel more.
 
     Returns:
-        ``(boxes [B, M, 4], valid [B, M])``, M the largest number of boxes (at least 1); rows that are no box are zeros.
+        `(boxes [B, M, 4], valid [B, M])`, M the largest number of boxes (at least 1); rows that are no box are zeros.
 
     Raises:
         FuncamError: a box that has not four coordinates, is inside out or not finite.
@@ -72,15 +72,15 @@ def pad_boxes(
 
 
 def box_masks(boxes: torch.Tensor, valid: torch.Tensor, size: Sequence[int]) -> torch.Tensor:
-    """The pixels that each box touches: from ``floor(x0)`` to ``ceil(x1)``, cut at the image.
+    """The pixels that each box touches: from `floor(x0)` to `ceil(x1)`, cut at the image.
 
     Args:
-        boxes: ``[B, M, 4]``, ``(x0, y0, x1, y1)`` in pixels of the map.
-        valid: ``[B, M]``, which of them are boxes.
-        size: ``(H, W)``.
+        boxes: `[B, M, 4]`, `(x0, y0, x1, y1)` in pixels of the map.
+        valid: `[B, M]`, which of them are boxes.
+        size: `(H, W)`.
 
     Returns:
-        ``[B, M, H, W]``, bool; all False for what is no box, and for a box that touches no pixel of the image.
+        `[B, M, H, W]`, bool; all False for what is no box, and for a box that touches no pixel of the image.
 
     Raises:
         FuncamError: the shapes don't belong together.
@@ -98,12 +98,12 @@ def box_masks(boxes: torch.Tensor, valid: torch.Tensor, size: Sequence[int]) -> 
 
 
 def any_pixel(pixels: torch.Tensor, axes: int | tuple[int, ...]) -> torch.Tensor:
-    """``any`` along some axes of a boolean tensor, as the largest byte: torch finds that some 100 times faster."""
+    """`any` along some axes of a boolean tensor, as the largest byte: torch finds that some 100 times faster."""
     return pixels.any(axes) if not pixels.numel() else pixels.view(torch.uint8).amax(axes).view(torch.bool)
 
 
 def check_boxes(boxes: torch.Tensor, valid: torch.Tensor) -> None:
-    """Refuse boxes that are not ``[B, M, 4]`` with ``valid [B, M]``.
+    """Refuse boxes that are not `[B, M, 4]` with `valid [B, M]`.
 
     Raises:
         FuncamError: which shapes they have.
@@ -130,7 +130,7 @@ def check_masks(maps: torch.Tensor, masks: torch.Tensor) -> None:
 
 
 def check_images(images: torch.Tensor, maps: torch.Tensor, targets: torch.Tensor, *, per_channel: bool = False) -> None:
-    """Refuse images, maps and classes that don't belong together; ``per_channel`` allows maps ``[B, C, H, W]`` too.
+    """Refuse images, maps and classes that don't belong together; `per_channel` allows maps `[B, C, H, W]` too.
 
     Raises:
         FuncamError: which shapes they have.
@@ -144,7 +144,7 @@ def check_images(images: torch.Tensor, maps: torch.Tensor, targets: torch.Tensor
 
 
 def _rows(boxes: object, index: int, dtype: torch.dtype) -> torch.Tensor:
-    """The boxes of one image as ``[m, 4]``, checked."""
+    """The boxes of one image as `[m, 4]`, checked."""
     try:
         given = boxes.detach().cpu() if isinstance(boxes, torch.Tensor) else torch.tensor(np.array(boxes, np.float64))
         rows = given.to(dtype)

@@ -1,6 +1,6 @@
-"""Whether maps lie where the objects are. Every metric gives ``[B]``, NaN for an image without an object.
+"""Whether maps lie where the objects are. Every metric gives `[B]`, NaN for an image without an object.
 
-Maps are ``[B, H, W]`` as ``prepared`` gives them (0..1), the truth is ``masks [B, M, H, W]``, one mask an object; masks
+Maps are `[B, H, W]` as `prepared` gives them (0..1), the truth is `masks [B, M, H, W]`, one mask an object; masks
 without a pixel are padding.
 """
 
@@ -15,18 +15,18 @@ from funcam.metrics.inputs import any_pixel, check_masks
 
 
 def pointing_game(maps: torch.Tensor, masks: torch.Tensor, *, tolerance: float = 0.0) -> torch.Tensor:
-    """The pointing game: whether the map's maximum lies on an object, or at most ``tolerance`` pixels from one.
+    """The pointing game: whether the map's maximum lies on an object, or at most `tolerance` pixels from one.
 
     The first maximum in reading order is the point, so a map of zeros points at the upper left corner. The literature's
     figure is the mean over the images of a class, averaged over classes, with a tolerance of 15.
 
     Args:
-        maps: ``[B, H, W]``.
-        masks: bool ``[B, M, H, W]``.
+        maps: `[B, H, W]`.
+        masks: bool `[B, M, H, W]`.
         tolerance: how far (Euclidean, in pixels, inclusive) the maximum may lie from the nearest pixel of an object.
 
     Returns:
-        ``[B]``, 1 for a hit, 0 for a miss.
+        `[B]`, 1 for a hit, 0 for a miss.
 
     Raises:
         FuncamError: the shapes don't belong together.
@@ -66,11 +66,11 @@ def energy(maps: torch.Tensor, masks: torch.Tensor) -> torch.Tensor:
     A uniform map's energy is the objects' share of the image. What is negative counts as nothing.
 
     Args:
-        maps: ``[B, H, W]``.
-        masks: bool ``[B, M, H, W]``.
+        maps: `[B, H, W]`.
+        masks: bool `[B, M, H, W]`.
 
     Returns:
-        ``[B]``, in 0..1.
+        `[B]`, in 0..1.
 
     Raises:
         FuncamError: the shapes don't belong together.
@@ -94,12 +94,12 @@ def iou_at(maps: torch.Tensor, masks: torch.Tensor, *, level: float = 0.5) -> to
     """The overlap (intersection over union) of the pixels above a level with the objects' pixels.
 
     Args:
-        maps: ``[B, H, W]``.
-        masks: bool ``[B, M, H, W]``.
+        maps: `[B, H, W]`.
+        masks: bool `[B, M, H, W]`.
         level: pixels with a value greater than this are the map's.
 
     Returns:
-        ``[B]``, in 0..1.
+        `[B]`, in 0..1.
 
     Raises:
         FuncamError: the shapes don't belong together.
@@ -123,12 +123,12 @@ def object_shares(maps: torch.Tensor, masks: torch.Tensor, *, level: float = 0.5
     """For each object the share of its pixels at which the map is above a level.
 
     Args:
-        maps: ``[B, H, W]``, prepared: 0.5 is half of the map's maximum.
-        masks: bool ``[B, M, H, W]``.
+        maps: `[B, H, W]`, prepared: 0.5 is half of the map's maximum.
+        masks: bool `[B, M, H, W]`.
         level: pixels with a value greater than this are the map's.
 
     Returns:
-        ``[B, M]``, in 0..1; NaN for masks without a pixel.
+        `[B, M]`, in 0..1; NaN for masks without a pixel.
 
     Raises:
         FuncamError: the shapes don't belong together.
@@ -144,7 +144,7 @@ def object_shares(maps: torch.Tensor, masks: torch.Tensor, *, level: float = 0.5
 
 
 class ObjectCoverage(NamedTuple):
-    """How an image's objects are covered, ``[B]`` each.
+    """How an image's objects are covered, `[B]` each.
 
     Attributes:
         coverage: the mean share of an object that is covered.
@@ -158,15 +158,15 @@ class ObjectCoverage(NamedTuple):
 
 
 def object_coverage(maps: torch.Tensor, masks: torch.Tensor, *, level: float = 0.5) -> ObjectCoverage:
-    """``coverage``, ``hit_share`` and ``evenness`` at once, for the price of one.
+    """`coverage`, `hit_share` and `evenness` at once, for the price of one.
 
     Args:
-        maps: ``[B, H, W]``, prepared: 0.5 is half of the map's maximum.
-        masks: bool ``[B, M, H, W]``.
+        maps: `[B, H, W]`, prepared: 0.5 is half of the map's maximum.
+        masks: bool `[B, M, H, W]`.
         level: pixels with a value greater than this are covered.
 
     Returns:
-        An ``ObjectCoverage``.
+        An `ObjectCoverage`.
 
     Raises:
         FuncamError: the shapes don't belong together.
@@ -182,15 +182,15 @@ def object_coverage(maps: torch.Tensor, masks: torch.Tensor, *, level: float = 0
 
 
 def coverage(maps: torch.Tensor, masks: torch.Tensor, *, level: float = 0.5) -> torch.Tensor:
-    """How much of each object is covered, on average over an image's objects: the mean of ``object_shares``.
+    """How much of each object is covered, on average over an image's objects: the mean of `object_shares`.
 
     Args:
-        maps: ``[B, H, W]``, prepared: 0.5 is half of the map's maximum.
-        masks: bool ``[B, M, H, W]``.
+        maps: `[B, H, W]`, prepared: 0.5 is half of the map's maximum.
+        masks: bool `[B, M, H, W]`.
         level: pixels with a value greater than this are covered.
 
     Returns:
-        ``[B]``, in 0..1.
+        `[B]`, in 0..1.
 
     Raises:
         FuncamError: the shapes don't belong together.
@@ -206,12 +206,12 @@ def hit_share(maps: torch.Tensor, masks: torch.Tensor, *, level: float = 0.5) ->
     """The share of an image's objects that are hit: the map is above the level somewhere on them.
 
     Args:
-        maps: ``[B, H, W]``, prepared: 0.5 is half of the map's maximum.
-        masks: bool ``[B, M, H, W]``.
+        maps: `[B, H, W]`, prepared: 0.5 is half of the map's maximum.
+        masks: bool `[B, M, H, W]`.
         level: what the map must exceed.
 
     Returns:
-        ``[B]``, in 0..1.
+        `[B]`, in 0..1.
 
     Raises:
         FuncamError: the shapes don't belong together.
@@ -231,12 +231,12 @@ def evenness(maps: torch.Tensor, masks: torch.Tensor, *, level: float = 0.5) -> 
     fewer than two objects.
 
     Args:
-        maps: ``[B, H, W]``, prepared: 0.5 is half of the map's maximum.
-        masks: bool ``[B, M, H, W]``.
+        maps: `[B, H, W]`, prepared: 0.5 is half of the map's maximum.
+        masks: bool `[B, M, H, W]`.
         level: pixels with a value greater than this are covered.
 
     Returns:
-        ``[B]``, in 0..1.
+        `[B]`, in 0..1.
 
     Raises:
         FuncamError: the shapes don't belong together.
@@ -258,14 +258,14 @@ def top1_localisation_error(
     """The ILSVRC localisation error: 1 unless the predicted class is right and the box overlaps the truth enough.
 
     Args:
-        logits: ``[B, N]``.
-        labels: ``[B]``, the right classes.
-        overlaps: ``[B]`` or ``[B, T]`` (for T thresholds): the box's overlap with the best box of the truth, such as
-            ``box_overlaps(...).largest`` of the map of the *predicted* class.
+        logits: `[B, N]`.
+        labels: `[B]`, the right classes.
+        overlaps: `[B]` or `[B, T]` (for T thresholds): the box's overlap with the best box of the truth, such as
+            `box_overlaps(...).largest` of the map of the *predicted* class.
         least: the overlap that counts as right.
 
     Returns:
-        The shape of ``overlaps``, 0 or 1.
+        The shape of `overlaps`, 0 or 1.
 
     Raises:
         FuncamError: the shapes don't belong together.

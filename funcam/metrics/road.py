@@ -18,11 +18,11 @@ class Road(NamedTuple):
     """The scores of images whose pixels were removed.
 
     Attributes:
-        most: ``[B]``, the mean over the shares with the most relevant pixels removed first (MoRF); better is smaller.
-        least: ``[B]``, with the least relevant removed first (LeRF); better is larger.
-        combined: ``[B]``, ``(least - most) / 2``; better is larger, 0 for a map that says nothing.
-        most_curve: ``[B, S]``, the scores for each share.
-        least_curve: ``[B, S]``.
+        most: `[B]`, the mean over the shares with the most relevant pixels removed first (MoRF); better is smaller.
+        least: `[B]`, with the least relevant removed first (LeRF); better is larger.
+        combined: `[B]`, `(least - most) / 2`; better is larger, 0 for a map that says nothing.
+        most_curve: `[B, S]`, the scores for each share.
+        least_curve: `[B, S]`.
     """
 
     most: torch.Tensor
@@ -46,28 +46,28 @@ def road(
 ) -> Road:
     """ROAD with noisy linear imputation, most and least relevant first, and combined.
 
-    Costs ``2 * len(shares)`` forward passes for each image and as many imputations, in batches on the images' device.
+    Costs `2 * len(shares)` forward passes for each image and as many imputations, in batches on the images' device.
     Pixels of the same value follow in reading order.
 
     Args:
-        network: ``[n, C, H, W] -> [n, N]``, whose rows don't mix.
-        images: ``[B, C, H, W]``, as the network takes them.
-        maps: ``[B, H, W]``; only their order counts.
-        targets: ``[B]``, classes.
+        network: `[n, C, H, W] -> [n, N]`, whose rows don't mix.
+        images: `[B, C, H, W]`, as the network takes them.
+        maps: `[B, H, W]`; only their order counts.
+        targets: `[B]`, classes.
         shares: S shares of the pixels that are removed.
         noise: the standard deviation of what is added to imputed pixels.
         seed: where the random numbers start. Torch's own random numbers are left alone.
-        score: what is made of the logits; ``identity`` for the logits themselves.
+        score: what is made of the logits; `identity` for the logits themselves.
         chunk: how many images are imputed and go through the network at a time; the result does not depend on it.
 
     Returns:
-        A ``Road``: ``most``, ``least`` and ``combined`` ``[B]``, and the curves ``[B, S]``.
+        A `Road`: `most`, `least` and `combined` `[B]`, and the curves `[B, S]`.
 
     Raises:
         FuncamError: shapes that don't belong together, a share outside 0..1, a class that is none.
 
     Source:
-        Rong et al., ICML 2022, arXiv:2202.00449; combined as in the package grad-cam (``ROADCombined``).
+        Rong et al., ICML 2022, arXiv:2202.00449; combined as in the package grad-cam (`ROADCombined`).
 
     Example:
         >>> network = lambda rows: rows.mean((2, 3))

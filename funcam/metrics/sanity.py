@@ -1,6 +1,6 @@
 """Model randomisation: does a map change when the network's weights mean nothing any more?
 
-Each check gives copies of the network; the caller explains them and compares the maps (``rank_correlation``, ``ssim``).
+Each check gives copies of the network; the caller explains them and compares the maps (`rank_correlation`, `ssim`).
 A method whose maps stay as they were explains the image, not the network.
 """
 
@@ -31,7 +31,7 @@ def cascading_randomisation(
         seed: where the random numbers start. Torch's own random numbers are left alone.
 
     Yields:
-        ``(name, copy)`` for each layer: the copy in evaluation mode, in which this layer and those before it are
+        `(name, copy)` for each layer: the copy in evaluation mode, in which this layer and those before it are
         randomised.
 
     Raises:
@@ -56,7 +56,7 @@ def independent_randomisation(
 ) -> Iterator[tuple[str, nn.Module]]:
     """The model with one layer randomised at a time, all others as they were trained.
 
-    A layer's parameters are shuffled as in ``cascading_randomisation``, to the same values.
+    A layer's parameters are shuffled as in `cascading_randomisation`, to the same values.
 
     Args:
         model: any module; it is only read, and the copies share the tensors that are not randomised.
@@ -65,7 +65,7 @@ def independent_randomisation(
         seed: where the random numbers start. Torch's own random numbers are left alone.
 
     Yields:
-        ``(name, copy)`` for each layer: the copy in evaluation mode, in which this layer alone is randomised.
+        `(name, copy)` for each layer: the copy in evaluation mode, in which this layer alone is randomised.
 
     Raises:
         FuncamError: a name that is no module with parameters.

@@ -14,7 +14,7 @@ Score = Callable[[torch.Tensor], torch.Tensor]
 
 
 def probabilities(logits: torch.Tensor) -> torch.Tensor:
-    """The softmax over classes, the score of most faithfulness metrics: ``[n, N] -> [n, N]``.
+    """The softmax over classes, the score of most faithfulness metrics: `[n, N] -> [n, N]`.
 
     Example:
         >>> probabilities(torch.zeros(1, 4))
@@ -24,7 +24,7 @@ def probabilities(logits: torch.Tensor) -> torch.Tensor:
 
 
 def identity(logits: torch.Tensor) -> torch.Tensor:
-    """The logits themselves as the score: ``[n, N] -> [n, N]``.
+    """The logits themselves as the score: `[n, N] -> [n, N]`.
 
     Example:
         >>> identity(torch.ones(1, 2))
@@ -39,17 +39,17 @@ def class_scores(
     """The score of a class for each of R rows, which are made when their turn comes; no gradients are kept.
 
     Args:
-        network: images ``[n, ...]`` -> logits ``[n, N]``.
-        rows: a slice of the R rows -> their images ``[n, ...]``; they may be overwritten by the next.
-        targets: ``[R]``, the class of each row.
-        score: logits -> scores, both ``[n, N]``.
+        network: images `[n, ...]` -> logits `[n, N]`.
+        rows: a slice of the R rows -> their images `[n, ...]`; they may be overwritten by the next.
+        targets: `[R]`, the class of each row.
+        score: logits -> scores, both `[n, N]`.
         chunk: how many rows go through the network at a time.
 
     Returns:
-        ``[R]``, in single precision at least.
+        `[R]`, in single precision at least.
 
     Raises:
-        FuncamError: the network gives no ``[n, N]``, there is no such class, or the chunk is less than one row.
+        FuncamError: the network gives no `[n, N]`, there is no such class, or the chunk is less than one row.
     """
     check_counts(chunk=chunk)
     found: list[torch.Tensor] = []

@@ -1,4 +1,4 @@
-"""How alike two maps of an image are: Pearson's and Spearman's correlation, SSIM. Each ``[B, *S], [B, *S] -> [B]``."""
+"""How alike two maps of an image are: Pearson's and Spearman's correlation, SSIM. Each `[B, *S], [B, *S] -> [B]`."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ def correlation(maps: torch.Tensor, others: torch.Tensor) -> torch.Tensor:
     """Pearson's correlation over the pixels.
 
     Args:
-        maps: ``[B, *S]``.
+        maps: `[B, *S]`.
         others: the same shape.
 
     Returns:
-        ``[B]``, in -1..1; 0 where a map is constant.
+        `[B]`, in -1..1; 0 where a map is constant.
 
     Raises:
         FuncamError: the shapes differ.
@@ -38,11 +38,11 @@ def rank_correlation(maps: torch.Tensor, others: torch.Tensor) -> torch.Tensor:
     """Spearman's correlation: Pearson's of the ranks, equal values sharing their mean rank.
 
     Args:
-        maps: ``[B, *S]``.
+        maps: `[B, *S]`.
         others: the same shape.
 
     Returns:
-        ``[B]``, in -1..1; 0 where a map is constant.
+        `[B]`, in -1..1; 0 where a map is constant.
 
     Raises:
         FuncamError: the shapes differ.
@@ -62,12 +62,12 @@ def ssim(maps: torch.Tensor, others: torch.Tensor, *, window: int = 7) -> torch.
     """Structural similarity with a uniform window; the range is that of both maps together.
 
     Args:
-        maps: ``[B, H, W]``.
+        maps: `[B, H, W]`.
         others: the same shape.
         window: its side, odd, at most H and W.
 
     Returns:
-        ``[B]``, at most 1; 1 for two equal maps.
+        `[B]`, at most 1; 1 for two equal maps.
 
     Raises:
         FuncamError: the shapes differ, or the window does not fit.

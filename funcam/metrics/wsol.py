@@ -26,7 +26,7 @@ OVERLAPS = (0.3, 0.5, 0.7)
 
 
 class Overlaps(NamedTuple):
-    """The best overlap with a box of the truth for each threshold, ``[B, T]``.
+    """The best overlap with a box of the truth for each threshold, `[B, T]`.
 
     Attributes:
         largest: of the box round the largest contour (MaxBoxAcc).
@@ -38,7 +38,7 @@ class Overlaps(NamedTuple):
 
 
 class MaxBoxAcc(NamedTuple):
-    """The accuracy at the best threshold for each overlap that is asked for, ``[..., I]``.
+    """The accuracy at the best threshold for each overlap that is asked for, `[..., I]`.
 
     Attributes:
         accuracy: in 0..1.
@@ -59,13 +59,13 @@ def box_overlaps(
     The contours are found by OpenCV, on the CPU; everything else is where the maps are.
 
     Args:
-        maps: ``[B, H, W]``, as ``prepared`` gives them, on any device.
-        boxes: ``[B, M, 4]``, ``(x0, y0, x1, y1)`` in pixels of the map.
-        valid: ``[B, M]``, which of them are boxes.
+        maps: `[B, H, W]`, as `prepared` gives them, on any device.
+        boxes: `[B, M, 4]`, `(x0, y0, x1, y1)` in pixels of the map.
+        valid: `[B, M]`, which of them are boxes.
         levels: T thresholds.
 
     Returns:
-        ``largest [B, T]`` and ``any [B, T]``; 0 where nothing is above the threshold, NaN for images without a box.
+        `largest [B, T]` and `any [B, T]`; 0 where nothing is above the threshold, NaN for images without a box.
 
     Raises:
         FuncamError: the shapes don't belong together.
@@ -98,11 +98,11 @@ def box_hits(overlaps: torch.Tensor, *, least: Sequence[float] = OVERLAPS) -> to
     """Whether each overlap is reached at each threshold: the row that must be kept of an image.
 
     Args:
-        overlaps: ``[B, T]``, such as ``box_overlaps(...).largest``.
+        overlaps: `[B, T]`, such as `box_overlaps(...).largest`.
         least: I overlaps.
 
     Returns:
-        bool ``[B, I, T]``. An image without a box is nowhere a hit: leave it out before.
+        bool `[B, I, T]`. An image without a box is nowhere a hit: leave it out before.
 
     Example:
         >>> box_hits(torch.tensor([[0.2, 0.6]])).int().tolist()
@@ -115,11 +115,11 @@ def max_box_acc(hits: torch.Tensor, counts: torch.Tensor | None = None) -> MaxBo
     """MaxBoxAcc: the share of images that are localised, at the threshold that is best over the data set.
 
     Args:
-        hits: bool ``[B, I, T]`` of the whole data set, from ``box_hits``.
-        counts: ``[..., B]``, how often each image counts, for resamples of a bootstrap; None for once each.
+        hits: bool `[B, I, T]` of the whole data set, from `box_hits`.
+        counts: `[..., B]`, how often each image counts, for resamples of a bootstrap; None for once each.
 
     Returns:
-        ``accuracy [..., I]`` in 0..1 and ``level [..., I]``, the first of the best thresholds.
+        `accuracy [..., I]` in 0..1 and `level [..., I]`, the first of the best thresholds.
 
     Raises:
         FuncamError: there is no image.
@@ -145,14 +145,14 @@ def max_box_acc(hits: torch.Tensor, counts: torch.Tensor | None = None) -> MaxBo
 
 
 def max_box_acc_v2(hits: torch.Tensor, counts: torch.Tensor | None = None) -> torch.Tensor:
-    """MaxBoxAccV2: ``max_box_acc`` averaged over the overlaps, each at its own best threshold.
+    """MaxBoxAccV2: `max_box_acc` averaged over the overlaps, each at its own best threshold.
 
     Args:
-        hits: bool ``[B, I, T]`` of the whole data set, from ``box_hits``.
-        counts: ``[..., B]``, how often each image counts, for resamples of a bootstrap; None for once each.
+        hits: bool `[B, I, T]` of the whole data set, from `box_hits`.
+        counts: `[..., B]`, how often each image counts, for resamples of a bootstrap; None for once each.
 
     Returns:
-        ``[...]``, in 0..1.
+        `[...]`, in 0..1.
 
     Raises:
         FuncamError: there is no image.
@@ -170,16 +170,16 @@ def max_box_acc_v2(hits: torch.Tensor, counts: torch.Tensor | None = None) -> to
 def pixel_counts(
     maps: torch.Tensor, masks: torch.Tensor, *, ignore: torch.Tensor | None = None, bins: int = 1000
 ) -> torch.Tensor:
-    """How many pixels of the objects, and of the rest, are at or above each threshold ``k / bins``.
+    """How many pixels of the objects, and of the rest, are at or above each threshold `k / bins`.
 
     Args:
-        maps: ``[B, H, W]``, in 0..1.
-        masks: bool ``[B, M, H, W]``.
-        ignore: bool ``[B, H, W]``, pixels that don't count unless they are an object's.
+        maps: `[B, H, W]`, in 0..1.
+        masks: bool `[B, M, H, W]`.
+        ignore: bool `[B, H, W]`, pixels that don't count unless they are an object's.
         bins: how many thresholds, without the last, 1.
 
     Returns:
-        ``[B, 2, bins + 1]``, whole numbers: the objects' pixels, then the others'. The row that is kept of an image.
+        `[B, 2, bins + 1]`, whole numbers: the objects' pixels, then the others'. The row that is kept of an image.
 
     Raises:
         FuncamError: the shapes don't belong together, or there is no bin.
@@ -207,11 +207,11 @@ def pxap(pixels: torch.Tensor, counts: torch.Tensor | None = None) -> torch.Tens
     """PxAP: the average precision of the pixels of a data set, over the thresholds of a map.
 
     Args:
-        pixels: ``[B, 2, T]`` of the whole data set, from ``pixel_counts`` (or ``[1, 2, T]``, their sum).
-        counts: ``[..., B]``, how often each image counts, for resamples of a bootstrap; None for once each.
+        pixels: `[B, 2, T]` of the whole data set, from `pixel_counts` (or `[1, 2, T]`, their sum).
+        counts: `[..., B]`, how often each image counts, for resamples of a bootstrap; None for once each.
 
     Returns:
-        ``[...]``, in 0..1; NaN where there is no pixel of an object.
+        `[...]`, in 0..1; NaN where there is no pixel of an object.
 
     Raises:
         FuncamError: the shape is another.

@@ -23,11 +23,11 @@ class Cut:
 
     Attributes:
         layer: the name of the cut.
-        features: images -> the values that cross the cut, by name (``create_feature_extractor``'s).
+        features: images -> the values that cross the cut, by name (`create_feature_extractor`'s).
         rest: the values that cross the cut, the layer's own first -> what the model returns.
         names: the names of those values, the layer's own first.
         patch: for a layer of tokens, the side lengths in pixels of the patch that each token stands for.
-        image: the shape of the images that the cut is for, where it is for one (``torch.export``'s are).
+        image: the shape of the images that the cut is for, where it is for one (`torch.export`'s are).
     """
 
     layer: str

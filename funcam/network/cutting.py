@@ -31,10 +31,10 @@ _VIA = (None, "fx", "export")
 
 @dataclass(frozen=True, eq=False)
 class Split:
-    """A model cut at a layer: a reusable, thread-safe function ``images -> (A, head)``. Made by :func:`split`.
+    """A model cut at a layer: a reusable, thread-safe function `images -> (A, head)`. Made by `split`.
 
     Attributes:
-        layer: the name of the cut, e.g. ``layer4``.
+        layer: the name of the cut, e.g. `layer4`.
     """
 
     layer: str
@@ -46,11 +46,11 @@ class Split:
         """Run the model up to the layer.
 
         Args:
-            images: ``[B, channels, *image size]``, as the model takes them.
+            images: `[B, channels, *image size]`, as the model takes them.
 
         Returns:
-            ``A``, the features ``[B, C, *S]``, and ``head``, a pure function from such features to what the model
-            returns (``[B, N]`` logits for a classifier). Values that skip the layer, and the class token of a
+            `A`, the features `[B, C, *S]`, and `head`, a pure function from such features to what the model
+            returns (`[B, N]` logits for a classifier). Values that skip the layer, and the class token of a
             transformer, are closed over as constants.
 
         Raises:
@@ -95,20 +95,20 @@ def split(
     example: torch.Tensor | None = None,
     via: str | None = None,
 ) -> Split:
-    """Cut a model at a layer: ``A, head = split(model, layer)(images)`` with ``head(A)`` equal to ``model(images)``.
+    """Cut a model at a layer: `A, head = split(model, layer)(images)` with `head(A)` equal to `model(images)`.
 
     The model is traced once, to its leaf operations, and only read: it is explained as in evaluation mode, whatever
     mode it is in, and nothing of it is changed. Cuts are cached for as long as the model lives; weights changed in
     place and modules replaced since are seen.
 
     Args:
-        model: a module; ``torch.fx`` follows it, as all of torchvision's, or else ``torch.export``, which needs an
-            example. Or a pair of functions ``(features, head)``, cut by hand: ``features(images)`` returns
-            ``A [B, C, *S]``, or ``(A, rest)``, and ``head(A)``, or ``head(A, rest)``, what the model returns.
-        layer: a module path (``layer4.2``) or a node name (``get_graph_node_names``); None for the last feature map
-            before pooling, after its activation; ``last-conv`` for the last convolution in module order.
-        example: images of the size that will be explained, where the default layer or ``torch.export`` depends on it.
-        via: ``fx`` or ``export`` to use one of the two alone; None for the first of them that can follow the model.
+        model: a module; `torch.fx` follows it, as all of torchvision's, or else `torch.export`, which needs an
+            example. Or a pair of functions `(features, head)`, cut by hand: `features(images)` returns
+            `A [B, C, *S]`, or `(A, rest)`, and `head(A)`, or `head(A, rest)`, what the model returns.
+        layer: a module path (`layer4.2`) or a node name (`get_graph_node_names`); None for the last feature map
+            before pooling, after its activation; `last-conv` for the last convolution in module order.
+        example: images of the size that will be explained, where the default layer or `torch.export` depends on it.
+        via: `fx` or `export` to use one of the two alone; None for the first of them that can follow the model.
 
     Returns:
         The split.
@@ -212,7 +212,7 @@ def _layout(cut: Cut, tensor: Any, images: torch.Tensor) -> Layout:
 
 @dataclass(frozen=True)
 class Layer:
-    """A line of :func:`list_layers`: a name to cut at, the shape of what it holds, and whether it is the default."""
+    """A line of `list_layers`: a name to cut at, the shape of what it holds, and whether it is the default."""
 
     name: str
     shape: tuple[int, ...]
@@ -224,8 +224,8 @@ def list_layers(model: nn.Module, image: Sequence[int] | None = None) -> list[La
 
     Args:
         model: a module; it is only read and not run.
-        image: the images' shape, ``[B, channels, *size]``; None for a usual size that the model takes.
-            A model that only ``torch.export`` can follow needs it.
+        image: the images' shape, `[B, channels, *size]`; None for a usual size that the model takes.
+            A model that only `torch.export` can follow needs it.
 
     Returns:
         The layers in order of execution, each under its outermost name.

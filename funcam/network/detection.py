@@ -28,7 +28,7 @@ _DETECTORS = (GeneralizedRCNN, RetinaNet, FCOS, SSD)
 def detector(
     model: nn.Module, level: str | None = None
 ) -> tuple[Callable[[torch.Tensor], tuple[torch.Tensor, Rest]], Callable[[torch.Tensor, Rest], Detections]]:
-    """A detector cut inside its backbone into two pure functions: ``A, rest = features(images)``; ``head(A, rest)``.
+    """A detector cut inside its backbone into two pure functions: `A, rest = features(images)`; `head(A, rest)`.
 
     What comes before the cut (resizing and normalising) and what does not depend on it (other levels of the feature
     pyramid) is closed over; all that the backbone computes from the cut onwards, and the detector's own proposals,
@@ -36,16 +36,16 @@ def detector(
 
     Args:
         model: a detector of torchvision's (Faster, Mask and Keypoint R-CNN, RetinaNet, FCOS, SSD, SSDlite).
-        level: a key of what the backbone returns (``"0"``, ``"1"``, ..., ``"pool"``: one level of the pyramid), or any
-            layer inside the backbone (``"body.layer3"``). None takes a layer that every detection depends on: below a
+        level: a key of what the backbone returns (`"0"`, `"1"`, ..., `"pool"`: one level of the pyramid), or any
+            layer inside the backbone (`"body.layer3"`). None takes a layer that every detection depends on: below a
             feature pyramid the last stage of its body, elsewhere (SSD) the last module that all levels come from. A
             level of a pyramid explains only the boxes that are read off it: for the others its gradient is zero.
 
     Returns:
-        ``features``: images ``[B, 3, H, W]`` in 0 to 1 -> ``A [B, C, h, w]`` and the rest; and ``head``: ``A`` and the
-        rest -> for each image a dict of ``boxes [n, 4]`` in pixels of the image, ``labels [n]``, ``scores [n]``, as
+        `features`: images `[B, 3, H, W]` in 0 to 1 -> `A [B, C, h, w]` and the rest; and `head`: `A` and the
+        rest -> for each image a dict of `boxes [n, 4]` in pixels of the image, `labels [n]`, `scores [n]`, as
         the model returns them. Detections below the model's own score threshold are not among them: lower it
-        (``box_score_thresh`` or ``score_thresh`` where the model is made) to explain a weak one.
+        (`box_score_thresh` or `score_thresh` where the model is made) to explain a weak one.
 
     Raises:
         FuncamError: the model is no such detector, or its backbone has no such level.
@@ -124,7 +124,7 @@ class _Given(nn.Module):
 
 
 class _DifferentiableRoIAlign(TorchFunctionMode):
-    """Inside this context (and thread), RoIAlign can be differentiated by ``torch.func``, as torchvision's can't."""
+    """Inside this context (and thread), RoIAlign can be differentiated by `torch.func`, as torchvision's can't."""
 
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         if func in (torch.ops.torchvision.roi_align, torch.ops.torchvision.roi_align.default):

@@ -1,4 +1,4 @@
-"""Models that ``torch.fx`` can't follow, by ``torch.export``: a flat graph of ATen operations for one image size."""
+"""Models that `torch.fx` can't follow, by `torch.export`: a flat graph of ATen operations for one image size."""
 
 from __future__ import annotations
 
@@ -32,11 +32,11 @@ _Marks = dict[str, torch.Tensor]
 
 
 def export(model: nn.Module, images: torch.Tensor) -> Graph:
-    """Follow a model with ``torch.export`` for images of one size, in batches of any length.
+    """Follow a model with `torch.export` for images of one size, in batches of any length.
 
     Args:
         model: a module; it is only read.
-        images: ``[B, channels, *size]``; only their shape, type and device matter.
+        images: `[B, channels, *size]`; only their shape, type and device matter.
 
     Returns:
         The graph, in evaluation mode and free of operations in place; its parameters are the model's own.
@@ -84,7 +84,7 @@ def _refuse_another_function(graph: Graph, model: nn.Module, blank: torch.Tensor
 
 
 def _frozen_twin(model: nn.Module) -> nn.Module:
-    """A twin whose parameters ask for no gradient: what writes in place (``out=``) then can be followed."""
+    """A twin whose parameters ask for no gradient: what writes in place (`out=`) then can be followed."""
     copy = twin(model)
     frozen: dict[nn.Parameter, nn.Parameter] = {}
     for module in copy.modules():
@@ -153,7 +153,7 @@ def _export_modes(device: str) -> Iterator[None]:
 
 @contextmanager
 def _silence() -> Iterator[None]:
-    """``torch.export`` prints a failed graph: what matters of it goes into our error. Other threads go on printing."""
+    """`torch.export` prints a failed graph: what matters of it goes into our error. Other threads go on printing."""
     thread, stderr = threading.get_ident(), sys.stderr
 
     class OtherThreads(io.TextIOBase):
@@ -173,7 +173,7 @@ def _silence() -> Iterator[None]:
 
 
 def _detach_what_is_without_gradient(graph: fx.Graph) -> None:
-    """Parts of the code under ``torch.no_grad`` are dissolved when the graph is freed of operations in place."""
+    """Parts of the code under `torch.no_grad` are dissolved when the graph is freed of operations in place."""
     parts = graph.find_nodes(op="call_function", target=torch.ops.higher_order.wrap_with_set_grad_enabled)
     for value in [value for part in parts if part.args[0] is False for value in part.users]:
         with graph.inserting_after(value):
@@ -183,7 +183,7 @@ def _detach_what_is_without_gradient(graph: fx.Graph) -> None:
 
 
 def _copied(into: torch.Tensor, values: torch.Tensor, *_: Any) -> torch.Tensor:
-    """``into.copy_(values)``, out of place; ATen's own operation for that has no derivative."""
+    """`into.copy_(values)`, out of place; ATen's own operation for that has no derivative."""
     return values.to(into).expand_as(into).clone()
 
 
@@ -301,7 +301,7 @@ def _free_of_batch(copied: fx.Node, node: fx.Node) -> None:
     """Let a change of shape take the length of the batch from the tensor that it is given.
 
     The length that the images have would cross a cut, and tie what is behind it to batches of that length. A view that
-    asks for memory in order becomes a reshape, because under ``vmap`` the memory may be in another.
+    asks for memory in order becomes a reshape, because under `vmap` the memory may be in another.
     """
     given: Any = node.args[0]
     if node.target in _VIEWS:

@@ -45,7 +45,7 @@ def trouble_of(error: Exception) -> str:
 
 
 def place_of(error: Exception) -> str:
-    """`` (file:line in function)``: the last place in the model's own code, or nothing where there is none."""
+    """` (file:line in function)`: the last place in the model's own code, or nothing where there is none."""
     frames = traceback.extract_tb(error.__traceback__)
     own = [frame for frame in frames if frame.filename[:1] != "<" and not frame.filename.startswith(_OWN)]
     return f" ({own[-1].filename}:{own[-1].lineno} in {own[-1].name})" if own else ""

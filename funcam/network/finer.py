@@ -39,7 +39,7 @@ def finer_layer(model: nn.Module, layer: str, images: torch.Tensor) -> str | Non
     Args:
         model: a module.
         layer: the name of a layer.
-        images: ``[B, channels, *size]``; only their shape is looked at.
+        images: `[B, channels, *size]`; only their shape is looked at.
 
     Returns:
         Its name, or None where no layer before has a larger grid (Vision Transformers).

@@ -32,11 +32,11 @@ class Graph:
 
     Attributes:
         module: the graph module; its leaf modules belong to a twin of the model and share its parameters.
-        nodes: name -> node, in order of execution, with torchvision's node names (``layer4.2.relu_2``).
+        nodes: name -> node, in order of execution, with torchvision's node names (`layer4.2.relu_2`).
         outputs: module path -> the node that holds what the module returned (its first call).
         inputs: module path -> the node that the module was given (its first call).
         model: the class name of the model, for messages.
-        image: the shape of the images that the graph is for, where it is for one (``torch.export``'s are).
+        image: the shape of the images that the graph is for, where it is for one (`torch.export`'s are).
         shapes: the shape of each node for one such image, where they are known.
     """
 
@@ -52,7 +52,7 @@ class Graph:
 class ConfinedTracer(feature_extraction.NodePathTracer):  # type: ignore[misc]
     """torchvision's tracer, seen by its own thread only, that remembers what each module was given and returned.
 
-    While any ``fx`` tracer runs, ``nn.Module.__call__`` is patched for the whole process; without the check below a
+    While any `fx` tracer runs, `nn.Module.__call__` is patched for the whole process; without the check below a
     model that runs in another thread in the meantime would be traced, and fail.
     """
 
@@ -94,7 +94,7 @@ class ConfinedTracer(feature_extraction.NodePathTracer):  # type: ignore[misc]
 
 @contextmanager
 def confined_tracing() -> Iterator[None]:
-    """``create_feature_extractor`` makes its tracer itself: inside this context it makes a confined one."""
+    """`create_feature_extractor` makes its tracer itself: inside this context it makes a confined one."""
     with mock.patch.object(feature_extraction, "NodePathTracer", ConfinedTracer):
         yield
 
@@ -103,7 +103,7 @@ def trace(model: nn.Module) -> Graph:
     """Trace a twin of the model to its leaf operations and free the graph of in-place operations.
 
     Args:
-        model: a module that ``torch.fx`` can follow; it is only read.
+        model: a module that `torch.fx` can follow; it is only read.
 
     Returns:
         The graph, in evaluation mode.
@@ -132,7 +132,7 @@ def trace(model: nn.Module) -> Graph:
 def one_argument(model: nn.Module) -> nn.Module:
     """Let a twin take the images alone: its other arguments, which are optional, keep their defaults.
 
-    fx looks for ``forward`` in the class; one that was assigned to the instance is put there.
+    fx looks for `forward` in the class; one that was assigned to the instance is put there.
     """
     own = vars(model).get("forward")
     parameters = parameters_of(forward_of(model))
@@ -147,5 +147,5 @@ def one_argument(model: nn.Module) -> nn.Module:
 
 
 def with_forward(model: nn.Module, function: Any) -> None:
-    """Give a twin another ``forward``, by a class of its own."""
+    """Give a twin another `forward`, by a class of its own."""
     model.__class__ = type(type(model).__name__, (type(model),), {"forward": function})

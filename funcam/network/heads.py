@@ -29,7 +29,7 @@ def why_not_linear(graph: Graph, node: fx.Node, image: Sequence[int] | None = No
     Args:
         graph: the traced model.
         node: the node of the cut, a feature map.
-        image: the images' shape, ``[B, channels, *size]``; None for a usual size.
+        image: the images' shape, `[B, channels, *size]`; None for a usual size.
 
     Returns:
         None, or the reason, to be put behind "CAM needs pooling and one linear layer behind the cut: ".
@@ -66,7 +66,7 @@ def why_not_linear(graph: Graph, node: fx.Node, image: Sequence[int] | None = No
 
 
 def _kind(graph: Graph, node: fx.Node, shapes: Shapes) -> str:
-    """``pooling``, ``linear`` or ``passing``; anything else stands in the way."""
+    """`pooling`, `linear` or `passing`; anything else stands in the way."""
     name = operation(graph, node)
     if name in _MEANS or name in _ADAPTIVE:
         return "pooling" if _is_global(graph, node, shapes) else "passing" if _is_idle(node, shapes) else name
@@ -105,7 +105,7 @@ def _why_not_pooled(shapes: Shapes, node: fx.Node, pool: fx.Node, linear: fx.Nod
 
 
 def _described(graph: Graph, name: str, kinds: list[tuple[fx.Node, str]]) -> str:
-    """What stands behind the cut, counted: ``behind 'features.29' come 3 linear layers and 2 ReLUs``."""
+    """What stands behind the cut, counted: `behind 'features.29' come 3 linear layers and 2 ReLUs`."""
     counted = Counter(_word(graph, node, kind) for node, kind in kinds if kind not in ("passing", "pooling"))
     words = [f"{count} {word}{'s' * (count > 1 and not word.endswith('s'))}" for word, count in counted.items()]
     listed = " and ".join(filter(None, [", ".join(words[:-1]), *words[-1:]])) or "no linear layer"

@@ -44,7 +44,7 @@ _FRESH_FUNCTIONS = {
 
 
 class InplaceProxy(fx.Proxy):
-    """A traced value on which ``x += y`` is written down as what it is: an operation in place, named ``add``."""
+    """A traced value on which `x += y` is written down as what it is: an operation in place, named `add`."""
 
 
 def _inplace(name: str) -> Callable[[fx.Proxy, Any], fx.Proxy]:
@@ -57,7 +57,7 @@ for _name in _OPERATORS:
 
 
 def free_of_inplace(graph: fx.Graph, root: nn.Module, name: str) -> None:
-    """Replace each in-place operation of the graph, and of the modules of ``root``, by its counterpart."""
+    """Replace each in-place operation of the graph, and of the modules of `root`, by its counterpart."""
     later = set(graph.nodes)
     inplace_modules = {path for path, module in root.named_modules() if getattr(module, "inplace", False) is True}
     for node in list(graph.nodes):
@@ -72,7 +72,7 @@ def free_of_inplace(graph: fx.Graph, root: nn.Module, name: str) -> None:
 
 
 def _overwritten(node: fx.Node) -> fx.Node | None:
-    """What the node overwrites, if it works in place: ``out``, or the first tensor it is given."""
+    """What the node overwrites, if it works in place: `out`, or the first tensor it is given."""
     out = node.kwargs.get("out")
     return out if isinstance(out, fx.Node) else next(iter(node.all_input_nodes), None)
 

@@ -74,7 +74,7 @@ class _Traced:
 
 
 class _Known:
-    """What is known of one state of a model: its graph by ``torch.fx``, or else those by ``torch.export``.
+    """What is known of one state of a model: its graph by `torch.fx`, or else those by `torch.export`.
 
     Those are for one size, type and device of images. What could not be traced is not tried again: why is kept, as
     words, because an exception would keep the model alive.
@@ -152,7 +152,7 @@ def graph_of(model: nn.Module, images: torch.Tensor | Image | None = None) -> Gr
 
     Args:
         model: a module; it is only read.
-        images: images that the graph is for, or their shape. A model that only ``torch.export`` can follow has a graph
+        images: images that the graph is for, or their shape. A model that only `torch.export` can follow has a graph
             for each size; without images it is the one that was asked for last.
     """
     return _traced(model, images).graph

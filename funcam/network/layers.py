@@ -26,12 +26,12 @@ Shape = tuple[int, ...]
 
 @dataclass(frozen=True)
 class Layout:
-    """How a layer's tensor holds a feature map ``[B, C, *S]``.
+    """How a layer's tensor holds a feature map `[B, C, *S]`.
 
     Attributes:
-        kind: ``channels-first`` (``[B, C, *S]``), ``channels-last`` (``[B, *S, C]``) or ``tokens`` (``[B, P + T, C]``).
+        kind: `channels-first` (`[B, C, *S]`), `channels-last` (`[B, *S, C]`) or `tokens` (`[B, P + T, C]`).
         prefix: for tokens, the number P of class and register tokens in front of the T tokens of the grid.
-        grid: for tokens, the grid ``S`` whose cells they are, row by row.
+        grid: for tokens, the grid `S` whose cells they are, row by row.
     """
 
     kind: str
@@ -39,7 +39,7 @@ class Layout:
     grid: Shape = ()
 
     def to_map(self, tensor: torch.Tensor) -> torch.Tensor:
-        """The feature map ``[B, C, *S]`` in a layer's tensor."""
+        """The feature map `[B, C, *S]` in a layer's tensor."""
         if self.kind == "channels-last":
             return tensor.movedim(-1, 1)
         if self.kind == "tokens":
@@ -48,7 +48,7 @@ class Layout:
         return tensor
 
     def from_map(self, features: torch.Tensor, tensor: torch.Tensor) -> torch.Tensor:
-        """The layer's tensor that holds these features; class tokens are taken from ``tensor``, as constants."""
+        """The layer's tensor that holds these features; class tokens are taken from `tensor`, as constants."""
         if self.kind == "channels-last":
             return features.movedim(1, -1)
         if self.kind == "tokens":
@@ -58,7 +58,7 @@ class Layout:
         return features
 
     def spatial(self, shape: Sequence[int]) -> Shape:
-        """The spatial extent ``S`` of a tensor of this shape."""
+        """The spatial extent `S` of a tensor of this shape."""
         if self.kind == "tokens":
             return self.grid
         return tuple(shape[1:-1] if self.kind == "channels-last" else shape[2:])
@@ -68,8 +68,8 @@ def layout_of(shape: Sequence[int], image: Sequence[int], grid: Shape = ()) -> L
     """How a tensor of this shape holds a feature map of an image, or None when it holds none.
 
     Args:
-        shape: the layer's shape, ``[B, ...]``.
-        image: the images' shape, ``[B, channels, *S]``.
+        shape: the layer's shape, `[B, ...]`.
+        image: the images' shape, `[B, channels, *S]`.
         grid: the grid that a patch embedding made of the image, for a layer of tokens.
 
     Example:
@@ -139,7 +139,7 @@ def shapes_of(graph: Graph, image: Sequence[int]) -> Shapes:
 
     Args:
         graph: the traced model.
-        image: the images' shape, ``[B, channels, *S]``.
+        image: the images' shape, `[B, channels, *S]`.
 
     Raises:
         FuncamError: the model can't take images of this shape; the model's own words say why.
@@ -197,7 +197,7 @@ def probe_shapes(graph: Graph) -> Shapes:
 
 
 def operation(graph: Graph, node: fx.Node) -> str:
-    """What a node does, in lower case: ``softmax`` for the module, the function, the method and the ATen operation.
+    """What a node does, in lower case: `softmax` for the module, the function, the method and the ATen operation.
 
     Example:
         >>> from funcam.network.graph import trace
@@ -216,7 +216,7 @@ def operation(graph: Graph, node: fx.Node) -> str:
 def find_node(graph: Graph, layer: str) -> fx.Node:
     """The node that holds a layer's output: a module path (what it returned at its first call), or a node name.
 
-    Paths come first: torchvision's node names count (``ln_1`` is its name for the second of the modules ln_1, ln_2).
+    Paths come first: torchvision's node names count (`ln_1` is its name for the second of the modules ln_1, ln_2).
 
     Raises:
         FuncamError: there is no such layer; the nearest names are given.
@@ -235,7 +235,7 @@ def find_node(graph: Graph, layer: str) -> fx.Node:
 def name_of(graph: Graph, node: fx.Node) -> str:
     """The name by which a layer is known: the outermost module that returns it, or the node's own name.
 
-    A module that holds the whole network up to there (``features`` in MobileNetV2) says nothing: its last part does.
+    A module that holds the whole network up to there (`features` in MobileNetV2) says nothing: its last part does.
     """
     for path, output in sorted(graph.outputs.items(), key=lambda item: item[0].count(".")):
         given = graph.inputs.get(path)
@@ -273,7 +273,7 @@ def dependants(starts: Collection[fx.Node]) -> set[fx.Node]:
 
 
 def between(starts: Collection[fx.Node], end: fx.Node) -> tuple[list[fx.Node], list[fx.Node]]:
-    """The nodes by which ``end`` depends on the starts, in order, and the values from elsewhere that they need."""
+    """The nodes by which `end` depends on the starts, in order, and the values from elsewhere that they need."""
     behind = dependants(starts)
     needed: set[fx.Node] = set()
     crossing: dict[fx.Node, None] = {}

@@ -1,4 +1,4 @@
-"""A pair of functions ``(features, head)`` in place of a model: for code that no tracer can follow."""
+"""A pair of functions `(features, head)` in place of a model: for code that no tracer can follow."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def is_pair(model: Any) -> bool:
 
 
 def named_features(features: Callable[[torch.Tensor], Any]) -> Callable[[torch.Tensor], dict[str, Any]]:
-    """``images -> {"features": A, "skipping": what else the head takes}``, of a function that returns A, or both."""
+    """`images -> {"features": A, "skipping": what else the head takes}`, of a function that returns A, or both."""
 
     def run(images: torch.Tensor) -> dict[str, Any]:
         returned = features(images)
@@ -52,7 +52,7 @@ def named_features(features: Callable[[torch.Tensor], Any]) -> Callable[[torch.T
 
 
 def closed_head(head: Callable[..., Any]) -> Callable[[torch.Tensor, Any], Any]:
-    """``(A, what skips the cut) -> outputs``, of a head that takes the second only where there is one."""
+    """`(A, what skips the cut) -> outputs`, of a head that takes the second only where there is one."""
 
     def run(features: torch.Tensor, skipping: Any) -> Any:
         return head(features) if skipping is _NOTHING else head(features, skipping)
@@ -64,7 +64,7 @@ def check_features(A: Any, images: torch.Tensor) -> None:
     """Refuse what is no feature map.
 
     Raises:
-        FuncamError: it isn't ``[B, C, *S]`` for these images.
+        FuncamError: it isn't `[B, C, *S]` for these images.
     """
     shape = list(A.shape) if isinstance(A, torch.Tensor) else type(A).__name__
     if not isinstance(A, torch.Tensor) or A.ndim < 3 or len(A) != len(images) or A.shape[2:].numel() < 2:

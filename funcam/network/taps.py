@@ -23,8 +23,8 @@ class Tapped:
     """A batch run up to the first of several layers, and the rest of the network with a tap at each further one.
 
     Attributes:
-        inputs: one tensor ``[B, C, *S]`` for each layer: its features, or zeros where it lies behind another one.
-        tail: ``(*inputs) -> (outputs, features of each layer)``. Behind another layer an input is added to the
+        inputs: one tensor `[B, C, *S]` for each layer: its features, or zeros where it lies behind another one.
+        tail: `(*inputs) -> (outputs, features of each layer)`. Behind another layer an input is added to the
             features there, so that the derivative with respect to it is the derivative at that layer.
     """
 
@@ -47,11 +47,11 @@ def run_tapped(model: nn.Module, layers: Sequence[str], images: torch.Tensor) ->
 
     Args:
         model: a module; it is only read.
-        layers: names as in :func:`funcam.split`, in any order; one may lie behind another.
-        images: ``[B, channels, *size]``.
+        layers: names as in `funcam.split`, in any order; one may lie behind another.
+        images: `[B, channels, *size]`.
 
     Raises:
-        FuncamError: as :func:`funcam.split`, or a layer is no feature map.
+        FuncamError: as `funcam.split`, or a layer is no feature map.
 
     Example:
         >>> import torchvision

@@ -28,7 +28,7 @@ def twin(model: nn.Module) -> nn.Module:
         model: any module; it is only read.
 
     Returns:
-        A module of the same class with the same ``state_dict`` entries (the same tensors, not copies).
+        A module of the same class with the same `state_dict` entries (the same tensors, not copies).
 
     Example:
         >>> model = nn.Sequential(nn.Linear(2, 3), nn.Dropout()).train()
@@ -80,14 +80,14 @@ def _twin(module: nn.Module, done: dict[int, nn.Module]) -> nn.Module:
 
 
 def _rebound(value: Any, module: nn.Module, copy: nn.Module) -> Any:
-    """A method that was assigned to the instance (``model.forward = ...``) belongs to the twin, not to the original."""
+    """A method that was assigned to the instance (`model.forward = ...`) belongs to the twin, not to the original."""
     if isinstance(value, types.MethodType) and value.__self__ is module:
         return types.MethodType(value.__func__, copy)
     return value
 
 
 def _usable(tensor: torch.Tensor | None) -> torch.Tensor | None:
-    """Autograd can't save a tensor that was made inside ``inference_mode``: take a copy of such a weight."""
+    """Autograd can't save a tensor that was made inside `inference_mode`: take a copy of such a weight."""
     if tensor is None or not tensor.is_inference():
         return tensor
     with torch.inference_mode(False):

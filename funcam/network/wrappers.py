@@ -23,7 +23,7 @@ _VARIADIC = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
 
 
 def unwrapped(model: Any) -> nn.Module:
-    """The module itself, inside what ``torch.compile``, ``DataParallel`` or ``DistributedDataParallel`` wrap around it.
+    """The module itself, inside what `torch.compile`, `DataParallel` or `DistributedDataParallel` wrap around it.
 
     Raises:
         FuncamError: it is no module, or one of TorchScript's.
@@ -44,7 +44,7 @@ def unwrapped(model: Any) -> nn.Module:
 
 
 def plain_name(known: Container[str], layer: str) -> str:
-    """A layer's name without the prefix of a wrapper, unless a layer is called so: ``module.layer4`` is ``layer4``.
+    """A layer's name without the prefix of a wrapper, unless a layer is called so: `module.layer4` is `layer4`.
 
     Example:
         >>> plain_name({"layer4": ...}, "module.layer4"), plain_name({"module.conv": ...}, "module.conv")
@@ -90,13 +90,13 @@ def refuse(model: nn.Module) -> None:
 
 
 def forward_of(model: nn.Module) -> Callable[..., Any]:
-    """The model's ``forward``, bound: the instance's own where it has one."""
+    """The model's `forward`, bound: the instance's own where it has one."""
     function: Callable[..., Any] = vars(model).get("forward") or type(model).forward.__get__(model)
     return function
 
 
 def parameters_of(forward: Callable[..., Any]) -> list[inspect.Parameter]:
-    """What a bound ``forward`` takes; nothing is known of one that can't be inspected."""
+    """What a bound `forward` takes; nothing is known of one that can't be inspected."""
     try:
         return list(inspect.signature(forward).parameters.values())
     except (TypeError, ValueError):

@@ -51,11 +51,11 @@ class Question:
 
     Attributes:
         methods: names of methods; none for Grad-CAM, Grad-CAM++ and, where there are ReLUs, the two guided methods;
-            ``("all",)`` for every method that the network can have.
+            `("all",)` for every method that the network can have.
         layers: where to cut the network; none for its default layer.
-        combine: how several layers' maps become one (:func:`funcam.combine_maps`); None to keep them apart.
-        smooth: ``aug``, ``eigen`` or both (:func:`funcam.explain`).
-        contrast: a class index, or ``runner-up``: the class that the explained ones are contrasted with.
+        combine: how several layers' maps become one (`funcam.combine_maps`); None to keep them apart.
+        smooth: `aug`, `eigen` or both (`funcam.explain`).
+        contrast: a class index, or `runner-up`: the class that the explained ones are contrasted with.
         options: options of methods, by the method's name.
     """
 
@@ -87,8 +87,8 @@ class ImageExplanation:
         view: which part of the image the network saw.
         predictions: the likeliest classes, the likeliest first.
         explained: the K classes that are explained.
-        maps: name -> ``[K, h, w]`` for maps, ``[K, h, w, 3]`` for gradients of the image, float32. The name is the
-            method's, with several layers ``method@layer``.
+        maps: name -> `[K, h, w]` for maps, `[K, h, w, 3]` for gradients of the image, float32. The name is the
+            method's, with several layers `method@layer`.
         layer: where the network was cut; several with commas between.
         notes: what the reader should know, a sentence each.
         seconds: how long predicting and explaining took.
@@ -120,11 +120,11 @@ def explain_image(
     """Predict and explain one image.
 
     Args:
-        net: the network, its model on ``device``.
-        image: uint8 RGB ``[H, W, 3]``.
+        net: the network, its model on `device`.
+        image: uint8 RGB `[H, W, 3]`.
         classes: indices of the classes to explain; None for the predicted one.
         question: the methods and layers, and how they are combined.
-        fit: how the image is put before the network (:mod:`funcam.imaging.fit`).
+        fit: how the image is put before the network (`funcam.imaging.fit`).
         device: where to compute.
 
     Returns:
@@ -293,7 +293,7 @@ def _predictions(net: Net, logits: torch.Tensor, indices: Sequence[int]) -> tupl
 
 
 def _as_array(result: Explanation) -> NDArray[np.float32]:
-    """``[K, h, w]``, or ``[K, h, w, 3]`` for a gradient of the image."""
+    """`[K, h, w]`, or `[K, h, w, 3]` for a gradient of the image."""
     maps = result.maps[0][None] if result.targets.ndim == 1 else result.maps[0]
     if METHODS[result.method].gives == "pixels":
         maps = maps.movedim(1, -1)

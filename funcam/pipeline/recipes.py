@@ -1,4 +1,4 @@
-"""Recipes by name, and those that ``funcam evaluate`` found: everything that makes a map of an image. No torch."""
+"""Recipes by name, and those that `funcam evaluate` found: everything that makes a map of an image. No torch."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ class Prescription:
         method: the method.
         layers: where to cut; none is the network's default layer.
         combine: how several layers' maps become one.
-        smooth: ``aug``, ``eigen`` or both.
-        input_size: side of the network's input in pixels; None for ``scale`` times its own.
+        smooth: `aug`, `eigen` or both.
+        input_size: side of the network's input in pixels; None for `scale` times its own.
         scale: how many times its own size.
         passes: what it costs, in forward passes of the network at its own size; None where nobody knows.
         summary: what it is for.
@@ -37,7 +37,7 @@ class Prescription:
     summary: str = ""
 
     def size_for(self, own: int) -> int:
-        """The side of the input of a network whose own is ``own`` pixels."""
+        """The side of the input of a network whose own is `own` pixels."""
         return self.input_size or self.scale * own
 
 
@@ -46,12 +46,12 @@ RECIPES: dict[str, Prescription] = {
         "prototype-cam", scale=2, passes=4, summary="tight boxes on photos: Prototype CAM of an image of twice the size"
     ),
 }
-"""Chosen on one half of 300 photos, measured on the other: ``docs/comparison.md``. Four times the pixels are four
+"""Chosen on one half of 300 photos, measured on the other: `docs/comparison.md`. Four times the pixels are four
 passes; measured they were 4.3 to 7.8."""
 
 
 def find_recipe(text: str) -> Prescription:
-    """A recipe by its name, or the best one in a ``recipe.json`` of ``funcam evaluate``.
+    """A recipe by its name, or the best one in a `recipe.json` of `funcam evaluate`.
 
     Raises:
         FuncamError: no recipe has that name and there is no such file, or the file holds none.

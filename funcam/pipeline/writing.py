@@ -50,11 +50,11 @@ class Style:
     """How results look.
 
     Attributes:
-        format: the pictures' file format, one of :data:`FORMATS`.
+        format: the pictures' file format, one of `FORMATS`.
         colormap: the colour map of heatmaps and overlays.
         alpha: the weight of the heat in overlays, 0..1.
         size: the pictures' longest side in pixels; None for the image's own.
-        raw_maps: whether the raw maps are written too, as ``.npz``.
+        raw_maps: whether the raw maps are written too, as `.npz`.
     """
 
     format: str = "jpg"
@@ -71,15 +71,15 @@ def write_results(
 
     Args:
         folder: where to; it exists.
-        name: the first part of each file's name, ``<stem>-<net>``.
+        name: the first part of each file's name, `<stem>-<net>`.
         source: the image's path, for the record.
-        image: uint8 RGB ``[H, W, 3]``.
+        image: uint8 RGB `[H, W, 3]`.
         net: the network.
         explanation: what is written.
         style: how pictures are drawn, and whether raw maps are written.
 
     Returns:
-        The record, as it is written to ``<stem>-<net>.json`` (last, so that it tells of complete results).
+        The record, as it is written to `<stem>-<net>.json` (last, so that it tells of complete results).
 
     Raises:
         FuncamError: a file can't be written; no half-written file stays.
@@ -191,7 +191,7 @@ def _slug(prediction: Prediction) -> str:
 
 
 def _npz(explanation: ImageExplanation) -> bytes:
-    """Raw maps by method, ``[K, h, w]`` at the layer's (or the image's) resolution, and the box that they cover."""
+    """Raw maps by method, `[K, h, w]` at the layer's (or the image's) resolution, and the box that they cover."""
     stream = io.BytesIO()
     arrays: dict[str, Any] = {
         **explanation.maps,

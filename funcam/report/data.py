@@ -29,7 +29,7 @@ class NetEntry:
 
 @dataclass(frozen=True)
 class MethodEntry:
-    """A method: its name, its title, and whether it gives a ``map`` or a picture, ``pixels``."""
+    """A method: its name, its title, and whether it gives a `map` or a picture, `pixels`."""
 
     name: str
     title: str
@@ -48,7 +48,7 @@ class MetricEntry:
 
 @dataclass(frozen=True)
 class Result:
-    """A metric's value over the ``n`` images of a subset (``all``, ``single``, ``multiple``), with its interval."""
+    """A metric's value over the `n` images of a subset (`all`, `single`, `multiple`), with its interval."""
 
     net: str
     layer: str
@@ -63,7 +63,7 @@ class Result:
 
 @dataclass(frozen=True)
 class Pair:
-    """A paired difference, ``a`` minus ``b``, between two nets (of one method) or two methods (of one net)."""
+    """A paired difference, `a` minus `b`, between two nets (of one method) or two methods (of one net)."""
 
     kind: str
     a: str
@@ -81,7 +81,7 @@ class Pair:
 
 @dataclass(frozen=True)
 class Box:
-    """A thing's place, ``(x0, y0, x1, y1)`` in the image's pixels, and what it is."""
+    """A thing's place, `(x0, y0, x1, y1)` in the image's pixels, and what it is."""
 
     box: tuple[float, float, float, float]
     label: str = ""
@@ -94,9 +94,9 @@ class MapEntry:
     Attributes:
         layer: where the network was cut; "" for a method without a layer.
         method: a method's name.
-        values: floats in 0..1, [h, w], of a ``map``; uint8 RGB [H, W, 3] of ``pixels``. It covers the whole picture.
+        values: floats in 0..1, [h, w], of a `map`; uint8 RGB [H, W, 3] of `pixels`. It covers the whole picture.
         metrics: by metric's name; only those that one image can have.
-        curves: the score along the ``insertion`` and ``deletion`` of pixels, from none to all of them.
+        curves: the score along the `insertion` and `deletion` of pixels, from none to all of them.
     """
 
     layer: str
@@ -130,7 +130,7 @@ class ImageEntry:
         width: of the image, in the pixels in which the boxes are given.
         height: likewise.
         boxes: where the things are.
-        subset: ``single``, ``multiple`` or "".
+        subset: `single`, `multiple` or "".
         explained: one entry for each network and class.
     """
 
@@ -146,7 +146,7 @@ class ImageEntry:
 
 @dataclass(frozen=True)
 class Report:
-    """Everything that a report shows; ``created`` is an ISO 8601 time.
+    """Everything that a report shows; `created` is an ISO 8601 time.
 
     Example:
         >>> Report("Nothing yet", "2025-01-01T00:00:00Z").images

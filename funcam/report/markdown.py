@@ -28,10 +28,10 @@ def write_gallery(path: str | os.PathLike[str], report: Report, *, colormap: str
 
     Networks go down, with a row for each layer and explained class; across go the image, then heatmap and overlay of
     each method, one picture of a method that gives pixels. The pictures are written first, into the folder
-    ``<stem>-gallery`` beside the file.
+    `<stem>-gallery` beside the file.
 
     Args:
-        path: where to, ``README.md`` say; the folder exists.
+        path: where to, `README.md` say; the folder exists.
         report: what to show.
         colormap: one of `funcam.imaging.render.COLORMAPS`; the default looks the same to colour-blind readers.
 

@@ -35,11 +35,11 @@ _SCRIPTS = (
 def write_report(path: str | os.PathLike[str], report: Report) -> None:
     """Write a report as one page that opens from a file and asks nobody for anything.
 
-    Of more than 60 images the pictures are written into a folder beside the page, ``<stem>-files``. The page itself is
+    Of more than 60 images the pictures are written into a folder beside the page, `<stem>-files`. The page itself is
     written last and atomically: whoever opens it finds all of it.
 
     Args:
-        path: where to, ``report.html`` say; the folder exists.
+        path: where to, `report.html` say; the folder exists.
         report: what to show.
 
     Raises:

@@ -26,7 +26,7 @@ _ESCAPES = {ord("<"): "\\u003c", ord(">"): "\\u003e", ord("&"): "\\u0026"}
 def payload(report: Report, shelf: Shelf) -> dict[str, Any]:
     """A report as plain values, by the names of `funcam.report.data`; pictures and maps are addresses.
 
-    Its ``colormaps`` hold 256 colours each, in base64.
+    Its `colormaps` hold 256 colours each, in base64.
     """
     kinds = {method.name: method.kind for method in report.methods}
     return {
@@ -46,7 +46,7 @@ def payload(report: Report, shelf: Shelf) -> dict[str, Any]:
 
 
 def as_script(value: Any) -> str:
-    """A value as JSON that can stand in a ``<script>``, whatever its texts hold; NaN and infinity become null.
+    """A value as JSON that can stand in a `<script>`, whatever its texts hold; NaN and infinity become null.
 
     Example:
         >>> as_script({"name": "</script>", "value": float("nan")})

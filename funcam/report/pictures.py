@@ -65,7 +65,7 @@ def data_uri(kind: str, data: bytes) -> str:
 
 
 def small_picture(picture: Pixels | Path, longest: int = LONGEST) -> Pixels:
-    """A picture, read if it is a path, no larger than ``longest`` a side.
+    """A picture, read if it is a path, no larger than `longest` a side.
 
     Raises:
         FuncamError: the file can't be read, or it is no picture.
@@ -86,7 +86,7 @@ def jpeg(picture: Pixels, quality: int = 84) -> bytes:
 
 
 def grey_png(values: NDArray[Any], longest: int) -> bytes:
-    """A map with values in 0..1 as a PNG of 8 bits, a pixel a cell, no more than ``longest`` cells a side.
+    """A map with values in 0..1 as a PNG of 8 bits, a pixel a cell, no more than `longest` cells a side.
 
     Example:
         >>> grey_png(np.zeros((7, 7), np.float32), 96)[:4]

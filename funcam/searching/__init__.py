@@ -1,1 +1,1 @@
-"""The best recipe for a network: what ``funcam evaluate`` does."""
+"""The best recipe for a network: what `funcam evaluate` does."""

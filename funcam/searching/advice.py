@@ -9,8 +9,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from funcam.comparison.findings import versions
 from funcam.comparison.plan import METRICS, Rival
-from funcam.comparison.results import versions
 from funcam.metrics.wsol import LEVELS
 from funcam.searching.choosing import Choice, Halves, Trial, difference, ranked
 from funcam.searching.plans import Recipe
@@ -43,7 +43,7 @@ class Advised:
         choice: the recipe with its figures.
         difference: its metric minus that of the network's default, on the half that had no say.
         threshold: for boxes, where the metric is of boxes.
-        options: what to give ``funcam explain`` for it.
+        options: what to give `funcam explain` for it.
     """
 
     choice: Choice
@@ -52,7 +52,7 @@ class Advised:
     options: str
 
     def verdict(self, metric: str) -> str:
-        """``better`` than the default, ``worse``, or ``unsure`` where the interval of the difference contains 0."""
+        """`better` than the default, `worse`, or `unsure` where the interval of the difference contains 0."""
         sign = 1 if METRICS[metric].higher_is_better else -1
         low, high = sorted((sign * self.difference.low, sign * self.difference.high))
         if low > 0:
@@ -151,7 +151,7 @@ def advised(found: SearchResult, rival: Rival, metric: str, fit: str) -> Advice:
     """What a search found.
 
     Args:
-        found: by :func:`funcam.searching.search.search`.
+        found: by `funcam.searching.search.search`.
         rival: the network at its own size.
         metric: what chose.
         fit: how images were put before the network.

@@ -41,7 +41,7 @@ def candidate_layers(rival: Rival) -> list[str]:
 
 
 def named_layer(rival: Rival, name: str | None) -> str:
-    """The name that results give to a layer: ``last-conv`` is a rule; None is the default layer.
+    """The name that results give to a layer: `last-conv` is a rule; None is the default layer.
 
     Raises:
         FuncamError: there is no such layer.

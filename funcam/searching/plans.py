@@ -20,7 +20,7 @@ class Recipe:
         layers: where to cut; several are combined, none is for a method without a layer.
         input_size: side of the network's input in pixels.
         combine: how several layers' maps become one.
-        smooth: ``aug``, ``eigen`` or both.
+        smooth: `aug`, `eigen` or both.
     """
 
     method: str
@@ -47,7 +47,7 @@ class Recipe:
         return f"{self.method} at {self.place}{combined}{smoothed}, {self.input_size} pixels"
 
     def options(self, own_size: int) -> str:
-        """The words after ``funcam explain`` that ask for it.
+        """The words after `funcam explain` that ask for it.
 
         Args:
             own_size: side of the network's own input, for which no option is needed.
@@ -68,7 +68,7 @@ class Recipe:
         return shlex.join(words)
 
     def document(self) -> dict[str, Any]:
-        """The recipe for JSON; ``layer`` is its layers as a result names them."""
+        """The recipe for JSON; `layer` is its layers as a result names them."""
         return {
             "layer": self.place,
             "layers": list(self.layers),

@@ -15,7 +15,7 @@ from funcam.errors import FuncamError
 
 Values: TypeAlias = NDArray[np.float64]
 Statistic: TypeAlias = Callable[[Values], float]
-"""From the rows of the images, ``[n, ...]``, to one number."""
+"""From the rows of the images, `[n, ...]`, to one number."""
 
 _CELLS = 2**19
 """So many numbers a chunk of resamples holds: 4 MB."""
@@ -26,7 +26,7 @@ class OfMean:
     """A statistic that is a function of the images' mean row; thousands of resamples of it are one matrix product.
 
     Args:
-        function: from means ``[s, ...]`` to numbers ``[s]``, one for each of ``s`` resamples.
+        function: from means `[s, ...]` to numbers `[s]`, one for each of `s` resamples.
 
     Example:
         >>> OfMean(lambda means: means[:, 0] / means[:, 1])(np.array([[1.0, 2.0], [2.0, 4.0]]))
@@ -48,9 +48,9 @@ class Sample:
     """A figure over images and its resamples, which are computed once however often it is compared.
 
     Attributes:
-        rows: ``[n, ...]``, NaN where an image has none.
-        statistic: as in ``bootstrap``.
-        group: the number of what each row belongs to, ``[n]``.
+        rows: `[n, ...]`, NaN where an image has none.
+        statistic: as in `bootstrap`.
+        group: the number of what each row belongs to, `[n]`.
         samples: how many resamples.
         seed: of the random numbers.
     """
@@ -74,7 +74,7 @@ class Sample:
 
     @cached_property
     def figures(self) -> Values:
-        """The statistic of each resample, ``[samples]``."""
+        """The statistic of each resample, `[samples]`."""
         return _resampled(self.grouped, self.statistic, self.samples, self.seed)
 
     @property
@@ -103,13 +103,13 @@ def sampled(
     samples: int = 2000,
     seed: int = 0,
 ) -> Sample:
-    """What ``bootstrap`` and ``paired`` are made of, for figures that are compared with many others.
+    """What `bootstrap` and `paired` are made of, for figures that are compared with many others.
 
     Args:
-        values: as in ``bootstrap``, like all that follows.
+        values: as in `bootstrap`, like all that follows.
 
     Raises:
-        FuncamError: a value is infinite, the shape has no axis of images, or ``samples`` is out of range.
+        FuncamError: a value is infinite, the shape has no axis of images, or `samples` is out of range.
 
     Example:
         >>> sampled([1.0, 2.0, 3.0]).value
@@ -122,7 +122,7 @@ def sampled(
 
 
 class _Grouped(NamedTuple):
-    """Rows by what is drawn together: ``sums [G, ...]`` over each group, and how many rows it has, ``sizes [G]``."""
+    """Rows by what is drawn together: `sums [G, ...]` over each group, and how many rows it has, `sizes [G]`."""
 
     rows: Values
     group: NDArray[np.intp]
@@ -131,7 +131,7 @@ class _Grouped(NamedTuple):
 
 
 def _grouped(rows: Values, group: NDArray[np.intp]) -> _Grouped:
-    """``group [n]`` numbers the groups from 0."""
+    """`group [n]` numbers the groups from 0."""
     sizes = np.bincount(group).astype(np.float64)
     if len(sizes) == len(rows):  # each row is its own: in the order of the groups
         return _Grouped(rows, group, rows[np.argsort(group)], sizes)
@@ -141,7 +141,7 @@ def _grouped(rows: Values, group: NDArray[np.intp]) -> _Grouped:
 
 
 def _resampled(found: _Grouped, statistic: Statistic, samples: int, seed: int) -> Values:
-    """The statistic in each resample, ``[s]``: the same groups are drawn for all figures with as many groups."""
+    """The statistic in each resample, `[s]`: the same groups are drawn for all figures with as many groups."""
     counts = _counts(len(found.sizes), samples, seed)
     chunk = max(1, _CELLS // max(counts.shape[1], found.sums[0].size))
     return np.concatenate(
@@ -162,7 +162,7 @@ def _figures(found: _Grouped, statistic: Statistic, counts: NDArray[np.uint8]) -
 
 @lru_cache(maxsize=3)  # a comparison resamples the same subsets for hundreds of figures
 def _counts(count: int, samples: int, seed: int) -> NDArray[np.uint8]:
-    """How often each of ``count`` groups is in each resample; bytes, because there are millions of them."""
+    """How often each of `count` groups is in each resample; bytes, because there are millions of them."""
     generator = np.random.default_rng(seed)
     counts = np.empty((samples, count), np.uint8)  # nothing is drawn 256 times but by a miracle
     chunk = max(1, _CELLS // count)

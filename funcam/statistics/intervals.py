@@ -47,7 +47,7 @@ class Interval(NamedTuple):
 
 
 class Paired(NamedTuple):
-    """A difference with its interval, and the probability ``p`` of one at least as large if there were none.
+    """A difference with its interval, and the probability `p` of one at least as large if there were none.
 
     Example:
         >>> print(Paired(0.03, 0.01, 0.05, 0.004, 300))
@@ -62,7 +62,7 @@ class Paired(NamedTuple):
 
     @property
     def better(self) -> bool:
-        """Whether ``a`` is surely larger: the interval lies above 0."""
+        """Whether `a` is surely larger: the interval lies above 0."""
         return self.low > 0
 
     def __str__(self) -> str:
@@ -71,11 +71,11 @@ class Paired(NamedTuple):
 
 
 max_box_acc_v2 = OfMean(lambda means: means.max(axis=-1).mean(axis=-1))
-"""MaxBoxAccV2 of hits ``[n, 3, 20]``: each IoU's best threshold over the data set, chosen anew in each resample."""
+"""MaxBoxAccV2 of hits `[n, 3, 20]`: each IoU's best threshold over the data set, chosen anew in each resample."""
 
 
 top_1_error = OfMean(lambda means: 1 - means.max(axis=-1).mean(axis=-1))
-"""The top-1 localisation error of hits ``[n, 1, 20]`` that count where the class is right, at the best threshold."""
+"""The top-1 localisation error of hits `[n, 1, 20]` that count where the class is right, at the best threshold."""
 
 
 def _average_precision(means: Values) -> Values:
@@ -86,7 +86,7 @@ def _average_precision(means: Values) -> Values:
 
 
 pxap = OfMean(_average_precision)
-"""PxAP of numbers of pixels ``[n, 2, T]`` (the objects', the others') at or above each threshold."""
+"""PxAP of numbers of pixels `[n, 2, T]` (the objects', the others') at or above each threshold."""
 
 
 def bootstrap(
@@ -100,24 +100,24 @@ def bootstrap(
 ) -> Interval:
     """A figure over images, with its percentile bootstrap interval.
 
-    The images are drawn again with replacement ``samples`` times. The same ``seed`` gives the same interval, and the
+    The images are drawn again with replacement `samples` times. The same `seed` gives the same interval, and the
     global random state is left alone. An image with a NaN in its row is missing, and not counted.
 
     Args:
-        values: ``[n]`` or ``[n, ...]``, one row an image.
-        statistic: from rows ``[n, ...]`` to a number; an ``OfMean`` (``mean``, ``max_box_acc_v2``) is quick, any
+        values: `[n]` or `[n, ...]`, one row an image.
+        statistic: from rows `[n, ...]` to a number; an `OfMean` (`mean`, `max_box_acc_v2`) is quick, any
             other function is called once for each resample.
-        groups: ``[n]``, names of what rows belong to, where several are of one image (its classes): they are drawn
-            together, and ``n`` counts images.
+        groups: `[n]`, names of what rows belong to, where several are of one image (its classes): they are drawn
+            together, and `n` counts images.
         level: the interval's, between 0 and 1.
         samples: how many resamples.
         seed: of the random numbers.
 
     Returns:
-        ``Interval(value, low, high, n)``; all NaN where ``n`` is 0, the ends NaN where it is 1.
+        `Interval(value, low, high, n)`; all NaN where `n` is 0, the ends NaN where it is 1.
 
     Raises:
-        FuncamError: a value is infinite, the shape has no axis of images, or ``level`` or ``samples`` is out of range.
+        FuncamError: a value is infinite, the shape has no axis of images, or `level` or `samples` is out of range.
 
     Source:
         Efron, Bootstrap Methods: Another Look at the Jackknife, Annals of Statistics 1979.
@@ -139,27 +139,27 @@ def paired(
     samples: int = 2000,
     seed: int = 0,
 ) -> Paired:
-    """The difference of a figure, ``a`` minus ``b``, over the same images.
+    """The difference of a figure, `a` minus `b`, over the same images.
 
-    Both are resampled with the same images, so that what makes an image hard for both cancels. ``p`` is two-sided: for
-    the ``mean`` from the sign-flip permutation test (every combination where they are no more than ``samples``, else
+    Both are resampled with the same images, so that what makes an image hard for both cancels. `p` is two-sided: for
+    the `mean` from the sign-flip permutation test (every combination where they are no more than `samples`, else
     random ones), for any other statistic from the share of resamples on the other side of 0. An image with a NaN in
     either row is missing in both.
 
     Args:
-        a: ``[n]`` or ``[n, ...]``, one row an image.
+        a: `[n]` or `[n, ...]`, one row an image.
         b: the same shape, the same images.
-        statistic: as in ``bootstrap``.
-        groups: as in ``bootstrap``.
+        statistic: as in `bootstrap`.
+        groups: as in `bootstrap`.
         level: the interval's, between 0 and 1.
         samples: how many resamples.
         seed: of the random numbers.
 
     Returns:
-        ``Paired(difference, low, high, p, n)``; all NaN where ``n`` is 0, all but the difference NaN where it is 1.
+        `Paired(difference, low, high, p, n)`; all NaN where `n` is 0, all but the difference NaN where it is 1.
 
     Raises:
-        FuncamError: the shapes differ, or as in ``bootstrap``.
+        FuncamError: the shapes differ, or as in `bootstrap`.
 
     Source:
         Efron and Tibshirani, An Introduction to the Bootstrap, 1993, chapters 13 and 15; the 1 added to both counts
@@ -174,7 +174,7 @@ def paired(
 
 
 def interval_of(sample: Sample, level: float = 0.95) -> Interval:
-    """The figure with its interval, as ``bootstrap`` gives it."""
+    """The figure with its interval, as `bootstrap` gives it."""
     _check(level)
     if sample.count < 2:
         return Interval(sample.value, math.nan, math.nan, sample.count)
@@ -182,7 +182,7 @@ def interval_of(sample: Sample, level: float = 0.95) -> Interval:
 
 
 def difference_of(a: Sample, b: Sample, level: float = 0.95) -> Paired:
-    """The difference of two figures over the same images, as ``paired`` gives it.
+    """The difference of two figures over the same images, as `paired` gives it.
 
     Raises:
         FuncamError: the shapes differ.

@@ -19,12 +19,12 @@ def box_score(
     """The score of the detection that answers to a box: of those with its label, the one that overlaps it best.
 
     Args:
-        boxes: ``[4]`` or ``[n, 4]``, corners ``x0, y0, x1, y1`` in pixels of the image.
+        boxes: `[4]` or `[n, 4]`, corners `x0, y0, x1, y1` in pixels of the image.
         labels: the label of the box, or one for each (one label for all boxes will do).
         iou: how much a detection must overlap the box to answer to it, intersection over union.
 
     Returns:
-        A function from detections, one dict for each image, to scores: ``[B]`` for one box, ``[B, n]`` for several.
+        A function from detections, one dict for each image, to scores: `[B]` for one box, `[B, n]` for several.
         The score is 0, with a gradient of 0, where no detection answers.
 
     Raises:
@@ -55,7 +55,7 @@ def box_score(
 
 
 def _answers(found: dict[str, torch.Tensor], boxes: torch.Tensor, labels: torch.Tensor, iou: float) -> torch.Tensor:
-    """The scores ``[n]`` of the detections of one image that answer to each of the boxes."""
+    """The scores `[n]` of the detections of one image that answer to each of the boxes."""
     scores = found["scores"]
     if not len(scores):
         return scores.new_zeros(len(boxes))

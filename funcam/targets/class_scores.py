@@ -9,17 +9,17 @@ from funcam.targets.target import Classes, ClassScore, class_targets, is_concret
 
 
 def as_probability(logits: torch.Tensor, classes: torch.Tensor) -> torch.Tensor:
-    """Softmax of the classes, ``[n, K]``."""
+    """Softmax of the classes, `[n, K]`."""
     return take(logits.softmax(1), classes)
 
 
 def as_log_probability(logits: torch.Tensor, classes: torch.Tensor) -> torch.Tensor:
-    """Log-softmax of the classes, ``[n, K]``."""
+    """Log-softmax of the classes, `[n, K]`."""
     return take(logits.log_softmax(1), classes)
 
 
 def as_residual_softmax(logits: torch.Tensor, classes: torch.Tensor) -> torch.Tensor:
-    """Logit plus log-softmax of the classes, ``[n, K]``: the residual softmax of arXiv:2501.06261."""
+    """Logit plus log-softmax of the classes, `[n, K]`: the residual softmax of arXiv:2501.06261."""
     return take(logits, classes) + as_log_probability(logits, classes)
 
 
@@ -48,12 +48,12 @@ def log_probability(classes: Classes = None) -> ClassScore:
 def contrast(
     classes: Classes = None, against: int | str = "runner-up", *, similar: int = 0, gamma: float = 1.0
 ) -> ClassScore:
-    """Explain why a class and not another: ``S_c - gamma S_d``, with the mean over several d.
+    """Explain why a class and not another: `S_c - gamma S_d`, with the mean over several d.
 
     Args:
-        classes: the classes c, as in :func:`class_targets`.
-        against: the class d by its index, or ``"runner-up"``: the likeliest class besides c.
-        similar: instead of ``against``, the k classes whose logits are nearest to that of c.
+        classes: the classes c, as in `class_targets`.
+        against: the class d by its index, or `"runner-up"`: the likeliest class besides c.
+        similar: instead of `against`, the k classes whose logits are nearest to that of c.
         gamma: the weight of what is contrasted with.
 
     Raises:
@@ -86,7 +86,7 @@ def contrast(
 
 
 def similar_classes(logits: torch.Tensor, classes: torch.Tensor, count: int) -> torch.Tensor:
-    """The classes whose logits are nearest to those of ``classes [B, K]``, the nearest first, ``[B, K, count]``.
+    """The classes whose logits are nearest to those of `classes [B, K]`, the nearest first, `[B, K, count]`.
 
     Of classes that are equally near the one with the smaller number comes first, on every device.
 
@@ -110,6 +110,6 @@ def _runner_up(logits: torch.Tensor, classes: torch.Tensor) -> torch.Tensor:
 
 
 def _without(values: torch.Tensor, classes: torch.Tensor, filling: float) -> torch.Tensor:
-    """``values [B, K, N]`` with each row's own class out of the running."""
+    """`values [B, K, N]` with each row's own class out of the running."""
     own = torch.arange(values.shape[-1], device=values.device) == classes[..., None]
     return torch.where(own, filling, values)

@@ -20,9 +20,9 @@ class Target:
     """What is explained of a batch: K scores of each image, as a pure function of what the model returned.
 
     Attributes:
-        indices: ``[B]`` or ``[B, K]``: the classes, or the numbers of the scores where they aren't classes.
-        score: ``(outputs of n images, *constants) -> [n, K]``.
-        constants: what belongs to the images, ``[B, ...]`` (or ``[1, ...]``): their classes, masks, embeddings.
+        indices: `[B]` or `[B, K]`: the classes, or the numbers of the scores where they aren't classes.
+        score: `(outputs of n images, *constants) -> [n, K]`.
+        constants: what belongs to the images, `[B, ...]` (or `[1, ...]`): their classes, masks, embeddings.
         rule: for scores of a class the function of the logits that is explained, else None.
     """
 
@@ -32,23 +32,23 @@ class Target:
     class_score: ClassScore | None = None
 
     def __call__(self, outputs: Any) -> torch.Tensor:
-        """The scores ``[B, K]`` of the batch."""
+        """The scores `[B, K]` of the batch."""
         return self.score(outputs, *self.constants)
 
     def of_image(self, index: int) -> Callable[[Any], torch.Tensor]:
-        """The same scores for any number of rows that stand for one image, ``outputs -> [n, K]``."""
+        """The same scores for any number of rows that stand for one image, `outputs -> [n, K]`."""
         constants = tuple(c if len(c) == 1 else c[index : index + 1] for c in self.constants)
         return lambda outputs: self.score(outputs, *constants)
 
 
 @dataclass(frozen=True, eq=False)
 class ClassScore:
-    """Classes, and what of them is explained. Made by :func:`probability`, :func:`contrast`, ...
+    """Classes, and what of them is explained. Made by `probability`, `contrast`, ...
 
     Attributes:
-        classes: as in :func:`class_targets`.
-        of: ``(logits [n, N], classes [n or 1, K], *constants) -> [n, K]``.
-        fix: ``(logits [B, N], classes [B, K]) -> constants``, found once from the images themselves.
+        classes: as in `class_targets`.
+        of: `(logits [n, N], classes [n or 1, K], *constants) -> [n, K]`.
+        fix: `(logits [B, N], classes [B, K]) -> constants`, found once from the images themselves.
     """
 
     classes: Classes
@@ -58,7 +58,7 @@ class ClassScore:
 
 @dataclass(frozen=True, eq=False)
 class PerImage:
-    """A score with constants that belong to the images: ``score(outputs, *constants)``."""
+    """A score with constants that belong to the images: `score(outputs, *constants)`."""
 
     score: Score
     constants: tuple[torch.Tensor, ...]
@@ -74,11 +74,11 @@ def bind(targets: Targets, outputs: Any, batch: int, output: Output = None) -> T
     """Settle what is explained, from what the model returned for the images themselves.
 
     Args:
-        targets: class indices as in :func:`class_targets`; a rule (:func:`contrast`, ...); or any function
-            ``outputs -> [B]`` or ``[B, K]``, which is called with the outputs for any number of rows.
+        targets: class indices as in `class_targets`; a rule (`contrast`, ...); or any function
+            `outputs -> [B]` or `[B, K]`, which is called with the outputs for any number of rows.
         outputs: what the model returned.
         batch: the number B of images.
-        output: where the logits are in the outputs (see :func:`logits_of`).
+        output: where the logits are in the outputs (see `logits_of`).
 
     Raises:
         FuncamError: the targets don't fit the model, or a function returned another shape.
@@ -128,7 +128,7 @@ def logits_of(outputs: Any, output: Output = None) -> torch.Tensor:
     Args:
         outputs: what the model returned.
         output: a key or attribute, an index, or a function of the outputs; None for the tensor itself, the entry
-            ``logits``, the only tensor in a dict, or the first element of a tuple.
+            `logits`, the only tensor in a dict, or the first element of a tuple.
 
     Raises:
         FuncamError: there is none.
@@ -176,12 +176,12 @@ def _checked(values: Any, score: Any, batch: int) -> torch.Tensor:
 
 
 def as_columns(values: torch.Tensor) -> torch.Tensor:
-    """Scores ``[B]`` or ``[B, K]`` as ``[B, K]``."""
+    """Scores `[B]` or `[B, K]` as `[B, K]`."""
     return values[:, None] if values.ndim == 1 else values
 
 
 def take(values: torch.Tensor, classes: torch.Tensor) -> torch.Tensor:
-    """Columns of ``[n, N]`` by class, ``[n or 1, K] -> [n, K]``."""
+    """Columns of `[n, N]` by class, `[n or 1, K] -> [n, K]`."""
     return values.gather(1, classes.expand(len(values), -1))
 
 
@@ -192,12 +192,12 @@ def class_targets(targets: Classes, logits: torch.Tensor) -> torch.Tensor:
     """The classes to explain for each image.
 
     Args:
-        targets: None for the predicted class; an index for all images; ``[B]`` one index for each image; ``[B, K]``
-            several for each image (lists or a tensor); ``"all"`` for every class.
-        logits: what the model returned, ``[B, N]``.
+        targets: None for the predicted class; an index for all images; `[B]` one index for each image; `[B, K]`
+            several for each image (lists or a tensor); `"all"` for every class.
+        logits: what the model returned, `[B, N]`.
 
     Returns:
-        Class indices, ``[B]`` or ``[B, K]``, long, on the logits' device.
+        Class indices, `[B]` or `[B, K]`, long, on the logits' device.
 
     Raises:
         FuncamError: another shape or type, or an index that is no class.
@@ -240,7 +240,7 @@ def _as_indices(targets: Any) -> torch.Tensor:
 
 
 def is_concrete(tensor: torch.Tensor) -> bool:
-    """Whether the tensor's values may be looked at: not while compiling or inside ``torch.func.vmap``."""
+    """Whether the tensor's values may be looked at: not while compiling or inside `torch.func.vmap`."""
     if torch.compiler.is_compiling():
         return False
     functorch = torch._C._functorch

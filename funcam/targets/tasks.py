@@ -17,8 +17,8 @@ def segmentation(category: int, mask: torch.Tensor | None = None, *, output: Out
 
     Args:
         category: the class.
-        mask: ``[B, *size]`` or ``[*size]``, what to count of each image; None for the cells where the class wins.
-        output: where the scores ``[B, N, *size]`` are in what the model returns; ``"out"`` is torchvision's.
+        mask: `[B, *size]` or `[*size]`, what to count of each image; None for the cells where the class wins.
+        output: where the scores `[B, N, *size]` are in what the model returns; `"out"` is torchvision's.
 
     Raises:
         FuncamError: there is no such class, or the mask has another size.
@@ -52,8 +52,8 @@ def similarity(embedding: torch.Tensor, *, output: Output = None) -> PerImage:
     """Explain how like another embedding (of an image or a text) an image's is: the cosine of their angle.
 
     Args:
-        embedding: ``[D]`` the same for all images, ``[B, D]`` one for each, or ``[B, K, D]`` K for each.
-        output: where the embedding ``[B, D]`` is in what the model returns.
+        embedding: `[D]` the same for all images, `[B, D]` one for each, or `[B, K, D]` K for each.
+        output: where the embedding `[B, D]` is in what the model returns.
 
     Raises:
         FuncamError: the model's embedding has another length.
@@ -76,7 +76,7 @@ def similarity(embedding: torch.Tensor, *, output: Output = None) -> PerImage:
 
 
 def regression(index: int = 0, *, output: Output = None) -> Callable[[Any], torch.Tensor]:
-    """Explain a number that the model returns: ``[B]``, or column ``index`` of ``[B, N]``.
+    """Explain a number that the model returns: `[B]`, or column `index` of `[B, N]`.
 
     Raises:
         FuncamError: there is no such column.

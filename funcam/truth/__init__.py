@@ -4,7 +4,7 @@
     names = read_names("names.csv", classes)                    # what the truth's own words mean, for read_truth
     matched, more = match(truths, find_images(["photos"]).paths)  # {path: Truth}, boxes in pixels of the upright image
 
-A reader's problem is one line in ``problems`` for each kind; the rest is done. Nothing left is a ``FuncamError``.
+A reader's problem is one line in `problems` for each kind; the rest is done. Nothing left is a `FuncamError`.
 """
 
 from funcam.truth.find import read_truth

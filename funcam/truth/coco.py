@@ -18,18 +18,18 @@ _EXPECTED = "expected COCO's JSON: an object with the lists 'images', 'annotatio
 
 
 def read_coco(path: Path, labels: Labels, tally: Tally) -> dict[str, Truth]:
-    """The truth in a JSON file as COCO, LVIS and CVAT write it (``instances_*.json``).
+    """The truth in a JSON file as COCO, LVIS and CVAT write it (`instances_*.json`).
 
-    Boxes are ``[x, y, width, height]``; a segmentation is a list of polygons or run lengths, compressed or not, and
+    Boxes are `[x, y, width, height]`; a segmentation is a list of polygons or run lengths, compressed or not, and
     is rendered when it is asked for. An object without a box gets the one around its segmentation.
 
     Args:
         path: the file.
-        labels: from names to classes, see ``names.labeller``.
+        labels: from names to classes, see `names.labeller`.
         tally: takes the problems; an object with one is left out.
 
     Returns:
-        The truth by ``file_name``, for the images that the file lists with at least one object.
+        The truth by `file_name`, for the images that the file lists with at least one object.
 
     Raises:
         FuncamError: the file can't be read, is larger than 1 GiB, or is not COCO's JSON.

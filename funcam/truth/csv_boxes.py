@@ -32,15 +32,15 @@ _SIDES = ("x0", "y0", "x1", "y1")
 
 
 def read_csv(path: Path, labels: Labels, tally: Tally) -> dict[str, Truth]:
-    """The truth in a CSV file with the columns ``file,class_index,x0,y0,x1,y1``.
+    """The truth in a CSV file with the columns `file,class_index,x0,y0,x1,y1`.
 
     With a header the columns may stand in any order, and more of them; without one there are these six, or seven with
-    a name before the class. A class is an index, several that all fit (``"281 282"``), or a name. Commas, semicolons
-    or tabs separate. Corners are in pixels, ``x1`` and ``y1`` behind the last one.
+    a name before the class. A class is an index, several that all fit (`"281 282"`), or a name. Commas, semicolons
+    or tabs separate. Corners are in pixels, `x1` and `y1` behind the last one.
 
     Args:
         path: the file.
-        labels: from names to classes, see ``names.labeller``.
+        labels: from names to classes, see `names.labeller`.
         tally: takes the problems; a line with one is left out.
 
     Returns:

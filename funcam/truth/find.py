@@ -37,11 +37,11 @@ def read_truth(
     first counts, in the order CSV, XML, JSON.
 
     Args:
-        path: a CSV file, a Pascal VOC XML file, a COCO JSON file, ``LOC_val_solution.csv``, ``val.txt``, or a folder.
+        path: a CSV file, a Pascal VOC XML file, a COCO JSON file, `LOC_val_solution.csv`, `val.txt`, or a folder.
         classes: the name of each of the network's classes, in order.
-        names: classes for names that the network has under others: ``{"cat": [281, 282, 283, 284, 285]}``;
-            ``read_names`` reads them from a file.
-        images: the images that the truth may be about; they tell ``dog_2.png``, a mask of the image ``dog_2``, from one
+        names: classes for names that the network has under others: `{"cat": [281, 282, 283, 284, 285]}`;
+            `read_names` reads them from a file.
+        images: the images that the truth may be about; they tell `dog_2.png`, a mask of the image `dog_2`, from one
             of class 2.
 
     Returns:

@@ -1,4 +1,4 @@
-"""Ground truth from ILSVRC's lists: Kaggle's ``LOC_val_solution.csv`` and Caffe's ``val.txt``."""
+"""Ground truth from ILSVRC's lists: Kaggle's `LOC_val_solution.csv` and Caffe's `val.txt`."""
 
 from __future__ import annotations
 
@@ -30,19 +30,19 @@ def is_solution(path: Path) -> bool:
 
 
 def read_solution(path: Path, labels: Labels, tally: Tally, classes: Sequence[str]) -> dict[str, Truth]:
-    """The truth in Kaggle's ``LOC_val_solution.csv`` or ``LOC_train_solution.csv``.
+    """The truth in Kaggle's `LOC_val_solution.csv` or `LOC_train_solution.csv`.
 
-    A mapping file such as ``LOC_synset_mapping.txt`` beside it says which class a WordNet id is; without one the
+    A mapping file such as `LOC_synset_mapping.txt` beside it says which class a WordNet id is; without one the
     sorted ids are the classes, if there are as many.
 
     Args:
         path: the file.
-        labels: from names to classes, see ``names.labeller``.
+        labels: from names to classes, see `names.labeller`.
         tally: takes the problems; an image with one is left out.
         classes: the name of each of the network's classes.
 
     Returns:
-        The truth by ``ImageId``, which has no suffix.
+        The truth by `ImageId`, which has no suffix.
 
     Raises:
         FuncamError: the file can't be read.
@@ -69,20 +69,20 @@ def read_solution(path: Path, labels: Labels, tally: Tally, classes: Sequence[st
 
 
 def read_list(path: Path, labels: Labels, tally: Tally) -> dict[str, Truth]:
-    """The classes in a text file with a file and its class on each line: ``val.txt`` of Caffe, PyTorch's lists.
+    """The classes in a text file with a file and its class on each line: `val.txt` of Caffe, PyTorch's lists.
 
     It tells no boxes: the objects have none, so that only the explained class comes from it.
 
     Args:
         path: the file.
-        labels: from names to classes, see ``names.labeller``.
+        labels: from names to classes, see `names.labeller`.
         tally: takes the problems; a line with one is left out.
 
     Returns:
         The truth by the files in the list.
 
     Raises:
-        FuncamError: the file can't be read, or its second column only counts the lines (ILSVRC's ``ImageSets``).
+        FuncamError: the file can't be read, or its second column only counts the lines (ILSVRC's `ImageSets`).
 
     Example:
         >>> read_list(Path("val.txt"), labels, Tally())["ILSVRC2012_val_00000001.JPEG"].labels  # doctest: +SKIP

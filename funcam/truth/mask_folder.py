@@ -17,15 +17,15 @@ SUFFIXES = (".png", ".bmp", ".gif", ".tif", ".tiff")
 
 
 def read_masks(paths: Sequence[Path], labels: Labels, tally: Tally, images: Iterable[Path] = ()) -> dict[str, Truth]:
-    """The truth in masks: ``dog.png`` is the object of the image ``dog``, ``dog_207.png`` its object of class 207.
+    """The truth in masks: `dog.png` is the object of the image `dog`, `dog_207.png` its object of class 207.
 
-    What is not 0 is the object. A class is an index or a name (``dog_golden_retriever.png``). Where a name could be
-    read in two ways, the images' stems decide: with an image ``val_00000355`` the mask ``val_00000355.png`` is its, and
+    What is not 0 is the object. A class is an index or a name (`dog_golden_retriever.png`). Where a name could be
+    read in two ways, the images' stems decide: with an image `val_00000355` the mask `val_00000355.png` is its, and
     has no class. The masks are opened once to find their boxes, and rendered again when they are asked for.
 
     Args:
         paths: the masks' files.
-        labels: from names to classes, see ``names.labeller``.
+        labels: from names to classes, see `names.labeller`.
         tally: takes the problems; a mask with one is left out.
         images: the images that the masks may belong to.
 

@@ -18,8 +18,8 @@ class Polygons:
     """The pixels whose centres lie in any of the polygons (even-odd rule).
 
     Args:
-        rings: each a polygon, ``(x0, y0, x1, y1, ...)`` in pixels.
-        size: the ``(width, height)`` of the image that they are in pixels of.
+        rings: each a polygon, `(x0, y0, x1, y1, ...)` in pixels.
+        size: the `(width, height)` of the image that they are in pixels of.
 
     Example:
         >>> Polygons(((0, 0, 2, 0, 2, 1, 0, 1),), (3, 2))(2, 3).astype(int)
@@ -44,7 +44,7 @@ class RunLengths:
 
     Args:
         counts: the lengths, or COCO's text for them.
-        size: the ``(width, height)`` of the mask.
+        size: the `(width, height)` of the mask.
 
     Example:
         >>> RunLengths((1, 2, 3), (3, 2))(2, 3).astype(int)
@@ -106,7 +106,7 @@ def run_lengths(counts: tuple[int, ...] | str) -> NDArray[np.int64]:
     Raises:
         FuncamError: the text is cut off or has other characters.
 
-    Source: pycocotools, ``rleFrString`` in ``maskApi.c``.
+    Source: pycocotools, `rleFrString` in `maskApi.c`.
 
     Example:
         >>> run_lengths("01f02^O00000004N")
@@ -132,7 +132,7 @@ def run_lengths(counts: tuple[int, ...] | str) -> NDArray[np.int64]:
 
 
 def file_pixels(path: Path) -> NDArray[np.bool_]:
-    """The pixels of a mask's file that are not 0, bool ``[H, W]``; where there are colours, in any of them.
+    """The pixels of a mask's file that are not 0, bool `[H, W]`; where there are colours, in any of them.
 
     Raises:
         FuncamError: the file can't be read.

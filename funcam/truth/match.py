@@ -40,7 +40,7 @@ class Frame(NamedTuple):
 
 
 def match(truths: Mapping[str, Truth], images: Sequence[Path]) -> Matched:
-    """The truth of each image, with boxes in the image's pixels as ``read_image`` gives them: upright.
+    """The truth of each image, with boxes in the image's pixels as `read_image` gives them: upright.
 
     An image's truth is the one that names its file, with as many of the folders before it as both tell; without a file
     of that very name the one that differs in its suffix or in case. Boxes are taken as upright. Where the truth tells
@@ -48,11 +48,11 @@ def match(truths: Mapping[str, Truth], images: Sequence[Path]) -> Matched:
     orientation; else scaled. Boxes that reach over the edge are cut there; what has no area is left out.
 
     Args:
-        truths: the truth by the names of images, from ``read_truth``.
-        images: the images' paths, from ``funcam.imaging.reading.find_images``.
+        truths: the truth by the names of images, from `read_truth`.
+        images: the images' paths, from `funcam.imaging.reading.find_images`.
 
     Returns:
-        ``(truths, problems)``: truth by path, and one line for each kind of problem (truth without an image, images
+        `(truths, problems)`: truth by path, and one line for each kind of problem (truth without an image, images
         without truth, boxes that were cut, left out, turned, scaled).
 
     Raises:
@@ -89,7 +89,7 @@ def fitted(truth: Truth, frame: Frame | None, tally: Tally) -> Truth:
     """The truth in the pixels of an image, without the objects that have no area in it.
 
     Args:
-        truth: boxes in pixels of ``truth.size``, or of the upright image where that is None.
+        truth: boxes in pixels of `truth.size`, or of the upright image where that is None.
         frame: the image's; None where it can't be read, and then only empty boxes are left out.
         tally: takes what was done.
 
@@ -118,7 +118,7 @@ def fitted(truth: Truth, frame: Frame | None, tally: Tally) -> Truth:
 
 
 def image_frame(path: Path) -> Frame | None:
-    """The size of an image as ``read_image`` would give it, from the file's header; None where it can't be read.
+    """The size of an image as `read_image` would give it, from the file's header; None where it can't be read.
 
     Example:
         >>> image_frame(Path("photos/dog.jpg"))  # doctest: +SKIP
@@ -176,7 +176,7 @@ def _file(name: str) -> str:
 
 
 def _stem(name: str) -> str:
-    """The file's name in lower case, without an image's suffix; ``ILSVRC2012_val_00000001`` has none."""
+    """The file's name in lower case, without an image's suffix; `ILSVRC2012_val_00000001` has none."""
     file = _file(name).casefold()
     stem, dot, suffix = file.rpartition(".")
     return stem if stem and dot + suffix in SUFFIXES else file

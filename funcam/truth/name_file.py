@@ -15,9 +15,9 @@ _EXPECTED = "expected the header name,class_index and rows such as cat,281"
 def read_names(path: Path | str, classes: Sequence[str]) -> dict[str, tuple[int, ...]]:
     """Read which classes the names of a truth mean, where the network has them under others.
 
-    A CSV file (commas, semicolons or tabs) with the header ``name,class_index``; the columns may stand in any order
-    and beside others. ``name`` is the truth's word, to the letter. ``class_index`` is an index, several of them
-    (``281 282``) or the name of a class. A name may have several rows: an object of that name may be any of the
+    A CSV file (commas, semicolons or tabs) with the header `name,class_index`; the columns may stand in any order
+    and beside others. `name` is the truth's word, to the letter. `class_index` is an index, several of them
+    (`281 282`) or the name of a class. A name may have several rows: an object of that name may be any of the
     classes in them.
 
         name,class_index
@@ -30,7 +30,7 @@ def read_names(path: Path | str, classes: Sequence[str]) -> dict[str, tuple[int,
         classes: the name of each of the network's classes, in order.
 
     Returns:
-        The classes by name, in the order of the file and each once, as ``read_truth(..., names=)`` takes them.
+        The classes by name, in the order of the file and each once, as `read_truth(..., names=)` takes them.
 
     Raises:
         FuncamError: the file can't be read, is empty, has another header or no row below it, or a row has no name, no

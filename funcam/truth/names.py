@@ -32,7 +32,7 @@ def labeller(classes: Sequence[str], names: Mapping[str, Sequence[int]] | None =
 
     Args:
         classes: the name of each of the network's classes, in order.
-        names: classes for names that the network has under others: ``{"cat": [281, 282, 283, 284, 285]}``.
+        names: classes for names that the network has under others: `{"cat": [281, 282, 283, 284, 285]}`.
 
     Example:
         >>> labeller(("tabby", "golden retriever"), {"dog": [1]})("Golden_Retriever")
@@ -53,7 +53,7 @@ def labeller(classes: Sequence[str], names: Mapping[str, Sequence[int]] | None =
 
 
 def wordnet_ids(texts: Iterable[str]) -> bool:
-    """Whether the names are WordNet ids (``n01440764``), all of them and at least one.
+    """Whether the names are WordNet ids (`n01440764`), all of them and at least one.
 
     Example:
         >>> wordnet_ids(["n01440764", "n01443537"]), wordnet_ids(["tench"])
@@ -64,7 +64,7 @@ def wordnet_ids(texts: Iterable[str]) -> bool:
 
 
 def synsets(place: Path, classes: Sequence[str]) -> dict[str, tuple[int, ...]]:
-    """The network's class of each WordNet id, from a mapping file in the folder ``place`` or one of its parents.
+    """The network's class of each WordNet id, from a mapping file in the folder `place` or one of its parents.
 
     Where the file has as many lines as the network has classes, the line is the class, as in torchvision's networks;
     else the names behind the ids decide. Without a file the result is empty.
@@ -95,7 +95,7 @@ def in_order(ids: Iterable[str], classes: Sequence[str]) -> dict[str, tuple[int,
 
 
 def with_synsets(labels: Labels, ids: Mapping[str, tuple[int, ...]]) -> Labels:
-    """``labels``, but for WordNet ids what ``ids`` says.
+    """`labels`, but for WordNet ids what `ids` says.
 
     Example:
         >>> with_synsets(labeller(("tench",)), {"n01440764": (0,)})("n01440764")

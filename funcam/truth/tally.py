@@ -18,7 +18,7 @@ class Tally:
         self._found: dict[str, tuple[int, str]] = {}
 
     def note(self, what: str, where: str) -> None:
-        """Count one more of the kind ``what``; of the places only the first is told."""
+        """Count one more of the kind `what`; of the places only the first is told."""
         count, first = self._found.get(what, (0, where))
         self._found[what] = (count + 1, first)
 

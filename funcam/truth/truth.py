@@ -11,10 +11,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 Box: TypeAlias = tuple[float, float, float, float]
-"""``(x0, y0, x1, y1)``: the corners, in pixels; ``(0, 0, width, height)`` is the whole image."""
+"""`(x0, y0, x1, y1)`: the corners, in pixels; `(0, 0, width, height)` is the whole image."""
 
 Mask: TypeAlias = Callable[[int, int], NDArray[np.bool_]]
-"""``mask(height, width)`` is the object's pixels, bool ``[height, width]``, in the image resized to that size."""
+"""`mask(height, width)` is the object's pixels, bool `[height, width]`, in the image resized to that size."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,10 +24,10 @@ class Object:
     Args:
         labels: the network's classes that fit it, best known first; empty where the truth names no class.
         name: what the truth calls it.
-        box: its box, in pixels of the image, upright as ``read_image`` gives it; None where the truth
+        box: its box, in pixels of the image, upright as `read_image` gives it; None where the truth
             tells the class alone.
         mask: renders its pixels when it is called; None where the truth has a box alone.
-        crowd: several objects under one mark (COCO's ``iscrowd``).
+        crowd: several objects under one mark (COCO's `iscrowd`).
 
     Example:
         >>> Object((281, 282), "cat", (10.0, 20.0, 60.0, 90.0)).label
@@ -53,7 +53,7 @@ class Truth:
     Args:
         image: the image's file; as a reader returns it, the name that the truth uses.
         objects: its objects, in the order of the truth.
-        size: the ``(width, height)`` that the boxes are in pixels of, where the truth says it. After ``match`` it is
+        size: the `(width, height)` that the boxes are in pixels of, where the truth says it. After `match` it is
             the size of the upright image.
 
     Example:
@@ -73,17 +73,17 @@ class Truth:
         return tuple(dict.fromkeys(object_.labels[0] for object_ in self.objects if object_.labels))
 
     def of(self, label: int | None = None) -> tuple[Object, ...]:
-        """The objects with a box that the class fits; ``None``: of any class. An object without classes fits each."""
+        """The objects with a box that the class fits; `None`: of any class. An object without classes fits each."""
         located = (object_ for object_ in self.objects if object_.box is not None)
         return tuple(each for each in located if label is None or not each.labels or label in each.labels)
 
     def multiple(self, label: int | None = None) -> bool:
-        """Whether there are several objects (or a crowd) of the class; ``None``: of any class."""
+        """Whether there are several objects (or a crowd) of the class; `None`: of any class."""
         found = self.of(label)
         return len(found) > 1 or any(object_.crowd for object_ in found)
 
     def single(self, label: int | None = None) -> bool:
-        """Whether there is exactly one object of the class; ``None``: of any class."""
+        """Whether there is exactly one object of the class; `None`: of any class."""
         return len(self.of(label)) == 1 and not self.multiple(label)
 
 

@@ -22,17 +22,17 @@ def read_voc(paths: Sequence[Path], labels: Labels, tally: Tally, classes: Seque
 
     VOC counts pixels from 1 and includes the last: its box 1..10 is 0.0 to 10.0 here. Where the names are WordNet ids
     (ILSVRC), pixels count from 0, and a mapping file beside or above the files says which class is meant
-    (``LOC_synset_mapping.txt``, ``synset_words.txt``, ``synsets.txt``, ``imagenet_class_index.json``); without one the
+    (`LOC_synset_mapping.txt`, `synset_words.txt`, `synsets.txt`, `imagenet_class_index.json`); without one the
     sorted ids are the classes, if there are as many.
 
     Args:
         paths: the files.
-        labels: from names to classes, see ``names.labeller``.
+        labels: from names to classes, see `names.labeller`.
         tally: takes the problems; a file or an object with one is left out.
         classes: the name of each of the network's classes.
 
     Returns:
-        The truth by the image's name: what ``filename`` says, else the XML file's stem.
+        The truth by the image's name: what `filename` says, else the XML file's stem.
 
     Example:
         >>> read_voc([Path("Annotations/2007_000027.xml")], labels, Tally(), classes)  # doctest: +SKIP
@@ -107,7 +107,7 @@ def _pages(paths: Sequence[Path], tally: Tally) -> Iterator[_Page]:
 
 
 def _image(root: ElementTree.Element, path: Path) -> str:
-    """The image's name. ILSVRC's own files have ones that say ``%s``."""
+    """The image's name. ILSVRC's own files have ones that say `%s`."""
     name = (root.findtext("filename") or "").strip().replace("\\", "/")
     return name if name and "%" not in name else path.stem
 

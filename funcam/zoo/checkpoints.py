@@ -163,7 +163,7 @@ def _has_tensors(value: Mapping[Any, Any]) -> bool:
 
 
 def wrapping(names: Iterable[str]) -> str:
-    """What all names begin with and `read_checkpoint` takes off, such as ``module.``; "" if there is nothing.
+    """What all names begin with and `read_checkpoint` takes off, such as `module.`; "" if there is nothing.
 
     Example:
         >>> wrapping(["model.net.weight", "model.net.bias"]), wrapping(["model.weight", "bias"])

@@ -17,8 +17,8 @@ def fitted(net: Net, image: Pixels, fit: str) -> tuple[Pixels, View]:
 
     Args:
         net: the network.
-        image: uint8 RGB ``[H, W, 3]``.
-        fit: how (:mod:`funcam.imaging.fit`); what ``pad`` adds has the mean colour of the network's normalisation.
+        image: uint8 RGB `[H, W, 3]`.
+        fit: how (`funcam.imaging.fit`); what `pad` adds has the mean colour of the network's normalisation.
 
     Example:
         >>> from funcam.zoo.nets import build_net
@@ -37,7 +37,7 @@ def fitted(net: Net, image: Pixels, fit: str) -> tuple[Pixels, View]:
 
 
 def normalised(net: Net, images: Sequence[Pixels], device: str | torch.device) -> torch.Tensor:
-    """Images of one size as a batch ``[B, 3, H, W]``, float32, with the network's mean and standard deviation.
+    """Images of one size as a batch `[B, 3, H, W]`, float32, with the network's mean and standard deviation.
 
     Example:
         >>> from funcam.zoo.nets import build_net

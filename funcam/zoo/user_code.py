@@ -48,9 +48,9 @@ class Factory:
 
 
 def factory_of(text: str) -> Factory | None:
-    """The function that ``FILE.py:FUNCTION`` or ``package.module:FUNCTION`` names; None for anything else.
+    """The function that `FILE.py:FUNCTION` or `package.module:FUNCTION` names; None for anything else.
 
-    A file ends in ``.py`` and a module has a dot in it, which tells both from a label. Nothing is run.
+    A file ends in `.py` and a module has a dot in it, which tells both from a label. Nothing is run.
 
     Raises:
         FuncamError: there is no such file, or no function was named.
@@ -204,7 +204,7 @@ def _failure(factory: Factory, what: str, error: BaseException) -> FuncamError:
 
 
 def _place(factory: Factory, error: BaseException) -> str:
-    """`` (file, line 7)``: the last line of the code in question, else the last that is not funcam's or Python's."""
+    """` (file, line 7)`: the last line of the code in question, else the last that is not funcam's or Python's."""
     if isinstance(error, SyntaxError) and error.filename:
         return f" ({error.filename}, line {error.lineno})"
     frames = [frame for frame in traceback.extract_tb(error.__traceback__) if frame.filename[:1] != "<"]

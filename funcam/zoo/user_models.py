@@ -61,7 +61,7 @@ def count_logits(model: nn.Module, input_size: int, name: str = "the model") -> 
         name: what the model is called, for error messages.
 
     Raises:
-        FuncamError: the model can't take such an image, or returns no logits ``[1, K]``.
+        FuncamError: the model can't take such an image, or returns no logits `[1, K]`.
 
     Example:
         >>> count_logits(nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Flatten()), 32)

@@ -15,9 +15,9 @@ from PIL import Image
 import funcam
 from funcam.comparison import METRICS, Example, Plan, Rival, compare, image_examples, scene_examples
 from funcam.comparison import run as run_module
+from funcam.comparison.findings import COLUMNS
 from funcam.comparison.instances import LocatedObjects, instances_of
 from funcam.comparison.reporting import report_of
-from funcam.comparison.results import COLUMNS
 from funcam.errors import FuncamError
 from funcam.report.data import check_report
 from funcam.scenes.network import inputs

@@ -32,12 +32,12 @@ def attention_gradients(
 
     Args:
         model: a Vision Transformer; it is only read.
-        images: ``[B, channels, *size]``.
-        score: what the model returns -> scores ``[B, K]``, each row from its own image only.
+        images: `[B, channels, *size]`.
+        score: what the model returns -> scores `[B, K]`, each row from its own image only.
         memory: about how many bytes the gradients of one chunk of scores may take.
 
     Returns:
-        For each block ``[K, B, heads, T, *S]``: K scores, B images, T query tokens (class and register tokens among
+        For each block `[K, B, heads, T, *S]`: K scores, B images, T query tokens (class and register tokens among
         them), and the key tokens of the patches on their grid S; the keys in front of the patches are left out.
 
     Raises:
@@ -45,7 +45,7 @@ def attention_gradients(
             windows, or no blocks of one attention each.
 
     Source:
-        Bousselham et al., arXiv:2404.03214, section 3; the sums over them are ``methods.network.le_grad``.
+        Bousselham et al., arXiv:2404.03214, section 3; the sums over them are `methods.network.le_grad`.
 
     Example:
         >>> from torchvision.models import VisionTransformer
@@ -78,7 +78,7 @@ class Block:
 
 @dataclass(frozen=True, eq=False)
 class Transformer:
-    """A Vision Transformer whose attention maps are values of its graph. Made by :func:`transformer`.
+    """A Vision Transformer whose attention maps are values of its graph. Made by `transformer`.
 
     Attributes:
         model: the class name of the model.
@@ -118,7 +118,7 @@ def transformer(graph: Graph) -> Transformer:
     """A graph's blocks, attention maps and end; found once for each graph.
 
     Raises:
-        FuncamError: there are none, see :func:`attention_gradients`.
+        FuncamError: there are none, see `attention_gradients`.
     """
     if graph not in _CACHE:
         _CACHE[graph] = _rewrite(graph)
@@ -135,7 +135,7 @@ def _scored(
 
 
 def _pulled(pullback: Any, scores: torch.Tensor, A: torch.Tensor, memory: int) -> Iterator[torch.Tensor]:
-    """The gradients of the scores ``[B, K]``, ``[k, B, ...]`` for as many scores at a time as fit into the memory."""
+    """The gradients of the scores `[B, K]`, `[k, B, ...]` for as many scores at a time as fit into the memory."""
     picks = torch.eye(scores.shape[1], dtype=scores.dtype, device=scores.device)[:, None].expand(-1, len(scores), -1)
     for part in torch.split(picks, max(1, memory // max(1, A.numel() * A.element_size() * _COPIES))):
         yield vmap(pullback)(part)[0]
@@ -218,7 +218,7 @@ def _lack(graph: Graph) -> str:
 def part(
     root: nn.Module, start: fx.Node, crossing: list[fx.Node], inner: list[fx.Node], end: fx.Node | None
 ) -> fx.GraphModule:
-    """The nodes between as a module: ``start`` and what crosses -> ``end``, or what the graph returns."""
+    """The nodes between as a module: `start` and what crosses -> `end`, or what the graph returns."""
     copied = fx.Graph()
     placed = {node: copied.placeholder(f"crossing{i}") for i, node in enumerate([start, *crossing])}
     for node in inner:

@@ -55,12 +55,12 @@ _COPIES = 3
 
 @dataclass(frozen=True, eq=False)
 class FullGradient:
-    """A score taken apart. Made by :func:`full_gradient`.
+    """A score taken apart. Made by `full_gradient`.
 
     Attributes:
-        image: the image times its gradient, ``[K, B, channels, *size]``.
+        image: the image times its gradient, `[K, B, channels, *size]`.
         biases: for each operation that adds something, in order, what it adds times its gradient:
-            ``[K, B, C_l, *S_l]``, or ``[K, B, C_l]`` where it has no spatial extent (behind the pooling, at class
+            `[K, B, C_l, *S_l]`, or `[K, B, C_l]` where it has no spatial extent (behind the pooling, at class
             tokens, between the two products of an attention).
     """
 
@@ -74,8 +74,8 @@ def full_gradient(
     """The image and every bias of a network, times the gradient of the score with respect to them.
 
     A bias is all that an operation adds to what it is given: the bias of a convolution or linear layer, what a batch
-    norm in evaluation mode adds (``beta - gamma mean / sqrt(var + eps)``), a parameter that is added or appended
-    (position embeddings, class tokens); and the paper's implicit bias of an operation that isn't linear, ``f(z) - J z``
+    norm in evaluation mode adds (`beta - gamma mean / sqrt(var + eps)`), a parameter that is added or appended
+    (position embeddings, class tokens); and the paper's implicit bias of an operation that isn't linear, `f(z) - J z`
     with its own Jacobian J: zero for ReLU, 6 where ReLU6 is cut off. The sum of all terms is the score (completeness),
     exactly for a score that is linear in the model's output. For networks of ReLUs the biases are the network's own
     constants. For others (GELU, layer norm, attention) the identity holds by the implicit biases alone, which depend on
@@ -83,8 +83,8 @@ def full_gradient(
 
     Args:
         model: a module that can be traced; it is only read.
-        images: ``[B, channels, *size]``.
-        score: what the model returns -> scores ``[B, K]``, each row from its own image only.
+        images: `[B, channels, *size]`.
+        score: what the model returns -> scores `[B, K]`, each row from its own image only.
         memory: about how many bytes the gradients of one chunk of scores may take.
 
     Returns:
@@ -130,14 +130,14 @@ def full_gradient(
 
 
 def _pulled(pullback: Any, scores: torch.Tensor, size: int, memory: int) -> Iterator[tuple[torch.Tensor, ...]]:
-    """Gradients of the scores ``[B, K]`` with respect to everything, for as many scores at a time as fit."""
+    """Gradients of the scores `[B, K]` with respect to everything, for as many scores at a time as fit."""
     picks = torch.eye(scores.shape[1], dtype=scores.dtype, device=scores.device)[:, None].expand(-1, len(scores), -1)
     for part in torch.split(picks, max(1, memory // (size * _COPIES))):
         yield vmap(pullback)(part)
 
 
 def _as_maps(term: torch.Tensor, image: torch.Size, grid: tuple[int, ...], name: str) -> list[torch.Tensor]:
-    """A term ``[K, *shape]`` as ``[K, B, C, *S]``; a layer of tokens as two, class and register tokens apart."""
+    """A term `[K, *shape]` as `[K, B, C, *S]`; a layer of tokens as two, class and register tokens apart."""
     scores, batch, shape = len(term), image[0], term.shape[1:]
     if batch > 1 and shape[0] != batch:  # windows in the place of images, or tokens first: which is whose isn't known
         raise FuncamError(

@@ -25,7 +25,7 @@ _BEFORE = (*_BEHIND, "mul", "div", "truediv", "add", "sub", "masked_fill", "wher
 
 
 def attentions_of(graph: Graph) -> list[fx.Node]:
-    """The nodes that compute attention: a ``MultiheadAttention``, a call of it, or the softmax of one written out."""
+    """The nodes that compute attention: a `MultiheadAttention`, a call of it, or the softmax of one written out."""
     return [node for node in graph.module.graph.nodes if _is_attention(graph, node)]
 
 
@@ -88,7 +88,7 @@ def _attention_map(
     scale: float | None = None,
     enable_gqa: bool = False,
 ) -> torch.Tensor:
-    """``softmax(q k^T / sqrt(d) + mask)``; the signature is ``scaled_dot_product_attention``'s."""
+    """`softmax(q k^T / sqrt(d) + mask)`; the signature is `scaled_dot_product_attention`'s."""
     if enable_gqa:
         key = key.repeat_interleave(query.shape[-3] // key.shape[-3], -3)
     logits = query @ key.transpose(-2, -1) * (query.shape[-1] ** -0.5 if scale is None else scale)
@@ -100,7 +100,7 @@ def _attention_map(
 
 
 def _attention_out(attention: torch.Tensor, *args: Any, **kwargs: Any) -> torch.Tensor:
-    """``attention v``, for the arguments of ``scaled_dot_product_attention``."""
+    """`attention v`, for the arguments of `scaled_dot_product_attention`."""
     given = inspect.signature(_attention_map).bind(*args, **kwargs).arguments
     value = given["value"]
     if given.get("enable_gqa"):
@@ -110,14 +110,14 @@ def _attention_out(attention: torch.Tensor, *args: Any, **kwargs: Any) -> torch.
 
 
 class _Step(nn.Module):
-    """A step of an ``nn.MultiheadAttention``, with its weights and for its arguments."""
+    """A step of an `nn.MultiheadAttention`, with its weights and for its arguments."""
 
     def __init__(self, attention: nn.Module) -> None:
         super().__init__()
         self.attention = attention
 
     def projected(self, which: int, tokens: torch.Tensor) -> torch.Tensor:
-        """Queries (0), keys (1) or values (2), ``[B, heads, T, d]``."""
+        """Queries (0), keys (1) or values (2), `[B, heads, T, d]`."""
         own: Any = self.attention
         weights = (own.q_proj_weight, own.k_proj_weight, own.v_proj_weight)
         weight = weights[which] if own.in_proj_weight is None else own.in_proj_weight.chunk(3)[which]
@@ -152,6 +152,6 @@ class _Out(_Step):
 def _with_weights(
     out: torch.Tensor, attention: torch.Tensor, need_weights: bool = True, average_attn_weights: bool = True
 ) -> tuple[torch.Tensor, torch.Tensor | None]:
-    """What ``nn.MultiheadAttention`` returns."""
+    """What `nn.MultiheadAttention` returns."""
     weights = attention.mean(1) if average_attn_weights else attention
     return out, weights if need_weights else None

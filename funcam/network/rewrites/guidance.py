@@ -25,7 +25,7 @@ _OTHER_FUNCTIONS = {"silu", "gelu", "hardswish", "elu", "selu", "celu", "mish", 
 
 
 class GuidedReLU(torch.autograd.Function):
-    """``min(max(x, 0), c)`` whose gradient also stops negative gradients: ``R_in = R_out [0 < x < c] [R_out > 0]``."""
+    """`min(max(x, 0), c)` whose gradient also stops negative gradients: `R_in = R_out [0 < x < c] [R_out > 0]`."""
 
     generate_vmap_rule = True
 
@@ -45,7 +45,7 @@ class GuidedReLU(torch.autograd.Function):
 
 
 def guided_relu(x: torch.Tensor, ceiling: float = math.inf) -> torch.Tensor:
-    """ReLU (with ``ceiling=6.0`` ReLU6) with the guided gradient.
+    """ReLU (with `ceiling=6.0` ReLU6) with the guided gradient.
 
     Example:
         >>> gradient = torch.func.grad(lambda x: (guided_relu(x) * torch.tensor([1.0, -1.0, 1.0])).sum())
@@ -57,10 +57,10 @@ def guided_relu(x: torch.Tensor, ceiling: float = math.inf) -> torch.Tensor:
 
 @dataclass(frozen=True, eq=False)
 class Guided:
-    """A model whose ReLUs are guided. Made by :func:`guided`.
+    """A model whose ReLUs are guided. Made by `guided`.
 
     Attributes:
-        network: a pure function images ``[B, channels, *size]`` -> logits, equal to the model's.
+        network: a pure function images `[B, channels, *size]` -> logits, equal to the model's.
         rewritten: the names of the ReLUs that were rewritten, one for each call.
         left: the names of other activations (SiLU, GELU, ...), for which guided backpropagation is undefined; they
             keep their own gradient.
@@ -76,7 +76,7 @@ def guided(model: nn.Module, images: torch.Tensor | None = None) -> Guided:
 
     Args:
         model: a module; it is only read.
-        images: ``[B, channels, *size]``, for a model that ``torch.fx`` can't follow and that has to be exported.
+        images: `[B, channels, *size]`, for a model that `torch.fx` can't follow and that has to be exported.
 
     Raises:
         FuncamError: there is no ReLU to rewrite, or one is out of reach inside a module of torch's.
