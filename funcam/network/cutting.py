@@ -14,9 +14,8 @@ from torch import nn
 from funcam.errors import FuncamError
 from funcam.network.choice import LAST_CONV, last_conv
 from funcam.network.cuts import Cut as Cut
-from funcam.network.cuts import _features as _features
 from funcam.network.failures import reason_of
-from funcam.network.known import _traced as _traced
+from funcam.network.known import traced_model
 from funcam.network.known import graph_of as graph_of
 from funcam.network.layers import Layout, layout_of, leads_out, name_of, of_images
 from funcam.network.pair import NAMES, check_features, closed_head, is_pair, named_features
@@ -85,7 +84,7 @@ class Split:
         model = self._model()
         if model is None:
             return self._cut
-        return _traced(model, images, self._via).cut(self.layer, _shape(images))
+        return traced_model(model, images, self._via).cut(self.layer, _shape(images))
 
 
 def split(
@@ -132,7 +131,7 @@ def split(
     if is_pair(model):
         return _split_pair(*cast(Functions, model), layer)
     module = unwrapped(model)
-    traced = _traced(module, example, via)
+    traced = traced_model(module, example, via)
     if layer is None:
         layer = traced.default(_shape(example))
     elif layer == LAST_CONV:
@@ -162,8 +161,8 @@ def _check_images(images: torch.Tensor) -> None:
 
 
 def _run(cut: Cut, images: torch.Tensor) -> tuple[torch.Tensor, Head]:
-    tensor, *crossing = _run_features(cut, images)
-    layout = _layout(cut, tensor, images)
+    tensor, *crossing = run_features(cut, images)
+    layout = layout_at(cut, tensor, images)
 
     def head(features: torch.Tensor) -> Any:
         return cut.rest(layout.from_map(features, tensor), *crossing)
@@ -171,7 +170,7 @@ def _run(cut: Cut, images: torch.Tensor) -> tuple[torch.Tensor, Head]:
     return layout.to_map(tensor), head
 
 
-def _run_features(cut: Cut, images: torch.Tensor) -> list[Any]:
+def run_features(cut: Cut, images: torch.Tensor) -> list[Any]:
     if cut.image is not None and images.shape[1:] != cut.image[1:]:
         raise FuncamError(f"the cut was made by torch.export for images of {list(cut.image)}, not {list(images.shape)}")
     values = cut.features(images) if torch.compiler.is_compiling() else _reporting(cut, images)
@@ -194,7 +193,7 @@ def _reporting(cut: Cut, images: torch.Tensor) -> Any:
         ) from error
 
 
-def _layout(cut: Cut, tensor: Any, images: torch.Tensor) -> Layout:
+def layout_at(cut: Cut, tensor: Any, images: torch.Tensor) -> Layout:
     if cut.names == NAMES:
         check_features(tensor, images)
         return Layout("channels-first")
@@ -239,7 +238,7 @@ def list_layers(model: nn.Module, image: Sequence[int] | None = None) -> list[La
         [Layer(name='layer4', shape=(1, 512, 7, 7), default=True)]
     """
     shape = None if image is None else tuple(image)
-    traced = _traced(model, shape)
+    traced = traced_model(model, shape)
     shapes = traced.shapes(shape)
     default = traced.default(shapes.image)
     rows = {}

@@ -223,8 +223,8 @@ def find_node(graph: Graph, layer: str) -> fx.Node:
     """
     node = graph.outputs.get(layer) or graph.nodes.get(layer)
     if node is None or node.op == "placeholder":
-        found = {**graph.outputs, **graph.nodes}
-        known = [name for name, node in found.items() if node.op != "placeholder"]
+        named = {**graph.outputs, **graph.nodes}
+        known = [name for name, node in named.items() if node.op != "placeholder"]
         raise FuncamError(
             f"layer {layer!r} is not in {graph.model}; nearest: {nearest(layer, known)} "
             "(`funcam layers NET` and funcam.list_layers(model) list them all)"
@@ -256,20 +256,20 @@ def leads_out(graph: Graph, node: fx.Node) -> bool:
 
 def of_images(graph: Graph) -> set[fx.Node]:
     """The nodes that depend on the images."""
-    found: set[fx.Node] = set()
+    reached: set[fx.Node] = set()
     for node in graph.module.graph.nodes:
-        if node.op == "placeholder" or not found.isdisjoint(node.all_input_nodes):
-            found.add(node)
-    return found
+        if node.op == "placeholder" or not reached.isdisjoint(node.all_input_nodes):
+            reached.add(node)
+    return reached
 
 
 def dependants(starts: Collection[fx.Node]) -> set[fx.Node]:
     """What depends on one of some nodes of a graph; one of them itself only where it depends on another."""
-    found: set[fx.Node] = set()
+    behind: set[fx.Node] = set()
     for node in next(iter(starts)).graph.nodes:
-        if any(given in found or given in starts for given in node.all_input_nodes):
-            found.add(node)
-    return found
+        if any(given in behind or given in starts for given in node.all_input_nodes):
+            behind.add(node)
+    return behind
 
 
 def between(starts: Collection[fx.Node], end: fx.Node) -> tuple[list[fx.Node], list[fx.Node]]:
@@ -291,11 +291,11 @@ def between(starts: Collection[fx.Node], end: fx.Node) -> tuple[list[fx.Node], l
 
 
 def ancestors(node: fx.Node) -> set[fx.Node]:
-    found: set[fx.Node] = set()
+    before: set[fx.Node] = set()
     pending = [node]
     while pending:
         for given in pending.pop().all_input_nodes:
-            if given not in found:
-                found.add(given)
+            if given not in before:
+                before.add(given)
                 pending.append(given)
-    return found
+    return before

@@ -89,7 +89,7 @@ def nearest_first(z, c):
 
 
 @pytest.mark.parametrize(
-    ("rule", "formula"),
+    ("class_score", "formula"),
     [
         (funcam.probability, lambda z, c: np.exp(z)[c] / np.exp(z).sum()),
         (funcam.log_probability, lambda z, c: z[c] - np.log(np.exp(z).sum())),
