@@ -91,7 +91,11 @@ def eigen_smoothed(method: Callable[..., torch.Tensor]) -> Callable[..., torch.T
         >>> eigen_smoothed(grad_cam)(A, torch.ones(1, 2))
         tensor([-1.,  1.])
     """
-    if "reduce" not in inspect.signature(method).parameters:
+    try:
+        takes: Any = inspect.signature(method).parameters
+    except (TypeError, ValueError):  # torch's own functions have no signature
+        takes = ()
+    if "reduce" not in takes:
         name: Any = getattr(method, "__name__", repr(method))
         raise FuncamError(
             f"{name} has no weighted channels to smooth; eigen smoothing takes a method with a `reduce` option, "

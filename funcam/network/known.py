@@ -15,6 +15,7 @@ from funcam.network.cuts import Cut, make_cut
 from funcam.network.failures import PAIR
 from funcam.network.graph import Graph, trace
 from funcam.network.layers import Shapes, find_node, probe_shapes, shapes_of
+from funcam.network.misfits import refuse_misfits
 from funcam.network.twin import signature
 from funcam.network.wrappers import refuse, unwrapped
 
@@ -31,6 +32,8 @@ class TracedModel:
         self._cuts: dict[str, Cut] = {}
 
     def shapes(self, image: tuple[int, ...] | None) -> Shapes:
+        if image is not None:
+            refuse_misfits(self.graph, image)
         key = image and (1, *image[1:])
         with _LOCK:
             if key not in self._shapes:
@@ -47,6 +50,8 @@ class TracedModel:
         return self._defaults[key]
 
     def cut(self, layer: str, image: tuple[int, ...] | None) -> Cut:
+        if image is not None:
+            refuse_misfits(self.graph, image)
         if not self._shapes:
             self._learn_shapes(image)
         cut = self._cuts.get(layer)

@@ -14,6 +14,7 @@ from torch.nn.modules.conv import _ConvNd
 from funcam.errors import FuncamError, nearest
 from funcam.network.failures import reason_of
 from funcam.network.graph import Graph
+from funcam.network.images import hint_of
 from funcam.network.twin import meta_twin
 
 # What makes a new grid of cells; a tensor of attention heads [B, heads, T, d] only looks like one.
@@ -171,7 +172,9 @@ def _seen(graph: Graph, image: Shape) -> dict[fx.Node, Shape]:
         with torch.no_grad():
             recorder.run(torch.empty((1, *image[1:]), device="meta", dtype=dtype))
     except Exception as error:
-        raise FuncamError(f"{graph.model} can't take images of shape {list(image)}: {reason_of(error)}") from error
+        raise FuncamError(
+            f"{graph.model} can't take images of shape {list(image)}: {reason_of(error)}{hint_of(graph.module, image)}"
+        ) from error
     return recorder.seen
 
 
@@ -246,6 +249,7 @@ def name_of(graph: Graph, node: fx.Node) -> str:
 
 
 def output_of(graph: Graph) -> fx.Node:
+    """The node of what the model returns."""
     return graph.module.graph.output_node()
 
 
@@ -291,6 +295,7 @@ def between(starts: Collection[fx.Node], end: fx.Node) -> tuple[list[fx.Node], l
 
 
 def ancestors(node: fx.Node) -> set[fx.Node]:
+    """The nodes that a node is computed from."""
     before: set[fx.Node] = set()
     pending = [node]
     while pending:

@@ -95,7 +95,7 @@ def cost_of(recipe: Recipe, rival: Rival, pictures: Sequence[Pixels], fit: str, 
 
     def explained() -> torch.Tensor:
         layers = list(recipe.layers) or None
-        how = recipe.combine or "mean"  # of one layer, which it leaves as it is
+        how = recipe.combine
         return explain(net.model, images, method=recipe.method, layer=layers, combine=how, smooth=recipe.smooth).maps
 
     _seconds(forward), _seconds(explained)
