@@ -21,15 +21,15 @@ class FuncamError(ValueError):
     """
 
 
-def nearest(word: str, known: Iterable[str], count: int = 3) -> str:
-    """The names in `known` that look most like `word`, quoted and joined, for an error message.
+def nearest(word: object, known: Iterable[str], count: int = 3) -> str:
+    """The names in `known` that look most like `word` (whatever was given for one), quoted and joined, for a message.
 
     Example:
         >>> nearest("layer5", ["conv1", "layer3", "layer4"], count=2)
         "'layer4', 'layer3'"
     """
     names = {name.lower(): name for name in known}
-    close = difflib.get_close_matches(word.lower(), names, n=count, cutoff=0.4) or list(names)[:count]
+    close = difflib.get_close_matches(str(word).lower(), names, n=count, cutoff=0.4) or list(names)[:count]
     return ", ".join(repr(names[name]) for name in close)
 
 

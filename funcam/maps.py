@@ -35,7 +35,7 @@ def rescale(maps: torch.Tensor, scale: str = "per-map", *, spatial: int = 2) -> 
     """
     if scale not in SCALES:
         raise FuncamError(
-            f"unknown scale {scale!r}; expected one of {', '.join(SCALES)} (nearest: {nearest(scale, SCALES)})"
+            f"unknown scale {shown(scale)}; expected one of {', '.join(SCALES)} (nearest: {nearest(scale, SCALES)})"
         )
     _check_tensor(maps)
     if maps.ndim <= whole_number("spatial", spatial, 1):
@@ -184,8 +184,8 @@ def _shared_leading(maps: Sequence[torch.Tensor], axes: int) -> int:
         or any(one.ndim != maps[0].ndim or one.shape[:leading] != maps[0].shape[:leading] for one in maps)
     ):
         raise FuncamError(
-            f"maps of shapes {_shapes(maps)} are not of the same images and classes; expected [B, *S] or [B, K, *S] for "
-            f"each layer, alike but for space (the last {axes or 'one to three'} axes)"
+            f"maps of shapes {_shapes(maps)} are not of the same images and classes; expected [B, *S] or [B, K, *S] "
+            f"for each layer, alike but for space (the last {axes or 'one to three'} axes)"
         )
     return leading
 

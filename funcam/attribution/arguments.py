@@ -10,7 +10,7 @@ from torch import nn
 
 from funcam.attribution.dispatch import MethodLike, ResolvedMethod, resolve_method, same_method
 from funcam.attribution.user_methods import name_of
-from funcam.errors import FuncamError, shown, whole_number
+from funcam.errors import FuncamError, shown
 from funcam.maps import check_combination
 from funcam.methods import Method
 from funcam.network.cutting import Split
@@ -23,14 +23,13 @@ Layers = LayerLike | Sequence[LayerLike | None] | None
 Methods = MethodLike | Iterable[MethodLike]
 
 
-def check_settings(output: Output, memory: int, differentiable: bool) -> None:
+def check_settings(output: Output, differentiable: bool) -> None:
     """Refuse settings of another kind.
 
     Raises:
         FuncamError: which one, and what was expected.
     """
     check_output(output)
-    whole_number("memory", memory, 1)
     if not isinstance(differentiable, bool):
         raise FuncamError(f"differentiable is {shown(differentiable)}; expected True or False")
 

@@ -14,6 +14,7 @@ from torch.utils import _pytree as pytree
 from funcam.errors import FuncamError
 from funcam.network.cutting import Split, graph_of, split
 from funcam.network.finer import finer_layer
+from funcam.network.images import check_images
 from funcam.network.layers import find_node
 from funcam.network.rewrites.batchnorm import fused
 from funcam.network.taps import run_tapped
@@ -150,6 +151,7 @@ def run_batch(
     Raises:
         FuncamError: the model can't be cut there, or the targets don't fit.
     """
+    check_images(images)
     if len(layers) > 1:
         splits = _distinct(model, [split(model, layer, example=images) for layer in layers], images)
     else:

@@ -29,7 +29,7 @@ from funcam.attribution.dispatch import (
     uses_gradient,
 )
 from funcam.attribution.smoothing import variants
-from funcam.errors import FuncamError
+from funcam.errors import FuncamError, whole_number
 from funcam.maps import combine_maps
 from funcam.network.cutting import Split
 from funcam.targets.target import Output, Targets, is_concrete, logits_of
@@ -187,7 +187,8 @@ def _explained(
     memory: int,
     differentiable: bool,
 ) -> list[Explanation]:
-    check_settings(output, memory, differentiable)
+    check_settings(output, differentiable)
+    memory = whole_number("memory", memory, 1)
     check_layers(model, layers, combine)
     with _modes(differentiable):
         run = run_batch(
