@@ -14,7 +14,7 @@ from funcam.network.layers import Shapes, ancestors, name_of, of_images, operati
 
 LAST_CONV = "last-conv"
 
-_PASSING_MODULES = (
+PASSING_MODULES = (
     *(nn.MaxPool1d, nn.MaxPool2d, nn.MaxPool3d, nn.AvgPool1d, nn.AvgPool2d, nn.AvgPool3d),
     *(nn.AdaptiveAvgPool1d, nn.AdaptiveAvgPool2d, nn.AdaptiveAvgPool3d),
     *(nn.AdaptiveMaxPool1d, nn.AdaptiveMaxPool2d, nn.AdaptiveMaxPool3d),
@@ -105,7 +105,7 @@ def _is_weighted(graph: Graph, node: fx.Node) -> bool:
 def _is_passing(graph: Graph, node: fx.Node) -> bool:
     """Whether the node only pools, drops out or rearranges what it is given."""
     if node.op == "call_module":
-        return isinstance(graph.module.get_submodule(str(node.target)), _PASSING_MODULES)
+        return isinstance(graph.module.get_submodule(str(node.target)), PASSING_MODULES)
     return any(part in operation(graph, node) for part in _PASSING_NAMES)
 
 

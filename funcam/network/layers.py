@@ -18,7 +18,7 @@ from funcam.network.images import hint_of
 from funcam.network.twin import meta_twin
 
 # What makes a new grid of cells; a tensor of attention heads [B, heads, T, d] only looks like one.
-_GRID_NAMES = ("conv", "pool", "interpolate", "upsample", "pad")
+GRID_NAMES = ("conv", "pool", "interpolate", "upsample", "pad")
 _MOST_PREFIX_TOKENS = 16
 _PROBE_SIZES = (224, 299, 384, 518, 512, 256, 128, 96, 64, 32)
 
@@ -152,7 +152,7 @@ def shapes_of(graph: Graph, image: Sequence[int]) -> Shapes:
     for node in graph.module.graph.nodes:
         shape = seen.get(node, ())
         first = len(shape) == len(image) and layout_of(shape, image) == Layout("channels-first")
-        if first and (not grid or any(part in operation(graph, node) for part in _GRID_NAMES)):
+        if first and (not grid or any(part in operation(graph, node) for part in GRID_NAMES)):
             grid = shape[2:]
         grids[node] = grid
     return Shapes(image, seen, grids)

@@ -1,0 +1,195 @@
+"""What a model does, run as it is: the reference that a graph of it is believed against."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from funcam.errors import FuncamError
+from funcam.network.derivative import vjp
+from funcam.network.failures import place_of as place_in_code
+from funcam.network.failures import reason_of
+from funcam.network.outputs import leaves
+from funcam.network.tap import Inputs, Manner, Place, run
+from funcam.network.twin import has_hooks, twin
+
+_TOLERANCE = {torch.float64: 1e-9, torch.float32: 1e-4, torch.bfloat16: 5e-2, torch.float16: 1e-2}
+
+
+@dataclass(frozen=True, eq=False)
+class Reference:
+    """What a model made of some images.
+
+    Attributes:
+        outputs: the tensors in what it returned.
+        features: what the layer returned, as it is laid out there; None where the derivative is one of the images.
+        gradient: the derivative of a random function of the outputs with respect to it (or to the images); None where
+            torch has no derivative there.
+        plain: whether `torch.func` refused and plain autograd had to differentiate.
+    """
+
+    outputs: list[Tensor]
+    features: Tensor | None
+    gradient: Tensor | None
+    plain: bool = False
+
+
+def manner_of(model: nn.Module, inputs: Inputs, hooks: bool) -> Manner:
+    """How a model has to be run, found out by running it: what its code writes into, and whether it runs at all.
+
+    Args:
+        model: a module; it is only read.
+        inputs: an image, and whatever else it takes.
+        hooks: whether the caller's hooks run.
+
+    Raises:
+        FuncamError: the model can't take the images, or one of its hooks fails.
+    """
+    with _own_random_numbers(inputs.images), torch.inference_mode(False), torch.no_grad():
+        own = twin(model, hooks=hooks, frozen=True, own_buffers=True)
+        buffers = list(own.buffers())
+        images = inputs.images.detach().clone()
+        before = [tensor._version for tensor in (*buffers, images)]
+        try:
+            inputs.call(own, images)
+        except Exception as error:
+            raise _cannot_run(model, inputs, error, hooks) from error
+        changed = [tensor._version != version for tensor, version in zip((*buffers, images), before, strict=True)]
+        replaced = any(a is not b for a, b in zip(own.buffers(), buffers, strict=False))
+    return Manner(hooks, any(changed[:-1]) or replaced, changed[-1])
+
+
+def _cannot_run(model: nn.Module, inputs: Inputs, error: Exception, hooks: bool) -> Exception:
+    if isinstance(error, FuncamError | torch.OutOfMemoryError):
+        return error
+    shape = list(inputs.images.shape)
+    said = f"{reason_of(error)}{place_in_code(error)}"
+    if hooks and has_hooks(model) and _runs_without_hooks(model, inputs):
+        return FuncamError(
+            f"a hook on {type(model).__name__} can't run beside funcam ({said}); remove it, or leave the hooks out: "
+            "hooks=False"
+        )
+    return FuncamError(
+        f"the model can't take images of shape {shape} and type {inputs.images.dtype} on {inputs.images.device}: {said}"
+    )
+
+
+def _runs_without_hooks(model: nn.Module, inputs: Inputs) -> bool:
+    try:
+        with torch.no_grad():
+            inputs.call(twin(model, frozen=True, own_buffers=True), inputs.images.clone())
+    except Exception:  # whatever the model's code raises: then the hooks are not to blame
+        return False
+    return True
+
+
+def reference(model: nn.Module, inputs: Inputs, place: Place | None, manner: Manner) -> Reference:
+    """Run a model as it is and differentiate it at a layer; without one, with respect to the images.
+
+    Raises:
+        FuncamError: as `funcam.network.tap.run`.
+    """
+    shape = inputs.images if place is None else features_at(model, inputs, place, manner)
+
+    def function(delta: Tensor) -> tuple[list[Tensor], Any]:
+        seen: list[Tensor] = []
+
+        def visit(tensor: Tensor) -> Tensor:
+            seen.append(tensor.clone())
+            return tensor + delta
+
+        if place is None:
+            changed = Inputs(inputs.images + delta, inputs.args, inputs.kwargs, inputs.wrt)
+            outputs = run(model, changed, {}, manner)
+        else:
+            outputs = run(model, inputs, {place: visit}, manner)
+        tensors = [tensor for _, tensor in leaves(outputs)]
+        return [t for t in tensors if t.is_floating_point()], (tensors, seen)
+
+    with _own_random_numbers(inputs.images):
+        values, pullback, (tensors, seen), plain = vjp(function, (torch.zeros_like(shape),))
+        (gradient,) = pullback(cotangents(values))
+    return Reference([t.detach() for t in tensors], seen[0].detach() if seen else None, gradient, plain)
+
+
+def features_at(model: nn.Module, inputs: Inputs, place: Place, manner: Manner) -> Tensor:
+    """What a layer returns, as it is laid out there."""
+    seen: list[Tensor] = []
+
+    def visit(tensor: Tensor) -> Tensor:
+        seen.append(tensor.detach().clone())
+        return tensor
+
+    with _own_random_numbers(inputs.images), torch.no_grad():
+        run(model, inputs, {place: visit}, manner)
+    return seen[0]
+
+
+def cotangents(values: Sequence[Tensor]) -> list[Tensor]:
+    """Random cotangents, the same ones at every call, without a look at the random state."""
+    made = []
+    for number, value in enumerate(values):
+        generator = torch.Generator().manual_seed(number)
+        made.append(torch.randn(value.shape, generator=generator, dtype=torch.float32).to(value))
+    return made
+
+
+def difference(ours: Sequence[Tensor], theirs: Sequence[Tensor]) -> str:
+    """In which way tensors differ, in words; "" where they don't but for rounding."""
+    if len(ours) != len(theirs):
+        return f"{len(ours)} tensors for {len(theirs)}"
+    for one, other in zip(ours, theirs, strict=True):
+        if one.shape != other.shape or one.dtype != other.dtype:
+            return f"{list(one.shape)} of {one.dtype} for {list(other.shape)} of {other.dtype}"
+        if one.is_floating_point():
+            scale = float(other.nan_to_num().abs().max()) if other.numel() else 0.0
+            if not torch.allclose(one, other, rtol=0, atol=_TOLERANCE[other.dtype] * scale + 1e-30, equal_nan=True):
+                return f"off by {float((one - other).nan_to_num().abs().max()):.2g}"
+        elif not torch.equal(one, other):
+            return "other whole numbers"
+    return ""
+
+
+@contextmanager
+def _own_random_numbers(images: Tensor) -> Iterator[None]:
+    """The random state is what it was afterwards; it is touched only where the model drew from it."""
+    before = torch.get_rng_state()
+    device = images.device
+    on_device = torch.cuda.get_rng_state(device) if device.type == "cuda" else None
+    try:
+        yield
+    finally:
+        if not torch.equal(torch.get_rng_state(), before):
+            torch.set_rng_state(before)
+        if on_device is not None:
+            torch.cuda.set_rng_state(on_device, device)
+
+
+Compared = Callable[[], tuple[list[Tensor], Tensor | None]]
+
+
+def why_not_believed(compared: Compared, known: Reference) -> str:
+    """Why a graph is not what the model is, in words; "" where it is.
+
+    Args:
+        compared: runs the graph: the tensors in its outputs, and the same derivative.
+        known: what the model does.
+    """
+    try:
+        outputs, gradient = compared()
+    except (RuntimeError, TypeError, ValueError, AssertionError, AttributeError, LookupError) as error:
+        if isinstance(error, torch.OutOfMemoryError):
+            raise
+        return f"it can't run ({reason_of(error)})"
+    said = difference(outputs, known.outputs)
+    if said:
+        return f"its outputs are other ones ({said})"
+    if known.gradient is None or gradient is None:
+        return "" if known.gradient is gradient else "it has no derivative where the model has one"
+    said = difference([gradient], [known.gradient])
+    return f"its derivative is another one ({said})" if said else ""

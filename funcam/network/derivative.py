@@ -1,0 +1,108 @@
+"""Vector-Jacobian products: by `torch.func`, or by plain autograd where that refuses what the model's code does."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.utils import _pytree as pytree
+
+from funcam.network.outputs import mapped
+
+# What torch.func says of old `autograd.Function`s, of `.numpy()`, `checkpoint` and its like, which autograd takes.
+_REFUSALS = (
+    *("setup_context", "functorch transforms", "torch.func", "functorch", "numpy()", "saved_tensors_hooks"),
+    *("Cannot access data pointer", "doesn't have storage", "checkpoint"),
+)
+
+Pullback = Callable[[Any], tuple[Tensor, ...]]
+
+
+def vjp(
+    function: Callable[..., tuple[Any, Any]], inputs: Sequence[Tensor], plain: bool | None = None
+) -> tuple[Any, Pullback, Any, bool]:
+    """The values of a function, their pullback, and what it returns besides.
+
+    Args:
+        function: `(*inputs) -> (values, auxiliary)`, values tensors in a tensor, list or tuple.
+        inputs: tensors.
+        plain: whether plain autograd differentiates; None to find out whether it must.
+
+    Returns:
+        The values, the pullback (cotangents like the values -> a gradient for each input), the auxiliary, and whether
+        it is plain autograd's. Both run with grad mode on: torch's CPU LSTM keeps nothing for its derivative without.
+
+    Example:
+        >>> values, pullback, _, plain = vjp(lambda x: (x**2, None), [torch.tensor(3.0)])
+        >>> values, pullback(torch.tensor(1.0)), plain
+        (tensor(9.), (tensor(6.),), False)
+    """
+    if not plain:
+        try:
+            return *_functional(function, inputs), False
+        except Exception as error:  # torch.func raises errors of several kinds, and the model's code its own on top
+            if plain is False or not _refused(error):
+                raise
+    return *_plain(function, inputs), True
+
+
+def _refused(error: BaseException | None) -> bool:
+    """Whether torch.func refused, anywhere in the chain of errors."""
+    while error is not None:
+        if any(sign in str(error) for sign in _REFUSALS):
+            return True
+        error = error.__cause__ or error.__context__
+    return False
+
+
+def _functional(function: Callable[..., tuple[Any, Any]], inputs: Sequence[Tensor]) -> tuple[Any, Pullback, Any]:
+    rest: list[Any] = []
+
+    def split(*given: Tensor) -> tuple[Any, list[Tensor]]:
+        values, auxiliary = function(*given)
+        tensors, structure = pytree.tree_flatten(auxiliary)
+        kept = [t for t in tensors if isinstance(t, Tensor)]
+        rest.append((tensors, structure))
+        return values, kept
+
+    with torch.enable_grad():
+        values, pullback, kept = torch.func.vjp(split, *inputs, has_aux=True)
+    tensors, structure = rest[0]
+    unwrapped = iter(kept)
+    auxiliary = pytree.tree_unflatten([next(unwrapped) if isinstance(t, Tensor) else t for t in tensors], structure)
+    return values, _with_grad_mode(pullback), auxiliary
+
+
+def _with_grad_mode(pullback: Pullback) -> Pullback:
+    def pull(cotangents: Any) -> tuple[Tensor, ...]:
+        recording = torch.is_grad_enabled()
+        with torch.enable_grad():
+            gradients = pullback(cotangents)
+        return gradients if recording else tuple(g.detach() for g in gradients)
+
+    return pull
+
+
+def _plain(function: Callable[..., tuple[Any, Any]], inputs: Sequence[Tensor]) -> tuple[Any, Pullback, Any]:
+    with torch.inference_mode(False), torch.enable_grad():
+        given = [tensor.detach().clone().requires_grad_() for tensor in inputs]
+        values, auxiliary = function(*given)
+
+    def pullback(cotangents: Any) -> tuple[Tensor, ...]:
+        pairs = zip(pytree.tree_leaves(values), pytree.tree_leaves(cotangents), strict=True)
+        asked = [(value, cotangent) for value, cotangent in pairs if value.requires_grad]
+        if not asked:
+            return tuple(torch.zeros_like(tensor) for tensor in given)
+        with torch.enable_grad():
+            gradients = torch.autograd.grad(
+                [value for value, _ in asked],
+                given,
+                [cotangent for _, cotangent in asked],
+                retain_graph=True,
+                allow_unused=True,
+            )
+        return tuple(torch.zeros_like(t) if g is None else g for t, g in zip(given, gradients, strict=True))
+
+    return mapped(values, Tensor.detach), pullback, mapped(auxiliary, Tensor.detach)

@@ -1,0 +1,258 @@
+"""A model's own code, run on a twin with taps at some of its modules: what they return is read, added to or replaced.
+
+No graph, no hook, and nothing that outlives the run: each run has a twin of its own, and whatever the model's code
+writes (counters, caches, images) it writes there. Differentiated is what lies behind the taps; what lies before them is
+computed and not recorded.
+"""
+
+from __future__ import annotations
+
+import re
+import weakref
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.overrides import TorchFunctionMode
+
+from funcam.errors import FuncamError, nearest
+from funcam.network.outputs import Path, leaf, leaves, with_leaf
+from funcam.network.twin import twin
+
+Visit = Callable[[Tensor], Tensor]
+"""What a tap makes of what the layer returned."""
+
+_LAYER = re.compile(r"(?P<path>[^#\[]*)(?:#(?P<call>[1-9]\d*))?(?P<leaf>(?:\[[^\[\]]+\])*)")
+_FUSED = (nn.MultiheadAttention, nn.TransformerEncoderLayer)
+
+
+@dataclass(frozen=True)
+class Place:
+    """A layer as a tap finds it.
+
+    Attributes:
+        path: the module's path; "" for the whole model.
+        call: which of its calls, the first being 1.
+        leaf: which part of what it returns; none for the only tensor in it.
+    """
+
+    path: str
+    call: int = 1
+    leaf: Path = ()
+
+    def __str__(self) -> str:
+        call = f"#{self.call}" if self.call > 1 else ""
+        return self.path + call + "".join(f"[{key}]" for key in self.leaf)
+
+
+def place_of(layer: str) -> Place:
+    """A layer's name taken apart: `block#2` is a module's second call, `encoder[0]` or `encoder[states]` a part.
+
+    Raises:
+        FuncamError: it is no such name.
+
+    Example:
+        >>> place_of("encoder.layer#2[hidden][0]")
+        Place(path='encoder.layer', call=2, leaf=('hidden', 0))
+    """
+    parts = _LAYER.fullmatch(layer)
+    if parts is None:
+        raise FuncamError(
+            f"layer {layer!r} is no name of a layer; expected a module's path, with `#2` for its second call and "
+            "`[0]` or `[key]` for a part of what it returns"
+        )
+    keys = re.findall(r"\[([^\[\]]+)\]", parts["leaf"])
+    found: Path = tuple(int(key) if re.fullmatch(r"-?\d+", key) else key.strip("'\"") for key in keys)
+    return Place(parts["path"], int(parts["call"] or 1), found)
+
+
+@dataclass(frozen=True)
+class Manner:
+    """How a model has to be run, as a check found out.
+
+    Attributes:
+        hooks: whether the caller's hooks are part of the function.
+        own_buffers: whether its code writes into buffers, so that each run needs its own.
+        own_images: whether its code writes into the images.
+    """
+
+    hooks: bool = False
+    own_buffers: bool = True
+    own_images: bool = True
+
+
+@dataclass(frozen=True)
+class Inputs:
+    """What goes into a model: the images, and whatever else it takes.
+
+    Attributes:
+        images: `[B, channels, *size]`.
+        args: further arguments by position.
+        kwargs: further arguments by name.
+        wrt: which argument the images are: their position among all, or their name.
+    """
+
+    images: Tensor
+    args: tuple[Any, ...] = ()
+    kwargs: Mapping[str, Any] = field(default_factory=dict)
+    wrt: int | str = 0
+
+    def call(self, model: Callable[..., Any], images: Tensor) -> Any:
+        """What the model returns for these inputs, with (changed) images in their place."""
+        if isinstance(self.wrt, str):
+            return model(*self.args, **{**self.kwargs, self.wrt: images})
+        before, after = self.args[: self.wrt], self.args[self.wrt :]
+        return model(*before, images, *after, **self.kwargs)
+
+
+def run(
+    model: nn.Module,
+    inputs: Inputs,
+    taps: Mapping[Place, Visit],
+    manner: Manner,
+    *,
+    watch: Mapping[str, Callable[[Any], None]] | None = None,
+) -> Any:
+    """What a model returns, with taps at some of its layers.
+
+    Args:
+        model: a module; it is only read.
+        inputs: the images and whatever else it takes.
+        taps: what is made of what each layer returned.
+        manner: how the model has to be run.
+        watch: called with all that a module returns, by the module's path; for modules without a tap.
+
+    Raises:
+        FuncamError: a layer is not in the model, or is never called, or returns no tensor.
+    """
+    recording = torch.is_grad_enabled()
+    with _modes(model):
+        own = twin(model, hooks=manner.hooks, frozen=not recording, own_buffers=manner.own_buffers)
+        visited = _tap(own, taps)
+        for path, look in (watch or {}).items():
+            _visit(own.get_submodule(path), look)
+        images = inputs.images if recording else inputs.images.detach()
+        outputs = inputs.call(own, images.clone() if manner.own_images else images)
+    for place, count in visited.items():
+        if count < place.call:
+            raise FuncamError(_never_called(own, place, count))
+    return outputs
+
+
+def _tap(own: nn.Module, taps: Mapping[Place, Visit]) -> dict[Place, int]:
+    """Put taps at the modules of a twin; returned is how often each was called, once it has run."""
+    calls = dict.fromkeys(taps, 0)
+    by_path: dict[str, list[Place]] = {}
+    for place in taps:
+        by_path.setdefault(place.path, []).append(place)
+    for path, places in by_path.items():
+        module = submodule(own, path)
+
+        def visit(returned: Any, places: Sequence[Place] = places) -> Any:
+            for place in places:
+                calls[place] += 1
+                if calls[place] == place.call:
+                    returned = _visited(returned, place, taps[place])
+            return returned
+
+        _visit(module, visit)
+    return calls
+
+
+def _visit(module: nn.Module, visit: Callable[[Any], Any]) -> None:
+    """Have a twin's module show what it returns; what comes back, unless None, is returned in its place."""
+    module.__class__ = _tapped(type(module))
+    vars(module)["_funcam_tap"] = visit
+
+
+_TAPPED: weakref.WeakValueDictionary[type, type] = weakref.WeakValueDictionary()
+
+
+def _tapped(base: type) -> type:
+    """A class whose modules let a tap see what they return: the module itself stays, so that code finds its weights."""
+    known = _TAPPED.get(base)
+    if known is not None:
+        return known
+
+    def call(self: nn.Module, *args: Any, **kwargs: Any) -> Any:
+        returned = base.__call__(self, *args, **kwargs)
+        changed = self.__dict__["_funcam_tap"](returned)
+        return returned if changed is None else changed
+
+    made = type(base.__name__, (base,), {"__call__": call, "__module__": base.__module__})
+    return _TAPPED.setdefault(base, made)
+
+
+def _visited(returned: Any, place: Place, visit: Visit) -> Any:
+    path = place.leaf
+    if not path and not isinstance(returned, Tensor):
+        tensors = [found for found, _ in leaves(returned)]
+        if len(tensors) != 1:
+            raise FuncamError(_several(returned, place))
+        path = tensors[0]
+    try:
+        part = leaf(returned, path)
+    except LookupError as error:
+        raise FuncamError(f"layer {place!s}: there is no part {error}; {_several(returned, place)}") from None
+    if not isinstance(part, Tensor):
+        raise FuncamError(f"layer {str(place)!r} is no feature map: it holds a {type(part).__name__}, not a tensor")
+    return with_leaf(returned, path, visit)
+
+
+def _several(returned: Any, place: Place) -> str:
+    whole = str(Place(place.path, place.call))
+    shown = [f"{str(Place(place.path, place.call, path))!r} {list(t.shape)}" for path, t in leaves(returned)]
+    if not shown:
+        return f"layer {whole!r} is no feature map: it returns a {type(returned).__name__} without tensors"
+    return f"layer {whole!r} returns {len(shown)} tensors; name one of them: {', '.join(shown[:6])}"
+
+
+def submodule(model: nn.Module, path: str) -> nn.Module:
+    """The module at a path.
+
+    Raises:
+        FuncamError: there is none; the nearest are named.
+    """
+    modules = dict(model.named_modules(remove_duplicate=False))
+    if path not in modules:
+        names = [name for name in modules if name]
+        raise FuncamError(
+            f"layer {path!r} is not in {type(model).__name__}; nearest: {nearest(path, names)} "
+            "(funcam.list_layers(model, images) lists them all)"
+        )
+    return modules[path]
+
+
+def _never_called(own: nn.Module, place: Place, count: int) -> str:
+    called = f"is called {count} time{'s' * (count != 1)}" if count else "is never called when the model runs"
+    why = "" if count else " (its parent computes with its weights, or takes another way)"
+    parent = place.path.rpartition(".")[0]
+    way = f"name {parent!r}, which it is part of" if parent else "name another layer"
+    return f"layer {str(place)!r} of {type(own).__name__} {called}{why}; {way}"
+
+
+class _SlowPath(TorchFunctionMode):
+    """Inside this context (and thread), torch's attention calls its parts instead of one fused operation.
+
+    The fused operation passes the parts by, so that taps there see nothing, and has no derivative.
+    """
+
+    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        return func(*args, **(kwargs or {}))
+
+
+@contextmanager
+def _modes(model: nn.Module) -> Iterator[None]:
+    """Outside inference mode and with grad mode on: torch's CPU LSTM keeps nothing for its derivative without.
+
+    Nothing is recorded all the same, because the twin's parameters ask for no gradient.
+    """
+    with ExitStack() as stack:
+        stack.enter_context(torch.inference_mode(False))
+        stack.enter_context(torch.enable_grad())
+        if any(isinstance(module, _FUSED) for module in model.modules()):
+            stack.enter_context(_SlowPath())
+        yield
