@@ -16,6 +16,7 @@ from funcam.methods import Method
 from funcam.network.cutting import Split
 from funcam.network.naming import Layer, LayerLike, layer_name
 from funcam.network.pair import is_pair
+from funcam.network.tap import Inputs
 from funcam.recipe import SMOOTHINGS
 from funcam.targets.target import Output, check_output
 
@@ -32,6 +33,25 @@ def check_settings(output: Output, differentiable: bool) -> None:
     check_output(output)
     if not isinstance(differentiable, bool):
         raise FuncamError(f"differentiable is {shown(differentiable)}; expected True or False")
+
+
+def inputs_of(images: torch.Tensor, others: Mapping[str, Any] | Sequence[Any], wrt: int | str) -> Inputs:
+    """The images, and whatever else the model takes, as it takes them.
+
+    Raises:
+        FuncamError: they are of another kind, or the images stand among the others, too.
+    """
+    if isinstance(others, str | torch.Tensor) or not isinstance(others, Mapping | Sequence):
+        raise FuncamError(
+            f"inputs is {shown(others)}; expected what else the model takes, by name in a dict or in a list"
+        )
+    if isinstance(wrt, bool) or not isinstance(wrt, int | str):
+        raise FuncamError(f"wrt is {shown(wrt)}; expected the position or the name of the images among the arguments")
+    if isinstance(others, Mapping):
+        if wrt in others:
+            raise FuncamError(f"inputs holds {wrt!r}, which the images are (wrt={wrt!r}); leave it out there")
+        return Inputs(images, (), dict(others), wrt)
+    return Inputs(images, tuple(others), {}, wrt)
 
 
 def layer_names(model: Any, layer: Layers) -> list[str | None]:

@@ -9,15 +9,20 @@ from typing import Any
 import torch
 from torch import nn
 from torch.func import vjp, vmap
-from torch.utils import _pytree as pytree
 
 from funcam.errors import FuncamError
-from funcam.network.cutting import Split, graph_of, split
+from funcam.network import derivative
+from funcam.network.cutting import Split, run_cut, split, split_for
 from funcam.network.finer import finer_layer
 from funcam.network.images import check_images
 from funcam.network.layers import find_node
+from funcam.network.outputs import unpacked
 from funcam.network.rewrites.batchnorm import fused
+from funcam.network.tap import Inputs
+from funcam.network.tap import run as run_model
 from funcam.network.taps import run_tapped
+from funcam.network.tracing import is_compiled
+from funcam.network.ways import Settled, TapCut, settle, structure_of
 from funcam.network.wrappers import plain_name
 from funcam.targets.target import Output, Target, Targets, bind, logits_of
 
@@ -37,8 +42,9 @@ class BatchRun:
     """What `run_batch` returns.
 
     Attributes:
-        splits: where it is cut.
-        images: `[B, channels, *size]`.
+        cuts: where it is cut, and how.
+        source: the model as it is now; None for a pair of functions.
+        given: the images, `[B, channels, *size]`, and whatever else the model takes.
         inputs: what the tail is differentiated with respect to, one tensor `[B, C, *S]` for each layer.
         tail: `(*inputs) -> (outputs, features of each layer)`.
         features: A of each layer, `[B, C, *S]`.
@@ -46,13 +52,15 @@ class BatchRun:
         outputs: what the model returned.
         target: what is explained.
         scores: its values, `[B, K]`.
+        plain: whether plain autograd has to differentiate the tail.
         pullback: cotangents of the scores `[B, K]` -> the gradient at each layer; None if it was not asked for.
         memory: about how many bytes a chunk may take.
         output: where the logits are in the outputs.
     """
 
-    splits: tuple[Split, ...]
-    images: torch.Tensor
+    cuts: tuple[Settled, ...]
+    source: Callable[[], nn.Module] | None
+    given: Inputs
     inputs: Tensors
     tail: Tail
     features: Tensors
@@ -60,9 +68,20 @@ class BatchRun:
     outputs: Any
     target: Target
     scores: torch.Tensor
+    plain: bool
     pullback: Pullback | None
     memory: int
     output: Output
+
+    @property
+    def images(self) -> torch.Tensor:
+        """The images, `[B, channels, *size]`."""
+        return self.given.images
+
+    @property
+    def tapped(self) -> bool:
+        """Whether the model's own code is run, not a graph of it."""
+        return isinstance(self.cuts[0].cut, TapCut)
 
     @property
     def logits(self) -> torch.Tensor:
@@ -72,48 +91,69 @@ class BatchRun:
     def differentiated(self, target: Target) -> Pullback:
         """The pullback of another target's scores through the tail."""
 
-        def scores(*inputs: torch.Tensor) -> torch.Tensor:
-            return target(self.tail(*inputs)[0])
+        def scores(*inputs: torch.Tensor) -> tuple[torch.Tensor, tuple[()]]:
+            return target(self.tail(*inputs)[0]), ()
 
-        _, pullback, *_ = vjp(scores, *self.inputs)
-        return pullback
+        return _vjp(scores, self.inputs, self.tapped, self.plain)[1]
+
+    def pullback_of(self, function: Callable[[torch.Tensor], torch.Tensor], features: torch.Tensor) -> Pullback:
+        """The pullback of some function of changed features."""
+        return _vjp(lambda given: (function(given), ()), (features,), self.tapped, self.plain)[1]
 
     def at(self, layer: int, index: int | None = None) -> tuple[torch.Tensor, Callable[[torch.Tensor], Any]]:
         """Features and head at one layer, of one image or of all; run again only where they aren't there yet."""
-        direct = len(self.splits) == 1 and self.finer[0] is None
+        direct = len(self.cuts) == 1 and self.finer[0] is None and not self.tapped
         if direct and (index is None or len(self.images) == 1):
             return self.inputs[0], lambda A: self.tail(A)[0]
-        return self.splits[layer].unchecked(self.images if index is None else self.images[index : index + 1])
+        return self.at_images(layer, self.images if index is None else self.images[index : index + 1])
+
+    def at_images(self, layer: int, images: torch.Tensor) -> tuple[torch.Tensor, Callable[[torch.Tensor], Any]]:
+        """Features and head at one layer of other images."""
+        return run_cut(self.cuts[layer], self.source, replace(self.given, images=images))
 
     def head(self, layer: int, index: int, target: Target) -> Callable[[torch.Tensor], torch.Tensor]:
         """The scores of one image as a pure function of rows of changed features, `[n, C, *S] -> [n, K]`.
 
-        `vmap` over the rows gives each of them the values that skip the cut.
+        `vmap` over the rows gives each of them the values that skip the cut; where the model's own code runs, the image
+        is repeated for them.
         """
         A, head = self.at(layer, index)
         score = target.of_image(index)
-        return vmap(lambda row: full_precision(score(head(row[None].to(A.dtype))))[0])
+        if self.tapped:
+            return lambda rows: full_precision(score(head(rows.to(A.dtype))))
+
+        def one(row: torch.Tensor) -> torch.Tensor:
+            return full_precision(score(head(row[None].to(A.dtype))))[0]
+
+        return one_by_one_where_vmap_fails(one)
 
     def network(self, index: int, target: Target) -> Callable[[torch.Tensor], torch.Tensor]:
         """The scores of one image as a pure function of rows of changed images, `[n, channels, *size] -> [n, K]`."""
         score = target.of_image(index)
 
         def rows(images: torch.Tensor) -> torch.Tensor:
-            A, head = self.splits[0].unchecked(images.to(self.images.dtype))
+            A, head = self.at_images(0, images.to(self.images.dtype))
             return full_precision(score(head(A)))
 
-        return rows
+        return rows if not self.tapped else lambda images: full_precision(score(self._outputs(images)))
+
+    def _outputs(self, images: torch.Tensor) -> Any:
+        """What the model's own code returns for changed images."""
+        cut = self.cuts[0].cut
+        assert isinstance(cut, TapCut)
+        assert self.source is not None
+        return run_model(self.source(), replace(self.given, images=images.to(self.images.dtype)), {}, cut.manner)
 
     def masked_network(self, index: int, target: Target) -> Callable[[torch.Tensor], torch.Tensor]:
         """As `network`, for very many images that nobody differentiates: some passes over them are saved."""
-        try:
-            model = None if torch.is_grad_enabled() else self.splits[0].model()
-        except FuncamError:  # a pair of functions, or a model that is gone
-            model = None
-        if model is None:
+        if torch.is_grad_enabled() or self.cuts[0].way != "fx" or self.source is None:
             return self.network(index, target)
-        run, score = fused(graph_of(model, self.images)), target.of_image(index)
+        run, score = fused(structure_of(self.source(), self.images).graph), target.of_image(index)
         return lambda images: full_precision(score(run(images.to(self.images.dtype))))
+
+    def head_chunk(self, layer: int, most: int) -> int:
+        """How many rows of changed features may pass the head at once."""
+        return self.image_chunk if self.tapped else self.chunk(self.features[layer][:1], 4, most)
 
     def chunk(self, row: torch.Tensor, times: int, most: int) -> int:
         """How many rows of this size, each with so many times its memory, fit into a chunk; at least one."""
@@ -127,7 +167,7 @@ class BatchRun:
 
 def run_batch(
     model: Any,
-    images: torch.Tensor,
+    given: Inputs,
     targets: Targets,
     layers: Sequence[str | None],
     *,
@@ -135,81 +175,100 @@ def run_batch(
     output: Output,
     gradient: bool,
     finer: bool = False,
+    hooks: bool | None = None,
 ) -> BatchRun:
     """Run the model once on the images and settle what is explained.
 
     Args:
         model: a module, a split of one, or a pair `(features, head)`.
-        images: `[B, channels, *size]`.
+        given: the images, `[B, channels, *size]`, and whatever else the model takes.
         targets: see `funcam.targets.target.bind`.
         layers: where to cut; one or several.
         memory: about how many bytes a chunk may take.
         output: where the logits are in what the model returns.
         gradient: whether the gradient at the layers will be needed.
         finer: whether the features of the layers with the next larger grids will be needed.
+        hooks: False to leave forward hooks on the model out (see `funcam.split`).
 
     Raises:
         FuncamError: the model can't be cut there, or the targets don't fit.
     """
-    check_images(images)
-    if len(layers) > 1:
-        splits = _distinct(model, [split(model, layer, example=images) for layer in layers], images)
-    else:
-        splits = (_split(model, layers[0], images),)
-    beside = [_finer_layer(cut, images) for cut in splits] if finer else [None] * len(splits)
-    here = [cut.layer for cut in splits]
+    check_images(given.images)
+    splits = _splits(model, given, layers, hooks)
+    cuts = _distinct(splits, given)
+    source = None if splits[0].is_pair else splits[0].source
+    beside = [_finer_layer(cut, source, given.images) for cut in cuts] if finer else [None] * len(cuts)
+    here = [cut.layer for cut in cuts]
     names = list(dict.fromkeys(name for name in beside if name and name not in here))
-    if len(splits) > 1 or names:
-        inputs, tail = _tapped(splits, names, images)
-    else:
-        inputs, tail = _single(splits[0], images, isinstance(model, Split))
-    features, outputs, target, scores, pullback = _run(inputs, tail, targets, len(images), output, gradient)
+    inputs, tail, plain = _tail(cuts, names, source, given)
+    tapped = isinstance(cuts[0].cut, TapCut)
+    features, outputs, target, scores, pullback = _run(
+        inputs, tail, targets, len(given.images), output, gradient, tapped, plain
+    )
     by_name = dict(zip([*here, *names], features, strict=True))
     finer_features = tuple(by_name[name] if name else None for name in beside)
-    own = features[: len(splits)]
+    own = features[: len(cuts)]
     return BatchRun(
-        splits, images, inputs, tail, own, finer_features, outputs, target, scores, pullback, memory, output
+        cuts, source, given, inputs, tail, own, finer_features, outputs, target, scores, plain, pullback, memory, output
     )
 
 
-def _distinct(model: nn.Module, cuts: Sequence[Split], images: torch.Tensor) -> tuple[Split, ...]:
+def _splits(model: Any, given: Inputs, layers: Sequence[Any], hooks: bool | None) -> list[Split]:
+    if isinstance(model, nn.Module):
+        return [split_for(model, layer, given, hooks) for layer in layers]
+    if len(layers) == 1 and isinstance(model, Split):
+        layer = layers[0]
+        if layer is not None and plain_name({model.layer}, layer) != model.layer:
+            raise FuncamError(f"the model is split at {model.layer!r}; to explain it at {layer!r}, split it there")
+        return [model]
+    return [split(model, layer, example=given.images) for layer in layers]
+
+
+def _distinct(splits: Sequence[Split], given: Inputs) -> tuple[Settled, ...]:
     """Each layer once: a name may be the default's, too, and `layer4` is its last block by another name."""
-    graph = graph_of(model, images)
-    by_node: dict[Any, Split] = {}
+    cuts = [cut.settled(given) for cut in splits]
+    if len(cuts) == 1 or any(cut.way != "fx" for cut in cuts):
+        return tuple({cut.layer: cut for cut in cuts}.values())
+    graph = structure_of(splits[0].source(), given.images).graph
+    by_node: dict[Any, Settled] = {}
     for cut in cuts:
         by_node.setdefault(find_node(graph, cut.layer), cut)
     return tuple(by_node.values())
 
 
-def _finer_layer(cut: Split, images: torch.Tensor) -> str | None:
+def _finer_layer(cut: Settled, source: Callable[[], nn.Module] | None, images: torch.Tensor) -> str | None:
+    if source is None:  # a pair of functions: nobody knows what is in it
+        return None
     try:
-        return finer_layer(cut.model(), cut.layer, images)
-    except FuncamError:  # a pair of functions: nobody knows what is in it
+        return finer_layer(source(), cut.layer, images)
+    except FuncamError:  # nobody has its graph
         return None
 
 
-def _tapped(splits: Sequence[Split], beside: Sequence[str], images: torch.Tensor) -> tuple[Tensors, Tail]:
-    """Several layers in one pass. The tail is a function of the splits' layers; it also gives the features beside."""
-    tapped = run_tapped(splits[0].model(), [*(cut.layer for cut in splits), *beside], images)
-    count = len(splits)
-    return tapped.inputs[:count], lambda *inputs: tapped.tail(*inputs, *tapped.inputs[count:])
-
-
-def _split(model: Any, layer: str | None, images: torch.Tensor) -> Split:
-    if not isinstance(model, Split):
-        return split(model, layer, example=images)
-    if layer is not None and plain_name({model.layer}, layer) != model.layer:
-        raise FuncamError(f"the model is split at {model.layer!r}; to explain it at {layer!r}, split it there")
-    return model
-
-
-def _single(cut: Split, images: torch.Tensor, checked: bool) -> tuple[Tensors, Tail]:
-    A, head = cut(images) if checked else cut.unchecked(images)
-    return (A,), lambda features: (head(features), (features,))
+def _tail(
+    cuts: Sequence[Settled], beside: Sequence[str], source: Callable[[], nn.Module] | None, given: Inputs
+) -> tuple[Tensors, Tail, bool]:
+    """All layers in one pass. The tail is a function of the cuts; it also gives the features of the layers beside."""
+    if source is None:
+        A, head = run_cut(cuts[0], source, given)
+        return (A,), lambda features: (head(features), (features,)), False
+    others = [settle(source(), name, given, None, None) for name in beside]
+    tapped = run_tapped([*cuts, *others], source, given)
+    count = len(cuts)
+    if not others:
+        return tapped.inputs, tapped.tail, tapped.plain
+    return tapped.inputs[:count], lambda *inputs: tapped.tail(*inputs, *tapped.inputs[count:]), tapped.plain
 
 
 def _run(
-    inputs: Tensors, tail: Tail, targets: Targets, batch: int, output: Output, gradient: bool
+    inputs: Tensors,
+    tail: Tail,
+    targets: Targets,
+    batch: int,
+    output: Output,
+    gradient: bool,
+    tapped: bool,
+    plain: bool,
 ) -> tuple[Tensors, Any, Target, torch.Tensor, Pullback | None]:
     """The tail's features and outputs, the target, its scores, and (if asked for) their pullback."""
     if not gradient:
@@ -221,37 +280,39 @@ def _run(
     def scores(*inputs: torch.Tensor) -> tuple[torch.Tensor, Any]:
         outputs, features = tail(*inputs)
         target = bind(targets, outputs, batch, output)
-        tensors, rest = _tensors(outputs)
-        seen.append((target, rest))
+        tensors, rest = unpacked(outputs)
+        seen[:] = [(target, rest)]
         return target(outputs), (tensors, features, target.indices, target.constants)
 
-    values, pullback, *aux = vjp(scores, *inputs, has_aux=True)
-    tensors, features, indices, constants = aux[0]
+    values, pullback, (tensors, features, indices, constants) = _vjp(scores, inputs, tapped, plain)
     target, rest = seen[0]
     class_score = target.class_score and replace(target.class_score, classes=indices)
-    return (
-        features,
-        rest(tensors),
-        replace(target, indices=indices, constants=constants, class_score=class_score),
-        values,
-        pullback,
-    )
+    bound = replace(target, indices=indices, constants=tuple(constants), class_score=class_score)
+    return tuple(features), rest(tensors), bound, values, pullback
 
 
-def _tensors(outputs: Any) -> tuple[list[torch.Tensor], Callable[[list[torch.Tensor]], Any]]:
-    """The tensors in what a model returned, and how to put others in their place."""
-    if isinstance(outputs, torch.Tensor):
-        return [outputs], lambda tensors: tensors[0]
-    leaves, structure = pytree.tree_flatten(outputs)
-    places = [i for i, leaf in enumerate(leaves) if isinstance(leaf, torch.Tensor)]
+def _vjp(
+    function: Callable[..., tuple[torch.Tensor, Any]], inputs: Tensors, tapped: bool, plain: bool
+) -> tuple[torch.Tensor, Pullback, Any]:
+    """Values, pullback, and what is returned besides; of a graph as of a model's own code."""
+    if tapped:
+        return derivative.vjp(function, inputs, plain)[:3]
+    values, pullback, *aux = vjp(function, *inputs, has_aux=True)
+    return values, pullback, aux[0]
 
-    def put_back(tensors: list[torch.Tensor]) -> Any:
-        filled = list(leaves)
-        for place, tensor in zip(places, tensors, strict=True):
-            filled[place] = tensor
-        return pytree.tree_unflatten(filled, structure)
 
-    return [leaves[i] for i in places], put_back
+def one_by_one_where_vmap_fails(one: Callable[[torch.Tensor], torch.Tensor]) -> Callable[[torch.Tensor], torch.Tensor]:
+    """A function of one row as a function of many: by `vmap`, else row by row (`.item()`, writing in place)."""
+
+    def rows(tensor: torch.Tensor) -> torch.Tensor:
+        try:
+            return vmap(one)(tensor)  # type: ignore[no-any-return]
+        except RuntimeError as error:
+            if isinstance(error, torch.OutOfMemoryError) or is_compiled():
+                raise
+            return torch.stack([one(row) for row in tensor])
+
+    return rows
 
 
 def pull(pullback: Pullback, cotangents: torch.Tensor) -> Tensors:
@@ -261,7 +322,7 @@ def pull(pullback: Pullback, cotangents: torch.Tensor) -> Tensors:
     try:
         gradients: Tensors = vmap(pullback)(cotangents)
     except RuntimeError as error:  # an operation that torch can't batch: one after the other, then
-        if isinstance(error, torch.OutOfMemoryError) or torch.compiler.is_compiling():
+        if isinstance(error, torch.OutOfMemoryError) or is_compiled():
             raise
         gradients = tuple(map(torch.stack, zip(*(pullback(one) for one in cotangents), strict=True)))
     return gradients
@@ -285,9 +346,17 @@ def full_precision(tensor: torch.Tensor) -> torch.Tensor:
     return tensor.float() if tensor.dtype in (torch.float16, torch.bfloat16) else tensor
 
 
-def module_of(cut: Split, what: str) -> nn.Module:
-    """The module behind a split, for what needs all of it."""
-    try:
-        return cut.model()
-    except FuncamError as error:
-        raise FuncamError(f"{what}: {error}") from error
+def module_of(run: BatchRun, what: str) -> nn.Module:
+    """The module behind a run, for what needs all of it.
+
+    Raises:
+        FuncamError: there is none, but a pair of functions; or it takes more than images.
+    """
+    if run.source is None:
+        raise FuncamError(
+            f"{what}: this needs the whole model, and a pair (features, head) has none; use a method that needs only the "
+            "features and the head (as grad-cam), or give the module"
+        )
+    if run.given.args or run.given.kwargs:
+        raise FuncamError(f"{what}, as a graph of images alone, and this one takes more; use grad-cam")
+    return run.source()

@@ -195,7 +195,7 @@ def _refuse_misfit(run: BatchRun, resolved: ResolvedMethod) -> None:
 
 
 def _places(run: BatchRun, resolved: ResolvedMethod) -> range:
-    return range(len(run.splits) if resolved.method.at_layer else 1)
+    return range(len(run.cuts) if resolved.method.at_layer else 1)
 
 
 def _in_chunks(run: BatchRun, resolved: Sequence[ResolvedMethod]) -> list[list[torch.Tensor]]:
@@ -241,7 +241,7 @@ def _image_by_image(run: BatchRun, resolved: ResolvedMethod, layer: int) -> torc
     target = explained(run, resolved.method)
     pixels = resolved.method.gives == "pixels"
     if "head" in resolved.method.takes:
-        rows = run.chunk(run.features[layer][:1], 4, _MOST_ROWS)
+        rows = run.head_chunk(layer, _MOST_ROWS)
     else:
         rows = run.chunk(run.images[:1], EARLY_LAYERS, _MOST_ROWS) if pixels else run.image_chunk
     function = resolved.function(chunk=rows)

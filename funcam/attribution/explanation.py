@@ -15,6 +15,7 @@ from funcam.attribution.arguments import (
     Methods,
     check_layers,
     check_settings,
+    inputs_of,
     layer_names,
     resolved_methods,
     smoothings,
@@ -32,6 +33,7 @@ from funcam.attribution.smoothing import variants
 from funcam.errors import FuncamError, whole_number
 from funcam.maps import combine_maps
 from funcam.network.cutting import Split
+from funcam.network.tap import Inputs
 from funcam.targets.target import Output, Targets, is_concrete, logits_of
 
 Model = nn.Module | Split | tuple[Callable[..., Any], Callable[..., Any]]
@@ -82,6 +84,9 @@ def explain(
     output: Output = None,
     memory: int = 2**28,
     differentiable: bool = False,
+    inputs: Mapping[str, Any] | Sequence[Any] = (),
+    wrt: int | str = 0,
+    hooks: bool | None = None,
     **options: Any,
 ) -> Explanation:
     """Explain what a model says of some images.
@@ -101,6 +106,9 @@ def explain(
         output: where the logits are in what the model returns, if it is not a tensor (see `logits_of`).
         memory: about how many bytes the gradients of one chunk of classes may take.
         differentiable: whether the maps can be differentiated in turn, with respect to the images and the weights.
+        inputs: what else the model takes: by name (`{"input_ids": ids}`) or by position.
+        wrt: which argument of the model the images are: its position or name (`"pixel_values"`).
+        hooks: False to leave forward hooks on the model out (see `split`).
         **options: the method's own, e.g. `strongest=64` for Score-CAM (see its function); a function's keywords.
 
     Returns:
@@ -124,8 +132,9 @@ def explain(
             "combine=None keeps the maps of several layers apart and explain returns one explanation; give 'mean', "
             "'max' or 'product', or take funcam.explain_methods(..., methods=[...])"
         )
+    given = inputs_of(images, inputs, wrt)
     (explanation,) = _explained(
-        model, images, targets, resolved, layers, combine, "aug" in names, output, memory, differentiable
+        model, given, targets, resolved, layers, combine, "aug" in names, output, memory, differentiable, hooks
     )
     return explanation
 
@@ -142,6 +151,9 @@ def explain_methods(
     output: Output = None,
     memory: int = 2**28,
     differentiable: bool = False,
+    inputs: Mapping[str, Any] | Sequence[Any] = (),
+    wrt: int | str = 0,
+    hooks: bool | None = None,
     options: Mapping[str, Mapping[str, Any]] | None = None,
 ) -> list[Explanation]:
     """Explain with several methods at once: they share the passes through the network. Otherwise as `explain`.
@@ -157,6 +169,9 @@ def explain_methods(
         output: as in `explain`.
         memory: as in `explain`.
         differentiable: as in `explain`.
+        inputs: as in `explain`.
+        wrt: as in `explain`.
+        hooks: as in `explain`.
         options: of each method, by its name (or the function): `{"score-cam": {"strongest": 64}}`.
 
     Returns:
@@ -172,12 +187,15 @@ def explain_methods(
     names = smoothings(smooth)
     resolved = resolved_methods(methods, options, "eigen" in names)
     layers = layer_names(model, layer)
-    return _explained(model, images, targets, resolved, layers, combine, "aug" in names, output, memory, differentiable)
+    given = inputs_of(images, inputs, wrt)
+    return _explained(
+        model, given, targets, resolved, layers, combine, "aug" in names, output, memory, differentiable, hooks
+    )
 
 
 def _explained(
     model: Model,
-    images: torch.Tensor,
+    given: Inputs,
     targets: Targets,
     resolved: Sequence[ResolvedMethod],
     layers: Sequence[str | None],
@@ -186,6 +204,7 @@ def _explained(
     output: Output,
     memory: int,
     differentiable: bool,
+    hooks: bool | None,
 ) -> list[Explanation]:
     check_settings(output, differentiable)
     memory = whole_number("memory", memory, 1)
@@ -193,17 +212,18 @@ def _explained(
     with _modes(differentiable):
         run = run_batch(
             model,
-            images,
+            given,
             targets,
             layers,
             memory=memory,
             output=output,
             gradient=uses_gradient(resolved),
             finer=uses_finer(resolved),
+            hooks=hooks,
         )
         results = _results(run, resolved, combine)
         if augment:
-            changed = _explained_again(model, layers, run, resolved, combine)
+            changed = _explained_again(model, layers, run, resolved, combine, hooks)
             results = [
                 replace(result, maps=torch.stack([result.maps, *(maps[i] for maps in changed)]).mean(0))
                 for i, result in enumerate(results)
@@ -214,20 +234,26 @@ def _explained(
 
 
 def _explained_again(
-    model: Model, layers: Sequence[str | None], run: BatchRun, resolved: Sequence[ResolvedMethod], combine: str | None
+    model: Model,
+    layers: Sequence[str | None],
+    run: BatchRun,
+    resolved: Sequence[ResolvedMethod],
+    combine: str | None,
+    hooks: bool | None,
 ) -> list[list[torch.Tensor]]:
     """The maps of the same scores for each changed copy of the images, brought back to the images' own place."""
     maps = []
     for change, back in variants(flip=run.target.class_score is not None):
         again = run_batch(
             model,
-            change(run.images),
+            replace(run.given, images=change(run.images)),
             run.target,
             layers,
             memory=run.memory,
             output=run.output,
             gradient=uses_gradient(resolved),
             finer=uses_finer(resolved),
+            hooks=hooks,
         )
         maps.append([back(result.maps) for result in _results(again, resolved, combine)])
     return maps
@@ -237,7 +263,7 @@ def _explained_again(
 def _modes(differentiable: bool) -> Iterator[None]:
     """Autograd records nothing of ours unless it was asked for; inference mode, in which nothing can be
     differentiated, is left for the duration."""
-    if torch.compiler.is_compiling():  # the compiler asks that inference mode be left alone
+    if torch.compiler.is_dynamo_compiling():  # the compiler asks that inference mode be left alone
         with torch.set_grad_enabled(differentiable):
             yield
     else:
@@ -247,7 +273,7 @@ def _modes(differentiable: bool) -> Iterator[None]:
 
 def _results(run: BatchRun, resolved: Sequence[ResolvedMethod], combine: str | None) -> list[Explanation]:
     """Every method at every layer, or combined over them."""
-    names = [cut.layer for cut in run.splits]
+    names = [cut.layer for cut in run.cuts]
     indices, results = run.target.indices, []
     for each, maps in zip(resolved, apply_methods(run, resolved), strict=True):
         places = names if each.method.at_layer else [WHOLE_NETWORK]

@@ -31,13 +31,13 @@ from funcam.attribution.batch_run import (
 from funcam.errors import FuncamError
 from funcam.maps import pooled
 from funcam.methods import Method
-from funcam.network.cutting import graph_of
 from funcam.network.graph import Graph
 from funcam.network.heads import why_not_linear
 from funcam.network.layers import find_node
 from funcam.network.rewrites.attention import attention_gradients
 from funcam.network.rewrites.biases import FullGradient, full_gradient
 from funcam.network.rewrites.guidance import guided
+from funcam.network.ways import graph_of
 from funcam.targets.class_scores import as_probability, as_residual_softmax, similar_classes
 from funcam.targets.target import Target, logits_of, restated, take
 
@@ -128,7 +128,7 @@ def _hessian_times_features(chunk: Chunk, layer: int, method: Method, _options: 
 @cache
 def _prepare_forward_mode() -> None:
     """What torch imports at the first `jvp` warns that torch uses something deprecated: not our users' affair."""
-    if not torch.compiler.is_compiling():
+    if not torch.compiler.is_dynamo_compiling():
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", FutureWarning)
             importlib.import_module("torch._decomp.decompositions_for_jvp")
@@ -140,8 +140,8 @@ def _noisy_gradients(chunk: Chunk, layer: int, _method: Method, options: Options
     cotangents = unit_cotangents(chunk.columns, run.scores)
     gradients = []
     for noise in _noise(run.images, options["samples"], options["noise"], options["seed"]):
-        A, head = run.splits[layer].unchecked(run.images + noise)
-        pullback = vjp(lambda features, head=head: run.target(head(features)), A)[1]
+        A, head = run.at_images(layer, run.images + noise)
+        pullback = run.pullback_of(lambda features, head=head: run.target(head(features)), A)
         gradients.append(full_precision(pull(pullback, cotangents)[0]))
     return torch.stack(gradients, 2)
 
@@ -183,7 +183,7 @@ def _random_weights(chunk: Chunk, layer: int, _method: Method, options: Options)
 
 def _full_gradient(chunk: Chunk) -> FullGradient:
     run = chunk.run
-    model = module_of(run.splits[0], "full-grad needs the whole network")
+    model = module_of(run, "full-grad needs the whole network")
     made: FullGradient = chunk.get(
         "full gradient", lambda: full_gradient(model, run.images, _some(chunk), memory=run.memory)
     )
@@ -200,7 +200,7 @@ def _bias_terms(chunk: Chunk, _layer: int, _method: Method, _options: Options) -
 
 def _attention_gradients(chunk: Chunk, _layer: int, _method: Method, _options: Options) -> Tensors:
     run = chunk.run
-    model = module_of(run.splits[0], "le-grad needs the whole network")
+    model = module_of(run, "le-grad needs the whole network")
     return tuple(map(full_precision, attention_gradients(model, run.images, _some(chunk), memory=run.memory)))
 
 
@@ -224,7 +224,7 @@ FOR_ALL: dict[str, Quantity] = {"A": _features, "finer": _finer_features}
 
 def guided_rows(run: BatchRun, index: int, target: Target) -> Callable[[torch.Tensor], torch.Tensor]:
     """As `BatchRun.network`, through guided ReLUs."""
-    model = module_of(run.splits[0], "guided backpropagation rewrites the whole network")
+    model = module_of(run, "guided backpropagation rewrites the whole network")
     network = guided(model, run.images).network
     score = target.of_image(index)
     return lambda images: full_precision(score(network(images.to(run.images.dtype))))
@@ -236,8 +236,9 @@ def require_linear_head(run: BatchRun, method: Method) -> None:
     Raises:
         FuncamError: the head at one of the layers is something else, or unknown.
     """
-    for cut in run.splits:
-        graph = graph_of(module_of(cut, f"{method.name} has to look into the head"), run.images)
+    model = module_of(run, f"{method.name} has to look into the head")
+    for cut in run.cuts:
+        graph = graph_of(model, run.images)
         known = _HEADS.setdefault(graph, {})
         key = (cut.layer, *run.images.shape[1:])
         if key not in known:

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
-from torch import fx, nn
+from torch import nn
 from torch.fx import _symbolic_trace
 
 Called = Callable[[nn.Module, Callable[..., Any], Any, Any], Any]
@@ -118,7 +118,9 @@ def _looked_up(namespace: Mapping[str, Any], name: str) -> Any:
 
 
 def _rebuilt(function: types.FunctionType, namespace: dict[str, Any]) -> types.FunctionType:
-    copy = types.FunctionType(function.__code__, namespace, function.__name__, function.__defaults__, function.__closure__)
+    copy = types.FunctionType(
+        function.__code__, namespace, function.__name__, function.__defaults__, function.__closure__
+    )
     copy.__kwdefaults__, copy.__dict__ = function.__kwdefaults__, dict(function.__dict__)
     copy.__annotations__ = function.__annotations__
     return copy

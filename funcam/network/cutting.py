@@ -5,50 +5,84 @@ from __future__ import annotations
 import math
 import weakref
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, cast
 
 import torch
 from torch import nn
 
-from funcam.errors import FuncamError, nearest, shown, whole_number
+from funcam.errors import FuncamError, shown, whole_number
+from funcam.network.checks import manner_of
 from funcam.network.choice import LAST_CONV, last_conv
 from funcam.network.cuts import Cut as Cut
 from funcam.network.failures import reason_of
 from funcam.network.images import check_images, hint_of
-from funcam.network.known import graph_of as graph_of
-from funcam.network.known import traced_model
-from funcam.network.layers import Layout, layout_of, leads_out, name_of, of_images
+from funcam.network.known import Known, blank, known_of
+from funcam.network.layers import Layout, find_node, layout_of, leads_out, name_of, of_images
 from funcam.network.naming import Layer as Layer
 from funcam.network.naming import LayerLike, layer_name
 from funcam.network.pair import NAMES, check_features, closed_head, is_pair, named_features
-from funcam.network.wrappers import plain_name, unwrapped
+from funcam.network.survey import default_place, survey
+from funcam.network.tap import Inputs, place_of, run
+from funcam.network.tracing import is_compiled
+from funcam.network.twin import has_hooks, twin
+from funcam.network.ways import VIA, Settled, TapCut, settle
+from funcam.network.ways import graph_of as graph_of
+from funcam.network.wrappers import plain_name, refuse_inputs, unwrapped
 
 Head = Callable[[torch.Tensor], Any]
 Functions = tuple[Callable[[torch.Tensor], Any], Callable[..., Any]]
 Image = tuple[int, ...]
 
-_VIA = (None, "fx", "export")
-
 
 @dataclass(frozen=True, eq=False)
 class Split:
-    """A model cut at a layer: a reusable, thread-safe function `images -> (A, head)`. Made by `split`.
+    """A model cut at a layer: a reusable, thread-safe function `images -> (A, head)`. Made by `split`."""
 
-    Attributes:
-        layer: the name of the cut, e.g. `layer4`.
-    """
-
-    layer: str
-    _cut: Cut = field(repr=False)
+    _layer: str | None
     _model: Callable[[], nn.Module | None] = field(repr=False)
+    _kept: nn.Module | None = field(repr=False)
     _via: str | None = field(repr=False, default=None)
+    _hooks: bool | None = field(repr=False, default=None)
+    _wrt: int | str = field(repr=False, default=0)
+    _latest: list[Settled] = field(repr=False, default_factory=list)
 
-    def __call__(self, images: torch.Tensor) -> tuple[torch.Tensor, Head]:
+    @property
+    def layer(self) -> str:
+        """The name of the cut, e.g. `layer4`.
+
+        Raises:
+            FuncamError: it is the default layer of a model whose graph nobody has, and no images were seen yet.
+        """
+        if self._latest:
+            return self._latest[0].layer
+        if self._layer is None:
+            raise FuncamError("the default layer of this model is settled at the first call; give images first")
+        return self._layer
+
+    @property
+    def is_pair(self) -> bool:
+        """Whether a pair of functions was given, not a module."""
+        return self._kept is None
+
+    @property
+    def way(self) -> str:
+        """How the model is cut: `fx` (its traced graph), `tap` (its own code), `export` or `functions`; "" before the
+        first call."""
+        return self._latest[0].way if self._latest else ""
+
+    @property
+    def why(self) -> str:
+        """Why it is cut that way."""
+        return self._latest[0].why if self._latest else "nothing was explained yet"
+
+    def __call__(self, images: torch.Tensor, *args: Any, **kwargs: Any) -> tuple[torch.Tensor, Head]:
         """Run the model up to the layer.
 
         Args:
             images: `[B, channels, *image size]`, as the model takes them.
+            *args: whatever else the model takes, by position.
+            **kwargs: whatever else it takes, by name.
 
         Returns:
             `A`, the features `[B, C, *S]`, and `head`, a pure function from such features to what the model
@@ -59,35 +93,45 @@ class Split:
             FuncamError: the images have a shape that the model can't take, or the layer is no feature map for them.
         """
         check_images(images)
-        return _run(self._cut if torch.compiler.is_compiling() else self.current(images), images)
+        inputs = Inputs(images, args, kwargs, self._wrt)
+        return run_cut(self.settled(inputs), self.source, inputs)
 
-    def unchecked(self, images: torch.Tensor) -> tuple[torch.Tensor, Head]:
-        """As a call, but without looking for modules that were replaced since: for a split that was just made."""
-        check_images(images)
-        return _run(self._cut, images)
+    def settled(self, inputs: Inputs) -> Settled:
+        """The cut of the model as it is now, for such inputs: a new one if a module was replaced."""
+        if self._kept is None or is_compiled():
+            return self._made_before()
+        settled = settle(self.source(), self._layer, inputs, self._via, self._hooks)
+        self._latest[:] = [settled]
+        return settled
+
+    def _made_before(self) -> Settled:
+        if not self._latest:
+            raise FuncamError(
+                "inside torch.compile a cut can't be checked against the model; call it once before, or give example "
+                "images: split(model, layer, example=images)"
+            )
+        if self._latest[0].way == "tap":
+            raise FuncamError(f"torch.compile can't follow taps, and the model is cut by one ({self._latest[0].why})")
+        return self._latest[0]
 
     def model(self) -> nn.Module:
         """The model that was split.
 
         Raises:
-            FuncamError: it is gone (a split does not keep its model alive), or there was none, but a pair of functions.
+            FuncamError: there was none, but a pair of functions.
         """
-        model = self._model()
-        if self._cut.names == NAMES:
+        if self._kept is None:
             raise FuncamError(
                 "this needs the whole model, and a pair (features, head) has none; use a method that needs only the "
                 "features and the head (as grad-cam), or give the module"
             )
-        if model is None:
-            raise FuncamError(f"the model that was split at {self.layer!r} is gone; keep it, or split it again")
-        return model
+        return self.source()
 
-    def current(self, images: torch.Tensor | Image | None = None) -> Cut:
-        """The cut of the model as it is now, for images (or a shape of them): a new one if a module was replaced."""
+    def source(self) -> nn.Module:
+        """The model as it is now; where it is gone, what the split kept of it: modules that share its parameters."""
         model = self._model()
-        if model is None:
-            return self._cut
-        return traced_model(model, images, self._via).cut(self.layer, _shape(images))
+        assert self._kept is not None or model is not None
+        return model if model is not None else self._kept  # type: ignore[return-value]
 
 
 def split(
@@ -96,29 +140,36 @@ def split(
     *,
     example: torch.Tensor | None = None,
     via: str | None = None,
+    hooks: bool | None = None,
+    wrt: int | str = 0,
 ) -> Split:
     """Cut a model at a layer: `A, head = split(model, layer)(images)` with `head(A)` equal to `model(images)`.
 
-    The model is traced once, to its leaf operations, and only read: it is explained as in evaluation mode, whatever
-    mode it is in, and nothing of it is changed. Cuts are cached for as long as the model lives; weights changed in
-    place and modules replaced since are seen.
+    The model is only read: it is explained as in evaluation mode, whatever mode it is in, and nothing of it is changed.
+    Its graph, traced by `torch.fx`, is used where a check finds that it computes what the model computes, outputs and
+    derivative at the layer, for images of that shape and type; elsewhere the model's own code is run with a tap at the
+    layer. `Split.way` says which and `Split.why` why. What was found out is kept for as long as the model lives;
+    weights changed in place and modules replaced since are seen.
 
     Args:
-        model: a module; `torch.fx` follows it, as all of torchvision's, or else `torch.export`, which needs an
-            example. Or a pair of functions `(features, head)`, cut by hand: `features(images)` returns
+        model: a module. Or a pair of functions `(features, head)`, cut by hand: `features(images)` returns
             `A [B, C, *S]`, or `(A, rest)`, and `head(A)`, or `head(A, rest)`, what the model returns.
-        layer: a module path (`layer4.2`) or a node name (`get_graph_node_names`); a module of the model
-            (`model.layer4[2]`; at its first call, under its first name) or a line of `list_layers`; None for the last
-            feature map before pooling, after its activation; `last-conv` for the last convolution in module order.
-        example: images of the size that will be explained, where the default layer or `torch.export` depends on it.
-        via: `fx` or `export` to use one of the two alone; None for the first of them that can follow the model.
+        layer: a module path (`layer4.2`; `block#2` for the module's second call, `encoder[0]` or `encoder[states]` for a
+            part of what it returns) or a node name (`get_graph_node_names`); a module of the model (`model.layer4[2]`;
+            at its first call, under its first name) or a line of `list_layers`; None for the last feature map before
+            pooling, after its activation; `last-conv` for the last convolution in module order.
+        example: images of the kind that will be explained: layer and way are settled at once, not at the first call.
+        via: `fx`, `tap` or `export` to use one of them alone; None for the first of `fx` and `tap` that is right.
+        hooks: False to leave forward hooks on the model out. Otherwise a check runs them once; where outputs or
+            derivative are others without them, they are a part of the model and run in every pass.
+        wrt: which argument of the model the images are: its position or name.
 
     Returns:
         The split.
 
     Raises:
-        FuncamError: the model can't be followed (the message says why, where in its code, and what is left), there is
-            no such layer or the module is not in the model, or the outputs don't depend on it.
+        FuncamError: the model can't be run (the message says why, and where in its code), there is no such layer or the
+            module is not in the model, or the outputs don't depend on it.
 
     Example:
         >>> import torchvision
@@ -128,28 +179,47 @@ def split(
         >>> A.shape, torch.allclose(head(A), model(images), atol=1e-5)
         (torch.Size([2, 256, 4, 4]), True)
     """
-    if via not in _VIA:
-        raise FuncamError(f"via={via!r} is unknown; expected 'fx', 'export' or None")
+    if via not in VIA:
+        raise FuncamError(f"via={via!r} is unknown; expected 'fx', 'tap', 'export' or None")
     if example is not None:
         check_images(example)
     if is_pair(model):
         return _split_pair(*cast(Functions, model), layer)
     module = unwrapped(model)
     name = layer_name(module, layer)
-    traced = traced_model(module, example, via)
-    if name is None:
-        name = traced.default(_shape(example))
-    elif name == LAST_CONV:
-        name = last_conv(traced.graph, module)
-    else:
-        known = {**traced.graph.outputs, **traced.graph.nodes}
-        name = plain_name(known, name)
-        if name not in known and isinstance(layer, nn.Module):
-            raise FuncamError(
-                f"{name!r} is in {traced.graph.model} but is never called there by itself (it only holds others, or "
-                f"is run as a part of one); nearest: {nearest(name, known)}"
-            )
-    return Split(name, traced.cut(name, _shape(example)), weakref.ref(module), via)
+    if wrt == 0:
+        refuse_inputs(module)
+    made = Split(name, weakref.ref(module), twin(module, hooks=True), via, hooks, wrt)
+    if example is not None:
+        made.settled(Inputs(example, wrt=wrt))
+        return made
+    return replace(made, _layer=_named_now(module, name, via)) if wrt == 0 else made
+
+
+def split_for(model: nn.Module, layer: LayerLike | None, inputs: Inputs, hooks: bool | None) -> Split:
+    """A model cut at a layer for some inputs."""
+    module = unwrapped(model)
+    if not inputs.args and not inputs.kwargs:
+        refuse_inputs(module)
+    made = Split(layer_name(module, layer), weakref.ref(module), module, None, hooks, inputs.wrt)
+    made.settled(inputs)
+    return made
+
+
+def _named_now(model: nn.Module, layer: str | None, via: str | None) -> str | None:
+    """The layer's name as far as it is known without images; an unknown one is refused."""
+    traced = known_of(model).traced(model) if via in (None, "fx") else None
+    if traced is None:
+        return layer
+    if layer is None:
+        return traced.default(None)
+    if layer == LAST_CONV:
+        return last_conv(traced.graph, model)
+    names = {**traced.graph.outputs, **traced.graph.nodes, **dict(model.named_modules(remove_duplicate=False))}
+    name = plain_name(names, layer)
+    if place_of(name).path not in names:
+        find_node(traced.graph, name)  # says what is nearest
+    return name
 
 
 def _split_pair(features: Callable[[torch.Tensor], Any], head: Callable[..., Any], layer: LayerLike | None) -> Split:
@@ -157,16 +227,18 @@ def _split_pair(features: Callable[[torch.Tensor], Any], head: Callable[..., Any
         raise FuncamError(
             f"layer {shown(layer)} was given with a pair (features, head), which is cut already; leave it out"
         )
-    return Split(NAMES[0], Cut(NAMES[0], named_features(features), closed_head(head), NAMES, ()), lambda: None)
+    cut = Cut(NAMES[0], named_features(features), closed_head(head), NAMES, ())
+    return Split(NAMES[0], lambda: None, None, _latest=[Settled(NAMES[0], "functions", "they were given", cut)])
 
 
-def _shape(images: torch.Tensor | Image | None) -> Image | None:
-    return tuple(images.shape) if isinstance(images, torch.Tensor) else images
-
-
-def _run(cut: Cut, images: torch.Tensor) -> tuple[torch.Tensor, Head]:
+def run_cut(settled: Settled, source: Callable[[], nn.Module] | None, inputs: Inputs) -> tuple[torch.Tensor, Head]:
+    """Features and head for some inputs."""
+    cut, images = settled.cut, inputs.images
+    if isinstance(cut, TapCut):
+        assert source is not None
+        return _run_tap(cut, settled.layer, source(), inputs)
     tensor, *crossing = run_features(cut, images)
-    layout = layout_at(cut, tensor, images)
+    layout = layout_at(cut, settled.layer, tensor, images)
 
     def head(features: torch.Tensor) -> Any:
         return cut.rest(layout.from_map(features, tensor), *crossing)
@@ -174,44 +246,89 @@ def _run(cut: Cut, images: torch.Tensor) -> tuple[torch.Tensor, Head]:
     return layout.to_map(tensor), head
 
 
+def _run_tap(cut: TapCut, layer: str, model: nn.Module, inputs: Inputs) -> tuple[torch.Tensor, Head]:
+    tensor = tapped_features(cut, model, inputs)
+    layout = layout_at(cut, layer, tensor, inputs.images)
+
+    def head(features: torch.Tensor) -> Any:
+        rows = len(features) // max(1, len(inputs.images))
+        given = inputs if rows == 1 else repeated(inputs, rows)
+        return run(model, given, {cut.place: lambda tensor: layout.from_map(features, tensor)}, cut.manner)
+
+    return layout.to_map(tensor), head
+
+
+def tapped_features(cut: TapCut, model: nn.Module, inputs: Inputs) -> torch.Tensor:
+    """What the layer returns, as it is laid out there."""
+    seen: list[torch.Tensor] = []
+
+    def read(tensor: torch.Tensor) -> torch.Tensor:
+        seen.append(tensor.clone())
+        return tensor
+
+    reported(lambda: run(model, inputs, {cut.place: read}, cut.manner), model, inputs.images)
+    return seen[0]
+
+
+def repeated(inputs: Inputs, rows: int) -> Inputs:
+    """The inputs with each image so many times: for rows of changed features."""
+    images = inputs.images.repeat_interleave(rows, 0)
+    return Inputs(images, inputs.args, inputs.kwargs, inputs.wrt)
+
+
 def run_features(cut: Cut, images: torch.Tensor) -> list[Any]:
+    """The values that cross the cut, the layer's own first."""
     if cut.image is not None and images.shape[1:] != cut.image[1:]:
         raise FuncamError(f"the cut was made by torch.export for images of {list(cut.image)}, not {list(images.shape)}")
-    values = cut.features(images) if torch.compiler.is_compiling() else _reporting(cut, images)
+    values = cut.features(images) if is_compiled() else _reporting(cut, images)
     return [values[name] for name in cut.names]
 
 
 def _reporting(cut: Cut, images: torch.Tensor) -> Any:
     recording = torch.is_grad_enabled()
-    try:
+
+    def features() -> Any:
         # autograd can't save an inference tensor; leaving inference mode would switch its recording on
         with torch.inference_mode(False), torch.set_grad_enabled(recording):
-            images = images.clone() if images.is_inference() else images
-            return cut.features(images)
+            return cut.features(images.clone() if images.is_inference() else images)
+
+    return reported(features, cut.features, images)
+
+
+def reported(run: Callable[[], Any], model: Any, images: torch.Tensor) -> Any:
+    """What a run returns; what it raises, in our words.
+
+    Raises:
+        FuncamError: the model can't take the images.
+    """
+    try:
+        return run()
     except (RuntimeError, AssertionError, ValueError, TypeError, IndexError) as error:
         if isinstance(error, torch.OutOfMemoryError | FuncamError):
             raise
+        hint = hint_of(model, images.shape) if isinstance(model, nn.Module) else ""
         raise FuncamError(
             f"the model can't take images of shape {list(images.shape)} and type {images.dtype} on {images.device}: "
-            f"{reason_of(error)}{_hint(cut, images)}"
+            f"{reason_of(error)}{hint}"
         ) from error
 
 
-def _hint(cut: Cut, images: torch.Tensor) -> str:
-    return hint_of(cut.features, images.shape) if isinstance(cut.features, nn.Module) else ""
+def layout_at(cut: Cut | TapCut, layer: str, tensor: Any, images: torch.Tensor) -> Layout:
+    """How a layer's tensor holds a feature map of the images.
 
-
-def layout_at(cut: Cut, tensor: Any, images: torch.Tensor) -> Layout:
-    if cut.names == NAMES:
+    Raises:
+        FuncamError: it holds none.
+    """
+    if isinstance(cut, Cut) and cut.names == NAMES:
         check_features(tensor, images)
         return Layout("channels-first")
     if not isinstance(tensor, torch.Tensor):
-        raise FuncamError(f"layer {cut.layer!r} is no feature map: it holds a {type(tensor).__name__}, not a tensor")
+        raise FuncamError(f"layer {layer!r} is no feature map: it holds a {type(tensor).__name__}, not a tensor")
     grid = tuple(side // patch for side, patch in zip(images.shape[2:], cut.patch, strict=False))
     layout = layout_of(tensor.shape, images.shape, grid)
     if layout is None or len(tensor) != len(images) or math.prod(layout.spatial(tensor.shape)) < 2:
         raise FuncamError(
-            f"layer {cut.layer!r} is no feature map: its output is {list(tensor.shape)} for images of "
+            f"layer {layer!r} is no feature map: its output is {list(tensor.shape)} for images of "
             f"{list(images.shape)}; expected [B, C, *S] with a spatial extent above one cell (name an earlier layer)"
         )
     return layout
@@ -237,7 +354,11 @@ def list_layers(model: nn.Module, image: Sequence[int] | torch.Tensor | None = N
         [Layer(name='layer4', shape=(1, 512, 7, 7), default=True)]
     """
     shape = None if image is None else _image_shape(image)
-    traced = traced_model(model, shape)
+    module = unwrapped(model)
+    known = known_of(module)
+    traced = known.traced(module)
+    if traced is None:
+        return _surveyed(module, known, image)
     shapes = traced.shapes(shape)
     default = traced.default(shapes.image)
     rows = {}
@@ -247,6 +368,22 @@ def list_layers(model: nn.Module, image: Sequence[int] | torch.Tensor | None = N
             name = name_of(traced.graph, node)
             rows[name] = Layer(name, shapes.of[node], name == default)
     return list(rows.values())
+
+
+def _surveyed(model: nn.Module, known: Known, image: Any) -> list[Layer]:
+    """The layers of a model without a graph: what its modules return when it runs."""
+    if image is None:
+        raise FuncamError(f"{known.failure}; give images, so that it can be run: list_layers(model, images)")
+    images = image if isinstance(image, torch.Tensor) else blank(model, _image_shape(image)).contiguous()
+    inputs = Inputs(images[:1])
+    manner = manner_of(model, inputs, hooks=has_hooks(model))
+    default = str(default_place(model, inputs, manner).place)
+    rows = {}
+    for seen in reversed(survey(model, inputs, manner)):
+        if seen.layout(tuple(inputs.images.shape)):
+            name = str(seen.place)
+            rows[name] = Layer(name, seen.shape, name == default)
+    return list(rows.values())[::-1]
 
 
 def _image_shape(image: Any) -> Image:

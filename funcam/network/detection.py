@@ -15,11 +15,12 @@ from torchvision.models.detection.retinanet import RetinaNet
 from torchvision.models.detection.ssd import SSD
 
 from funcam.errors import FuncamError, nearest
-from funcam.network.cutting import Head, graph_of, split
+from funcam.network.cutting import Head, split
 from funcam.network.images import check_images
 from funcam.network.layers import ancestors, name_of
 from funcam.network.naming import LayerLike, layer_name
 from funcam.network.twin import twin
+from funcam.network.ways import structure_of
 from funcam.network.wrappers import unwrapped
 
 Detections = list[dict[str, torch.Tensor]]
@@ -101,7 +102,7 @@ def _layer_of(model: Any, level: str | None) -> str:
     """
     if level is None and hasattr(model.backbone, "body") and hasattr(model.backbone, "fpn"):
         return f"body.{list(model.backbone.body._modules)[-1]}"
-    graph = graph_of(model.backbone)
+    graph = structure_of(model.backbone).graph
     returned: Any = graph.module.graph.output_node().args[0]
     levels = returned if isinstance(returned, dict) else {"0": returned}
     if level is None:

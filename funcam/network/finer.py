@@ -9,9 +9,9 @@ from torch import fx, nn
 
 from funcam.network.activations import relu_ceiling
 from funcam.network.choice import carries_all
-from funcam.network.cutting import graph_of
 from funcam.network.graph import Graph
 from funcam.network.layers import Shapes, ancestors, find_node, name_of, of_images, operation, shapes_of
+from funcam.network.ways import structure_of
 
 _NOT_NEGATIVE = ("sigmoid", "softmax", "hardsigmoid", "softplus", "abs", "square", "exp", "clamp_min")
 # What keeps values that aren't negative so.
@@ -49,7 +49,7 @@ def finer_layer(model: nn.Module, layer: str, images: torch.Tensor) -> str | Non
         >>> finer_layer(torchvision.models.resnet18(), "layer4", torch.rand(1, 3, 224, 224))
         'layer3'
     """
-    graph = graph_of(model, images)
+    graph = structure_of(model, images).graph
     known = _CACHE.setdefault(graph, {})
     key = (layer, *images.shape[1:])
     if key not in known:

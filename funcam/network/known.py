@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import os
 import threading
 import weakref
-from typing import Any
+from collections import OrderedDict
+from collections.abc import Callable
+from typing import Any, TypeVar
 
 import torch
 from torch import fx, nn
@@ -17,9 +20,14 @@ from funcam.network.graph import Graph, trace
 from funcam.network.layers import Shapes, find_node, probe_shapes, shapes_of
 from funcam.network.misfits import refuse_misfits
 from funcam.network.twin import signature
-from funcam.network.wrappers import refuse, unwrapped
+from funcam.network.wrappers import refuse
 
 Image = tuple[int, ...]
+Fact = TypeVar("Fact")
+
+_MOST_FACTS = 64
+_MOST_EXPORTS = 8
+_MOST_SHAPES = 16
 
 
 class TracedModel:
@@ -28,39 +36,42 @@ class TracedModel:
     def __init__(self, graph: Graph) -> None:
         self.graph = graph
         self._shapes: dict[tuple[int, ...] | None, Shapes] = {}
-        self._defaults: dict[tuple[int, ...] | None, str] = {}
+        self._defaults: weakref.WeakKeyDictionary[Shapes, str] = weakref.WeakKeyDictionary()
+        self._lock = threading.RLock()
         self._cuts: dict[str, Cut] = {}
 
     def shapes(self, image: tuple[int, ...] | None) -> Shapes:
+        """The shape of every node for images of a shape; for None, of a usual one."""
         if image is not None:
             refuse_misfits(self.graph, image)
         key = image and (1, *image[1:])
-        with _LOCK:
+        with self._lock:
             if key not in self._shapes:
                 shapes = probe_shapes(self.graph) if image is None else shapes_of(self.graph, image)
                 if not self._shapes:  # cuts made before a size was known lack their patch
                     self._cuts.clear()
                 self._shapes[key] = shapes
+                while len(self._shapes) > _MOST_SHAPES:
+                    del self._shapes[next(iter(self._shapes))]
             return self._shapes[key]
 
     def default(self, image: tuple[int, ...] | None) -> str:
-        key = image and image[1:]
-        if key not in self._defaults:
-            self._defaults[key] = default_layer(self.graph, self.shapes(image))
-        return self._defaults[key]
+        """The layer that is explained where none is named."""
+        shapes = self.shapes(image)
+        if shapes not in self._defaults:
+            self._defaults[shapes] = default_layer(self.graph, shapes)
+        return self._defaults[shapes]
 
     def cut(self, layer: str, image: tuple[int, ...] | None) -> Cut:
+        """The graph cut at a layer."""
         if image is not None:
             refuse_misfits(self.graph, image)
         if not self._shapes:
             self._learn_shapes(image)
-        cut = self._cuts.get(layer)
-        if cut is None:
-            with _LOCK:
-                node = find_node(self.graph, layer)
-                cut = self._cuts.get(layer) or make_cut(self.graph, layer, self._patch(node))
-                self._cuts[layer] = cut
-        return cut
+        with self._lock:
+            if layer not in self._cuts:
+                self._cuts[layer] = make_cut(self.graph, layer, self._patch(find_node(self.graph, layer)))
+            return self._cuts[layer]
 
     def _learn_shapes(self, image: tuple[int, ...] | None) -> None:
         try:
@@ -78,86 +89,122 @@ class TracedModel:
         return tuple(whole // part for whole, part in zip(shapes.image[2:], layout.grid, strict=False))
 
 
-class _Known:
-    """What is known of one state of a model: its graph by `torch.fx`, or else those by `torch.export`.
+class Known:
+    """What is known of one state of a model: its graph by `torch.fx`, those by `torch.export`, and what checks found.
 
-    Those are for one size, type and device of images. What could not be traced is not tried again: why is kept, as
-    words, because an exception would keep the model alive.
+    An exported graph is for one size, type and device of images. What could not be traced is not tried again: why is
+    kept, as words, because an exception would keep the model alive.
+
+    Attributes:
+        state: the model's signature.
+        lock: held while something is found out of the model.
+        facts: what was found out for some kind of input, the latest last; few are kept.
     """
 
     def __init__(self, state: list[Any]) -> None:
         self.state = state
-        self.traced: TracedModel | None = None
+        self.lock = threading.RLock()
+        self.facts: OrderedDict[Any, Any] = OrderedDict()
+        self._traced: TracedModel | None = None
         self._failure = ""
         self._exports: dict[tuple[Any, ...], TracedModel] = {}
         self._last: TracedModel | None = None
 
-    def graph(self, model: nn.Module, images: torch.Tensor | Image | None, via: str | None) -> TracedModel:
-        """The model's graph by the way that was asked for, or the first that works."""
-        if via != "export":
-            if self.traced is None and not self._failure:
-                self._trace(model)
-            if self.traced is not None:
-                return self.traced
-            if via == "fx":
-                raise FuncamError(f"{self._failure}; {PAIR}")
-        if images is None:
-            if self._last is None:
-                raise FuncamError(
-                    f"{self._failure or 'torch.export needs images'}; give example images, split(model, layer, "
-                    f"example=images), so that torch.export can be tried; or {PAIR}"
-                )
+    def fact(self, key: Any, find: Callable[[], Fact]) -> Fact:
+        """Something about the model, found out once."""
+        with self.lock:
+            if key not in self.facts:
+                found = find()
+                self.facts[key] = found
+                while len(self.facts) > _MOST_FACTS:
+                    self.facts.popitem(last=False)
+            self.facts.move_to_end(key)
+            return self.facts[key]  # type: ignore[no-any-return]
+
+    def traced(self, model: nn.Module) -> TracedModel | None:
+        """The model's graph by `torch.fx`, whether it is believed or not; None where it has none."""
+        with self.lock:
+            if self._traced is None and not self._failure:
+                try:
+                    self._traced = TracedModel(trace(model))
+                except FuncamError as error:
+                    self._failure = str(error)
+            return self._traced
+
+    @property
+    def failure(self) -> str:
+        """Why `torch.fx` can't follow the model."""
+        return self._failure
+
+    def exported(self, model: nn.Module, images: torch.Tensor | Image | None, why: str) -> TracedModel:
+        """The model's graph by `torch.export` for images; without images the one that was asked for last.
+
+        Raises:
+            FuncamError: it can't be exported, or no images were given yet; `why` `torch.fx` won't do is told before.
+        """
+        with self.lock:
+            if images is None:
+                if self._last is None:
+                    raise FuncamError(
+                        f"{why}; give example images, split(model, layer, example=images), so that torch.export can be "
+                        f"tried; or {PAIR}"
+                    )
+                return self._last
+            images = images if isinstance(images, torch.Tensor) else blank(model, images)
+            key = (*images.shape[1:], images.dtype, images.device)
+            if key not in self._exports:
+                self._exports[key] = _exported(model, images, why)
+                while len(self._exports) > _MOST_EXPORTS:
+                    del self._exports[next(iter(self._exports))]
+            self._last = self._exports[key]
             return self._last
-        self._last = self._exported(model, images)
-        return self._last
-
-    def _trace(self, model: nn.Module) -> None:
-        try:
-            self.traced = TracedModel(trace(model))
-        except FuncamError as error:
-            self._failure = str(error)
-
-    def _exported(self, model: nn.Module, images: torch.Tensor | Image) -> TracedModel:
-        images = images if isinstance(images, torch.Tensor) else _blank(model, images)
-        key = (*images.shape[1:], images.dtype, images.device)
-        if key not in self._exports:
-            from funcam.network.exported import export  # torch.export takes a while to import, and few models need it
-
-            try:
-                self._exports[key] = TracedModel(export(model, images))
-            except FuncamError as error:
-                reasons = "; ".join(filter(None, (self._failure, str(error))))
-                raise FuncamError(f"{reasons}; {PAIR}") from error
-        return self._exports[key]
 
 
-def _blank(model: nn.Module, image: Image) -> torch.Tensor:
+def _exported(model: nn.Module, images: torch.Tensor, why: str) -> TracedModel:
+    from funcam.network.exported import export  # torch.export takes a while to import, and few models need it
+
+    try:
+        return TracedModel(export(model, images))
+    except FuncamError as error:
+        reasons = "; ".join(filter(None, (why, str(error))))
+        raise FuncamError(f"{reasons}; {PAIR}") from error
+
+
+def blank(model: nn.Module, image: Image) -> torch.Tensor:
     """Images of a shape, of the type and on the device of the model's weights, without their memory."""
     like = next((p for p in model.parameters() if p.is_floating_point()), torch.empty(()))
     return torch.empty((), dtype=like.dtype, device=like.device).expand(image)
 
 
-_LOCK = threading.RLock()
-_CACHE: weakref.WeakKeyDictionary[nn.Module, _Known] = weakref.WeakKeyDictionary()
+class _Memo:
+    """What is known of every living model."""
+
+    def __init__(self) -> None:
+        self.models: weakref.WeakKeyDictionary[nn.Module, Known] = weakref.WeakKeyDictionary()
+        self.lock = threading.Lock()
+
+    def renew_locks(self) -> None:
+        """In a child of a fork: a lock that another thread held there is held for ever."""
+        self.lock = threading.Lock()
+        for known in list(self.models.values()):
+            known.lock = threading.RLock()
 
 
-def traced_model(model: nn.Module, images: torch.Tensor | Image | None = None, via: str | None = None) -> TracedModel:
-    model = unwrapped(model)
+_MEMO = _Memo()
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_MEMO.renew_locks)
+
+
+def known_of(model: nn.Module) -> Known:
+    """What is known of a model as it is now; nothing yet where it was changed.
+
+    Raises:
+        FuncamError: it is a model that can't be explained whichever way it is followed.
+    """
     state = signature(model)
-    with _LOCK:
-        known = _CACHE.get(model)
+    with _MEMO.lock:
+        known = _MEMO.models.get(model)
         if known is None or known.state != state:
             refuse(model)
-            known = _CACHE[model] = _Known(state)
-        return known.graph(model, images, via)
-
-
-def graph_of(model: nn.Module, images: torch.Tensor | Image | None = None) -> Graph:
-    """The model's graph, made once and cached with its cuts.
-
-    Args:
-        model: a module; it is only read.
-        images: images that the graph is for, or their shape. A model that only `torch.export` can follow has a graph
-            for each size; without images it is the one that was asked for last.
-    """
-    return traced_model(model, images).graph
+            known = _MEMO.models[model] = Known(state)
+        return known

@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 import operator
-import weakref
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass
 from typing import Any
 
 import torch
 from torch import fx, nn
 
+from funcam.errors import FuncamError
 from funcam.network.cuts import Cut, feature_extractor
-from funcam.network.cutting import Split, graph_of, layout_at, run_features, split
-from funcam.network.graph import Graph
-from funcam.network.layers import between, dependants, find_node, output_of, shapes_of
+from funcam.network.cutting import layout_at, reported, run_cut, run_features
+from funcam.network.graph import Graph, acyclic
+from funcam.network.known import TracedModel, known_of
+from funcam.network.layers import Layout, between, dependants, find_node, output_of, shapes_of
+from funcam.network.tap import Inputs, Manner, Place, Visit, run
+from funcam.network.ways import Settled, TapCut, settle
 
 Tail = Callable[..., tuple[Any, tuple[torch.Tensor, ...]]]
 
@@ -24,13 +27,15 @@ class Tapped:
     """A batch run up to the first of several layers, and the rest of the network with a tap at each further one.
 
     Attributes:
-        inputs: one tensor `[B, C, *S]` for each layer: its features, or zeros where it lies behind another one.
-        tail: `(*inputs) -> (outputs, features of each layer)`. Behind another layer an input is added to the
-            features there, so that the derivative with respect to it is the derivative at that layer.
+        inputs: one tensor `[B, C, *S]` for each layer: its features, or zeros where an input is added to them.
+        tail: `(*inputs) -> (outputs, features of each layer)`. Where the inputs are zeros they are added to the
+            features, so that the derivative with respect to them is the derivative at that layer.
+        plain: whether plain autograd has to differentiate it.
     """
 
     inputs: tuple[torch.Tensor, ...]
     tail: Tail
+    plain: bool = False
 
 
 @dataclass(frozen=True, eq=False)
@@ -43,30 +48,82 @@ class _Taps:
     shapes: tuple[tuple[int, ...], ...]
 
 
-def run_tapped(model: nn.Module, layers: Sequence[str], images: torch.Tensor) -> Tapped:
-    """Run a model up to several layers at once.
+def run_tapped(cuts: Sequence[Settled], source: Callable[[], nn.Module], inputs: Inputs) -> Tapped:
+    """Run a model up to some layers at once.
 
     Args:
-        model: a module; it is only read.
-        layers: names as in `funcam.split`, in any order; one may lie behind another.
-        images: `[B, channels, *size]`.
+        cuts: the layers, in any order; one may lie behind another.
+        source: the model as it is now; it is only read.
+        inputs: the images, and whatever else it takes.
 
     Raises:
-        FuncamError: as `funcam.split`, or a layer is no feature map.
+        FuncamError: a layer is no feature map, or an operation in the graph of a model that has to be tapped.
 
     Example:
         >>> import torchvision
+        >>> from funcam import split
         >>> model, images = torchvision.models.resnet18().eval(), torch.rand(2, 3, 64, 64)
-        >>> tapped = run_tapped(model, ["layer4", "layer2"], images)
+        >>> cuts = [split(model, layer, example=images).settled(Inputs(images)) for layer in ("layer4", "layer2")]
+        >>> tapped = run_tapped(cuts, lambda: model, Inputs(images))
         >>> outputs, features = tapped.tail(*tapped.inputs)
         >>> [tuple(A.shape) for A in features], torch.allclose(outputs, model(images), atol=1e-5)
         ([(2, 512, 2, 2), (2, 128, 8, 8)], True)
     """
-    splits = [split(model, layer, example=images) for layer in layers]
-    taps = _taps_of(model, splits, images)
+    if any(isinstance(settled.cut, TapCut) for settled in cuts):
+        return _tapped_code(cuts, source, inputs)
+    if len(cuts) == 1:
+        A, head = run_cut(cuts[0], source, inputs)
+        return Tapped((A,), lambda features: (head(features), (features,)))
+    return _tapped_graph(cuts, source(), inputs.images)
+
+
+def _tapped_code(cuts: Sequence[Settled], source: Callable[[], nn.Module], inputs: Inputs) -> Tapped:
+    """Every layer tapped in one run of the model's own code."""
+    taps = [settled.cut if isinstance(settled.cut, TapCut) else _tap_of(settled, source, inputs) for settled in cuts]
+    manner = Manner(*(any(flags) for flags in zip(*(astuple(tap.manner) for tap in taps), strict=True)))
+    batch, like = len(inputs.images), inputs.images
+    zeros = [like.new_zeros((), dtype=tap.dtype).expand(batch, *tap.shape[1:]) for tap in taps]
+    layouts = [
+        layout_at(tap, settled.layer, zero, inputs.images) for tap, settled, zero in zip(taps, cuts, zeros, strict=True)
+    ]
+
+    def tail(*added: torch.Tensor) -> tuple[Any, tuple[torch.Tensor, ...]]:
+        seen: dict[Place, torch.Tensor] = {}
+
+        def visit(place: Place, layout: Layout, delta: torch.Tensor) -> Visit:
+            def add(tensor: torch.Tensor) -> torch.Tensor:
+                if len(tensor) != batch:
+                    raise FuncamError(
+                        f"layer {str(place)!r} is no feature map: its output is {list(tensor.shape)} for {batch} images"
+                    )
+                seen[place] = tensor.clone()
+                return tensor + layout.from_map(delta, torch.zeros_like(tensor[:1]))
+
+            return add
+
+        visits = {
+            tap.place: visit(tap.place, layout, delta) for tap, layout, delta in zip(taps, layouts, added, strict=True)
+        }
+        model = source()
+        outputs = reported(lambda: run(model, inputs, visits, manner), model, inputs.images)
+        return outputs, tuple(layout.to_map(seen[tap.place]) for layout, tap in zip(layouts, taps, strict=True))
+
+    maps = tuple(layout.to_map(zero) for layout, zero in zip(layouts, zeros, strict=True))
+    return Tapped(maps, tail, any(tap.plain for tap in taps))
+
+
+def _tap_of(settled: Settled, source: Callable[[], nn.Module], inputs: Inputs) -> TapCut:
+    """A tap for a layer that its graph was good for."""
+    cut = settle(source(), settled.layer, inputs, "tap", None).cut
+    assert isinstance(cut, TapCut)
+    return cut
+
+
+def _tapped_graph(cuts: Sequence[Settled], model: nn.Module, images: torch.Tensor) -> Tapped:
+    taps = _taps_of(model, cuts, images)
     crossing = run_features(taps.first, images)
     raw = _raw_inputs(taps, crossing, len(images))
-    layouts = [layout_at(cut, tensor, images) for cut, tensor in zip(taps.cuts, raw, strict=True)]
+    layouts = [layout_at(cut, cut.layer, tensor, images) for cut, tensor in zip(taps.cuts, raw, strict=True)]
 
     def tail(*inputs: torch.Tensor) -> tuple[Any, tuple[torch.Tensor, ...]]:
         given = [layout.from_map(x, tensor) for layout, x, tensor in zip(layouts, inputs, raw, strict=True)]
@@ -88,20 +145,18 @@ def _raw_inputs(taps: _Taps, crossing: list[Any], batch: int) -> list[torch.Tens
     ]
 
 
-def _taps_of(model: nn.Module, cuts: Sequence[Split], images: torch.Tensor) -> _Taps:
-    graph = graph_of(model, images)
-    known = _CACHE.setdefault(graph, {})
-    key = (*(cut.layer for cut in cuts), *images.shape[1:])
-    if key not in known:
-        known[key] = _make_taps(graph, cuts, tuple(images.shape))
-    return known[key]
+def _taps_of(model: nn.Module, cuts: Sequence[Settled], images: torch.Tensor) -> _Taps:
+    layers = tuple(settled.layer for settled in cuts)
+    known = known_of(model)
+    traced = known.traced(model) if cuts[0].way == "fx" else known.exported(model, images, "")
+    assert traced is not None
+    key = ("taps", cuts[0].way, layers, *images.shape[1:])
+    return known.fact(key, lambda: _make_taps(traced, cuts, tuple(images.shape)))
 
 
-_CACHE: weakref.WeakKeyDictionary[Graph, dict[tuple[Any, ...], _Taps]] = weakref.WeakKeyDictionary()
-
-
-def _make_taps(graph: Graph, splits: Sequence[Split], image: tuple[int, ...]) -> _Taps:
-    nodes = [find_node(graph, cut.layer) for cut in splits]
+def _make_taps(traced: TracedModel, settled: Sequence[Settled], image: tuple[int, ...]) -> _Taps:
+    graph = traced.graph
+    nodes = [find_node(graph, one.layer) for one in settled]
     shapes = shapes_of(graph, image)
     behind = dependants(nodes)
     roots = [node for node in nodes if node not in behind]
@@ -109,8 +164,8 @@ def _make_taps(graph: Graph, splits: Sequence[Split], image: tuple[int, ...]) ->
     names = {node: f"crossing{i}" for i, node in enumerate([*roots, *crossing])}
     added = {node: f"tap{i}" for i, node in enumerate(nodes) if node not in roots}
     tail = _tail(graph, nodes, names, added, rest)
-    first = Cut(splits[0].layer, feature_extractor(graph, names), tail, tuple(names.values()), ())
-    cuts = tuple(cut.current(image) for cut in splits)
+    first = Cut(settled[0].layer, feature_extractor(graph, names), tail, tuple(names.values()), ())
+    cuts = tuple(traced.cut(one.layer, image) for one in settled)
     return _Taps(cuts, first, tuple(node in roots for node in nodes), tuple(shapes.of[node] for node in nodes))
 
 
@@ -128,4 +183,4 @@ def _tail(
             placed[node] = copy.call_function(operator.add, (placed[node], taps[node]))
     outputs = fx.map_arg(output.args[0], placed.__getitem__)
     copy.output((outputs, tuple(placed[layer] for layer in nodes)))
-    return fx.GraphModule(graph.module, copy, graph.model).eval()
+    return acyclic(fx.GraphModule(graph.module, copy, graph.model).eval())

@@ -92,7 +92,6 @@ def refuse(model: nn.Module) -> None:
             raise FuncamError(
                 f"{where} is quantised and can't be differentiated; explain the float model it was made from"
             )
-    _refuse_inputs(type(model).__name__, forward_of(model))
 
 
 def forward_of(model: nn.Module) -> Callable[..., Any]:
@@ -109,8 +108,14 @@ def parameters_of(forward: Callable[..., Any]) -> list[inspect.Parameter]:
         return []
 
 
-def _refuse_inputs(name: str, forward: Callable[..., Any]) -> None:
-    parameters = parameters_of(forward)
+def refuse_inputs(model: nn.Module) -> None:
+    """Refuse a model that takes something else than one tensor of images, unless the rest is given, too.
+
+    Raises:
+        FuncamError: it takes several inputs, or a list.
+    """
+    name = type(model).__name__
+    parameters = parameters_of(forward_of(model))
     required = [p.name for p in parameters if p.default is _EMPTY and p.kind not in _VARIADIC]
     if len(required) > 1:
         raise FuncamError(

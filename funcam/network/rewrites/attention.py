@@ -14,10 +14,10 @@ from torch import fx, nn
 from torch.func import vjp, vmap
 
 from funcam.errors import FuncamError
-from funcam.network.cutting import graph_of
 from funcam.network.graph import Graph
 from funcam.network.layers import Layout, between, layout_of, operation, shapes_of
 from funcam.network.rewrites.explicit_attention import attentions_of, explicit
+from funcam.network.ways import graph_of
 
 _COPIES = 4
 

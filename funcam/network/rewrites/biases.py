@@ -12,10 +12,10 @@ from torch import fx, nn
 from torch.func import jvp, vjp, vmap
 
 from funcam.errors import FuncamError
-from funcam.network.cutting import graph_of
 from funcam.network.graph import Graph
 from funcam.network.layers import layout_of, operation
 from funcam.network.rewrites.explicit_attention import attentions_of, explicit
+from funcam.network.ways import graph_of
 
 # What an operation adds to its inputs, and how that is found.
 _BIAS = "its bias"

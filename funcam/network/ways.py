@@ -1,0 +1,338 @@
+"""By which way a model is cut at a layer: its graph where a check believes it, else taps in its own code."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from funcam.errors import FuncamError, nearest
+from funcam.network.checks import (
+    Reference,
+    cotangents,
+    difference,
+    manner_of,
+    reference,
+    why_not_believed,
+)
+from funcam.network.choice import LAST_CONV, last_conv
+from funcam.network.cuts import Cut
+from funcam.network.derivative import vjp
+from funcam.network.graph import Graph
+from funcam.network.known import Known, TracedModel, known_of
+from funcam.network.outputs import leaves
+from funcam.network.survey import default_place, last_convolution, survey
+from funcam.network.tap import Inputs, Manner, Place, place_of
+from funcam.network.tracing import is_batched, is_compiled
+from funcam.network.twin import has_hooks
+from funcam.network.wrappers import plain_name
+
+Shape = tuple[int, ...]
+VIA = (None, "fx", "tap", "export")
+_BELIEVED = "its graph computes what the model computes"
+
+
+@dataclass(frozen=True, eq=False)
+class TapCut:
+    """A layer where the model's own code is tapped.
+
+    Attributes:
+        place: the module, its call, the part of what it returns.
+        manner: how the model has to be run.
+        plain: whether plain autograd has to differentiate it.
+        patch: for a layer of tokens, the side lengths in pixels of the patch that each token stands for.
+        shape: the shape of what the layer returns for one image.
+        dtype: its type.
+    """
+
+    place: Place
+    manner: Manner
+    plain: bool
+    patch: Shape
+    shape: Shape
+    dtype: torch.dtype
+
+
+@dataclass(frozen=True, eq=False)
+class Settled:
+    """A model cut at a layer, and how.
+
+    Attributes:
+        layer: the layer's name.
+        way: `fx`, `export`, `tap` or `functions`.
+        why: why that way.
+        cut: the graph cut there, or where the model's code is tapped.
+    """
+
+    layer: str
+    way: str
+    why: str
+    cut: Cut | TapCut
+
+
+def settle(model: nn.Module, layer: str | None, inputs: Inputs, via: str | None, hooks: bool | None) -> Settled:
+    """Cut a model at a layer for some inputs; what was found out is kept, and holds for inputs of that kind.
+
+    Args:
+        model: a module, without wrappers.
+        layer: its name; None for the default layer.
+        inputs: what will be explained.
+        via: the only way that is allowed; None for the first that works.
+        hooks: False to leave the caller's hooks out; None to run them where they are part of the function.
+
+    Raises:
+        FuncamError: it can't be cut there.
+    """
+    known = known_of(model)
+    return known.fact(
+        ("cut", layer, via, hooks, _kind_of(inputs)), lambda: _settle(known, model, layer, inputs, via, hooks)
+    )
+
+
+def graph_of(model: nn.Module, images: Tensor | Shape | None = None) -> Graph:
+    """The model's graph, where it computes what the model computes: what rewrites are made of.
+
+    Args:
+        model: a module; it is only read.
+        images: images that the graph is for, or their shape; None for a usual size.
+
+    Raises:
+        FuncamError: neither `torch.fx` nor `torch.export` can follow it, or hooks are part of the function.
+    """
+    known = known_of(model)
+    traced = known.traced(model)
+    why = known.failure
+    if traced is not None:
+        if not isinstance(images, Tensor):
+            images = _waves(model, traced.shapes(images).image)
+        if not images.is_meta and not is_compiled():
+            why = _why_not_graph(known, model, traced, Inputs(images))
+        if not why:
+            return traced.graph
+        if _hooks_count(known, model, Inputs(images)):
+            raise FuncamError(f"{traced.graph.model} has hooks that are part of what it computes, and a graph has none")
+    return known.exported(model, images, why).graph
+
+
+def structure_of(model: nn.Module, images: Tensor | Shape | None = None) -> TracedModel:
+    """The model's graph, whether it computes just what the model does or not: what follows what is the same."""
+    known = known_of(model)
+    return known.traced(model) or known.exported(model, images, known.failure)
+
+
+def _kind_of(inputs: Inputs) -> tuple[Any, ...]:
+    """What a check holds for: shape, type and device of the images, autocast, the kinds of what else goes in."""
+    images = inputs.images
+    kind = images.device.type
+    casting = torch.get_autocast_dtype(kind) if torch.is_autocast_enabled(kind) else None
+    others = [inputs.args, dict(inputs.kwargs)]
+    shapes = tuple(tuple(t.shape) for _, t in leaves(others)) if inputs.args or inputs.kwargs else ()
+    return (*images.shape[1:], images.dtype, images.device, casting, inputs.wrt, shapes)
+
+
+def _sample(inputs: Inputs) -> Inputs:
+    """One image to check with: the first, or one of ours where the images' values can't be looked at."""
+    images = inputs.images
+    if inputs.args or inputs.kwargs:  # who knows which of the others have a row for each image
+        return inputs
+    if len(images) and not is_batched(images):
+        sample = images[:1].detach()
+        if bool(sample.isfinite().all()):
+            return replace(inputs, images=sample)
+    return replace(inputs, images=_numbers((1, *images.shape[1:]), images.dtype, images.device))
+
+
+def _waves(model: nn.Module, shape: Shape) -> Tensor:
+    like = next((p for p in model.parameters() if p.is_floating_point()), torch.empty(()))
+    return _numbers((1, *shape[1:]), like.dtype, like.device)
+
+
+def _numbers(shape: Shape, dtype: torch.dtype, device: torch.device) -> Tensor:
+    """An image of numbers between -1 and 1, always the same, made without the random state."""
+    count = torch.Size(shape).numel()
+    return torch.arange(count, dtype=torch.float64).sin().view(shape).to(device=device, dtype=dtype)
+
+
+def _settle(
+    known: Known, model: nn.Module, layer: str | None, inputs: Inputs, via: str | None, hooks: bool | None
+) -> Settled:
+    sample = _sample(inputs)
+    manner = _manner(known, model, sample, hooks)
+    traced = _traced(known, model, sample, via)
+    name = _named(known, model, traced, layer, sample, manner)
+    place = _place(model, name)
+    if place is None and (traced is None or name not in {**traced.graph.outputs, **traced.graph.nodes}):
+        raise FuncamError(_unknown(model, traced, name))
+    known_reference, manner = _reference(model, sample, place, manner)
+    why = known.failure
+    if manner.hooks:
+        why = "the caller's hooks are part of what it computes"
+    elif traced is not None and via != "tap":
+        why = why_not_believed(lambda: _through(traced, name, sample, place, known_reference), known_reference)
+        if not why:
+            way = "export" if traced.graph.shapes is not None else "fx"
+            return Settled(name, way, _BELIEVED, traced.cut(name, tuple(sample.images.shape)))
+        why = f"by torch.fx, {why}"
+    if via in ("fx", "export"):
+        raise FuncamError(f"{type(model).__name__} can't be cut at {name!r} via {via}: {why}; leave via out")
+    if place is None:
+        raise FuncamError(
+            f"layer {name!r} is an operation in the graph of {type(model).__name__}, which can't be used ({why}); name a "
+            "module"
+        )
+    return Settled(
+        name, "tap", why or "it was asked for", _tapped(model, traced, name, place, manner, known_reference, sample)
+    )
+
+
+def _traced(known: Known, model: nn.Module, sample: Inputs, via: str | None) -> TracedModel | None:
+    if via == "tap" or sample.args or sample.kwargs:
+        return None
+    if via == "export":
+        return known.exported(model, sample.images, "")
+    traced = known.traced(model)
+    if via == "fx" and traced is None:
+        raise FuncamError(f"{known.failure}; leave via out, so that the model's own code is tapped")
+    return traced
+
+
+def _manner(known: Known, model: nn.Module, sample: Inputs, hooks: bool | None) -> Manner:
+    with_hooks = hooks is not False and has_hooks(model)
+    key = ("manner", with_hooks, _kind_of(sample))
+    return known.fact(key, lambda: manner_of(model, sample, with_hooks))
+
+
+def _named(
+    known: Known, model: nn.Module, traced: TracedModel | None, layer: str | None, sample: Inputs, manner: Manner
+) -> str:
+    shape = tuple(sample.images.shape)
+    if layer is None:
+        if traced is not None:
+            return traced.default(shape)
+        return known.fact(("default", _kind_of(sample)), lambda: str(default_place(model, sample, manner).place))
+    if layer == LAST_CONV:
+        if traced is not None:
+            return last_conv(traced.graph, model)
+        return str(last_convolution(survey(model, sample, manner), model))
+    names: Mapping[str, Any] = {} if traced is None else {**traced.graph.outputs, **traced.graph.nodes}
+    modules = dict(model.named_modules(remove_duplicate=False))
+    return plain_name({**modules, **names}, layer)
+
+
+def _place(model: nn.Module, name: str) -> Place | None:
+    """Where a tap finds a layer; None for what only a graph has."""
+    place = place_of(name)
+    paths = dict(model.named_modules(remove_duplicate=False))
+    return place if place.path in paths else None
+
+
+def _unknown(model: nn.Module, traced: TracedModel | None, name: str) -> str:
+    names = [path for path, _ in model.named_modules() if path]
+    if traced is not None:
+        nodes = {**traced.graph.outputs, **traced.graph.nodes}
+        names = [path for path, node in nodes.items() if node.op != "placeholder"]
+    return (
+        f"layer {name!r} is not in {type(model).__name__}; nearest: {nearest(name, names)} "
+        "(`funcam layers NET` and funcam.list_layers(model) list them all)"
+    )
+
+
+def _reference(model: nn.Module, sample: Inputs, place: Place | None, manner: Manner) -> tuple[Reference, Manner]:
+    """What the model does, and whether the caller's hooks are a part of it."""
+    without = replace(manner, hooks=False)
+    if not manner.hooks:
+        return reference(model, sample, place, manner), without
+    hooked = reference(model, sample, place, manner)
+    bare = reference(model, sample, place, without)
+    return (hooked, manner) if _differ(hooked, bare) else (bare, without)
+
+
+def _differ(one: Reference, other: Reference) -> bool:
+    if difference(one.outputs, other.outputs):
+        return True
+    if one.gradient is None or other.gradient is None:
+        return one.gradient is not other.gradient
+    return bool(difference([one.gradient], [other.gradient]))
+
+
+def _through(
+    traced: TracedModel, name: str, sample: Inputs, place: Place | None, known: Reference
+) -> tuple[list[Tensor], Tensor | None]:
+    """What the graph makes of the images: its outputs, and the derivative at the layer (or at the images)."""
+    with torch.inference_mode(False):
+        if place is None:
+            return _derivative(traced.graph.module, sample.images)
+        cut = traced.cut(name, tuple(sample.images.shape))
+        with torch.no_grad():
+            values = cut.features(sample.images)
+        tensor, *crossing = (values[crossing] for crossing in cut.names)
+        said = "" if known.features is None else difference([tensor], [known.features])
+        if said:
+            raise ValueError(f"what the layer holds is another thing: {said}")
+        return _derivative(lambda features: cut.rest(features, *crossing), tensor)
+
+
+def _derivative(function: Any, tensor: Tensor) -> tuple[list[Tensor], Tensor]:
+    def run(given: Tensor) -> tuple[list[Tensor], list[Tensor]]:
+        outputs = [t for _, t in leaves(function(given))]
+        return [t for t in outputs if t.is_floating_point()], outputs
+
+    values, pullback, outputs, _ = vjp(run, [tensor.detach()], plain=False)
+    (gradient,) = pullback(cotangents(values))
+    return [t.detach() for t in outputs], gradient
+
+
+def _tapped(
+    model: nn.Module,
+    traced: TracedModel | None,
+    name: str,
+    place: Place,
+    manner: Manner,
+    known: Reference,
+    sample: Inputs,
+) -> TapCut:
+    if known.gradient is not None and not known.gradient.any():
+        raise FuncamError(
+            f"the outputs of {type(model).__name__} don't depend on layer {name!r}: nobody uses what it returns, or only "
+            f"through values without a derivative; name {_neighbour(place)}"
+        )
+    assert known.features is not None
+    patch = _patch(model, traced, name, place, manner, sample)
+    return TapCut(place, manner, known.plain, patch, tuple(known.features.shape), known.features.dtype)
+
+
+def _neighbour(place: Place) -> str:
+    parent = place.path.rpartition(".")[0]
+    return f"{parent!r}, which it is part of, or an earlier layer" if parent else "another layer"
+
+
+def _patch(
+    model: nn.Module, traced: TracedModel | None, name: str, place: Place, manner: Manner, sample: Inputs
+) -> Shape:
+    """The patch behind a layer of tokens: from the graph where there is one, else from what the modules return."""
+    if traced is not None and name in {**traced.graph.outputs, **traced.graph.nodes}:
+        return traced.cut(name, tuple(sample.images.shape)).patch
+    grids = [one.grid for one in survey(model, sample, manner) if one.place.path == place.path and one.grid]
+    sides = sample.images.shape[2:]
+    return tuple(whole // part for whole, part in zip(sides, grids[0], strict=False)) if grids else ()
+
+
+def _why_not_graph(known: Known, model: nn.Module, traced: TracedModel, inputs: Inputs) -> str:
+    def find() -> str:
+        sample = _sample(inputs)
+        manner = _manner(known, model, sample, None)
+        found, manner = _reference(model, sample, None, manner)
+        if manner.hooks:
+            return "the caller's hooks are part of what it computes"
+        why = why_not_believed(lambda: _through(traced, "", sample, None, found), found)
+        return f"by torch.fx, {why}" if why else ""
+
+    return known.fact(("graph", _kind_of(inputs)), find)
+
+
+def _hooks_count(known: Known, model: nn.Module, inputs: Inputs) -> bool:
+    sample = _sample(inputs)
+    return _reference(model, sample, None, _manner(known, model, sample, None))[1].hooks
