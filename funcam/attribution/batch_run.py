@@ -142,7 +142,7 @@ class BatchRun:
         cut = self.cuts[0].cut
         assert isinstance(cut, TapCut)
         assert self.source is not None
-        return run_model(self.source(), replace(self.given, images=images.to(self.images.dtype)), {}, cut.manner)
+        return run_model(self.source(), replace(self.given, images=images.to(self.images.dtype)), {}, cut.manner, True)
 
     def masked_network(self, index: int, target: Target) -> Callable[[torch.Tensor], torch.Tensor]:
         """As `network`, for very many images that nobody differentiates: some passes over them are saved."""
@@ -306,7 +306,8 @@ def one_by_one_where_vmap_fails(one: Callable[[torch.Tensor], torch.Tensor]) -> 
 
     def rows(tensor: torch.Tensor) -> torch.Tensor:
         try:
-            return vmap(one)(tensor)  # type: ignore[no-any-return]
+            mapped: torch.Tensor = vmap(one)(tensor)
+            return mapped
         except RuntimeError as error:
             if isinstance(error, torch.OutOfMemoryError) or is_compiled():
                 raise
@@ -354,8 +355,8 @@ def module_of(run: BatchRun, what: str) -> nn.Module:
     """
     if run.source is None:
         raise FuncamError(
-            f"{what}: this needs the whole model, and a pair (features, head) has none; use a method that needs only the "
-            "features and the head (as grad-cam), or give the module"
+            f"{what}: this needs the whole model, and a pair (features, head) has none; use a method that needs only "
+            "the features and the head (as grad-cam), or give the module"
         )
     if run.given.args or run.given.kwargs:
         raise FuncamError(f"{what}, as a graph of images alone, and this one takes more; use grad-cam")

@@ -12,7 +12,7 @@ import warnings
 import weakref
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from functools import cache
+from functools import cache, partial
 from typing import Any
 
 import torch
@@ -141,9 +141,13 @@ def _noisy_gradients(chunk: Chunk, layer: int, _method: Method, options: Options
     gradients = []
     for noise in _noise(run.images, options["samples"], options["noise"], options["seed"]):
         A, head = run.at_images(layer, run.images + noise)
-        pullback = run.pullback_of(lambda features, head=head: run.target(head(features)), A)
+        pullback = run.pullback_of(partial(_scores_behind, run, head), A)
         gradients.append(full_precision(pull(pullback, cotangents)[0]))
     return torch.stack(gradients, 2)
+
+
+def _scores_behind(run: BatchRun, head: Callable[[torch.Tensor], Any], features: torch.Tensor) -> torch.Tensor:
+    return run.target(head(features))
 
 
 def _noise(images: torch.Tensor, samples: int, scale: float, seed: int) -> torch.Tensor:

@@ -154,10 +154,10 @@ def split(
     Args:
         model: a module. Or a pair of functions `(features, head)`, cut by hand: `features(images)` returns
             `A [B, C, *S]`, or `(A, rest)`, and `head(A)`, or `head(A, rest)`, what the model returns.
-        layer: a module path (`layer4.2`; `block#2` for the module's second call, `encoder[0]` or `encoder[states]` for a
-            part of what it returns) or a node name (`get_graph_node_names`); a module of the model (`model.layer4[2]`;
-            at its first call, under its first name) or a line of `list_layers`; None for the last feature map before
-            pooling, after its activation; `last-conv` for the last convolution in module order.
+        layer: a module path (`layer4.2`; `block#2` for the module's second call, `encoder[0]` or `encoder[states]` for
+            a part of what it returns) or a node name (`get_graph_node_names`); a module of the model
+            (`model.layer4[2]`; at its first call, under its first name) or a line of `list_layers`; None for the last
+            feature map before pooling, after its activation; `last-conv` for the last convolution in module order.
         example: images of the kind that will be explained: layer and way are settled at once, not at the first call.
         via: `fx`, `tap` or `export` to use one of them alone; None for the first of `fx` and `tap` that is right.
         hooks: False to leave forward hooks on the model out. Otherwise a check runs them once; where outputs or
@@ -247,27 +247,23 @@ def run_cut(settled: Settled, source: Callable[[], nn.Module] | None, inputs: In
 
 
 def _run_tap(cut: TapCut, layer: str, model: nn.Module, inputs: Inputs) -> tuple[torch.Tensor, Head]:
-    tensor = tapped_features(cut, model, inputs)
-    layout = layout_at(cut, layer, tensor, inputs.images)
-
-    def head(features: torch.Tensor) -> Any:
-        rows = len(features) // max(1, len(inputs.images))
-        given = inputs if rows == 1 else repeated(inputs, rows)
-        return run(model, given, {cut.place: lambda tensor: layout.from_map(features, tensor)}, cut.manner)
-
-    return layout.to_map(tensor), head
-
-
-def tapped_features(cut: TapCut, model: nn.Module, inputs: Inputs) -> torch.Tensor:
-    """What the layer returns, as it is laid out there."""
+    recording = torch.is_grad_enabled()
     seen: list[torch.Tensor] = []
 
     def read(tensor: torch.Tensor) -> torch.Tensor:
         seen.append(tensor.clone())
         return tensor
 
-    reported(lambda: run(model, inputs, {cut.place: read}, cut.manner), model, inputs.images)
-    return seen[0]
+    reported(lambda: run(model, inputs, {cut.place: read}, cut.manner, recording), model, inputs.images)
+    tensor = seen[0]
+    layout = layout_at(cut, layer, tensor, inputs.images)
+
+    def head(features: torch.Tensor) -> Any:
+        rows = len(features) // max(1, len(inputs.images))
+        given = inputs if rows == 1 else repeated(inputs, rows)
+        return run(model, given, {cut.place: lambda tensor: layout.from_map(features, tensor)}, cut.manner, recording)
+
+    return layout.to_map(tensor), head
 
 
 def repeated(inputs: Inputs, rows: int) -> Inputs:

@@ -68,9 +68,9 @@ def _functional(function: Callable[..., tuple[Any, Any]], inputs: Sequence[Tenso
         return values, kept
 
     with torch.enable_grad():
-        values, pullback, kept = torch.func.vjp(split, *inputs, has_aux=True)
+        values, pullback, *aux = torch.func.vjp(split, *inputs, has_aux=True)
     tensors, structure = rest[0]
-    unwrapped = iter(kept)
+    unwrapped = iter(aux[0])
     auxiliary = pytree.tree_unflatten([next(unwrapped) if isinstance(t, Tensor) else t for t in tensors], structure)
     return values, _with_grad_mode(pullback), auxiliary
 

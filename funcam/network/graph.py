@@ -52,8 +52,8 @@ class ConfinedTracer(feature_extraction.NodePathTracer):  # type: ignore[misc]
     """torchvision's tracer, without a trace of it outside, that remembers what each module was given and returned.
 
     While `torch.fx`'s own `trace` runs, `nn.Module.__call__`, `nn.Module.__getattr__`, `math` and other globals are
-    patched for the whole process, so that models in other threads, and the user's own tracing, go wrong. Here the twin's
-    modules are given classes of their own instead, which do the same for the twin alone.
+    patched for the whole process, so that models in other threads, and the user's own tracing, go wrong. Here the
+    twin's modules are given classes of their own instead, which do the same for the twin alone.
     """
 
     def __init__(self, **options: Any) -> None:
@@ -65,7 +65,7 @@ class ConfinedTracer(feature_extraction.NodePathTracer):  # type: ignore[misc]
     def trace(self, root: nn.Module, concrete_args: dict[str, Any] | None = None) -> fx.Graph:
         """The graph of a twin; as `fx.Tracer.trace` without its patches."""
         self.root = root
-        self.root_module_name = root._get_name()
+        self.root_module_name = type(root).__name__
         self.submodule_paths = {module: name for name, module in root.named_modules()}
         self.parameter_names = {id(parameter): name for name, parameter in root.named_parameters()}
         self.parameter_proxies: dict[str, fx.Proxy] = {}
@@ -74,7 +74,6 @@ class ConfinedTracer(feature_extraction.NodePathTracer):  # type: ignore[misc]
         with confined(root, self.called, self.attribute, self._autowrap_function_ids):
             function, arguments = self.create_args_for_root(type(root).forward, True, concrete_args)
             self.create_node("output", "output", (self.create_arg(function(*arguments)),), {})
-        self.submodule_paths = None
         return self.graph
 
     def proxy(self, node: fx.Node) -> fx.Proxy:
@@ -137,19 +136,36 @@ def trace(model: nn.Module) -> Graph:
     """
     name = type(model).__name__
     tracer = ConfinedTracer(**_TRACER_OPTIONS)
+    own = one_argument(twin(model, own_buffers=True))
+    versions = {id(buffer): buffer._version for buffer in own.buffers()}
     try:
-        traced = tracer.trace(one_argument(twin(model)))
+        traced = tracer.trace(own)
     except Exception as error:
         raise FuncamError(f"{name} can't be traced: {trouble_of(error)}") from error
+    _refuse_written_buffers(own, versions, name)
+    _share_buffers(own, twin(model))
     nodes = {path: node for node, path in tracer.node_to_qualname.items()}
     free_of_inplace(traced, tracer.root, name)
     module = acyclic(fx.GraphModule(tracer.root, traced, name).eval())
     return Graph(module, nodes, tracer.module_outputs, tracer.module_inputs, name)
 
 
+def _refuse_written_buffers(own: nn.Module, versions: dict[int, int], name: str) -> None:
+    """Code that writes into a buffer did so once, while it was traced: in a graph that stands for ever."""
+    for path, buffer in own.named_buffers():
+        if versions.get(id(buffer)) != buffer._version:
+            raise FuncamError(f"{name} can't be traced: its code writes into its buffer {path!r}")
+
+
+def _share_buffers(own: nn.Module, shared: nn.Module) -> None:
+    """Put the model's own buffers in the place of the copies that were traced with."""
+    for module, other in zip(own.modules(), shared.modules(), strict=True):
+        module._buffers = dict(other._buffers)
+
+
 def acyclic(module: fx.GraphModule) -> fx.GraphModule:
     """The module, known no longer by its own graph: what holds parameters is freed at once when nobody needs it."""
-    module.graph._owning_module = None  # type: ignore[assignment]
+    module.graph._owning_module = None
     return module
 
 

@@ -121,9 +121,9 @@ def _replaced(value: Any, parts: Mapping[Any, Any]) -> Any:
         listed = [parts.get(i, part) for i, part in enumerate(value)]
         return type(value)(*listed) if hasattr(value, "_fields") else type(value)(listed)
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
-        new = copy.copy(value)
+        same = copy.copy(value)
         for key, part in parts.items():
-            object.__setattr__(new, key, part)
-        return new
+            object.__setattr__(same, key, part)
+        return same
     flat, structure = pytree.tree_flatten(value)
     return pytree.tree_unflatten([parts.get(i, part) for i, part in enumerate(flat)], structure)

@@ -114,8 +114,8 @@ def default_place(model: nn.Module, inputs: Inputs, manner: Manner) -> Seen:
     maps = maps[-_MOST_PLACES:]
     if not maps:
         raise FuncamError(
-            f"{type(model).__name__} has no feature map with a spatial extent for images of shape {list(image)}; give a "
-            "larger image, or name a layer"
+            f"{type(model).__name__} has no feature map with a spatial extent for images of shape {list(image)}; give "
+            "a larger image, or name a layer"
         )
     alive = _alive(model, inputs, manner, maps)
     for one in list(reversed(alive))[:_MOST_SWAPS]:

@@ -113,6 +113,7 @@ def run(
     inputs: Inputs,
     taps: Mapping[Place, Visit],
     manner: Manner,
+    recording: bool = False,
     *,
     watch: Mapping[str, Callable[[Any], None]] | None = None,
 ) -> Any:
@@ -123,12 +124,12 @@ def run(
         inputs: the images and whatever else it takes.
         taps: what is made of what each layer returned.
         manner: how the model has to be run.
+        recording: whether autograd records what the model does with its parameters and the images.
         watch: called with all that a module returns, by the module's path; for modules without a tap.
 
     Raises:
         FuncamError: a layer is not in the model, or is never called, or returns no tensor.
     """
-    recording = torch.is_grad_enabled()
     with _modes(model):
         own = twin(model, hooks=manner.hooks, frozen=not recording, own_buffers=manner.own_buffers)
         visited = _tap(own, taps)
@@ -216,7 +217,7 @@ def submodule(model: nn.Module, path: str) -> nn.Module:
     Raises:
         FuncamError: there is none; the nearest are named.
     """
-    modules = dict(model.named_modules(remove_duplicate=False))
+    modules: dict[str, nn.Module] = dict(model.named_modules(remove_duplicate=False))
     if path not in modules:
         names = [name for name in modules if name]
         raise FuncamError(

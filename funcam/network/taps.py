@@ -81,6 +81,7 @@ def _tapped_code(cuts: Sequence[Settled], source: Callable[[], nn.Module], input
     """Every layer tapped in one run of the model's own code."""
     taps = [settled.cut if isinstance(settled.cut, TapCut) else _tap_of(settled, source, inputs) for settled in cuts]
     manner = Manner(*(any(flags) for flags in zip(*(astuple(tap.manner) for tap in taps), strict=True)))
+    recording = torch.is_grad_enabled()
     batch, like = len(inputs.images), inputs.images
     zeros = [like.new_zeros((), dtype=tap.dtype).expand(batch, *tap.shape[1:]) for tap in taps]
     layouts = [
@@ -105,7 +106,7 @@ def _tapped_code(cuts: Sequence[Settled], source: Callable[[], nn.Module], input
             tap.place: visit(tap.place, layout, delta) for tap, layout, delta in zip(taps, layouts, added, strict=True)
         }
         model = source()
-        outputs = reported(lambda: run(model, inputs, visits, manner), model, inputs.images)
+        outputs = reported(lambda: run(model, inputs, visits, manner, recording), model, inputs.images)
         return outputs, tuple(layout.to_map(seen[tap.place]) for layout, tap in zip(layouts, taps, strict=True))
 
     maps = tuple(layout.to_map(zero) for layout, zero in zip(layouts, zeros, strict=True))

@@ -165,7 +165,7 @@ class _Copying:
         return tensor.clone() if self.own_buffers and not tensor.requires_grad else tensor
 
     def _container(self, value: Any) -> Any:
-        copy = defaultdict(value.default_factory) if isinstance(value, defaultdict) else type(value)()
+        copy: Any = defaultdict(value.default_factory) if isinstance(value, defaultdict) else type(value)()
         self.done[id(value)] = copy
         if isinstance(value, dict):
             copy.update((key, self.value(part)) for key, part in value.items())
@@ -197,7 +197,7 @@ def _is_plain_object(value: Any) -> bool:
     """Whether an object is one of a class written in Python that keeps all it has in its `__dict__`."""
     kind = type(value)
     return (
-        kind.__new__ is object.__new__
+        getattr(kind, "__new__", None) is object.__new__
         and isinstance(getattr(value, "__dict__", None), dict)
         and kind.__module__.split(".")[0] not in ("torch", "numpy", "builtins", "threading", "weakref", "logging")
         and not any(getattr(base, "__slots__", ()) for base in kind.__mro__)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
 import torch
@@ -166,22 +167,29 @@ def _settle(
     place = _place(model, name)
     if place is None and (traced is None or name not in {**traced.graph.outputs, **traced.graph.nodes}):
         raise FuncamError(_unknown(model, traced, name))
+    with_hooks = manner.hooks
     known_reference, manner = _reference(model, sample, place, manner)
     why = known.failure
     if manner.hooks:
         why = "the caller's hooks are part of what it computes"
     elif traced is not None and via != "tap":
-        why = why_not_believed(lambda: _through(traced, name, sample, place, known_reference), known_reference)
+        compared = partial(_through, traced, name, sample, place, known_reference)
+        why = why_not_believed(compared, known_reference)
         if not why:
             way = "export" if traced.graph.shapes is not None else "fx"
             return Settled(name, way, _BELIEVED, traced.cut(name, tuple(sample.images.shape)))
         why = f"by torch.fx, {why}"
     if via in ("fx", "export"):
         raise FuncamError(f"{type(model).__name__} can't be cut at {name!r} via {via}: {why}; leave via out")
+    if place is None and layer is None:  # the graph's default is an operation: of the modules, then
+        place = place_of(_surveyed_default(known, model, sample, manner))
+        name = str(place)
+        known_reference, manner = _reference(model, sample, place, replace(manner, hooks=with_hooks))
+        traced = None
     if place is None:
         raise FuncamError(
-            f"layer {name!r} is an operation in the graph of {type(model).__name__}, which can't be used ({why}); name a "
-            "module"
+            f"layer {name!r} is an operation in the graph of {type(model).__name__}, which can't be used ({why}); name "
+            "a module"
         )
     return Settled(
         name, "tap", why or "it was asked for", _tapped(model, traced, name, place, manner, known_reference, sample)
@@ -212,7 +220,7 @@ def _named(
     if layer is None:
         if traced is not None:
             return traced.default(shape)
-        return known.fact(("default", _kind_of(sample)), lambda: str(default_place(model, sample, manner).place))
+        return _surveyed_default(known, model, sample, manner)
     if layer == LAST_CONV:
         if traced is not None:
             return last_conv(traced.graph, model)
@@ -220,6 +228,10 @@ def _named(
     names: Mapping[str, Any] = {} if traced is None else {**traced.graph.outputs, **traced.graph.nodes}
     modules = dict(model.named_modules(remove_duplicate=False))
     return plain_name({**modules, **names}, layer)
+
+
+def _surveyed_default(known: Known, model: nn.Module, sample: Inputs, manner: Manner) -> str:
+    return known.fact(("default", _kind_of(sample)), lambda: str(default_place(model, sample, manner).place))
 
 
 def _place(model: nn.Module, name: str) -> Place | None:
@@ -296,8 +308,8 @@ def _tapped(
 ) -> TapCut:
     if known.gradient is not None and not known.gradient.any():
         raise FuncamError(
-            f"the outputs of {type(model).__name__} don't depend on layer {name!r}: nobody uses what it returns, or only "
-            f"through values without a derivative; name {_neighbour(place)}"
+            f"the outputs of {type(model).__name__} don't depend on layer {name!r}: nobody uses what it returns, or "
+            f"only through values without a derivative; name {_neighbour(place)}"
         )
     assert known.features is not None
     patch = _patch(model, traced, name, place, manner, sample)
