@@ -147,9 +147,9 @@ def difference(ours: Sequence[Tensor], theirs: Sequence[Tensor]) -> str:
         if one.shape != other.shape or one.dtype != other.dtype:
             return f"{list(one.shape)} of {one.dtype} for {list(other.shape)} of {other.dtype}"
         if one.is_floating_point():
-            scale = float(other.nan_to_num().abs().max()) if other.numel() else 0.0
+            scale = float(other.detach().nan_to_num().abs().max()) if other.numel() else 0.0
             if not torch.allclose(one, other, rtol=0, atol=_TOLERANCE[other.dtype] * scale + 1e-30, equal_nan=True):
-                return f"off by {float((one - other).nan_to_num().abs().max()):.2g}"
+                return f"off by {float((one - other).detach().nan_to_num().abs().max()):.2g}"
         elif not torch.equal(one, other):
             return "other whole numbers"
     return ""

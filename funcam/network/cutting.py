@@ -215,9 +215,9 @@ def _named_now(model: nn.Module, layer: str | None, via: str | None) -> str | No
         return traced.default(None)
     if layer == LAST_CONV:
         return last_conv(traced.graph, model)
-    names = {**traced.graph.outputs, **traced.graph.nodes, **dict(model.named_modules(remove_duplicate=False))}
-    name = plain_name(names, layer)
-    if place_of(name).path not in names:
+    modules = dict(model.named_modules(remove_duplicate=False))
+    name = plain_name({**traced.graph.outputs, **traced.graph.nodes, **modules}, layer)
+    if place_of(name).path not in modules:
         find_node(traced.graph, name)  # says what is nearest
     return name
 
@@ -248,6 +248,7 @@ def run_cut(settled: Settled, source: Callable[[], nn.Module] | None, inputs: In
 
 def _run_tap(cut: TapCut, layer: str, model: nn.Module, inputs: Inputs) -> tuple[torch.Tensor, Head]:
     recording = torch.is_grad_enabled()
+    inputs = inputs if recording else replace(inputs, images=inputs.images.detach())
     seen: list[torch.Tensor] = []
 
     def read(tensor: torch.Tensor) -> torch.Tensor:

@@ -136,7 +136,8 @@ def trace(model: nn.Module) -> Graph:
     """
     name = type(model).__name__
     tracer = ConfinedTracer(**_TRACER_OPTIONS)
-    own = one_argument(twin(model, own_buffers=True))
+    with torch.inference_mode(False):  # in which tensors have no versions
+        own = one_argument(twin(model, own_buffers=True))
     versions = {id(buffer): buffer._version for buffer in own.buffers()}
     try:
         traced = tracer.trace(own)

@@ -124,7 +124,7 @@ def run(
         inputs: the images and whatever else it takes.
         taps: what is made of what each layer returned.
         manner: how the model has to be run.
-        recording: whether autograd records what the model does with its parameters and the images.
+        recording: whether autograd records what the model does with its parameters.
         watch: called with all that a module returns, by the module's path; for modules without a tap.
 
     Raises:
@@ -135,8 +135,7 @@ def run(
         visited = _tap(own, taps)
         for path, look in (watch or {}).items():
             _visit(own.get_submodule(path), look)
-        images = inputs.images if recording else inputs.images.detach()
-        outputs = inputs.call(own, images.clone() if manner.own_images else images)
+        outputs = inputs.call(own, inputs.images.clone() if manner.own_images else inputs.images)
     for place, count in visited.items():
         if count < place.call:
             raise FuncamError(_never_called(own, place, count))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import operator
 from collections.abc import Callable, Sequence
-from dataclasses import astuple, dataclass
+from dataclasses import astuple, dataclass, replace
 from typing import Any
 
 import torch
@@ -82,6 +82,7 @@ def _tapped_code(cuts: Sequence[Settled], source: Callable[[], nn.Module], input
     taps = [settled.cut if isinstance(settled.cut, TapCut) else _tap_of(settled, source, inputs) for settled in cuts]
     manner = Manner(*(any(flags) for flags in zip(*(astuple(tap.manner) for tap in taps), strict=True)))
     recording = torch.is_grad_enabled()
+    inputs = inputs if recording else replace(inputs, images=inputs.images.detach())
     batch, like = len(inputs.images), inputs.images
     zeros = [like.new_zeros((), dtype=tap.dtype).expand(batch, *tap.shape[1:]) for tap in taps]
     layouts = [

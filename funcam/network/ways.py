@@ -107,13 +107,13 @@ def graph_of(model: nn.Module, images: Tensor | Shape | None = None) -> Graph:
     traced = known.traced(model)
     why = known.failure
     if traced is not None:
-        if not isinstance(images, Tensor):
-            images = _waves(model, traced.shapes(images).image)
-        if not images.is_meta and not is_compiled():
-            why = _why_not_graph(known, model, traced, Inputs(images))
+        sample = images if isinstance(images, Tensor) else _usual_images(model, traced, images)
+        if sample is None or sample.is_meta or is_compiled():  # nothing to run it on
+            return traced.graph
+        why = _why_not_graph(known, model, traced, Inputs(sample))
         if not why:
             return traced.graph
-        if _hooks_count(known, model, Inputs(images)):
+        if _hooks_count(known, model, Inputs(sample)):
             raise FuncamError(f"{traced.graph.model} has hooks that are part of what it computes, and a graph has none")
     return known.exported(model, images, why).graph
 
@@ -146,7 +146,14 @@ def _sample(inputs: Inputs) -> Inputs:
     return replace(inputs, images=_numbers((1, *images.shape[1:]), images.dtype, images.device))
 
 
-def _waves(model: nn.Module, shape: Shape) -> Tensor:
+def _usual_images(model: nn.Module, traced: TracedModel, image: Shape | None) -> Tensor | None:
+    """An image of a shape, or of a usual one, to run a model on; None where it takes none of these."""
+    try:
+        shape = traced.shapes(image).image
+    except FuncamError:
+        if image is not None:
+            raise
+        return None
     like = next((p for p in model.parameters() if p.is_floating_point()), torch.empty(()))
     return _numbers((1, *shape[1:]), like.dtype, like.device)
 
@@ -161,13 +168,21 @@ def _settle(
     known: Known, model: nn.Module, layer: str | None, inputs: Inputs, via: str | None, hooks: bool | None
 ) -> Settled:
     sample = _sample(inputs)
-    manner = _manner(known, model, sample, hooks)
     traced = _traced(known, model, sample, via)
+    unfit = _unfit(traced, inputs)
+    try:
+        manner = _manner(known, model, sample, hooks)
+    except FuncamError as error:
+        raise unfit or error from None
+    if unfit is not None:  # the model takes what its graph can't: they are not the same
+        traced = None
     name = _named(known, model, traced, layer, sample, manner)
     place = _place(model, name)
     if place is None and (traced is None or name not in {**traced.graph.outputs, **traced.graph.nodes}):
         raise FuncamError(_unknown(model, traced, name))
     with_hooks = manner.hooks
+    if traced is not None and name in {**traced.graph.outputs, **traced.graph.nodes}:
+        traced.cut(name, tuple(sample.images.shape))  # refuses what does not lead to the output
     known_reference, manner = _reference(model, sample, place, manner)
     why = known.failure
     if manner.hooks:
@@ -205,6 +220,16 @@ def _traced(known: Known, model: nn.Module, sample: Inputs, via: str | None) -> 
     if via == "fx" and traced is None:
         raise FuncamError(f"{known.failure}; leave via out, so that the model's own code is tapped")
     return traced
+
+
+def _unfit(traced: TracedModel | None, inputs: Inputs) -> FuncamError | None:
+    """Why the images don't fit the graph, if they don't."""
+    if traced is not None:
+        try:
+            traced.shapes(tuple(inputs.images.shape))
+        except FuncamError as error:
+            return error
+    return None
 
 
 def _manner(known: Known, model: nn.Module, sample: Inputs, hooks: bool | None) -> Manner:

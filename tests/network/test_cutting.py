@@ -17,6 +17,7 @@ from torchvision.models.feature_extraction import get_graph_node_names
 
 import funcam
 from funcam import FuncamError
+from funcam.network.tap import Inputs
 
 GENERATOR = torch.Generator().manual_seed(2)
 WIDE = torch.randn(2, 3, 24, 40, generator=GENERATOR)
@@ -104,7 +105,7 @@ def test_skip_connections_across_the_cut_are_closed_over_in_densenet121():
     cut = funcam.split(model, "features.denseblock4.denselayer16.conv2")
     A, _ = equals_the_model(cut, model, torch.rand(1, 3, 64, 64, generator=GENERATOR))
     assert A.shape == (1, 32, 2, 2)
-    assert len(cut.current().names) == 1 + 16
+    assert len(cut.settled(Inputs(torch.rand(1, 3, 64, 64))).cut.names) == 1 + 16
 
 
 def test_what_skips_the_cut_is_a_constant_for_the_derivative():
@@ -146,9 +147,9 @@ def test_relus_overwrite_only_what_nobody_reads_again() -> None:
     model.append(nn.Linear(4 * 4 * 4, 5)).eval()
     images = torch.randn(2, 3, 8, 8)
     behind, before = funcam.split(model, "4"), funcam.split(model, "3")
-    inplace = [node.kwargs.get("inplace") for node in behind.current().features.graph.nodes]
+    inplace = [node.kwargs.get("inplace") for node in behind.settled(Inputs(IMAGES)).cut.features.graph.nodes]
     assert inplace.count(True) == 2
-    assert [node.kwargs.get("inplace") for node in before.current().features.graph.nodes].count(True) == 1
+    assert [node.kwargs.get("inplace") for node in before.settled(Inputs(IMAGES)).cut.features.graph.nodes].count(True) == 1
     features, head = before(images)
     torch.testing.assert_close(features, model[:4](images))
     assert features.min() < 0

@@ -120,7 +120,7 @@ def test_item_assignment_is_refused_without_an_example() -> None:
 def test_names_shapes_and_the_default_layer() -> None:
     model = small()
     shape = (1, 3, 32, 48)
-    graph = cutting._traced(model, shape, "export").graph
+    graph = known_of(model).exported(model, shape, "").graph
     assert {"stem.0", "stem.2", "blocks.1.relu", "blocks.1.add", "blocks.1.relu_1", "mean", "fc"} <= set(graph.nodes)
     assert graph.outputs["stem"] is graph.nodes["stem.2"]
     assert graph.inputs["blocks.1"] is graph.outputs["blocks.0"]
@@ -303,7 +303,7 @@ def test_a_return_type_that_torch_does_not_know() -> None:
 
 
 def test_via_is_one_of_two() -> None:
-    with pytest.raises(FuncamError, match="via='jit' is unknown; expected 'fx', 'export' or None"):
+    with pytest.raises(FuncamError, match="via='jit' is unknown; expected 'fx', 'tap', 'export' or None"):
         funcam.split(small(), via="jit")
     with pytest.raises(FuncamError, match="example=images"):
         funcam.split(randomised(small()), via="export")
