@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -124,7 +125,7 @@ def _figure(trials: Trial, half: frozenset[str], metric: str) -> Interval:
 
 def _worst_last(value: float, metric: str) -> tuple[bool, float]:
     """What sorts the best first, and a figure of no images last."""
-    return np.isnan(value).instance(), -value if METRICS[metric].higher_is_better else value
+    return math.isnan(value), -value if METRICS[metric].higher_is_better else value
 
 
 def _same(one: Trial, other: Trial, half: frozenset[str], metric: str) -> bool:
