@@ -272,6 +272,7 @@ def run(rivals: Sequence[Rival], examples: Sequence[Example], plan: Plan, out: P
     """Run the comparison, with a progress bar on a terminal."""
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
+    from funcam.cli.progress import ImagesPerSecond
     from funcam.comparison.run import compare as run_comparison
 
     shown = console(stderr=True)
@@ -281,14 +282,13 @@ def run(rivals: Sequence[Rival], examples: Sequence[Example], plan: Plan, out: P
         TextColumn("comparing"),
         BarColumn(),
         MofNCompleteColumn(),
-        TextColumn("{task.speed:.1f} images/s"),
+        ImagesPerSecond(),
         TimeRemainingColumn(),
     )
     if silent or not shown.is_terminal:
         return run_comparison(rivals, examples, plan, out, device=device)
     with Progress(*columns, console=shown, transient=True) as progress:
         task = progress.add_task("", total=len(examples) * len(rivals))
-        progress.update(task, speed=0.0)
         return run_comparison(
             rivals, examples, plan, out, device=device, tick=lambda count: progress.advance(task, count)
         )

@@ -239,7 +239,9 @@ def _job(
     silent: bool,
 ) -> Job:
     """Load the network, and find what was named in it."""
-    spinner = nullcontext() if silent else console(stderr=True).status(f"loading {wanted.label}")
+    from rich.markup import escape
+
+    spinner = nullcontext() if silent else console(stderr=True).status(f"loading {escape(wanted.label)}")
     with spinner:
         from funcam.pipeline.explaining import Question
         from funcam.zoo.labels import find_class
