@@ -19,6 +19,7 @@ from funcam.comparison.findings import COLUMNS
 from funcam.comparison.instances import LocatedObjects, instances_of
 from funcam.comparison.reporting import report_of
 from funcam.errors import FuncamError
+from funcam.recipe import Recipe
 from funcam.report.data import check_report
 from funcam.scenes.network import inputs
 from funcam.truth import Object, Truth
@@ -44,12 +45,12 @@ def net() -> Net:
 
 
 def figures(run, method, subset="all"):
-    return {row["metric"]: row for row in run.rows if row["method"] == method and row["subset"] == subset}
+    return {row.metric: row for row in run.rows if row.method == method and row.subset == subset}
 
 
 @pytest.mark.parametrize("method", ["grad-cam", "grad-cam++", "layer-cam"])
 def test_figures_are_those_of_the_little_metrics(net: Net, tmp_path: Path, method: str) -> None:
-    run = compare([Rival("a", net)], BOXED, Plan(methods=(method,)), tmp_path)
+    run = compare([Rival("a", net)], BOXED, Plan(Recipe((method,))), tmp_path)
     values = []
     for example in BOXED:
         image, truth = instances_of(example, example.load(), Rival("a", net), Plan())[0].image, example.truth
@@ -64,26 +65,26 @@ def test_figures_are_those_of_the_little_metrics(net: Net, tmp_path: Path, metho
             )
     found = figures(run, method)
     for index, metric in enumerate(("pointing-game", "energy", "coverage")):
-        assert found[metric]["value"] == pytest.approx(np.mean([row[index] for row in values]), abs=1e-4)
-        assert found[metric]["low"] <= found[metric]["value"] <= found[metric]["high"]
-        assert found[metric]["n"] == len(BOXED)
+        assert found[metric].value == pytest.approx(np.mean([row[index] for row in values]), abs=1e-4)
+        assert found[metric].low <= found[metric].value <= found[metric].high
+        assert found[metric].n == len(BOXED)
     parts = max_box_acc(np.stack([row[3] for row in values]))
-    assert 100 * found["max-box-acc-v2"]["value"] == pytest.approx(np.mean(parts))
-    assert [100 * found[f"max-box-acc@{least}"]["value"] for least in (0.3, 0.5, 0.7)] == pytest.approx(parts)
+    assert 100 * found["max-box-acc-v2"].value == pytest.approx(np.mean(parts))
+    assert [100 * found[f"max-box-acc@{least}"].value for least in (0.3, 0.5, 0.7)] == pytest.approx(parts)
 
 
 def test_one_run_for_methods_layers_and_networks(net: Net, tmp_path: Path) -> None:
     rivals = [Rival("one", net), Rival("two", net)]
-    plan = Plan(layers={"one": ("trunk_output", "trunk_output.block1")}, methods=("grad-cam", "eigen-cam"))
+    plan = Plan(Recipe(("grad-cam", "eigen-cam")), layers={"one": ("trunk_output", "trunk_output.block1")})
     run = compare(rivals, SUBJECTS, plan, tmp_path)
-    places = {(row["net"], row["layer"], row["method"]) for row in run.rows}
+    places = {(row.net, row.layer, row.method) for row in run.rows}
     for layer in ("trunk_output", "trunk_output.block1"):
         assert {("one", layer, "grad-cam"), ("one", layer, "eigen-cam")} <= places
     assert ("two", "trunk_output", "grad-cam") in places
     for baseline in ("centre-gaussian", "uniform", "random"):
         assert ("one", "", baseline) in places
-    same = [p for p in run.pairs if p["kind"] == "net" and p["method"] == "grad-cam" and p["metric"] == "energy"]
-    assert {(p["a"], p["b"], p["difference"]) for p in same} == {("one", "two", 0.0)}
+    same = [p for p in run.pairs if p.kind == "net" and p.method == "grad-cam" and p.metric == "energy"]
+    assert {(p.a, p.b, p.difference) for p in same} == {("one", "two", 0.0)}
 
 
 def test_results_are_written(net: Net, tmp_path: Path) -> None:
@@ -107,8 +108,8 @@ def test_the_batch_changes_nothing(net: Net, tmp_path: Path) -> None:
         folder.mkdir()
         runs.append(compare([Rival("a", net)], SUBJECTS[:5], Plan(batch=batch), folder))
     for row, other, third in zip(*(run.rows for run in runs), strict=True):
-        assert row["value"] == pytest.approx(other["value"], abs=2e-3)
-        assert row["value"] == pytest.approx(third["value"], abs=2e-3)
+        assert row.value == pytest.approx(other.value, abs=2e-3)
+        assert row.value == pytest.approx(third.value, abs=2e-3)
 
 
 def test_an_interrupted_run_goes_on_where_it_stopped(net: Net, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -127,13 +128,13 @@ def test_an_interrupted_run_goes_on_where_it_stopped(net: Net, tmp_path: Path, m
     )
     again = compare(rivals, SUBJECTS, plan, tmp_path)
     assert 0 < len(set(measured)) < len(SUBJECTS)
-    assert {row["metric"] for row in again.rows} == {row["metric"] for row in whole.rows}
+    assert {row.metric for row in again.rows} == {row.metric for row in whole.rows}
     for row, other in zip(whole.rows, again.rows, strict=True):
-        assert row["value"] == pytest.approx(other["value"], abs=1e-6)
+        assert row.value == pytest.approx(other.value, abs=1e-6)
     measured.clear()
     compare(rivals, SUBJECTS, plan, tmp_path)
     assert measured == []
-    compare(rivals, SUBJECTS[:3], replace(plan, methods=("layer-cam",)), tmp_path)
+    compare(rivals, SUBJECTS[:3], replace(plan, recipe=Recipe(("layer-cam",))), tmp_path)
     assert len(set(measured)) == 3  # another plan shares nothing
 
 
@@ -170,15 +171,15 @@ def test_boxes_lie_where_the_network_sees_them(net: Net, tmp_path: Path, fit: st
 
 def test_without_truth_the_predicted_class_is_measured_for_faithfulness(net: Net, tmp_path: Path) -> None:
     examples = [Example(example.name, example.load) for example in SUBJECTS[:2]]
-    plan = Plan(groups=("faithfulness",), steps=10, methods=("grad-cam", "random-cam"))
+    plan = Plan(Recipe(("grad-cam", "random-cam")), groups=("faithfulness",), steps=10)
     run = compare([Rival("a", net)], examples, plan, tmp_path)
     found = figures(run, "grad-cam")
     assert set(found) == {"average-drop", "increase", "average-gain", "insertion", "deletion"}
-    assert found["insertion"]["value"] > figures(run, "random-cam")["insertion"]["value"]
+    assert found["insertion"].value > figures(run, "random-cam")["insertion"].value
 
 
 def test_the_report_has_everything(net: Net, tmp_path: Path) -> None:
-    plan = Plan(methods=("grad-cam", "guided-backprop"), fit="crop")
+    plan = Plan(Recipe(("grad-cam", "guided-backprop")), fit="crop")
     rivals = [Rival("a", net)]
     run = compare(rivals, SUBJECTS[:4], plan, tmp_path)
     report = report_of(run, rivals, SUBJECTS[:4], plan, tmp_path, title="A title", most=3)
@@ -195,12 +196,9 @@ def test_what_no_image_can_have_is_said_once(net: Net, tmp_path: Path) -> None:
 
 
 def test_one_network_under_two_labels_is_computed_once(net: Net, tmp_path: Path) -> None:
-    run = compare([Rival("a", net), Rival("b", net)], SUBJECTS[:3], Plan(methods=("grad-cam",)), tmp_path)
-    of = {
-        label: {(r["method"], r["metric"], r["subset"]): r["value"] for r in run.rows if r["net"] == label}
-        for label in "ab"
-    }
+    run = compare([Rival("a", net), Rival("b", net)], SUBJECTS[:3], Plan(Recipe(("grad-cam",))), tmp_path)
+    of = {label: {(r.method, r.metric, r.subset): r.value for r in run.rows if r.net == label} for label in "ab"}
     assert of["a"] == of["b"]
     assert len((tmp_path / "images.jsonl").read_text().splitlines()) == 3
-    again = compare([Rival("a", net), Rival("b", net)], SUBJECTS[:3], Plan(methods=("grad-cam",)), tmp_path)
+    again = compare([Rival("a", net), Rival("b", net)], SUBJECTS[:3], Plan(Recipe(("grad-cam",))), tmp_path)
     assert again.rows == run.rows
