@@ -23,7 +23,7 @@ from funcam.recipe import Recipe
 from funcam.report.data import check_report
 from funcam.scenes.network import inputs
 from funcam.truth import Object, Truth
-from funcam.zoo.nets import Net, load_net
+from funcam.zoo.nets import Net, at_size, load_net
 
 SUBJECTS = scene_examples(10)
 
@@ -98,7 +98,57 @@ def test_results_are_written(net: Net, tmp_path: Path) -> None:
     assert document["images"] == 10
     assert document["config"]["nets"] == [{"label": "a", "name": "scenes", "weights": "the package"}]
     assert document["conclusions"] == run.conclusions
-    assert any("Grad-CAM++ covers" in sentence or "Grad-CAM++" in sentence for sentence in run.conclusions)
+    assert any("Grad-CAM++ covers" in sentence for sentence in run.conclusions)
+
+
+def test_what_is_written_says_how_it_was_made(net: Net, tmp_path: Path) -> None:
+    """Every row is written as it is, every difference with what its two sides share and without what they have not."""
+    recipe = Recipe(("grad-cam", "score-cam"), smooth=("aug",), options={"score-cam": {"strongest": 2}})
+    plan = Plan(recipe, layers={"a": ("trunk_output",)}, fit="crop")
+    result = compare([Rival("a", net), Rival("b", net)], SUBJECTS[:2], plan, tmp_path)
+    document = json.loads((tmp_path / "results.json").read_text())
+    assert document["config"] == {
+        "methods": ["grad-cam", "score-cam"],
+        "layers": {"a": ["trunk_output"]},
+        "combine": None,
+        "smooth": ["aug"],
+        "groups": ["localisation"],
+        "against": "boxes",
+        "target": "truth",
+        "fit": "crop",
+        "steps": 50,
+        "batch": 8,
+        "options": {"score-cam": {"strongest": 2}},
+        "nets": [{"label": label, "name": "scenes", "weights": "the package"} for label in "ab"],
+    }
+    assert list(document["results"][0]) == list(COLUMNS)
+    assert [row["value"] for row in document["results"]] == [row.value for row in result.rows]
+    figures = ["metric", "subset", "difference", "low", "high", "p", "n"]
+    for kind, shared in (("net", "method"), ("method", "net")):
+        first = next(pair for pair in document["pairs"] if pair["kind"] == kind)
+        assert list(first) == ["kind", "a", "b", shared, *figures]
+
+
+def test_a_recipe_says_the_layers_and_the_size_of_the_input(net: Net, tmp_path: Path) -> None:
+    """The same figures as of a network that was put to that size, cut at those layers, before the comparison."""
+    small = Plan(Recipe(("layer-cam",), ("stem.2",), input_size=64))
+    sized = Plan(Recipe(("layer-cam",)), layers={"a": ("stem.2",)})
+    results = []
+    for plan, rival in ((small, Rival("a", net)), (sized, Rival("a", at_size(net, 64)))):
+        assert plan.key(rival) == small.key(Rival("a", net))
+        folder = tmp_path / str(len(results))
+        folder.mkdir()
+        results.append(compare([rival], SUBJECTS[:2], plan, folder))
+    assert results[0].rows == results[1].rows
+    assert results[0].pairs == results[1].pairs
+    assert small.key(Rival("a", net)) != replace(small, recipe=replace(small.recipe, input_size=128)).key(
+        Rival("a", net)
+    )
+
+
+def test_a_comparison_of_no_method_is_refused() -> None:
+    with pytest.raises(FuncamError, match="names no method"):
+        Plan(Recipe())
 
 
 def test_the_batch_changes_nothing(net: Net, tmp_path: Path) -> None:

@@ -247,6 +247,7 @@ def test_a_map_that_is_not_finite_is_refused() -> None:
     [
         ({"recipe": Recipe(layers=("lok",))}, "nearest: 'look'"),
         ({"recipe": Recipe(layers=("say",))}, "'say'"),
+        ({"recipe": Recipe(scale=2), "fit": "native"}, "512 pixels and fit='native'"),
         ({"fit": "stretch"}, "'stretch'"),
         ({"classes": [2]}, "2"),
     ],

@@ -262,5 +262,7 @@ def test_what_cannot_be_searched(rival: Rival, tmp_path: Path) -> None:
         search(rival, SUBJECTS[:1], SMALL, BASE, tmp_path)
     with pytest.raises(FuncamError, match="insertion could not be measured"):
         search(rival, SUBJECTS[:2], replace(SMALL, metric="insertion"), BASE, tmp_path)
+    with pytest.raises(FuncamError, match="makes its own recipes"):
+        search(rival, SUBJECTS, SMALL, Plan(Recipe(("layer-cam",))), tmp_path)
     with pytest.raises(FuncamError, match="nowhere"):
         search(rival, SUBJECTS[:2], replace(SMALL, layers=("nowhere",)), BASE, tmp_path)
