@@ -103,15 +103,15 @@ def _forward(rivals: list[Rival], examples: list[Any]) -> None:
     for rival in rivals:
         for start in range(0, len(examples), plan.batch):
             chunk = examples[start : start + plan.batch]
-            instances = [instances_of(example, example.load(), rival, plan)[0] for example in chunk]
+            items = [instances_of(example, example.load(), rival, plan)[0] for example in chunk]
             with torch.no_grad():
-                rival.net.model(normalised(rival.net, [instance.image for instance in instances], "cpu"))
+                rival.net.model(normalised(rival.net, [item.image for item in items], "cpu"))
 
 
 def _curves(rival: Rival, examples: list[Any]) -> tuple[float, float]:
     """Seconds of 2 x 51 forward passes in chunks of 64, and of insertion and deletion with 50 steps, for two images."""
-    instances = [instances_of(example, example.load(), rival, Plan())[0] for example in examples[:2]]
-    images = normalised(rival.net, [instance.image for instance in instances], "cpu")
+    items = [instances_of(example, example.load(), rival, Plan())[0] for example in examples[:2]]
+    images = normalised(rival.net, [item.image for item in items], "cpu")
     maps = prepared(torch.rand(2, 7, 7), images.shape[2:])
     targets = torch.tensor([0, 1])
     rows = images[:1].expand(51, -1, -1, -1).contiguous()
