@@ -40,7 +40,7 @@ def test_maps_have_the_shape_of_the_targets_and_each_is_that_of_its_class_alone(
     assert result.maps.abs().sum() > 0 or method == "random-cam"
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(classes=st.lists(st.lists(st.integers(0, 4), min_size=3, max_size=3), min_size=3, max_size=3))
 def test_grad_cam_is_plain_autograd_on_the_unsplit_model(classes):
     maps = funcam.explain(MODEL, IMAGES, classes).maps

@@ -20,7 +20,7 @@ def test_chunks_give_the_same(method, memory):
     torch.testing.assert_close(parts.maps, whole.maps, rtol=1e-4, atol=1e-5)
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(memory=st.integers(1, 400_000), batch=st.integers(1, 3))
 def test_no_chunk_takes_more_memory_than_was_allowed_unless_it_is_a_single_class(memory, batch):
     sizes = []

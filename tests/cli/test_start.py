@@ -210,6 +210,7 @@ def test_on_a_terminal_there_is_progress_and_colour_and_it_ends_cleanly(process:
 INTERRUPT = """
 import os, signal, sys
 import funcam.pipeline.writing
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background job would ignore it
 write = funcam.pipeline.writing.save_picture
 def interrupted(path, picture):
     write(path, picture)
