@@ -12,6 +12,7 @@ import pytest
 from numpy.typing import NDArray
 from PIL import Image
 
+from funcam import __version__
 from funcam.errors import FuncamError
 from funcam.imaging.fit import View
 from funcam.imaging.reading import Pixels
@@ -201,6 +202,7 @@ def test_the_record_says_everything(tmp_path: Path, image: Pixels, net: Net) -> 
     versions = record.pop("versions")
     assert set(versions) == {"python", "funcam", "torch", "torchvision", "numpy"}
     assert versions["numpy"] == np.__version__
+    assert versions["funcam"] == __version__
     assert record == {
         "image": "träume/pic.jpg",
         "net": "scenes",
