@@ -8,7 +8,6 @@ import pty
 import re
 import shutil
 import signal
-import stat
 import subprocess
 import sys
 from collections.abc import Callable
@@ -306,16 +305,18 @@ def test_an_error_that_nobody_foresaw_is_one_line_too(
 
 @pytest.fixture
 def checkout(tmp_path: Path) -> Path:
-    """A copy of bin/ whose environment is there already, with a funcam that only says what it was asked."""
+    """A copy of bin/ whose environment is there already, with programs that only say what they were asked."""
     root = tmp_path / "a checkout"
     source = Path(package.__file__).parents[1]
     shutil.copytree(source / "bin", root / "bin")
     shutil.copy(source / "pyproject.toml", root)
-    program = root / ".venv" / "bin" / "funcam"
-    program.parent.mkdir(parents=True)
-    program.write_text('#!/bin/sh\nprintf "<%s>" "$@"\n')
-    program.chmod(program.stat().st_mode | stat.S_IXUSR)
-    shutil.copy(root / "pyproject.toml", root / ".venv" / ".funcam-installed")
+    programs = root / ".venv" / "bin"
+    programs.mkdir(parents=True)
+    for name in ("funcam", "python", "ruff", "mypy"):
+        (programs / name).write_text('#!/bin/sh\nprintf "<%s>" "$@"\n')
+        (programs / name).chmod(0o755)
+    for mark in (".funcam-installed", ".funcam-installed-dev"):
+        shutil.copy(root / "pyproject.toml", root / ".venv" / mark)
     return root
 
 
@@ -332,6 +333,37 @@ def test_bin_explain_hands_its_arguments_on(checkout: Path, tmp_path: Path) -> N
         )
         assert ran.stdout == "<explain><my dog.jpg><*.png><--class><tabby cat><>"
         assert (ran.returncode, ran.stderr) == (0, "")
+
+
+def test_bin_explain_finds_the_environment_as_windows_lays_it_out(checkout: Path) -> None:
+    (checkout / ".venv" / "bin").rename(checkout / ".venv" / "Scripts")
+    env = {**os.environ, "OSTYPE": "msys"}
+    assert subprocess.run([checkout / "bin" / "explain", "a"], env=env, capture_output=True, text=True).stdout == (
+        "<explain><a>"
+    )
+
+
+NOT_SLOW = "<-m><not slow>"
+FAST = "<-m><not (slow or real or browser or process)>"
+SLOW = "<--cov><--cov-report=term>"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "expected"),
+    [
+        ([], NOT_SLOW),
+        (["--fast"], FAST),
+        (["--slow"], SLOW),
+        (["-k", "two words"], f"{NOT_SLOW}<--cov-fail-under=0><-k><two words>"),
+        (["-k", "x", "--fast"], f"{FAST}<--cov-fail-under=0><-k><x>"),
+        (["--slow", "tests/cli"], f"{SLOW}<--cov-fail-under=0><tests/cli>"),
+    ],
+)
+def test_bin_test_picks_a_tier_and_hands_the_rest_on(checkout: Path, arguments: list[str], expected: str) -> None:
+    ran = subprocess.run([checkout / "bin" / "test", *arguments], capture_output=True, text=True)
+    checks = "<check><.><format><--check><.><--strict><funcam>"
+    assert ran.stdout == f"{checks}<-m><pytest><--numprocesses><2><--dist><worksteal>{expected}"
+    assert (ran.returncode, ran.stderr) == (0, "")
 
 
 def test_bin_explain_says_that_python_is_too_old(checkout: Path, tmp_path: Path) -> None:
