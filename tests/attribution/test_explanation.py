@@ -12,7 +12,6 @@ from explanation_cases import CAMS, HERE, IMAGES, MODEL
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from small import features_and_gradients, grad_cam_numpy, small
-from torch import nn
 
 import funcam
 from funcam import METHODS
@@ -74,7 +73,6 @@ def test_a_real_network_agrees_with_plain_autograd():
         maps = funcam.explain(model, images, classes, layer=layer).maps
         want = grad_cam_numpy(raw, g)
         np.testing.assert_allclose(maps, want, rtol=1e-3, atol=1e-5 * want.max())
-    assert isinstance(model, nn.Module)
 
 
 def test_an_empty_batch_gives_empty_maps():

@@ -38,7 +38,8 @@ def test_no_chunk_takes_more_memory_than_was_allowed_unless_it_is_a_single_class
         maps = funcam.explain(MODEL, IMAGES[:batch], "all", memory=memory).maps
     assert maps.shape == (batch, 5, 8, 8)
     assert sum(sizes) == 5
-    assert max(sizes) - min(sizes) < max(sizes) or len(set(sizes)) == 1
+    assert set(sizes[:-1]) <= {sizes[0]}
+    assert sizes[-1] <= sizes[0]
     if memory >= 4 * 5 * batch * 6 * 64 * 4:  # everything fits with room for the copies: one pass
         assert sizes == [5]
 
