@@ -30,7 +30,7 @@ pytestmark = pytest.mark.process
 
 def _run(*command: object, cwd: Path) -> str:
     """What a command prints, run without the variables that point Python at this checkout."""
-    env = {name: value for name, value in os.environ.items() if not name.startswith(("PYTHON", "COV", "FUNCAM"))}
+    env = {name: value for name, value in os.environ.items() if not name.startswith(("PYTHON", "COV", "FUNCAM", "PIP"))}
     ran = subprocess.run([str(part) for part in command], cwd=cwd, env=env, capture_output=True, text=True)
     assert ran.returncode == 0, ran.stdout + ran.stderr
     return ran.stdout
