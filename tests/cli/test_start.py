@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import pty
 import re
 import shutil
 import signal
@@ -21,6 +20,8 @@ import funcam as package
 from funcam.cli.main import main
 
 Process = Callable[..., "subprocess.Popen[str]"]
+
+posix = pytest.mark.skipif(os.name != "posix", reason="signals, pipes and scripts as POSIX has them")
 
 ANSI = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")
 
@@ -169,6 +170,7 @@ def test_names_that_the_terminal_cannot_show(process: Process, tmp_path: Path) -
 
 def on_a_terminal(process: Process, *arguments: object) -> tuple[int, str]:
     """The exit code of a fresh Python, and everything that appears on its terminal."""
+    pty = pytest.importorskip("pty", reason="terminals are POSIX's")
     master, slave = pty.openpty()
     running = process(*arguments, stdin=slave, stdout=slave, stderr=slave)
     os.close(slave)
@@ -221,6 +223,7 @@ main()
 """
 
 
+@posix
 def test_an_interrupt_ends_in_one_line(process: Process, tmp_path: Path) -> None:
     Image.fromarray(photo()).save(tmp_path / "pic.png")
     running = process("-c", INTERRUPT.format(signal=int(signal.SIGINT)), "explain", "pic.png", *SCENES)
@@ -254,6 +257,7 @@ main()
 """
 
 
+@posix
 def test_a_kill_leaves_no_half_of_a_file(process: Process, tmp_path: Path) -> None:
     Image.fromarray(photo()).save(tmp_path / "pic.png")
     running = process("-c", KILLED_WHILE_WRITING, "explain", "pic.png", *SCENES)
@@ -273,6 +277,7 @@ def assert_whole(folder: Path) -> list[Path]:
     return shown
 
 
+@posix
 @pytest.mark.parametrize("arguments", [["layers", "resnet18"], ["methods"], ["--help"]])
 def test_a_closed_pipe_is_no_news(process: Process, arguments: list[str]) -> None:
     reader, writer = os.pipe()
@@ -320,6 +325,7 @@ def checkout(tmp_path: Path) -> Path:
     return root
 
 
+@posix
 def test_bin_explain_hands_its_arguments_on(checkout: Path, tmp_path: Path) -> None:
     (tmp_path / "elsewhere").mkdir()
     (tmp_path / "link").symlink_to(checkout / "bin" / "explain")
@@ -335,6 +341,7 @@ def test_bin_explain_hands_its_arguments_on(checkout: Path, tmp_path: Path) -> N
         assert (ran.returncode, ran.stderr) == (0, "")
 
 
+@posix
 def test_bin_explain_finds_the_environment_as_windows_lays_it_out(checkout: Path) -> None:
     (checkout / ".venv" / "bin").rename(checkout / ".venv" / "Scripts")
     env = {**os.environ, "OSTYPE": "msys"}
@@ -348,6 +355,7 @@ FAST = "<-m><not (slow or real or browser or process)>"
 SLOW = "<--cov><--cov-report=term>"
 
 
+@posix
 @pytest.mark.parametrize(
     ("arguments", "expected"),
     [
@@ -366,6 +374,7 @@ def test_bin_test_picks_a_tier_and_hands_the_rest_on(checkout: Path, arguments: 
     assert (ran.returncode, ran.stderr) == (0, "")
 
 
+@posix
 def test_bin_explain_says_that_python_is_too_old(checkout: Path, tmp_path: Path) -> None:
     shutil.rmtree(checkout / ".venv")
     old = tmp_path / "old"
