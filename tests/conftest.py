@@ -18,15 +18,47 @@ from torch import nn
 settings.register_profile("funcam", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("funcam")
 
-NOT_FAST = {"assets": "real", "browser": "browser", "process": "process"}
+MARKS = {"assets": "real", "browser": "browser", "process": "long", "checkout": "long"}
 """Fixtures that take long by what they are, and the marks of the tests that use them."""
+
+LONG = [
+    "attribution/test_explanation_modes.py",
+    "attribution/test_explanation_transforms.py",
+    "cli/test_evaluate.py",
+    "cli/test_explain.py",
+    "comparison/test_comparison.py",
+    "comparison/test_scoring.py",
+    "models/test_every_method.py",
+    "models/test_models.py",
+    "network/test_cutting.py",
+    "network/test_cutting_changes.py",
+    "network/test_cutting_threads.py",
+    "network/test_exported.py",
+    "network/test_graph.py",
+    "network/test_taps.py",
+    "network/test_wrappers.py",
+    "pipeline/test_explaining.py",
+    "scenes/test_network.py",
+    "searching/test_choosing.py",
+    "searching/test_search.py",
+    "test_purity.py",
+    "test_readme.py",
+    "test_wheel.py",
+    "zoo/test_checkpoints.py",
+    "zoo/test_names.py",
+    "zoo/test_nets.py",
+]
+"""Files whose tests go through many networks or many methods."""
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Mark tests by the fixtures they use, so that `-m` picks the tiers of bin/test."""
+    """Mark tests by the fixtures they use and the files they are in, so that `-m` picks the tiers of bin/test."""
+    long = {Path(__file__).parent / name for name in LONG}
     for item in items:
-        for fixture in NOT_FAST.keys() & set(getattr(item, "fixturenames", ())):
-            item.add_marker(NOT_FAST[fixture])
+        if item.path in long:
+            item.add_marker("long")
+        for fixture in MARKS.keys() & set(getattr(item, "fixturenames", ())):
+            item.add_marker(MARKS[fixture])
 
 
 @pytest.fixture(scope="session")

@@ -6,6 +6,7 @@ import ast
 import re
 import sys
 import tomllib
+import warnings
 from collections.abc import Iterator
 from importlib import metadata
 from pathlib import Path
@@ -60,6 +61,21 @@ def test_no_test_sets_a_deadline() -> None:
 def test_no_test_reads_a_clock() -> None:
     clock = re.compile(r"(.*\.)?(perf_counter|monotonic|process_time|thread_time|default_timer)(_ns)?|time\.time(_ns)?")
     assert [place for place, node in _places(ast.Name, ast.Attribute) if clock.fullmatch(_dotted(node))] == []
+
+
+# --- the tiers --------------------------------------------------------------------------------------------------------
+
+
+def test_the_files_that_are_left_out_of_the_fast_tier_exist(pytestconfig: pytest.Config) -> None:
+    """One that was moved would be in it again."""
+    (conftest,) = [p for p in pytestconfig.pluginmanager.get_plugins() if hasattr(p, "LONG")]
+    assert conftest.LONG
+    assert [name for name in conftest.LONG if not (ROOT / "tests" / name).is_file()] == []
+
+
+def test_warnings_are_errors() -> None:
+    with pytest.raises(UserWarning, match="any"):
+        warnings.warn("any", stacklevel=1)
 
 
 # --- imports ----------------------------------------------------------------------------------------------------------

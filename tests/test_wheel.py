@@ -25,8 +25,6 @@ import funcam
 ROOT = Path(__file__).parents[1]
 PACKAGE = ROOT / "funcam"
 
-pytestmark = pytest.mark.process
-
 
 def _run(*command: object, cwd: Path) -> str:
     """What a command prints, run without the variables that point Python at this checkout."""

@@ -351,7 +351,7 @@ def test_bin_explain_finds_the_environment_as_windows_lays_it_out(checkout: Path
 
 
 NOT_SLOW = "<-m><not slow>"
-FAST = "<-m><not (slow or real or browser or process)>"
+FAST = "<-m><not (slow or real or browser or long)>"
 SLOW = "<--cov><--cov-report=term>"
 
 

@@ -124,6 +124,7 @@ def test_a_graph_equals_its_model_and_leaves_it_alone(make):
     assert {id(p) for p in graph.module.parameters()} <= {id(p) for p in model.parameters()}
 
 
+@pytest.mark.filterwarnings("ignore:NOTE. The nodes obtained by tracing:UserWarning")  # by torchvision, of GoogLeNet
 @pytest.mark.parametrize(
     "name", ["resnet18", "densenet121", "vgg11_bn", "googlenet", "shufflenet_v2_x0_5", "swin_t", "vit_b_16"]
 )
