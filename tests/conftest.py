@@ -21,7 +21,7 @@ settings.load_profile("funcam")
 MARKS = {"assets": "real", "browser": "browser", "process": "long", "checkout": "long"}
 """Fixtures that take long by what they are, and the marks of the tests that use them."""
 
-LONG = [
+LONG = {
     "attribution/test_explanation_modes.py",
     "attribution/test_explanation_transforms.py",
     "cli/test_evaluate.py",
@@ -47,7 +47,7 @@ LONG = [
     "zoo/test_checkpoints.py",
     "zoo/test_names.py",
     "zoo/test_nets.py",
-]
+}
 """Files whose tests go through many networks or many methods."""
 
 
