@@ -13,6 +13,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+from funcam import __version__
 from funcam.comparison.aggregation import collected, figures_of
 from funcam.comparison.conclusions import conclusions
 from funcam.comparison.dataset import Example
@@ -88,7 +89,7 @@ def versions() -> dict[str, str]:
         >>> list(versions())
         ['funcam', 'torch', 'torchvision', 'numpy']
     """
-    return {name: version(name) for name in ("funcam", "torch", "torchvision", "numpy")}
+    return {"funcam": __version__, **{name: version(name) for name in ("torch", "torchvision", "numpy")}}
 
 
 def write_comparison(result: ComparisonResult, rivals: Sequence[Rival], plan: Plan, folder: Path) -> None:

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from funcam import __version__
 from funcam.files import write_atomically
 from funcam.imaging.fit import onto_image
 from funcam.imaging.panel import PanelRow, panel
@@ -231,7 +232,8 @@ def _record(
         "seconds": round(explanation.seconds, 4),
         "versions": {
             "python": platform.python_version(),
-            **{name: version(name) for name in ("funcam", "torch", "torchvision", "numpy")},
+            "funcam": __version__,
+            **{name: version(name) for name in ("torch", "torchvision", "numpy")},
         },
     }
 

@@ -20,10 +20,11 @@ from funcam.cli.net_option import parse_net_spec
 from funcam.zoo.user_code import Factory
 
 SOURCE = """
+from pathlib import Path
 from torch import nn
 from funcam.zoo.nets import own_net
 from funcam.scenes import CLASSES
-open("ran", "a").write(".")
+Path("ran").write_text(".")
 
 def plain():
     layers = nn.Conv2d(3, 4, 3, stride=8), nn.ReLU(), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(4, 10)

@@ -157,6 +157,7 @@ def test_the_batch_changes_nothing(net: Net, tmp_path: Path) -> None:
         folder = tmp_path / str(batch)
         folder.mkdir()
         runs.append(compare([Rival("a", net)], SUBJECTS[:5], Plan(batch=batch), folder))
+    assert runs[0].rows
     for row, other, third in zip(*(run.rows for run in runs), strict=True):
         assert row.value == pytest.approx(other.value, abs=2e-3)
         assert row.value == pytest.approx(third.value, abs=2e-3)

@@ -62,7 +62,7 @@ def test_single_and_several_objects_apart_and_every_metric():
             pairs.append(pair("a", "b", lead, metric=metric, subset=subset))
     lines = conclusions(rows, pairs)
     assert len(lines) == 6
-    assert all(", a localises best" in line for line in lines if line.startswith("On single"))
+    assert sum(", a localises best" in line for line in lines if line.startswith("On single")) == 3
     assert sum(", b localises best" in line for line in lines if line.startswith("On several")) == 3
     assert sum("the pointing game" in line for line in lines) == 2
 

@@ -111,6 +111,8 @@ def test_a_detector(make: types.FunctionType) -> None:
         funcam.split(model, example=IMAGES)
 
 
+@pytest.mark.filterwarnings("ignore:torch.ao.quantization is deprecated:DeprecationWarning")  # but people have them
+@pytest.mark.filterwarnings("ignore:torch.quantize_per_tensor:UserWarning")
 def test_a_quantised_model() -> None:
     if "fbgemm" not in torch.backends.quantized.supported_engines:
         pytest.skip("no quantised kernels here")

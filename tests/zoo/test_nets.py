@@ -16,7 +16,6 @@ from torch import nn
 from torchvision import models
 
 from funcam.errors import FuncamError
-from funcam.scenes.network import WEIGHTS as SCENES_WEIGHTS
 from funcam.scenes.network import network as scenes_network
 from funcam.zoo import names, nets
 from funcam.zoo.architectures import meta_network
@@ -202,7 +201,6 @@ def test_weights_that_are_nowhere() -> None:
 # The network in the package
 
 
-@pytest.mark.skipif(not SCENES_WEIGHTS.exists(), reason="the scenes network is not trained yet")
 def test_scenes() -> None:
     net = load_net("scenes")
     assert_same_network(net.model, scenes_network())
