@@ -6,8 +6,8 @@ from collections.abc import Sequence
 
 import torch
 
-from funcam.metrics.checks import device_of, real, seed_of, size_of, whole
 from funcam.metrics.randomness import generator_of
+from funcam.metrics.scalars import device_of, real, seed_of, size_of, whole
 
 
 def centre_gaussian(

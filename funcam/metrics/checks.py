@@ -6,8 +6,7 @@ where the network returns NaN. The other images of the batch keep theirs.
 
 from __future__ import annotations
 
-import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from numbers import Integral, Real
 from typing import Any
 
@@ -15,6 +14,7 @@ import numpy as np
 import torch
 
 from funcam.errors import FuncamError
+from funcam.metrics.scalars import told
 
 _RESIZE = "`prepared` resizes maps to the network's input"
 
@@ -34,7 +34,7 @@ def as_tensor(name: str, values: Any) -> torch.Tensor:
     except (TypeError, ValueError, RuntimeError):
         tensor = None
     if tensor is None or tensor.is_complex():
-        kind = tensor.dtype if tensor is not None else repr(values) if _short(values) else f"a {type(values).__name__}"
+        kind = tensor.dtype if tensor is not None else told(values)
         raise FuncamError(f"{name} is {kind}; expected a tensor of numbers (torch.stack makes one of several)")
     return tensor
 
@@ -61,123 +61,6 @@ def _numbers_in(values: Any) -> np.ndarray[Any, Any]:
     return array if isinstance(values, np.ndarray) or array.dtype != np.float64 else array.astype(np.float32)
 
 
-def _short(value: Any) -> bool:
-    return value is None or isinstance(value, str | int | float)
-
-
-def whole(name: str, value: Any, least: int = 1, most: int | None = None) -> int:
-    """A whole number in a range, and neither a boolean nor a float.
-
-    Raises:
-        FuncamError: it is another kind, or outside.
-
-    Example:
-        >>> whole("steps", 8)
-        8
-    """
-    plain = _plain(value)
-    number = int(plain) if isinstance(plain, Integral) and not isinstance(plain, bool) else None
-    if number is None or number < least or (most is not None and number > most):
-        room = f"of at least {least}" if most is None else f"from {least} to {most}"
-        raise FuncamError(f"{name} is {plain!r}; expected a whole number {room}")
-    return number
-
-
-def seed_of(value: Any) -> int:
-    """A seed that torch takes.
-
-    Raises:
-        FuncamError: it is no whole number from 0 to 2**63 - 1.
-
-    Example:
-        >>> seed_of(3)
-        3
-    """
-    return whole("seed", value, least=0, most=2**63 - 1)
-
-
-def real(name: str, value: Any, low: float = -math.inf, high: float = math.inf, *, above: float | None = None) -> float:
-    """A finite number in a range: `low <= value <= high`, and greater than `above` where that is given.
-
-    Raises:
-        FuncamError: it is no number, not finite, or outside.
-
-    Example:
-        >>> real("level", 0.5)
-        0.5
-    """
-    plain = _plain(value)
-    number = float(plain) if isinstance(plain, Real) and not isinstance(plain, bool) else math.nan
-    if not (math.isfinite(number) and low <= number <= high) or (above is not None and number <= above):
-        raise FuncamError(f"{name} is {plain!r}; expected {_room(low, high, above)}")
-    return number
-
-
-def reals(name: str, values: Any, low: float = -math.inf, high: float = math.inf) -> tuple[float, ...]:
-    """One finite number or more, each in a range.
-
-    Raises:
-        FuncamError: there is none, or one that is outside or no number.
-
-    Example:
-        >>> reals("shares", [0.1, 0.5], 0, 1)
-        (0.1, 0.5)
-    """
-    expected = f"expected at least one, each {_room(low, high).removeprefix('a number ')}"
-    if isinstance(values, str | bytes) or not isinstance(values, Iterable) or getattr(values, "ndim", 1) != 1:
-        raise FuncamError(f"{name} are {values!r}; {expected}: a list or tuple")
-    plain = [_plain(value) for value in values]
-    kinds = all(isinstance(value, Real) and not isinstance(value, bool) for value in plain)
-    if not plain or not kinds or not all(math.isfinite(value) and low <= value <= high for value in plain):
-        raise FuncamError(f"{name} are {plain}; {expected}")
-    return tuple(float(value) for value in plain)
-
-
-def _room(low: float, high: float, above: float | None = None) -> str:
-    if above is not None:
-        return f"a finite number above {above:g}" + (f", at most {high:g}" if high < math.inf else "")
-    if high < math.inf:
-        return f"a number from {low:g} to {high:g}"
-    return "a finite number" + (f" of at least {low:g}" if low > -math.inf else "")
-
-
-def _plain(value: Any) -> Any:
-    """What a tensor or array without axes holds; NumPy's booleans are Python's."""
-    scalar = isinstance(value, torch.Tensor | np.ndarray | np.generic) and value.ndim == 0
-    return value.item() if scalar else value
-
-
-def size_of(size: Any) -> tuple[int, int]:
-    """`(H, W)`, whole numbers of pixels.
-
-    Raises:
-        FuncamError: it is something else.
-
-    Example:
-        >>> size_of([224, 224])
-        (224, 224)
-    """
-    if isinstance(size, str) or not isinstance(size, Iterable) or len(sides := list(size)) != 2:
-        raise FuncamError(f"size is {size!r}; expected (height, width), such as (224, 224)")
-    return whole("the height in size", sides[0]), whole("the width in size", sides[1])
-
-
-def device_of(device: Any) -> torch.device:
-    """The device of that name; None for the CPU.
-
-    Raises:
-        FuncamError: torch knows none.
-
-    Example:
-        >>> device_of(None)
-        device(type='cpu')
-    """
-    try:
-        return torch.device("cpu" if device is None else device)
-    except (RuntimeError, TypeError):
-        raise FuncamError(f"device is {device!r}; expected None, 'cpu', 'cuda', 'cuda:0' or a torch.device") from None
-
-
 def check_callable(name: str, value: Any, expected: str) -> None:
     """Refuse what can't be called.
 
@@ -185,11 +68,7 @@ def check_callable(name: str, value: Any, expected: str) -> None:
         FuncamError: what it is, and what was `expected`.
     """
     if not callable(value):
-        raise FuncamError(
-            f"{name} is {value!r}; expected {expected}"
-            if _short(value)
-            else f"{name} is a {type(value).__name__}; expected {expected}"
-        )
+        raise FuncamError(f"{name} is {told(value)}; expected {expected}")
 
 
 def check_maps(maps: Any, *, name: str = "maps") -> torch.Tensor:
@@ -361,7 +240,7 @@ def baseline_for(images: torch.Tensor, baseline: Any) -> torch.Tensor:
     )
     nothing = callable(baseline) or isinstance(baseline, str) or _holds_booleans(baseline)
     if nothing or as_tensor("baseline", baseline).dtype == torch.bool:
-        raise FuncamError(f"baseline is {baseline!r}; expected {expected}".replace("\n", " "))
+        raise FuncamError(f"baseline is {told(baseline)}; expected {expected}")
     values = as_floats("baseline", baseline)
     if values.ndim == 1 and len(values) == channels:
         values = values[:, None, None]

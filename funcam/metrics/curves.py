@@ -9,7 +9,8 @@ import torch
 from torch.nn.functional import avg_pool2d, conv2d, pad
 
 from funcam.errors import FuncamError
-from funcam.metrics.checks import baseline_for, check_explained, check_images, real, where_finite, whole
+from funcam.metrics.checks import baseline_for, check_explained, check_images, where_finite
+from funcam.metrics.scalars import real, whole
 from funcam.metrics.scores import ImageScore, Network, Score, Targets, image_score, probabilities
 
 Baseline = torch.Tensor | float | Sequence[float] | None

@@ -14,7 +14,8 @@ import torch
 from torch.nn.functional import conv2d, conv_transpose2d, max_pool2d, pad
 
 from funcam.errors import FuncamError
-from funcam.metrics.checks import as_tensor, check_images, real
+from funcam.metrics.checks import as_tensor, check_images
+from funcam.metrics.scalars import real
 
 _DIRECT, _DIAGONAL = 1 / 6, 1 / 12  # the paper's weights of the neighbours
 _DAMPING = 0.8

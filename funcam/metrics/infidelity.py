@@ -7,17 +7,9 @@ from collections.abc import Callable
 import torch
 
 from funcam.errors import FuncamError
-from funcam.metrics.checks import (
-    baseline_for,
-    check_callable,
-    check_explained,
-    check_perturbed,
-    real,
-    seed_of,
-    where_finite,
-    whole,
-)
+from funcam.metrics.checks import baseline_for, check_callable, check_explained, check_perturbed, where_finite
 from funcam.metrics.curves import Baseline
+from funcam.metrics.scalars import real, seed_of, whole
 from funcam.metrics.scores import Network, Score, Targets, identity, image_score
 from funcam.metrics.similarity import correlation
 

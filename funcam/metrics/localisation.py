@@ -12,8 +12,9 @@ from typing import NamedTuple
 import torch
 
 from funcam.errors import FuncamError
-from funcam.metrics.checks import as_floats, as_tensor, check_masks, class_indices, real, where_finite
+from funcam.metrics.checks import as_floats, as_tensor, check_masks, class_indices, where_finite
 from funcam.metrics.inputs import any_pixel
+from funcam.metrics.scalars import real
 
 
 def pointing_game(maps: torch.Tensor, masks: torch.Tensor, *, tolerance: float = 0.0) -> torch.Tensor:

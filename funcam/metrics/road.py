@@ -7,9 +7,10 @@ from typing import NamedTuple
 
 import torch
 
-from funcam.metrics.checks import check_explained, real, reals, seed_of, where_finite
+from funcam.metrics.checks import check_explained, where_finite
 from funcam.metrics.curves import saliency_ranks
 from funcam.metrics.imputation import impute
+from funcam.metrics.scalars import real, reals, seed_of
 from funcam.metrics.scores import Network, Score, Targets, image_score, probabilities
 
 

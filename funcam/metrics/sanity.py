@@ -12,8 +12,8 @@ import torch
 from torch import nn
 
 from funcam.errors import FuncamError, nearest
-from funcam.metrics.checks import seed_of
 from funcam.metrics.randomness import generator_of
+from funcam.metrics.scalars import seed_of
 from funcam.network.twin import twin
 
 Layers = str | nn.Module | Sequence[str | nn.Module] | None

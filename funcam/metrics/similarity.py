@@ -6,7 +6,8 @@ import torch
 from torch.nn.functional import avg_pool2d
 
 from funcam.errors import FuncamError
-from funcam.metrics.checks import check_pair, where_finite, whole
+from funcam.metrics.checks import check_pair, where_finite
+from funcam.metrics.scalars import whole
 
 
 def correlation(maps: torch.Tensor, others: torch.Tensor) -> torch.Tensor:

@@ -23,11 +23,10 @@ from funcam.metrics.checks import (
     check_masks,
     check_weights,
     finite_maps,
-    reals,
     where_finite,
-    whole,
 )
 from funcam.metrics.inputs import any_pixel
+from funcam.metrics.scalars import reals, whole
 
 LEVELS = tuple(step / 20 for step in range(20))
 """The thresholds of a map that are tried: 0, 0.05 .. 0.95."""
