@@ -54,8 +54,8 @@ def importing_from(folder: str) -> Iterator[None]:
             if folder in sys.path:  # the code may have changed it
                 sys.path.remove(folder)
             _remember(folder)
-            for name, module in aside.items():
-                sys.modules.setdefault(name, module)
+            free = {_top(name) for name in aside} - sys.modules.keys()
+            sys.modules.update({name: module for name, module in aside.items() if _top(name) in free})
             if outer is not None:
                 _make_room(outer)
 
@@ -69,7 +69,9 @@ def _make_room(folder: str) -> dict[str, ModuleType]:
     aside = _namesakes(folder)
     for name in aside:
         del sys.modules[name]
-    sys.modules.update(_IMPORTED.get(folder, {}))
+    replaced = {_top(name) for name in aside}
+    own = _IMPORTED.get(folder, {})
+    sys.modules.update({name: module for name, module in own.items() if _top(name) in replaced})
     return aside
 
 
@@ -80,8 +82,13 @@ def _namesakes(folder: str) -> dict[str, ModuleType]:
         for other, modules in _IMPORTED.items()
         if other != folder
         for name, module in modules.items()
-        if sys.modules.get(name) is module and _holds(folder, name.partition(".")[0])
+        if sys.modules.get(name) is module and _holds(folder, _top(name))
     }
+
+
+def _top(name: str) -> str:
+    """The package that a module is in, or the module itself."""
+    return name.partition(".")[0]
 
 
 def _holds(folder: str, name: str) -> bool:
@@ -92,6 +99,6 @@ def _holds(folder: str, name: str) -> bool:
 
 def _lies_in(folder: str, name: str) -> bool:
     """Whether a module, or the package that it is in, lies in the folder itself."""
-    known = getattr(sys.modules.get(name.partition(".")[0]), "__dict__", {})
+    known = getattr(sys.modules.get(_top(name)), "__dict__", {})
     places = [*(known.get("__path__") or ()), known.get("__file__")]
     return isinstance(places[0], str) and os.path.dirname(places[0]) == folder
