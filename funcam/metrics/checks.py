@@ -13,8 +13,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from funcam.errors import FuncamError
-from funcam.metrics.scalars import told
+from funcam.errors import FuncamError, shown
 
 _RESIZE = "`prepared` resizes maps to the network's input"
 
@@ -34,7 +33,7 @@ def as_tensor(name: str, values: Any) -> torch.Tensor:
     except (TypeError, ValueError, RuntimeError):
         tensor = None
     if tensor is None or tensor.is_complex():
-        kind = tensor.dtype if tensor is not None else told(values)
+        kind = tensor.dtype if tensor is not None else shown(values)
         raise FuncamError(f"{name} is {kind}; expected a tensor of numbers (torch.stack makes one of several)")
     return tensor
 
@@ -68,7 +67,7 @@ def check_callable(name: str, value: Any, expected: str) -> None:
         FuncamError: what it is, and what was `expected`.
     """
     if not callable(value):
-        raise FuncamError(f"{name} is {told(value)}; expected {expected}")
+        raise FuncamError(f"{name} is {shown(value)}; expected {expected}")
 
 
 def check_maps(maps: Any, *, name: str = "maps") -> torch.Tensor:
@@ -240,7 +239,7 @@ def baseline_for(images: torch.Tensor, baseline: Any) -> torch.Tensor:
     )
     nothing = callable(baseline) or isinstance(baseline, str) or _holds_booleans(baseline)
     if nothing or as_tensor("baseline", baseline).dtype == torch.bool:
-        raise FuncamError(f"baseline is {told(baseline)}; expected {expected}")
+        raise FuncamError(f"baseline is {shown(baseline)}; expected {expected}")
     values = as_floats("baseline", baseline)
     if values.ndim == 1 and len(values) == channels:
         values = values[:, None, None]

@@ -7,10 +7,10 @@ from collections.abc import Iterable, Sequence
 import numpy as np
 import torch
 
-from funcam.errors import FuncamError
+from funcam.errors import FuncamError, shown
 from funcam.maps import rescale, upsample
 from funcam.metrics.checks import as_floats, check_boxes, finite_maps
-from funcam.metrics.scalars import device_of, size_of, told
+from funcam.metrics.scalars import device_of, size_of
 
 
 def prepared(maps: torch.Tensor, size: Sequence[int]) -> torch.Tensor:
@@ -74,7 +74,7 @@ def pad_boxes(
         (torch.Size([2, 2, 4]), [[True, True], [False, False]])
     """
     if isinstance(boxes, str) or not isinstance(boxes, Iterable) or getattr(boxes, "ndim", 1) == 0:
-        raise FuncamError(f"boxes are {told(boxes)}; expected a list with the boxes [m, 4] of each image")
+        raise FuncamError(f"boxes are {shown(boxes)}; expected a list with the boxes [m, 4] of each image")
     if not isinstance(dtype, torch.dtype) or not dtype.is_floating_point:
         raise FuncamError(f"dtype is {dtype!r}; expected floats, such as torch.float64")
     place = device_of(device)
@@ -128,7 +128,7 @@ def _rows(boxes: object, index: int, dtype: torch.dtype) -> torch.Tensor:
         return rows.new_zeros(0, 4)
     if rows.ndim != 2 or rows.shape[1] != 4 or not rows.isfinite().all() or bool((rows[:, 2:] < rows[:, :2]).any()):
         raise FuncamError(
-            f"the boxes of image {index} are {told(boxes)}; expected [m, 4], rows of (x0, y0, x1, y1) with x0 <= x1 "
+            f"the boxes of image {index} are {shown(boxes)}; expected [m, 4], rows of (x0, y0, x1, y1) with x0 <= x1 "
             "and y0 <= y1: put the corners in order"
         )
     return rows

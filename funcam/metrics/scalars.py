@@ -4,24 +4,11 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable
-from numbers import Integral, Real
 from typing import Any
 
-import numpy as np
 import torch
 
-from funcam.errors import FuncamError
-
-
-def told(value: Any) -> str:
-    """What was given, for one line of an error message.
-
-    Example:
-        >>> told("8"), told(list(range(100)))
-        ("'8'", 'a list')
-    """
-    text = repr(value)
-    return text if len(text) <= 80 and "\n" not in text else f"a {type(value).__name__}"
+from funcam.errors import FuncamError, finite_number, shown, whole_number
 
 
 def whole(name: str, value: Any, least: int = 1, most: int | None = None) -> int:
@@ -34,11 +21,9 @@ def whole(name: str, value: Any, least: int = 1, most: int | None = None) -> int
         >>> whole("steps", 8)
         8
     """
-    plain = _plain(value)
-    number = int(plain) if isinstance(plain, Integral) and not isinstance(plain, bool) else None
-    if number is None or number < least or (most is not None and number > most):
-        room = f"of at least {least}" if most is None else f"from {least} to {most}"
-        raise FuncamError(f"{name} is {told(plain)}; expected a whole number {room}")
+    number = whole_number(name, value, least)
+    if most is not None and number > most:
+        raise FuncamError(f"{name} is {number}; expected a whole number from {least} to {most}")
     return number
 
 
@@ -65,10 +50,10 @@ def real(name: str, value: Any, low: float = -math.inf, high: float = math.inf, 
         >>> real("level", 0.5)
         0.5
     """
-    plain = _plain(value)
-    number = float(plain) if isinstance(plain, Real) and not isinstance(plain, bool) else math.nan
-    if not (math.isfinite(number) and low <= number <= high) or (above is not None and number <= above):
-        raise FuncamError(f"{name} is {told(plain)}; expected {_room(low, high, above)}")
+    number = finite_number(name, value)
+    if not low <= number <= high or (above is not None and number <= above):
+        least = f"above {above:g}" if above is not None else f"of at least {low:g}"
+        raise FuncamError(f"{name} is {number:g}; expected a number {least}{_at_most(high)}")
     return number
 
 
@@ -82,28 +67,18 @@ def reals(name: str, values: Any, low: float = -math.inf, high: float = math.inf
         >>> reals("shares", [0.1, 0.5], 0, 1)
         (0.1, 0.5)
     """
-    expected = f"expected at least one, each {_room(low, high).removeprefix('a number ')}"
+    room = f", each from {low:g} to {high:g}" if high < math.inf else ""
+    expected = f"a list or tuple of numbers, at least one{room}"
     if isinstance(values, str | bytes) or not isinstance(values, Iterable) or getattr(values, "ndim", 1) != 1:
-        raise FuncamError(f"{name} are {told(values)}; {expected}: a list or tuple")
-    plain = [_plain(value) for value in values]
-    kinds = all(isinstance(value, Real) and not isinstance(value, bool) for value in plain)
-    if not plain or not kinds or not all(math.isfinite(value) and low <= value <= high for value in plain):
-        raise FuncamError(f"{name} are {told(plain)}; {expected}")
-    return tuple(float(value) for value in plain)
+        raise FuncamError(f"{name} are {shown(values)}; expected {expected}")
+    numbers = tuple(finite_number(f"one of {name}", value) for value in values)
+    if not numbers or not all(low <= number <= high for number in numbers):
+        raise FuncamError(f"{name} are {shown(list(numbers))}; expected {expected}")
+    return numbers
 
 
-def _room(low: float, high: float, above: float | None = None) -> str:
-    if above is not None:
-        return f"a finite number above {above:g}" + (f", at most {high:g}" if high < math.inf else "")
-    if high < math.inf:
-        return f"a number from {low:g} to {high:g}"
-    return "a finite number" + (f" of at least {low:g}" if low > -math.inf else "")
-
-
-def _plain(value: Any) -> Any:
-    """What a tensor or array without axes holds; NumPy's booleans are Python's."""
-    scalar = isinstance(value, torch.Tensor | np.ndarray | np.generic) and value.ndim == 0
-    return value.item() if scalar else value
+def _at_most(high: float) -> str:
+    return f", at most {high:g}" if high < math.inf else ""
 
 
 def size_of(size: Any) -> tuple[int, int]:
@@ -117,7 +92,7 @@ def size_of(size: Any) -> tuple[int, int]:
         (224, 224)
     """
     if isinstance(size, str) or not isinstance(size, Iterable) or len(sides := list(size)) != 2:
-        raise FuncamError(f"size is {told(size)}; expected (height, width), such as (224, 224)")
+        raise FuncamError(f"size is {shown(size)}; expected (height, width), such as (224, 224)")
     return whole("the height in size", sides[0]), whole("the width in size", sides[1])
 
 
@@ -134,6 +109,4 @@ def device_of(device: Any) -> torch.device:
     try:
         return torch.device("cpu" if device is None else device)
     except (RuntimeError, TypeError):
-        raise FuncamError(
-            f"device is {told(device)}; expected None, 'cpu', 'cuda:0' or a torch.device"
-        ) from None
+        raise FuncamError(f"device is {shown(device)}; expected None, 'cpu', 'cuda:0' or a torch.device") from None

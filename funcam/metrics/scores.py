@@ -11,9 +11,9 @@ from typing import Any
 
 import torch
 
-from funcam.errors import FuncamError
+from funcam.errors import FuncamError, shown
 from funcam.metrics.checks import as_floats, check_callable, class_indices, is_indices
-from funcam.metrics.scalars import told, whole
+from funcam.metrics.scalars import whole
 from funcam.targets.target import ClassScore, PerImage, Target, class_targets, logits_of
 
 Network = Callable[[torch.Tensor], Any]
@@ -110,7 +110,7 @@ def image_score(
         return ImageScore(network, _class_score(score, classes), (classes,), chunk)
     if not callable(targets) and not isinstance(targets, ClassScore):
         raise FuncamError(
-            f"targets are {told(targets)}; expected [B], a class for each image (one number for all, None for the "
+            f"targets are {shown(targets)}; expected [B], a class for each image (one number for all, None for the "
             "predicted ones), a rule such as funcam.probability(3), or a function of the outputs, [n]"
         )
     if score not in (usual, identity):
