@@ -77,8 +77,8 @@ def road(
         >>> image = torch.ones(1, 1, 4, 4)
         >>> image[..., 0] = 9.0
         >>> maps = image[:, 0] / 9
-        >>> found = road(network, image, maps, torch.tensor([0]), shares=[0.25], noise=0, score=lambda x: x)
-        >>> found.most, found.least > 3
+        >>> measured = road(network, image, maps, torch.tensor([0]), shares=[0.25], noise=0, score=lambda x: x)
+        >>> measured.most, measured.least > 3
         (tensor([1.]), tensor([True]))
     """
     images, maps = check_explained(images, maps, targets)
