@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from funcam.errors import FuncamError
+from funcam.errors import FuncamError, whole_number
 
 if TYPE_CHECKING:
     from torch import nn
@@ -85,7 +85,7 @@ def at_size(net: Net, size: int | None) -> Net:
         >>> at_size(build_net("resnet18"), 320).input_size
         320
     """
-    if size is None or size == net.input_size:
+    if size is None or whole_number("size", size) == net.input_size:
         return net
     if net.fixed_size or size < net.min_size:
         smallest = f"exactly {net.input_size}" if net.fixed_size else f"at least {net.min_size}"

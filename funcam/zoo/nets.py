@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from funcam.errors import FuncamError
+from funcam.errors import FuncamError, whole_number
 from funcam.zoo.labels import numbered, read_labels
 from funcam.zoo.names import ALIASES, NETS, canonical_name
 from funcam.zoo.net import Net, NetInfo, at_size, labelled
@@ -104,7 +104,8 @@ def build_net(name: str, *, num_classes: int | None = None, seed: int = 0) -> Ne
     from funcam.zoo.published import default
 
     name = canonical_name(name)
-    if num_classes is not None and num_classes < 1:
+    whole_number("seed", seed)
+    if num_classes is not None and whole_number("num_classes", num_classes) < 1:
         raise FuncamError(f"num_classes={num_classes} is too few; give 1 or more")
     with torch.random.fork_rng(devices=[]):
         torch.default_generator.manual_seed(seed)  # torch.manual_seed would seed the accelerators too

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
 
-from funcam.errors import FuncamError
+from funcam.errors import FuncamError, finite_number, shown, whole_number
 from funcam.zoo.labels import numbered
 from funcam.zoo.net import Net, labelled
 
@@ -73,9 +73,13 @@ def own_net(
 
 
 def _check_input(input_size: int, mean: Sequence[float], std: Sequence[float], interpolation: str) -> None:
+    whole_number("input_size", input_size)
     if input_size < 1:
         raise FuncamError(f"input_size={input_size} is too small; give the side of the input in pixels, such as 224")
     for what, values in (("mean", mean), ("std", std)):
+        if isinstance(values, str) or not isinstance(values, Iterable):
+            raise FuncamError(f"{what} is {shown(values)}; expected 3 numbers, for red, green and blue in 0..1")
+        values = [finite_number(what, value) for value in values]
         if len(values) != 3:
             raise FuncamError(f"{what} has {len(values)} values; expected 3, for red, green and blue in 0..1")
     if min(std) <= 0:
