@@ -98,7 +98,7 @@ def test_results_are_written(net: Net, tmp_path: Path) -> None:
     assert document["images"] == 10
     assert document["config"]["nets"] == [{"label": "a", "name": "scenes", "weights": "the package"}]
     assert document["conclusions"] == run.conclusions
-    assert any("Grad-CAM++ covers" in sentence for sentence in run.conclusions)
+    assert any("Grad-CAM++ covers more than Grad-CAM" in sentence for sentence in run.conclusions)
 
 
 def test_what_is_written_says_how_it_was_made(net: Net, tmp_path: Path) -> None:
