@@ -141,11 +141,16 @@ def _means() -> list[Entry]:
             depth=3,
         ),
         _mean("test_vit_relpos", "blocks.8 norm", f"vision_transformer_relpos.py:551-558, 797: no class token, {mean}"),
-        _mean(
-            "naflexvit_base_patch16_gap",
-            "blocks.11 norm",
-            f"naflexvit.py:1921-1927, 1958-1974, line 2361: four registers in front, {mean}",
-            4,
+        timm_entry(
+            "naflexvit_base_patch16_parfac_gap",
+            IMAGE,
+            "blocks.2 norm",
+            GRID,
+            f"naflexvit.py:1921-1927, 1958-1974: four registers in front, {mean}; positions of any size, by rows and"
+            " columns",
+            args={"depth": 3, **NARROW},
+            layout="tokens",
+            prefix=4,
         ),
         _mean(
             "vitamin_small_224",
