@@ -108,4 +108,5 @@ def settle(network: nn.Module, images: Tensor) -> None:
     for norm, momentum in zip(norms, momenta, strict=True):
         norm.eval()
         norm.momentum = momentum
-        norm.running_var.clamp_(min=0.1 * norm.running_var.mean().item())  # a channel that was dead there may live here
+        if norm.running_var is not None:  # a channel that was dead in that batch may live in another
+            norm.running_var.clamp_(min=0.1 * norm.running_var.mean().item())

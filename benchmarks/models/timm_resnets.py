@@ -128,9 +128,15 @@ def _plain() -> list[Entry]:
             (8, 10),
             "vgg.py:324, 337: features ends in a max pool (20); the last ReLU before it is 19. pre_logits are"
             " convolutions of 7 x 7",
+            args={"mlp_ratio": 0.05},
         ),
         timm_entry(
-            "vgg11_bn", WIDE, "features.27", (8, 10), "vgg.py:324: as vgg11 with eight norms more: ReLU 27, max pool 28"
+            "vgg11_bn",
+            WIDE,
+            "features.27",
+            (8, 10),
+            "vgg.py:324: as vgg11 with eight norms more: ReLU 27, max pool 28",
+            args={"mlp_ratio": 0.05},
         ),
         timm_entry(
             "ese_vovnet19b_slim_dw", WIDE, "stages.3 stages", (4, 5), "vovnet.py:354: the head pools the stages"
@@ -208,12 +214,12 @@ def _cells() -> list[Entry]:
         ),
         timm_entry(
             "nasnetalarge",
-            WIDE,
+            SMALL,
             "act",
-            (4, 5),
+            (3, 4),
             "nasnet.py:795-796, 800: act (ReLU) on cell_17, the only map that the pool reads; cells take two inputs",
         ),
-        timm_entry("pnasnet5large", WIDE, "act", (4, 5), "pnasnet.py:528-529, 533: act (ReLU) on cell_11"),
+        timm_entry("pnasnet5large", SMALL, "act", (3, 4), "pnasnet.py:528-529, 533: act (ReLU) on cell_11"),
         timm_entry(
             "legacy_xception",
             WIDE,

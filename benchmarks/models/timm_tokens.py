@@ -10,7 +10,7 @@ from benchmarks.models.small_timm import timm_entry
 IMAGE = (3, 64, 96)  # patches of 16: 4 x 6
 FOURTEENS = (3, 56, 84)  # patches of 14: 4 x 6
 GRID = (4, 6)
-NARROW = {"embed_dim": 128, "num_heads": 4}
+NARROW: dict[str, Any] = {"embed_dim": 128, "num_heads": 4}
 TOKEN = "only tokens in front are read behind the last block, so the norm before its attention is the last map"
 
 

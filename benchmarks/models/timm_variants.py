@@ -10,7 +10,7 @@ from benchmarks.models.small_timm import timm_entry
 WIDE = (3, 128, 160)  # 4 x 5
 SMALL = (3, 96, 128)  # 3 x 4
 PATCHES = (3, 64, 96)  # patches of 16: 4 x 6
-NARROW = {"depth": 3, "embed_dim": 128, "num_heads": 4}
+NARROW: dict[str, Any] = {"depth": 3, "embed_dim": 128, "num_heads": 4}
 
 
 def entries() -> list[Entry]:
