@@ -117,28 +117,28 @@ def first_component(key: str) -> Callable[[Any], Tensor]:
     return lambda returned: returned[key][:, 0]
 
 
-def class_over_pixels(logits: Tensor) -> Tensor:
+def class_over_pixels(key: str | None = None) -> Callable[[Any], Tensor]:
     """A score of a segmentation: class 1 summed over all pixels.
 
     Args:
-        logits: `[B, classes, *S]`.
+        key: where the logits `[B, classes, *S]` are in what the model returns; None where it returns them.
 
     Returns:
-        `[B]`.
+        From what the model returns to `[B]`.
     """
-    return logits[:, 1].flatten(1).sum(1)
+    return lambda returned: (returned if key is None else returned[key])[:, 1].flatten(1).sum(1)
 
 
-def class_over_queries(logits: Tensor) -> Tensor:
-    """A score of a detector: class 1 summed over all queries or boxes.
+def class_over_queries(key: str) -> Callable[[Any], Tensor]:
+    """A score of a detector: class 1 summed over all queries.
 
     Args:
-        logits: `[B, queries, classes]`.
+        key: where the logits `[B, queries, classes]` are in what the model returns.
 
     Returns:
-        `[B]`.
+        From what the model returns to `[B]`.
     """
-    return logits[:, :, 1].sum(1)
+    return lambda returned: returned[key][:, :, 1].sum(1)
 
 
 class ImageByName(nn.Module):
