@@ -82,7 +82,7 @@ ROWS = (
         ("Mixed_7c",),
         (3, 4),
         (160, 192),
-        "Mixed_7c -> avgpool; AuxLogits is never called in evaluation: 79, 77, 38, 36, 17, 8, 3; 95, 93, 46, 44, 21, 10",
+        "Mixed_7c -> avgpool; AuxLogits is never called in evaluation; 79, 77, 38, 36, 17, 8, 3; 95, 46, 44, 21, 10",
         options=(("aux_logits", True), ("init_weights", False)),
     ),
     Row(

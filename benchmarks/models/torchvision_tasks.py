@@ -89,8 +89,8 @@ def make(name: str, options: dict[str, Any]) -> nn.Module:
 def _video() -> list[Entry]:
     stages = "stem (1, 2, 2), layer1 1"
     mvit = (
-        "x = norm(x); x = x[:, 0]: behind the last block's attention the class token reads no other. The builder insists "
-        "on 16 x 224 x 224: the same class with 5 blocks, proj (2, 4, 4), q strides (1, 2, 2) in blocks 1 and 3"
+        "x = norm(x); x = x[:, 0]: behind the last block's attention the class token reads no other. The builder wants "
+        "16 x 224 x 224: the same class with 5 blocks, proj (2, 4, 4), q strides (1, 2, 2) in blocks 1 and 3"
     )
     swin = (
         "patch_embed [B, T, H, W, C] -> features (its last stage is 6) -> norm -> permute -> avgpool; patches (2, 4, 4)"

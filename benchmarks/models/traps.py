@@ -13,7 +13,7 @@ IMAGE, GRID, LAYERS = (3, 32, 48), (8, 12), ("features.1", "features")
 
 
 class Small(nn.Module):
-    """stem (stride 2) -> `before` -> features (stride 2) -> mean -> `behind` -> fc: 3 x 32 x 48 to 8 x 12, 5 classes."""
+    """stem (stride 2) -> `before` -> features (stride 2) -> mean -> `behind` -> fc: 3 x 32 x 48 to 8 x 12."""
 
     def __init__(self) -> None:
         super().__init__()

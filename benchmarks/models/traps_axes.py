@@ -190,7 +190,12 @@ def _tokens() -> list[Entry]:
             layout="other",
             to_map=from_tokens_first,
         ),
-        trap("attention_out_proj", Attention, "attention(y, y, y)[0].mean(1): out_proj's weights are read, no call"),
+        trap(
+            "attention_out_proj",
+            Attention,
+            "attention(y, y, y)[0].mean(1): out_proj's weights are read, it is never called",
+            layers=("features.1", "features", "attention"),
+        ),
     ]
 
 
