@@ -251,7 +251,12 @@ def entries() -> list[Entry]:
             "z = features(y); z += skip(y); mean: the sum has no module, features is the last that the cut can name",
             layers=("features.1", "features", "iadd", "add", "stem"),
         ),
-        trap("in_place_slice", Overwritten, "y[:, :4] = y[:, 4:8] * 2 right behind the layer"),
+        trap(
+            "in_place_slice",
+            Overwritten,
+            "y[:, :4] = y[:, 4:8] * 2 right behind the layer: what is written then has no module",
+            layers=("features.1", "features", "setitem", "slice_scatter_1"),
+        ),
         trap(
             "in_place_modules", InPlaceModules, "ReLU(inplace=True) is the layer; Hardswish(inplace=True), mul_, add_"
         ),

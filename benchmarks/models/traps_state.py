@@ -258,7 +258,7 @@ class Recurrent(nn.Module):
 
 def entries() -> list[Entry]:
     """The traps of this file."""
-    time = {"image": (4, 40), "grid": (20,)}
+    time = {"image": (4, 40), "layers": ("features.1", "features", "rnn"), "grid": (20,)}
     rnn = "rnn(features(x).transpose(1, 2))[0].mean(1): behind features, time is the middle axis; torch's CPU kernel "
     return [
         trap("value_branch", ValueBranch, "if y.mean() > 10, if v.sum() > -1000: one way is taken, before and behind"),
