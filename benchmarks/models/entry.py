@@ -20,8 +20,8 @@ class Entry:
         layers: the names of the layers (module paths) that are right where none is named, the best one first; the first
             is the one that is cut and measured.
         grid: the spatial extent of the map there, `(h, w)`; `(t,)` for time, `(t, h, w)` for clips.
-        layout: how the layer's tensor holds the map: `channels-first` `[B, C, *S]`, `channels-last` `[B, *S, C]`, `tokens`
-            `[B, P + T + Q, C]`; or `other`, with `to_map`.
+        layout: how the layer's tensor holds the map: `channels-first` `[B, C, *S]`, `channels-last` `[B, *S, C]`,
+            `tokens` `[B, P + T + Q, C]`; or `other`, with `to_map`.
         prefix: class and register tokens in front of the grid's, P.
         suffix: tokens behind the grid's, Q.
         to_map: for `other`: from what the layer returned (a tensor) to `[B, C, *S]`.

@@ -175,6 +175,7 @@ def _run(cut: Cut, images: torch.Tensor) -> tuple[torch.Tensor, Head]:
 
 
 def run_features(cut: Cut, images: torch.Tensor) -> list[Any]:
+    """The values that cross the cut, the layer's own first."""
     if cut.image is not None and images.shape[1:] != cut.image[1:]:
         raise FuncamError(f"the cut was made by torch.export for images of {list(cut.image)}, not {list(images.shape)}")
     values = cut.features(images) if torch.compiler.is_compiling() else _reporting(cut, images)
@@ -202,6 +203,11 @@ def _hint(cut: Cut, images: torch.Tensor) -> str:
 
 
 def layout_at(cut: Cut, tensor: Any, images: torch.Tensor) -> Layout:
+    """How a layer's tensor holds a feature map of the images.
+
+    Raises:
+        FuncamError: it holds none.
+    """
     if cut.names == NAMES:
         check_features(tensor, images)
         return Layout("channels-first")

@@ -142,6 +142,7 @@ _CACHE: weakref.WeakKeyDictionary[nn.Module, _Known] = weakref.WeakKeyDictionary
 
 
 def traced_model(model: nn.Module, images: torch.Tensor | Image | None = None, via: str | None = None) -> TracedModel:
+    """What is known of the model's graph, by the way that was asked for or the first that works."""
     model = unwrapped(model)
     state = signature(model)
     with _LOCK:
