@@ -6,9 +6,9 @@ from pathlib import Path
 
 from rich.console import Console
 from rich.markup import escape
-from rich.table import Table
 
 from funcam.cli.comparison_table import told
+from funcam.cli.tables import Column, print_prose, print_table
 from funcam.comparison.plan import METRICS
 from funcam.searching.advice import Advice, Advised
 from funcam.searching.choosing import Choice
@@ -28,19 +28,14 @@ def print_advice(console: Console, advice: Advice, file: Path) -> None:
     unit = " in %" if metric.share else ""
     chose, found = advice.best.choice.chosen_on.n, advice.best.choice.found_on.n
     title = f"[bold]{escape(advice.net)}[/], {metric.title}{unit}: chosen on {chose} images, found on {found} others"
-    table = Table("recipe", title=title, title_justify="left", box=None, pad_edge=False)
-    for name in _FIGURES:
-        table.add_column(name, justify="right", no_wrap=True)
-    for choice in advice.ranking[:_SHOWN]:
-        table.add_row(*_row(advice, choice))
-    if all(choice.recipe != advice.default.recipe for choice in advice.ranking[:_SHOWN]):
-        table.add_row(*_row(advice, advice.default))
-    console.print(table)
-    console.print(
-        f"{len(advice.ranking)} recipes tried; cost in forward passes of the network at its own size", soft_wrap=True
-    )
+    columns = [Column("recipe", prose=True), *(Column(name, right=True) for name in _FIGURES)]
+    choices = [*advice.ranking[:_SHOWN]]
+    if all(choice.recipe != advice.default.recipe for choice in choices):
+        choices.append(advice.default)
+    print_table(console, columns, [_row(advice, choice) for choice in choices], title=title)
+    print_prose(console, f"{len(advice.ranking)} recipes tried; cost in forward passes of the network at its own size")
     for line in advice.skipped:
-        console.print(f"[dim]left out: {escape(line)}[/]", soft_wrap=True)
+        print_prose(console, f"left out: {escape(line)}", style="dim")
     _print_best(console, advice, file)
 
 
@@ -56,11 +51,13 @@ def _row(advice: Advice, choice: Choice) -> list[str]:
 
 
 def _print_best(console: Console, advice: Advice, file: Path) -> None:
-    lines = [_told(advice, "best", advice.best), *map(escape, advice.sentences)]
+    for sentence in (_told(advice, "best", advice.best), *map(escape, advice.sentences)):
+        print_prose(console, sentence)
+    lines = []
     level = advice.best.threshold
     if level is not None:
         at = f"{_figure(advice, level.found_on)} at that level"
-        lines.append(f"boxes are best above {level.level:g} of a map's maximum: {at}")
+        print_prose(console, f"boxes are best above {level.level:g} of a map's maximum: {at}")
     lines.append(f"to use it: funcam explain ... {escape(advice.best.options)}")
     lines.append(f"or funcam explain ... --recipe [bold]{escape(str(file))}[/], which has all of this")
     if advice.frugal is not None:
