@@ -24,7 +24,7 @@ from typing import Any
 import torch
 
 from funcam.comparison import Plan, Rival, compare, image_examples, scene_examples
-from funcam.comparison.instances import items_of
+from funcam.comparison.instances import instances_of
 from funcam.imaging.reading import find_images
 from funcam.metrics import deletion, insertion, prepared
 from funcam.truth import match, read_truth
@@ -103,14 +103,14 @@ def _forward(rivals: list[Rival], examples: list[Any]) -> None:
     for rival in rivals:
         for start in range(0, len(examples), plan.batch):
             chunk = examples[start : start + plan.batch]
-            items = [items_of(example, example.load(), rival, plan)[0] for example in chunk]
+            items = [instances_of(example, example.load(), rival, plan)[0] for example in chunk]
             with torch.no_grad():
                 rival.net.model(normalised(rival.net, [item.image for item in items], "cpu"))
 
 
 def _curves(rival: Rival, examples: list[Any]) -> tuple[float, float]:
     """Seconds of 2 x 51 forward passes in chunks of 64, and of insertion and deletion with 50 steps, for two images."""
-    items = [items_of(example, example.load(), rival, Plan())[0] for example in examples[:2]]
+    items = [instances_of(example, example.load(), rival, Plan())[0] for example in examples[:2]]
     images = normalised(rival.net, [item.image for item in items], "cpu")
     maps = prepared(torch.rand(2, 7, 7), images.shape[2:])
     targets = torch.tensor([0, 1])

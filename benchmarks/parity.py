@@ -128,11 +128,12 @@ def function_name(method: Method) -> str:
 
 def methods_table() -> str:
     """What every method is, from the table of methods and the functions' own keywords."""
-    from funcam.attribution.dispatch import want
+    from funcam.attribution.dispatch import resolve_method
 
     lines = ["| name | function | given | options | what it does | paper |", "| --- | --- | --- | --- | --- | --- |"]
     for method in METHODS.values():
-        options = ", ".join(f"`{name}={value!r}`" for name, value in want(method.name, {}, False).options.items())
+        defaults = resolve_method(method.name, {}, False).options
+        options = ", ".join(f"`{name}={value!r}`" for name, value in defaults.items())
         given = ", ".join(f"`{name}`" for name in method.takes)
         function = f"`funcam.{function_name(method)}`"
         lines.append(

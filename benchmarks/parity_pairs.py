@@ -24,7 +24,7 @@ from parity_peers import (
     torchcams_ss_cam,
 )
 
-from funcam.attribution.dispatch import want
+from funcam.attribution.dispatch import resolve_method
 
 
 @dataclass(frozen=True, eq=False)
@@ -55,7 +55,7 @@ class Counterpart:
 
     def settled(self, method: str, options: Options) -> dict[str, Any]:
         """All of the method's options, for the comparison."""
-        return {**want(method, {}, False).options, **self.options, **options}
+        return {**resolve_method(method, {}, False).options, **self.options, **options}
 
     def compare(self, method: str, scene: Scene, **options: Any) -> list[float]:
         """For each image the largest difference of a cell, both maps divided by their own maximum.

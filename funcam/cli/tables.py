@@ -88,7 +88,7 @@ def print_prose(console: Console, markup: str, style: str = "") -> None:
         9.5 or 12.5
         seconds
     """
-    text = Text.from_markup(markup, style=style)
+    text = Text.from_markup(markup, style=style, emoji=False)
     for line in _packed(text.split(" "), console.width, 1) if console.is_terminal else [text]:
         console.print(line, soft_wrap=True)
 
@@ -104,7 +104,7 @@ def _width(column: Column, cells: Iterable[Cell]) -> int:
 
 
 def _text(cell: Cell) -> Text:
-    return Text.from_markup(cell) if isinstance(cell, str) else Text(" " * (cell.width or 0))
+    return Text.from_markup(cell, emoji=False) if isinstance(cell, str) else Text(" " * (cell.width or 0))
 
 
 def _fits(console: Console, widths: Sequence[int], places: Sequence[int]) -> bool:

@@ -11,7 +11,7 @@ import sys
 import termios
 from typing import Any
 
-_SLOW = ("torch", "torchvision", "rich.progress", "funcam.comparison.run", "funcam.searching.advice", "funcam.zoo.nets")
+_SLOW = ("torch", "torchvision", "rich.progress", "funcam.pipeline.explaining", "funcam.comparison.run", "funcam.searching")
 
 
 def serve() -> None:
