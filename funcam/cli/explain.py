@@ -271,7 +271,9 @@ def _run(job: Job, sources: Sequence[ImageSource], as_json: bool, silent: bool) 
     """Explain one image after the other; a bad one is reported and the others are done."""
     from rich.progress import track
 
-    shown = console(stderr=True)
+    from funcam.cli.progress import bar_console
+
+    shown = bar_console()
     hidden = silent or len(sources) == 1 or not shown.is_terminal
     records = []
     for source in track(sources, "explaining", console=shown, transient=True, disable=hidden):

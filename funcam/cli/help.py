@@ -16,9 +16,9 @@ class Command(TyperCommand):
     """A command whose help suits the terminal."""
 
     def format_help(self, ctx: Any, formatter: Any) -> None:
-        """Write the help, in a narrow terminal as a list."""
+        """Print the help, in a narrow terminal as a list."""
         if _narrow():
-            formatter.write(_list(self, ctx))
+            _print_list(self, ctx)
         else:
             super().format_help(ctx, formatter)
 
@@ -27,9 +27,9 @@ class Group(TyperGroup):
     """A command with others below it, whose help suits the terminal."""
 
     def format_help(self, ctx: Any, formatter: Any) -> None:
-        """Write the help, in a narrow terminal as a list."""
+        """Print the help, in a narrow terminal as a list."""
         if _narrow():
-            formatter.write(_list(self, ctx, [(name, command.help or "") for name, command in self.commands.items()]))
+            _print_list(self, ctx, [(name, command.help or "") for name, command in self.commands.items()])
         else:
             super().format_help(ctx, formatter)
 
@@ -38,13 +38,16 @@ def _narrow() -> bool:
     return sys.stdout.isatty() and shutil.get_terminal_size().columns < _ROOM
 
 
-def _list(command: TyperCommand | TyperGroup, ctx: Any, below: Any = ()) -> str:
-    """Each name in a line of its own, and what it means below it."""
+def _print_list(command: TyperCommand | TyperGroup, ctx: Any, below: Any = ()) -> None:
+    """Each name in a line of its own, and what it means below it.
+
+    It is printed as Typer's tables are, past the formatter: what that holds becomes an error if help was not asked for.
+    """
     records = [parameter.get_help_record(ctx) for parameter in command.get_params(ctx)]
     usage = f"Usage: {ctx.command_path} {' '.join(command.collect_usage_pieces(ctx))}"
     parts = [_folded(usage), _folded(command.help or "")]
     parts += [f"{name}\n{_folded(meaning, 4)}" for name, meaning in [*filter(None, records), *below]]
-    return "\n\n".join([*parts, _folded(command.epilog or "")]).rstrip() + "\n"
+    print("\n\n".join([*parts, _folded(command.epilog or "")]).rstrip())
 
 
 def _folded(text: str, indent: int = 0) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -106,4 +107,7 @@ def console(stderr: bool = False) -> Console:
 
     stream = sys.stderr if stderr else sys.stdout
     width = None if stream.isatty() else _UNFOLDED
-    return Console(stderr=stderr, highlight=False, emoji=False, width=width)  # :dog: may be in a file's name
+    shown = Console(stderr=stderr, highlight=False, emoji=False, width=width)  # :dog: may be in a file's name
+    if shown.is_dumb_terminal:  # Rich takes each for 80 columns wide
+        shown.width, shown.height = shutil.get_terminal_size()
+    return shown

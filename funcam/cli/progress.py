@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 
+from rich.console import Console
 from rich.progress import (
     BarColumn,
     MofNCompleteColumn,
@@ -18,7 +19,7 @@ from rich.text import Text
 
 from funcam.cli.messages import console
 
-_ROOM = 80  # columns of the terminal in which a bar has room beside a stage's name
+_ROOM = 78  # columns in which a bar has room beside a stage's name
 
 
 class ImagesPerSecond(ProgressColumn):
@@ -37,10 +38,20 @@ class ImagesPerSecond(ProgressColumn):
         return Text("" if task.speed is None else f"{task.speed:.1f} images/s", style="progress.data.speed")
 
 
+def bar_console() -> Console:
+    """Where a bar is drawn: standard error, less the two columns in which a terminal echoes Ctrl-C.
+
+    In a row that is full the echo would move the cursor on, and the bar would stay when it is to be gone.
+    """
+    shown = console(stderr=True)
+    shown.width = max(1, shown.width - len("^C"))
+    return shown
+
+
 @contextmanager
 def comparison_bar(total: int, silent: bool) -> Iterator[Callable[[int], None]]:
     """A bar of images and networks, on a terminal; gives what to call with the number just done."""
-    shown = console(stderr=True)
+    shown = bar_console()
     if silent or not shown.is_terminal:
         yield lambda _count: None
         return
@@ -70,7 +81,7 @@ def stage_bars(
         What to call at the start of a stage with its number (from 1), its recipes and its images; and what to call with
         the number of images just done.
     """
-    shown = console(stderr=True)
+    shown = bar_console()
     if silent or not shown.is_terminal:
         yield lambda _number, _recipes, _images: None, lambda _count: None
         return

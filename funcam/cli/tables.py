@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from rich.bar import Bar
-from rich.console import Console
+from rich.console import Console, JustifyMethod
 from rich.table import Table
 from rich.text import Text
 
@@ -58,23 +58,23 @@ def print_table(
         >>> print_table(Console(width=20), columns, [("resnet18", "69.8")])
         net       top-1
         resnet18   69.8
-        >>> print_table(Console(width=12), columns, [("resnet18", "69.8")])
+        >>> print_table(Console(width=14), columns, [("resnet18", "69.8")])
         resnet18
           top-1: 69.8
     """
     if title:
         print_prose(console, title, style="table.title")
-    widths = [_width(column, [row[place] for row in rows]) for place, column in enumerate(columns)]
+    rooms = [_room(column, [row[place] for row in rows]) for place, column in enumerate(columns)]
     every = list(range(len(columns)))
     needed = [place for place in every if not columns[place].spare]
-    if _fits(console, widths, every):
-        console.print(_table(columns, rows, every))
-    elif _fits(console, widths, needed):
-        console.print(_table(columns, rows, needed))
+    if _left(console, rooms, every) >= 0:
+        console.print(_table(console, columns, rows, rooms, every))
+    elif _left(console, rooms, needed) >= 0:
+        console.print(_table(console, columns, rows, rooms, needed))
         if missed := ", ".join(column.title for column in columns if column.spare and column.title):
             print_prose(console, f"no room for: {missed}", style="dim")
-    elif split and all(_fits(console, widths, [*every[:keys], place]) for place in every[keys:]):
-        _print_parts(console, columns, rows, widths, keys)
+    elif split and all(_left(console, rooms, [*every[:keys], place]) >= 0 for place in every[keys:]):
+        _print_parts(console, columns, rows, rooms, keys)
     else:
         for row in rows:
             _print_paragraph(console, columns, row, keys)
@@ -93,43 +93,64 @@ def print_prose(console: Console, markup: str, style: str = "") -> None:
         console.print(line, soft_wrap=True)
 
 
-def _width(column: Column, cells: Iterable[Cell]) -> int:
-    """The room that a column needs."""
+@dataclass(frozen=True)
+class _Room:
+    """What a column takes of the terminal's width: at least, and if nothing is folded."""
+
+    least: int
+    whole: int
+
+
+def _room(column: Column, cells: Iterable[Cell]) -> _Room:
     texts = [Text(column.title), *(_text(cell) for cell in cells)]
     whole = max(text.cell_len for text in texts)
     if not column.prose:
-        return whole
+        return _Room(whole, whole)
     longest = max((Text(word).cell_len for text in texts for word in text.plain.split()), default=0)
-    return min(whole, max(_PROSE, longest))
+    return _Room(min(whole, max(_PROSE, longest)), whole)
 
 
 def _text(cell: Cell) -> Text:
     return Text.from_markup(cell, emoji=False) if isinstance(cell, str) else Text(" " * (cell.width or 0))
 
 
-def _fits(console: Console, widths: Sequence[int], places: Sequence[int]) -> bool:
-    return sum(widths[place] + _GAP for place in places) - _GAP <= console.width
+def _left(console: Console, rooms: Sequence[_Room], places: Sequence[int]) -> int:
+    """The width that is left beside these columns, negative if they don't fit."""
+    return console.width - sum(rooms[place].least + _GAP for place in places) + _GAP
 
 
-def _table(columns: Sequence[Column], rows: Sequence[Sequence[Cell]], places: Sequence[int]) -> Table:
+def _table(
+    console: Console,
+    columns: Sequence[Column],
+    rows: Sequence[Sequence[Cell]],
+    rooms: Sequence[_Room],
+    places: Sequence[int],
+) -> Table:
     table = Table(box=None, pad_edge=False, padding=(0, _GAP // 2))
-    for column in (columns[place] for place in places):
-        table.add_column(column.title, justify="right" if column.right else "left", no_wrap=not column.prose)
+    left = _left(console, rooms, places)
+    folded = sum(columns[place].prose for place in places)  # they share what is left, in turn; Rich would cut words
+    for place in places:
+        column, width = columns[place], rooms[place].least
+        if column.prose:
+            width = min(rooms[place].whole, width + left // folded)
+            left, folded = left - (width - rooms[place].least), folded - 1
+        justify: JustifyMethod = "right" if column.right else "left"
+        table.add_column(column.title, justify=justify, no_wrap=not column.prose, width=width)
     for row in rows:
         table.add_row(*(row[place] for place in places))
     return table
 
 
 def _print_parts(
-    console: Console, columns: Sequence[Column], rows: Sequence[Sequence[Cell]], widths: Sequence[int], keys: int
+    console: Console, columns: Sequence[Column], rows: Sequence[Sequence[Cell]], rooms: Sequence[_Room], keys: int
 ) -> None:
     part = first = list(range(keys))
     for place in range(keys, len(columns)):
-        if not _fits(console, widths, [*part, place]):
-            console.print(_table(columns, rows, part))
+        if _left(console, rooms, [*part, place]) < 0:
+            console.print(_table(console, columns, rows, rooms, part))
             part = first
         part = [*part, place]
-    console.print(_table(columns, rows, part))
+    console.print(_table(console, columns, rows, rooms, part))
 
 
 def _print_paragraph(console: Console, columns: Sequence[Column], row: Sequence[Cell], keys: int) -> None:

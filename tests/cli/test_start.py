@@ -11,6 +11,7 @@ import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 from command_line import SCENES, Funcam, photo
@@ -18,6 +19,9 @@ from PIL import Image
 
 import funcam as package
 from funcam.cli.main import main
+
+if TYPE_CHECKING:
+    from terminal import Terminals
 
 Process = Callable[..., "subprocess.Popen[str]"]
 
@@ -168,6 +172,7 @@ def test_names_that_the_terminal_cannot_show(process: Process, tmp_path: Path) -
     assert "Wei\\xdf \\u96ea\\u8c79.png" in summary[0]
 
 
+<<<<<<< HEAD
 def on_a_terminal(process: Process, *arguments: object) -> tuple[int, str]:
     """The exit code of a fresh Python, and everything that appears on its terminal."""
     pty = pytest.importorskip("pty", reason="terminals are POSIX's")
@@ -185,16 +190,21 @@ def on_a_terminal(process: Process, *arguments: object) -> tuple[int, str]:
         shown += part
     os.close(master)
     return running.wait(), shown.decode()
+=======
+MAIN = "from funcam.cli import main; main()"
+>>>>>>> terminal
 
 
-def test_on_a_terminal_there_is_progress_and_colour_and_it_ends_cleanly(process: Process, tmp_path: Path) -> None:
+def test_on_a_terminal_there_is_progress_and_colour_and_it_ends_cleanly(terminals: Terminals, tmp_path: Path) -> None:
     for number in range(2):
         Image.fromarray(photo(seed=number)).save(tmp_path / f"pic{number}.png")
     (tmp_path / "broken.png").write_bytes(b"\x89PNG")
 
-    code, shown = on_a_terminal(process, "-m", "funcam", "explain", "pic0.png", "broken.png", "pic1.png", *SCENES)
+    images = ("pic0.png", "broken.png", "pic1.png")
+    ran = terminals.run("explain", *images, *SCENES, folder=tmp_path, program=MAIN)
+    shown = ran.sent
 
-    assert code == 1
+    assert ran.code == 1
     assert "loading scenes" in shown
     assert "explaining" in shown
     assert "100%" in shown
@@ -234,15 +244,15 @@ def test_an_interrupt_ends_in_one_line(process: Process, tmp_path: Path) -> None
     assert_whole(tmp_path / "results")
 
 
-def test_an_interrupt_on_a_terminal_gives_the_cursor_back(process: Process, tmp_path: Path) -> None:
+def test_an_interrupt_on_a_terminal_gives_the_cursor_back(terminals: Terminals, tmp_path: Path) -> None:
     for number in range(2):
         Image.fromarray(photo(seed=number)).save(tmp_path / f"pic{number}.png")
     program = INTERRUPT.format(signal=int(signal.SIGINT))
-    code, shown = on_a_terminal(process, "-c", program, "explain", "pic0.png", "pic1.png", *SCENES)
+    ran = terminals.run("explain", "pic0.png", "pic1.png", *SCENES, folder=tmp_path, program=program)
 
-    assert code == 130
-    assert shown.count("\x1b[?25l") == shown.count("\x1b[?25h") > 0
-    assert shown.endswith("funcam: interrupted\r\n")
+    assert ran.code == 130
+    assert ran.sent.count("\x1b[?25l") == ran.sent.count("\x1b[?25h") > 0
+    assert ran.sent.endswith("funcam: interrupted\r\n")
 
 
 KILLED_WHILE_WRITING = """

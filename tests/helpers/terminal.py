@@ -35,6 +35,17 @@ class Shown:
     columns: int
     piped: str = ""
 
+    def ended(self, code: int) -> Screen:
+        """The screen after a clean end: the cursor is there, spinners and bars are gone, nothing was cut."""
+        assert self.code == code, self.sent
+        assert self.sent.count(HIDE) == self.sent.count(SHOW)
+        assert self.screen.cursor
+        assert "Traceback" not in self.sent
+        assert "…" not in self.screen.text
+        assert not re.search(r"━|⠋|loading", self.screen.text)
+        assert self.screen.rows[-1] == ""  # the shell's prompt begins in a line of its own
+        return self.screen
+
     @cached_property
     def screen(self) -> Screen:
         """What is to be seen in the end."""

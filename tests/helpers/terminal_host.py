@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import fcntl
+import gc
 import importlib
 import json
 import os
@@ -11,20 +12,14 @@ import sys
 import termios
 from typing import Any
 
-_SLOW = (
-    "torch",
-    "torchvision",
-    "rich.progress",
-    "funcam.pipeline.explaining",
-    "funcam.comparison.run",
-    "funcam.searching",
-)
+_SLOW = ("torch", "torchvision", "rich.progress", "funcam.cli", "funcam.pipeline.explaining", "funcam.comparison.run")
 
 
 def serve() -> None:
     """Read requests, one a line; say when each has its terminal, and how it ended."""
     for name in _SLOW:
         importlib.import_module(name)
+    gc.freeze()  # the forked processes don't search what is imported
     for line in sys.stdin:
         child = os.fork()
         if child == 0:
@@ -49,9 +44,13 @@ def _run(request: dict[str, Any]) -> None:
         os.execv(sys.executable, [sys.executable, "-c", request["program"], *request["arguments"]])
     sys.stdin, sys.stdout, sys.stderr = os.fdopen(0), os.fdopen(1, "w"), os.fdopen(2, "w", buffering=1)
     sys.argv = ["funcam", *request["arguments"]]
-    from funcam.cli.main import main
+    from funcam.cli import main
 
-    main()
+    try:
+        main()
+    except SystemExit as end:
+        sys.stdout.flush()
+        os._exit(int(end.code or 0))  # to take torch down in order takes a second
 
 
 if __name__ == "__main__":

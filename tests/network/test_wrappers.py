@@ -138,7 +138,7 @@ def test_a_sharded_model() -> None:
 @pytest.mark.parametrize(
     ("given", "message"),
     [
-        ("resnet18", r"'resnet18' is a name.*funcam\.nets\.load_net\('resnet18'\)\.model.*torchvision"),
+        ("resnet18", r"'resnet18' is a name.*funcam\.zoo\.load_net\('resnet18'\)\.model.*torchvision"),
         (None, r"a NoneType is no model; give a torch\.nn\.Module, or a pair"),
         (torch.zeros(3), r"a Tensor is no model"),
         ({"state": 1}, r"a dict is no model"),
