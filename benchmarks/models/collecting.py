@@ -49,7 +49,7 @@ QUICK = (
     "traps/shared_block",
     "traps/transform_normalise",
 )
-OF_OTHERS = 3  # entries of each further origin in the sample, spread over it
+OF_OTHERS = 1  # entries of each further origin in the sample, from its middle
 
 
 def collect() -> tuple[list[Entry], list[str]]:
@@ -92,5 +92,5 @@ def _sample(entries: list[Entry]) -> set[str]:
     listed = {name.partition("/")[0] for name in QUICK}
     for origin in set(origins(entries)) - listed:
         of_origin = [entry.name for entry in entries if origin_of(entry) == origin]
-        names.update(of_origin[:: max(1, len(of_origin) // OF_OTHERS)][:OF_OTHERS])
+        names.update(of_origin[len(of_origin) // 2 :][:OF_OTHERS])
     return names

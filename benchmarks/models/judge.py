@@ -181,11 +181,12 @@ def _default(
             there = right if detector else _measured_at(entry, model, images, right, layer, record, result.maps)
             faults += _of_map(result.maps, there) if there else []
             return _verdict(faults, layer=layer, grid=list(result.maps.shape[1:]))
+        if not detector and _holds_the_first(result.layer, model, images, right):
+            return _verdict(faults + _of_map(result.maps, right), layer=layer, grid=list(result.maps.shape[1:]))
         faults += [] if detector else _elsewhere(entry, model, result.layer, images, right, record)
         verdict = _verdict(faults, layer=layer, grid=list(result.maps.shape[1:]))
-        return (
-            verdict if faults or _holds_the_same(entry, model, layer, images) else {**verdict, "verdict": "other layer"}
-        )
+        same = not detector and _holds_the_same(entry, model, layer, images)
+        return verdict if faults or same else {**verdict, "verdict": "other layer"}
 
     outcome = _guarded(check)
     if outcome["verdict"] == "refused":
@@ -209,6 +210,12 @@ def _elsewhere(
     if aligned is not None and aligned < alignment.ENOUGH <= (record["alignment"] or 0):
         return [f"the map of layer {layer!r} lies elsewhere than the image: {aligned} of 4 places"]
     return []
+
+
+def _holds_the_first(layer: str, model: nn.Module, images: Tensor, right: ref.Reference) -> bool:
+    """Whether a layer of another name holds the features of the first expected one (a node inside of its module)."""
+    A = funcam.split(model, layer, example=images)(images)[0]
+    return ref.distance(A.float(), right.features) < _tolerance(A)
 
 
 def _holds_the_same(entry: Entry, model: nn.Module, layer: str, images: Tensor) -> bool:
