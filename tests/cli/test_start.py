@@ -172,27 +172,7 @@ def test_names_that_the_terminal_cannot_show(process: Process, tmp_path: Path) -
     assert "Wei\\xdf \\u96ea\\u8c79.png" in summary[0]
 
 
-<<<<<<< HEAD
-def on_a_terminal(process: Process, *arguments: object) -> tuple[int, str]:
-    """The exit code of a fresh Python, and everything that appears on its terminal."""
-    pty = pytest.importorskip("pty", reason="terminals are POSIX's")
-    master, slave = pty.openpty()
-    running = process(*arguments, stdin=slave, stdout=slave, stderr=slave)
-    os.close(slave)
-    shown = b""
-    while True:
-        try:
-            part = os.read(master, 65536)
-        except OSError:  # Linux's way to say that nobody has the terminal open any more
-            part = b""
-        if not part:
-            break
-        shown += part
-    os.close(master)
-    return running.wait(), shown.decode()
-=======
 MAIN = "from funcam.cli import main; main()"
->>>>>>> terminal
 
 
 def test_on_a_terminal_there_is_progress_and_colour_and_it_ends_cleanly(terminals: Terminals, tmp_path: Path) -> None:
