@@ -3,22 +3,23 @@
 from __future__ import annotations
 
 import codecs
-import fcntl
 import json
 import os
-import pty
 import re
 import struct
 import subprocess
 import sys
-import termios
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
+import pytest
 import terminal_host
+
+# Terminals are POSIX's: where there are none, the tests that import this are skipped.
+fcntl, pty, termios = map(pytest.importorskip, ("fcntl", "pty", "termios"))
 
 HIDE, SHOW = "\x1b[?25l", "\x1b[?25h"
 CTRL_C = b"\x03"
