@@ -1,4 +1,4 @@
-"""What the tests share: the assets folder, and the real networks in it."""
+"""What the tests share: hypothesis without clocks, the tiers, the assets folder and the real networks in it."""
 
 from __future__ import annotations
 
@@ -10,14 +10,68 @@ from pathlib import Path
 import pytest
 import torch
 import torchvision
+from hypothesis import HealthCheck, settings
 from torch import nn
+
+# No time in tests: what is slow on a busy machine is not wrong. (CI's own profile, if it is in force, is what this
+# one inherits from.)
+settings.register_profile("funcam", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("funcam")
+
+MARKS = {"assets": "real", "browser": "browser", "process": "long", "checkout": "long"}
+"""Fixtures that take long by what they are, and the marks of the tests that use them."""
+
+LONG = {
+    "attribution/test_explanation_modes.py",
+    "attribution/test_explanation_transforms.py",
+    "cli/test_evaluate.py",
+    "cli/test_explain.py",
+    "comparison/test_comparison.py",
+    "comparison/test_scoring.py",
+    "models/test_every_method.py",
+    "models/test_models.py",
+    "network/test_cutting.py",
+    "network/test_cutting_changes.py",
+    "network/test_cutting_threads.py",
+    "network/test_exported.py",
+    "network/test_graph.py",
+    "network/test_taps.py",
+    "network/test_wrappers.py",
+    "pipeline/test_explaining.py",
+    "scenes/test_network.py",
+    "searching/test_choosing.py",
+    "searching/test_search.py",
+    "test_purity.py",
+    "test_readme.py",
+    "test_wheel.py",
+    "zoo/test_checkpoints.py",
+    "zoo/test_names.py",
+    "zoo/test_nets.py",
+}
+"""Files whose tests go through many networks or many methods."""
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark tests by the fixtures they use and the files they are in, so that `-m` picks the tiers of bin/test."""
+    long = {Path(__file__).parent / name for name in LONG}
+    for item in items:
+        if item.path in long:
+            item.add_marker("long")
+        for fixture in MARKS.keys() & set(getattr(item, "fixturenames", ())):
+            item.add_marker(MARKS[fixture])
 
 
 @pytest.fixture(scope="session")
 def assets() -> Path:
-    """The folder of real weights and photos; without it the test is skipped, in CI it fails."""
+    """The folder of real weights and photos; without it the test is skipped, in CI it fails.
+
+    FUNCAM_ASSETS names the folder; `FUNCAM_ASSETS=none` says that there is none on purpose, in CI too.
+    """
     beside = Path(__file__).parents[2] / "shared" / "assets"
-    folder = Path(os.environ.get("FUNCAM_ASSETS", beside))
+    named = os.environ.get("FUNCAM_ASSETS")
+    if named == "none":
+        pytest.skip("FUNCAM_ASSETS=none")
+    folder = Path(named or beside)
     if not (folder / "weights").is_dir():
         reason = f"no assets at {folder}; set FUNCAM_ASSETS"
         if os.environ.get("CI"):

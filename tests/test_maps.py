@@ -78,7 +78,7 @@ def linear_numpy(line: np.ndarray, size: int) -> np.ndarray:
     return np.array(found)
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(st.integers(1, 3), st.data())
 def test_upsampling_is_linear_along_each_axis(axes, data):
     old = data.draw(st.lists(st.integers(1, 4), min_size=axes, max_size=axes))

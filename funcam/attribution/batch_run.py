@@ -142,7 +142,13 @@ class BatchRun:
         cut = self.cuts[0].cut
         assert isinstance(cut, TapCut)
         assert self.source is not None
-        return run_model(self.source(), replace(self.given, images=images.to(self.images.dtype)), {}, cut.manner, torch.is_grad_enabled())
+        return run_model(
+            self.source(),
+            replace(self.given, images=images.to(self.images.dtype)),
+            {},
+            cut.manner,
+            torch.is_grad_enabled(),
+        )
 
     def masked_network(self, index: int, target: Target) -> Callable[[torch.Tensor], torch.Tensor]:
         """As `network`, for very many images that nobody differentiates: some passes over them are saved."""

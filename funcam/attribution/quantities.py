@@ -108,7 +108,8 @@ def _gradient(chunk: Chunk, layer: int, method: Method, _options: Options) -> to
 
 def _hessian_times_features(chunk: Chunk, layer: int, method: Method, _options: Options) -> torch.Tensor:
     """`H A`, forward over reverse: the derivative of the gradient in the direction of the features."""
-    _prepare_forward_mode()
+    if not torch.compiler.is_dynamo_compiling():
+        _prepare_forward_mode()
     run, target = chunk.run, explained(chunk.run, method)
     A, head = run.at(layer)
 
@@ -128,10 +129,9 @@ def _hessian_times_features(chunk: Chunk, layer: int, method: Method, _options: 
 @cache
 def _prepare_forward_mode() -> None:
     """What torch imports at the first `jvp` warns that torch uses something deprecated: not our users' affair."""
-    if not torch.compiler.is_dynamo_compiling():
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", FutureWarning)
-            importlib.import_module("torch._decomp.decompositions_for_jvp")
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", FutureWarning)
+        importlib.import_module("torch._decomp.decompositions_for_jvp")
 
 
 def _noisy_gradients(chunk: Chunk, layer: int, _method: Method, options: Options) -> torch.Tensor:

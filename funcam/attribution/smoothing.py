@@ -50,7 +50,6 @@ def augmented(explainer: Change, *, flip: bool = True) -> Change:
         >>> smooth(torch.rand(1, 3, 64, 64)).shape
         torch.Size([1, 2, 2])
     """
-
     if not callable(explainer):
         raise FuncamError(f"the explainer is {shown(explainer)}; expected a function, images -> maps")
     if not isinstance(flip, bool):

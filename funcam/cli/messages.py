@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import os
+import shutil
 import sys
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import typer
@@ -27,9 +31,63 @@ class UsageError(typer.BadParameter):
         return str(self.message)
 
 
-def complain(message: str, code: int = FAILURE) -> int:
-    """Say what is wrong on standard error, in one line; returns the exit code."""
-    print(f"funcam: {' '.join(message.split())}", file=sys.stderr)
+def check_choice(option: str, value: str, choices: Sequence[str]) -> None:
+    """Refuse a value that is none of the few that an option has.
+
+    Raises:
+        UsageError: it is none of them.
+
+    Example:
+        >>> check_choice("--fit", "stretch", ("squash", "crop", "pad"))
+        Traceback (most recent call last):
+        funcam.cli.messages.UsageError: --fit 'stretch' is unknown; expected squash, crop or pad
+    """
+    if value not in choices:
+        raise UsageError(f"{option} {value!r} is unknown; expected {', '.join(choices[:-1])} or {choices[-1]}")
+
+
+def make_results_folder(out: Path) -> None:
+    """Make the folder of `--out`.
+
+    Raises:
+        UsageError: it can't be made.
+    """
+    from funcam.files import make_folder
+
+    try:
+        make_folder(out)
+    except FuncamError as error:
+        raise UsageError(f"--out: {error}") from error
+
+
+@contextmanager
+def loading(what: str, silent: bool) -> Iterator[None]:
+    """A spinner on a terminal while something loads."""
+    if silent:
+        yield
+        return
+    from rich.markup import escape
+
+    with console(stderr=True).status(f"loading {escape(what)}".rstrip()):
+        yield
+
+
+def complain(message: str, code: int = FAILURE, *, above: Console | None = None) -> int:
+    """Say what is wrong on standard error, in one line.
+
+    Args:
+        message: what.
+        code: the exit code that it leads to.
+        above: the console on which a bar is drawn; Rich folds what is printed past it, also in the middle of a name.
+
+    Returns:
+        The exit code.
+    """
+    line = f"funcam: {' '.join(message.split())}"
+    if above is None:
+        print(line, file=sys.stderr)
+    else:
+        above.print(line, soft_wrap=True, markup=False)
     return code
 
 
@@ -48,4 +106,8 @@ def console(stderr: bool = False) -> Console:
     from rich.console import Console
 
     stream = sys.stderr if stderr else sys.stdout
-    return Console(stderr=stderr, highlight=False, width=None if stream.isatty() else _UNFOLDED)
+    width = None if stream.isatty() else _UNFOLDED
+    shown = Console(stderr=stderr, highlight=False, emoji=False, width=width)  # :dog: may be in a file's name
+    if shown.is_dumb_terminal:  # Rich takes each for 80 columns wide
+        shown.width, shown.height = shutil.get_terminal_size()
+    return shown

@@ -37,6 +37,11 @@ class Cut:
 
 
 def make_cut(graph: Graph, layer: str, patch: tuple[int, ...]) -> Cut:
+    """A graph cut at a layer.
+
+    Raises:
+        FuncamError: there is no such layer, or the outputs don't depend on it.
+    """
     node = find_node(graph, layer)
     rest, crossing = between([node], output_of(graph))
     if not any(user in rest for user in node.users):

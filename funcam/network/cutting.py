@@ -68,7 +68,8 @@ class Split:
     @property
     def way(self) -> str:
         """How the model is cut: `fx` (its traced graph), `tap` (its own code), `export` or `functions`; "" before the
-        first call."""
+        first call.
+        """
         return self._latest[0].way if self._latest else ""
 
     @property

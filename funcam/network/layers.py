@@ -101,7 +101,13 @@ def _mismatch(spatial: Sequence[int], image: Sequence[int]) -> float:
 
 @dataclass(frozen=True, eq=False)
 class Shapes:
-    """The shape of every node of a graph for one shape of images, and the patch grid in force at each node."""
+    """The shape of every node of a graph for one shape of images.
+
+    Attributes:
+        image: the images' shape, `[1, channels, *size]`.
+        of: the shape of each node that holds a tensor.
+        grids: the patch grid in force at each node.
+    """
 
     image: Shape
     of: dict[fx.Node, Shape]

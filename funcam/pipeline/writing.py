@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from funcam import __version__
 from funcam.files import write_atomically
 from funcam.imaging.fit import onto_image
 from funcam.imaging.panel import PanelRow, panel
@@ -132,13 +133,13 @@ def draw_panel(image: Pixels, net: Net, explanation: ImageExplanation, style: St
 
 
 def _subtitle(net: Net, explanation: ImageExplanation) -> str:
-    """What was asked, as far as it isn't the usual."""
-    asked = explanation.question
-    against = asked.contrast if isinstance(asked.contrast, str | None) else net.classes[asked.contrast]
+    """How the maps were made, as far as it isn't the usual."""
+    recipe, contrast = explanation.recipe, explanation.contrast
+    against = contrast if isinstance(contrast, str | None) else net.classes[contrast]
     parts = [f"{net.name}, {explanation.layer}"]
     parts += [f"against {against}"] if against is not None else []
-    parts += [f"{asked.combine} of layers"] if asked.combine else []
-    parts += [f"smoothed ({', '.join(asked.smooth)})"] if asked.smooth else []
+    parts += [f"{recipe.combine} of layers"] if recipe.combine else []
+    parts += [f"smoothed ({', '.join(recipe.smooth)})"] if recipe.smooth else []
     return "; ".join(parts)
 
 
@@ -217,9 +218,9 @@ def _record(
         "layer": explanation.layer,
         "methods": list(explanation.maps),
         "maps": [{**asdict(provenance), "options": dict(provenance.options)} for provenance in explanation.provenance],
-        "combine": explanation.question.combine,
-        "smooth": list(explanation.question.smooth),
-        "contrast": explanation.question.contrast,
+        "combine": explanation.recipe.combine,
+        "smooth": list(explanation.recipe.smooth),
+        "contrast": explanation.contrast,
         "fit": explanation.fit,
         "image_size": {"width": width, "height": height},
         "input_size": {"width": explanation.view.input_size[1], "height": explanation.view.input_size[0]},
@@ -231,7 +232,8 @@ def _record(
         "seconds": round(explanation.seconds, 4),
         "versions": {
             "python": platform.python_version(),
-            **{name: version(name) for name in ("funcam", "torch", "torchvision", "numpy")},
+            "funcam": __version__,
+            **{name: version(name) for name in ("torch", "torchvision", "numpy")},
         },
     }
 

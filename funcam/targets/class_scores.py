@@ -80,7 +80,6 @@ def contrast(
         >>> bind(contrast(0, 1), logits, 1)(logits), bind(contrast(), logits, 1)(logits)
         (tensor([[2.]]), tensor([[1.]]))
     """
-
     similar = whole_number("similar", similar, 0)
     finite_number("gamma", gamma)
     _check_against(against, similar)

@@ -58,7 +58,12 @@ class ClassScore:
 
 @dataclass(frozen=True, eq=False)
 class PerImage:
-    """A score with constants that belong to the images: `score(outputs, *constants)`."""
+    """A score with constants that belong to the images: `score(outputs, *constants)`.
+
+    Attributes:
+        score: `(outputs of n images, *constants) -> [n]` or `[n, K]`.
+        constants: `[B, ...]`, or `[1, ...]` for what all images share.
+    """
 
     score: Score
     constants: tuple[torch.Tensor, ...]

@@ -30,7 +30,6 @@ def segmentation(
         >>> target({"out": torch.ones(2, 3, 4, 4)})
         tensor([1., 1.])
     """
-
     category = whole_number("category", category, 0)
     check_output(output)
 
@@ -106,7 +105,6 @@ def regression(index: int = 0, *, output: Output = None) -> Callable[[Any], torc
         >>> regression(1)(torch.tensor([[1.0, 2.0]]))
         tensor([2.])
     """
-
     index = whole_number("index", index, 0)
     check_output(output)
 

@@ -12,7 +12,6 @@ from explanation_cases import CAMS, HERE, IMAGES, MODEL
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from small import features_and_gradients, grad_cam_numpy, small
-from torch import nn
 
 import funcam
 from funcam import METHODS
@@ -40,7 +39,7 @@ def test_maps_have_the_shape_of_the_targets_and_each_is_that_of_its_class_alone(
     assert result.maps.abs().sum() > 0 or method == "random-cam"
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(classes=st.lists(st.lists(st.integers(0, 4), min_size=3, max_size=3), min_size=3, max_size=3))
 def test_grad_cam_is_plain_autograd_on_the_unsplit_model(classes):
     maps = funcam.explain(MODEL, IMAGES, classes).maps
@@ -74,7 +73,6 @@ def test_a_real_network_agrees_with_plain_autograd():
         maps = funcam.explain(model, images, classes, layer=layer).maps
         want = grad_cam_numpy(raw, g)
         np.testing.assert_allclose(maps, want, rtol=1e-3, atol=1e-5 * want.max())
-    assert isinstance(model, nn.Module)
 
 
 def test_an_empty_batch_gives_empty_maps():

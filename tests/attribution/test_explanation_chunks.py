@@ -20,7 +20,7 @@ def test_chunks_give_the_same(method, memory):
     torch.testing.assert_close(parts.maps, whole.maps, rtol=1e-4, atol=1e-5)
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(memory=st.integers(1, 400_000), batch=st.integers(1, 3))
 def test_no_chunk_takes_more_memory_than_was_allowed_unless_it_is_a_single_class(memory, batch):
     sizes = []
@@ -38,7 +38,8 @@ def test_no_chunk_takes_more_memory_than_was_allowed_unless_it_is_a_single_class
         maps = funcam.explain(MODEL, IMAGES[:batch], "all", memory=memory).maps
     assert maps.shape == (batch, 5, 8, 8)
     assert sum(sizes) == 5
-    assert max(sizes) - min(sizes) < max(sizes) or len(set(sizes)) == 1
+    assert set(sizes[:-1]) <= {sizes[0]}
+    assert sizes[-1] <= sizes[0]
     if memory >= 4 * 5 * batch * 6 * 64 * 4:  # everything fits with room for the copies: one pass
         assert sizes == [5]
 

@@ -35,9 +35,19 @@ def test_images_of_another_shape_or_type(layer, images, message):
     assert "\n" not in str(caught.value)
 
 
-@pytest.mark.parametrize("targets", [[0], [0, 1, 2, 3], [0.0, 1.0, 2.0], [0, 1, 5], [0, -1, 2], "every"])
-def test_targets_that_do_not_fit(targets):
-    with pytest.raises(FuncamError, match=r"target|class"):
+@pytest.mark.parametrize(
+    ("targets", "message"),
+    [
+        ([0], r"targets have shape \[1\] for 3 images"),
+        ([0, 1, 2, 3], r"targets have shape \[4\] for 3 images"),
+        ([0.0, 1.0, 2.0], "targets have type torch.float32"),
+        ([0, 1, 5], "class 5 is out of range"),
+        ([0, -1, 2], "class -1 is out of range"),
+        ("every", "targets 'every' is not known"),
+    ],
+)
+def test_targets_that_do_not_fit(targets, message):
+    with pytest.raises(FuncamError, match=message):
         funcam.explain(MODEL, IMAGES, targets)
 
 

@@ -7,6 +7,7 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 import torch
@@ -15,6 +16,9 @@ from PIL import Image
 
 from funcam.cli.main import main
 from funcam.zoo.nets import build_net
+
+if TYPE_CHECKING:
+    from terminal import Terminals
 
 
 @pytest.fixture
@@ -36,16 +40,31 @@ def funcam(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.Captur
     return run
 
 
+def environment() -> dict[str, str]:
+    """The variables of a terminal that does everything, and nothing that says otherwise."""
+    return {name: value for name, value in os.environ.items() if name not in FORCING} | {"TERM": "xterm-256color"}
+
+
+@pytest.fixture(scope="session")
+def terminals() -> Iterator[Terminals]:
+    """Runs command lines on terminals."""
+    pytest.importorskip("termios", reason="pseudo-terminals are Unix's")
+    from terminal import Terminals
+
+    opened = Terminals(environment())
+    yield opened
+    opened.close()
+
+
 @pytest.fixture
 def process(tmp_path: Path) -> Iterator[Callable[..., subprocess.Popen[str]]]:
     """Start a fresh Python in an empty folder, its output piped; none outlives the test."""
-    kept = {name: value for name, value in os.environ.items() if name not in FORCING} | {"TERM": "xterm-256color"}
     started: list[subprocess.Popen[str]] = []
 
     def start(*arguments: object, **options: object) -> subprocess.Popen[str]:
         command = [sys.executable, *map(str, arguments)]
         pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True, **options}
-        started.append(subprocess.Popen(command, cwd=tmp_path, env=kept, **pipes))  # type: ignore[call-overload]
+        started.append(subprocess.Popen(command, cwd=tmp_path, env=environment(), **pipes))  # type: ignore[call-overload]
         return started[-1]
 
     yield start

@@ -7,7 +7,6 @@ import io
 import os
 import pickle
 import re
-import resource
 import shutil
 import socket
 from pathlib import Path
@@ -280,6 +279,7 @@ def test_a_folder_that_cannot_be_made(funcam: Funcam, image: Path, out: str) -> 
 
 def test_a_disk_that_is_full_in_the_middle_of_a_file(funcam: Funcam, image: Path) -> None:
     """The system refuses to write on after 2,000 bytes of a file; on a full disk only the reason reads otherwise."""
+    resource = pytest.importorskip("resource", reason="limits are POSIX's")
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (2000, hard))
     try:

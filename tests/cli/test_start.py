@@ -4,15 +4,14 @@ from __future__ import annotations
 
 import json
 import os
-import pty
 import re
 import shutil
 import signal
-import stat
 import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 from command_line import SCENES, Funcam, photo
@@ -21,7 +20,12 @@ from PIL import Image
 import funcam as package
 from funcam.cli.main import main
 
+if TYPE_CHECKING:
+    from terminal import Terminals
+
 Process = Callable[..., "subprocess.Popen[str]"]
+
+posix = pytest.mark.skipif(os.name != "posix", reason="signals, pipes and scripts as POSIX has them")
 
 ANSI = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")
 
@@ -168,32 +172,19 @@ def test_names_that_the_terminal_cannot_show(process: Process, tmp_path: Path) -
     assert "Wei\\xdf \\u96ea\\u8c79.png" in summary[0]
 
 
-def on_a_terminal(process: Process, *arguments: object) -> tuple[int, str]:
-    """The exit code of a fresh Python, and everything that appears on its terminal."""
-    master, slave = pty.openpty()
-    running = process(*arguments, stdin=slave, stdout=slave, stderr=slave)
-    os.close(slave)
-    shown = b""
-    while True:
-        try:
-            part = os.read(master, 65536)
-        except OSError:  # Linux's way to say that nobody has the terminal open any more
-            part = b""
-        if not part:
-            break
-        shown += part
-    os.close(master)
-    return running.wait(), shown.decode()
+MAIN = "from funcam.cli import main; main()"
 
 
-def test_on_a_terminal_there_is_progress_and_colour_and_it_ends_cleanly(process: Process, tmp_path: Path) -> None:
+def test_on_a_terminal_there_is_progress_and_colour_and_it_ends_cleanly(terminals: Terminals, tmp_path: Path) -> None:
     for number in range(2):
         Image.fromarray(photo(seed=number)).save(tmp_path / f"pic{number}.png")
     (tmp_path / "broken.png").write_bytes(b"\x89PNG")
 
-    code, shown = on_a_terminal(process, "-m", "funcam", "explain", "pic0.png", "broken.png", "pic1.png", *SCENES)
+    images = ("pic0.png", "broken.png", "pic1.png")
+    ran = terminals.run("explain", *images, *SCENES, folder=tmp_path, program=MAIN)
+    shown = ran.sent
 
-    assert code == 1
+    assert ran.code == 1
     assert "loading scenes" in shown
     assert "explaining" in shown
     assert "100%" in shown
@@ -210,6 +201,7 @@ def test_on_a_terminal_there_is_progress_and_colour_and_it_ends_cleanly(process:
 INTERRUPT = """
 import os, signal, sys
 import funcam.pipeline.writing
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background job would ignore it
 write = funcam.pipeline.writing.save_picture
 def interrupted(path, picture):
     write(path, picture)
@@ -221,6 +213,7 @@ main()
 """
 
 
+@posix
 def test_an_interrupt_ends_in_one_line(process: Process, tmp_path: Path) -> None:
     Image.fromarray(photo()).save(tmp_path / "pic.png")
     running = process("-c", INTERRUPT.format(signal=int(signal.SIGINT)), "explain", "pic.png", *SCENES)
@@ -231,15 +224,15 @@ def test_an_interrupt_ends_in_one_line(process: Process, tmp_path: Path) -> None
     assert_whole(tmp_path / "results")
 
 
-def test_an_interrupt_on_a_terminal_gives_the_cursor_back(process: Process, tmp_path: Path) -> None:
+def test_an_interrupt_on_a_terminal_gives_the_cursor_back(terminals: Terminals, tmp_path: Path) -> None:
     for number in range(2):
         Image.fromarray(photo(seed=number)).save(tmp_path / f"pic{number}.png")
     program = INTERRUPT.format(signal=int(signal.SIGINT))
-    code, shown = on_a_terminal(process, "-c", program, "explain", "pic0.png", "pic1.png", *SCENES)
+    ran = terminals.run("explain", "pic0.png", "pic1.png", *SCENES, folder=tmp_path, program=program)
 
-    assert code == 130
-    assert shown.count("\x1b[?25l") == shown.count("\x1b[?25h") > 0
-    assert shown.endswith("funcam: interrupted\r\n")
+    assert ran.code == 130
+    assert ran.sent.count("\x1b[?25l") == ran.sent.count("\x1b[?25h") > 0
+    assert ran.sent.endswith("funcam: interrupted\r\n")
 
 
 KILLED_WHILE_WRITING = """
@@ -254,6 +247,7 @@ main()
 """
 
 
+@posix
 def test_a_kill_leaves_no_half_of_a_file(process: Process, tmp_path: Path) -> None:
     Image.fromarray(photo()).save(tmp_path / "pic.png")
     running = process("-c", KILLED_WHILE_WRITING, "explain", "pic.png", *SCENES)
@@ -273,6 +267,7 @@ def assert_whole(folder: Path) -> list[Path]:
     return shown
 
 
+@posix
 @pytest.mark.parametrize("arguments", [["layers", "resnet18"], ["methods"], ["--help"]])
 def test_a_closed_pipe_is_no_news(process: Process, arguments: list[str]) -> None:
     reader, writer = os.pipe()
@@ -305,19 +300,22 @@ def test_an_error_that_nobody_foresaw_is_one_line_too(
 
 @pytest.fixture
 def checkout(tmp_path: Path) -> Path:
-    """A copy of bin/ whose environment is there already, with a funcam that only says what it was asked."""
+    """A copy of bin/ whose environment is there already, with programs that only say what they were asked."""
     root = tmp_path / "a checkout"
     source = Path(package.__file__).parents[1]
     shutil.copytree(source / "bin", root / "bin")
     shutil.copy(source / "pyproject.toml", root)
-    program = root / ".venv" / "bin" / "funcam"
-    program.parent.mkdir(parents=True)
-    program.write_text('#!/bin/sh\nprintf "<%s>" "$@"\n')
-    program.chmod(program.stat().st_mode | stat.S_IXUSR)
-    shutil.copy(root / "pyproject.toml", root / ".venv" / ".funcam-installed")
+    programs = root / ".venv" / "bin"
+    programs.mkdir(parents=True)
+    for name in ("funcam", "python", "ruff", "mypy"):
+        (programs / name).write_text('#!/bin/sh\nprintf "<%s>" "$@"\n')
+        (programs / name).chmod(0o755)
+    for mark in (".funcam-installed", ".funcam-installed-dev"):
+        shutil.copy(root / "pyproject.toml", root / ".venv" / mark)
     return root
 
 
+@posix
 def test_bin_explain_hands_its_arguments_on(checkout: Path, tmp_path: Path) -> None:
     (tmp_path / "elsewhere").mkdir()
     (tmp_path / "link").symlink_to(checkout / "bin" / "explain")
@@ -333,6 +331,40 @@ def test_bin_explain_hands_its_arguments_on(checkout: Path, tmp_path: Path) -> N
         assert (ran.returncode, ran.stderr) == (0, "")
 
 
+@posix
+def test_bin_explain_finds_the_environment_as_windows_lays_it_out(checkout: Path) -> None:
+    (checkout / ".venv" / "bin").rename(checkout / ".venv" / "Scripts")
+    env = {**os.environ, "OSTYPE": "msys"}
+    assert subprocess.run([checkout / "bin" / "explain", "a"], env=env, capture_output=True, text=True).stdout == (
+        "<explain><a>"
+    )
+
+
+NOT_SLOW = "<-m><not slow>"
+FAST = "<-m><not (slow or real or browser or long)>"
+SLOW = "<--cov><--cov-report=term>"
+
+
+@posix
+@pytest.mark.parametrize(
+    ("arguments", "expected"),
+    [
+        ([], NOT_SLOW),
+        (["--fast"], FAST),
+        (["--slow"], SLOW),
+        (["-k", "two words"], f"{NOT_SLOW}<--cov-fail-under=0><-k><two words>"),
+        (["-k", "x", "--fast"], f"{FAST}<--cov-fail-under=0><-k><x>"),
+        (["--slow", "tests/cli"], f"{SLOW}<--cov-fail-under=0><tests/cli>"),
+    ],
+)
+def test_bin_test_picks_a_tier_and_hands_the_rest_on(checkout: Path, arguments: list[str], expected: str) -> None:
+    ran = subprocess.run([checkout / "bin" / "test", *arguments], capture_output=True, text=True)
+    checks = "<check><.><format><--check><.><--strict><funcam>"
+    assert ran.stdout == f"{checks}<-m><pytest><--numprocesses><2><--dist><worksteal>{expected}"
+    assert (ran.returncode, ran.stderr) == (0, "")
+
+
+@posix
 def test_bin_explain_says_that_python_is_too_old(checkout: Path, tmp_path: Path) -> None:
     shutil.rmtree(checkout / ".venv")
     old = tmp_path / "old"

@@ -31,7 +31,11 @@ class Ran:
 
 
 Funcam = Callable[..., Ran]
-FORCING = ("FORCE_COLOR", "TTY_COMPATIBLE", "FUNCAM_DEBUG")
+FORCING = (
+    *("FORCE_COLOR", "NO_COLOR", "PY_COLORS", "GITHUB_ACTIONS", "TTY_COMPATIBLE", "TTY_INTERACTIVE"),
+    *("COLUMNS", "LINES", "TERMINAL_WIDTH", "FUNCAM_DEBUG"),
+)
+"""What a developer's environment may hold that changes what is printed."""
 
 
 def photo(height: int = 60, width: int = 90, seed: int = 0) -> Pixels:

@@ -16,7 +16,7 @@ from funcam.imaging import fit as fit_module
 from funcam.imaging.fit import FITS, INTERPOLATIONS, View, fit_image, onto_image
 
 sides = st.integers(1, 90)
-slow = settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.filter_too_much])
+slow = settings(max_examples=150, suppress_health_check=[HealthCheck.filter_too_much, HealthCheck.too_slow])
 
 
 def noise(height, width, seed=0):

@@ -256,7 +256,7 @@ def test_a_truncated_file_is_never_read_in_part_and_leaves_stderr_alone(tmp_path
     assert capfd.readouterr().err == ""
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(kind=st.sampled_from(sorted(FILES)), where=st.floats(0, 0.999), byte=st.integers(0, 255), cut=st.floats(0, 1))
 def test_a_damaged_file_gives_pixels_or_one_line(tmp_path_factory, kind, where, byte, cut):
     data = bytearray(FILES[kind])

@@ -29,7 +29,7 @@ def error(A, found):
     return float((A.relu() - torch.einsum("bf...,fc->bc...", found.maps, found.concepts)).norm())
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(shapes, st.integers(1, 5), seeds)
 def test_factors_are_not_negative_have_unit_length_and_come_strongest_first(shape, factors, seed):
     A = random_features(shape, seed)
@@ -46,7 +46,7 @@ def test_factors_are_not_negative_have_unit_length_and_come_strongest_first(shap
     assert error(A, found) <= float(A.relu().norm()) * (1 + 1e-9)
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(shapes, st.integers(1, 4), seeds)
 def test_the_error_never_grows(shape, factors, seed):
     A = random_features(shape, seed)

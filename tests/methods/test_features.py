@@ -29,7 +29,7 @@ def turned(want, A):
     return want * np.sign(along)
 
 
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=80)
 @given(shapes, seeds, st.booleans())
 def test_eigen_cam_is_the_first_right_singular_vector(shape, seed, centre):
     A = np.random.default_rng(seed).normal(size=shape)
@@ -43,14 +43,14 @@ def test_eigen_cam_is_the_first_right_singular_vector(shape, seed, centre):
     np.testing.assert_allclose(found, want, atol=1e-7 * (1 + np.abs(want).max()))
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(shapes, seeds)
 def test_eigen_cam_behind_a_relu_is_nowhere_negative(shape, seed):
     A = torch.randn(shape, generator=torch.Generator().manual_seed(seed), dtype=torch.float64).relu()
     assert (eigen_cam(A) >= -1e-7).all()
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(
     hnp.array_shapes(min_dims=2, max_dims=4, min_side=2, max_side=5),
     seeds,
@@ -76,7 +76,7 @@ def test_kpca_cam_with_an_unknown_kernel_names_those_it_knows():
         kpca_cam(torch.rand(2, 3), kernel="sigmoyd")
 
 
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=80)
 @given(shapes, seeds, st.sampled_from([0.5, 1.0, 2.0]))
 def test_fem_is_the_k_sigma_rule(shape, seed, k):
     A = np.random.default_rng(seed).normal(size=shape)

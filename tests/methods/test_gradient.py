@@ -118,7 +118,7 @@ def draw(data, values):
 
 
 @pytest.mark.parametrize(("method", "oracle"), ORACLES)
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=80)
 @given(data=st.data())
 def test_behind_a_relu_a_method_is_its_equation(method, oracle, data):
     A, g = draw(data, behind_relu)
@@ -130,7 +130,7 @@ def test_behind_a_relu_a_method_is_its_equation(method, oracle, data):
 
 
 @pytest.mark.parametrize(("method", "oracle"), ORACLES)
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=80)
 @given(data=st.data())
 def test_for_signed_features_away_from_a_pole_too(method, oracle, data):
     A, g = draw(data, signed)
@@ -244,7 +244,7 @@ def test_grad_cam_pp_gives_each_of_several_equal_objects_its_weight():
     assert grad_cam_pp(A, g)[3, 3] == pytest.approx(float(grad_cam_pp(A, g)[0, 0]), rel=0.01)
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(st.integers(1, 3), st.data())
 def test_guided_grad_cam_is_a_product_with_the_upsampled_map(axes, data):
     size = data.draw(st.lists(st.integers(1, 8), min_size=axes, max_size=axes))
@@ -275,7 +275,7 @@ def smooth_equation(A, noisy):
     return np.maximum(total, 0), least
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(shapes, st.integers(1, 4), st.integers(0, 2**32 - 1), st.sampled_from([1e-30, 1e-3, 1.0]))
 def test_smooth_grad_cam_pp_is_its_equation(shape, n, seed, size):
     rng = np.random.default_rng(seed)
@@ -301,7 +301,7 @@ def test_smooth_grad_cam_pp_leaves_out_a_cell_at_a_pole_and_gives_zeros_for_zero
     assert torch.equal(smooth_grad_cam_pp(torch.rand(2, 3), torch.zeros(4, 2, 3)), torch.zeros(3))
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(shapes, st.integers(1, 4), st.integers(0, 2**32 - 1), st.floats(0, 2))
 def test_finer_cam_is_grad_cam_of_a_contrast(shape, m, seed, gamma):
     rng = np.random.default_rng(seed)
@@ -363,7 +363,7 @@ def first_axis(terms):
     return (X @ axes[0]).reshape(terms.shape[1:]), gap
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(shapes, st.integers(0, 2**32 - 1))
 def test_the_eigen_methods_are_the_first_singular_vector_with_their_sign(shape, seed):
     rng = np.random.default_rng(seed)

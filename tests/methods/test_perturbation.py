@@ -57,7 +57,7 @@ def weighted(w, A):
     return np.maximum(np.tensordot(w.T, A, 1), 0)
 
 
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=80)
 @given(grids, st.integers(1, 3), seeds, chunks, st.booleans())
 def test_ablation_cam_is_its_equation(shape, classes, seed, chunk, recording):
     A = np.random.default_rng(seed).normal(size=shape)
@@ -138,7 +138,7 @@ def masked_scores(A, image, score, masks_of):
 
 
 @pytest.mark.parametrize(("space", "size"), SPACES)
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 @given(seed=seeds, chunk=chunks, classes=st.integers(1, 3))
 def test_score_cam_and_its_variants_are_their_equations(space, size, seed, chunk, classes):
     rng = np.random.default_rng(seed)

@@ -32,7 +32,7 @@ def random_network(shape, classes, seed):
     return network, slope
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(shapes, st.integers(1, 5), seeds, st.sampled_from([1, 2, 32]), st.booleans())
 def test_gradients_are_the_derivative(shape, classes, seed, chunk, recording):
     image = np.random.default_rng(seed).normal(size=shape)
@@ -56,7 +56,7 @@ def test_the_derivative_is_the_finite_difference():
         torch.testing.assert_close(found[:, *place], want, rtol=1e-6, atol=1e-8)
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(shapes, st.integers(1, 3), seeds, st.integers(1, 7), st.sampled_from([1, 2, 3, 32]))
 def test_smooth_grad_is_the_mean_over_noisy_copies(shape, classes, seed, samples, chunk):
     image = np.random.default_rng(seed).normal(size=shape)

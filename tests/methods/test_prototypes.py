@@ -45,7 +45,7 @@ def by_hand(A: np.ndarray, g: np.ndarray, M: np.ndarray | None, k: float, slope:
     return np.maximum(1 / (1 + np.exp(-slope * found)) - floor, 0) / (1 - floor)
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(seeds, st.booleans(), st.sampled_from([0.5, 1.0, 2.0]), st.sampled_from([0.0, 0.3]))
 def test_it_is_the_formula(seed: int, finer: bool, k: float, floor: float) -> None:
     generator = np.random.default_rng(seed)
@@ -56,7 +56,7 @@ def test_it_is_the_formula(seed: int, finer: bool, k: float, floor: float) -> No
     np.testing.assert_allclose(found, expected, atol=1e-9)
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(seeds, st.floats(0.01, 100))
 def test_it_lies_in_0_to_1_and_scale_means_nothing(seed: int, scale: float) -> None:
     generator = torch.Generator().manual_seed(seed)

@@ -18,7 +18,7 @@ shapes = hnp.array_shapes(min_dims=2, max_dims=4, min_side=1, max_side=5)  # C a
 seeds = st.integers(0, 2**32 - 1)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(shapes, seeds)
 def test_sums_are_sums(shape, seed):
     rng = np.random.default_rng(seed)
@@ -31,7 +31,7 @@ def test_sums_are_sums(shape, seed):
     np.testing.assert_allclose(positive_sum(terms), np.maximum(A.sum(0), 0), atol=1e-12)
 
 
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=80)
 @given(shapes, seeds, st.booleans(), st.booleans())
 def test_the_first_component_is_numpys(shape, seed, weighted, centre):
     rng = np.random.default_rng(seed)
@@ -52,7 +52,7 @@ def test_the_first_component_is_numpys(shape, seed, weighted, centre):
         np.testing.assert_allclose(smooth, np.sign(along) * want, atol=1e-7 * (1 + np.abs(want).max()))
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(shapes, seeds, st.sampled_from([torch.float64, torch.float32, torch.bfloat16]))
 def test_eigen_smoothing_points_the_way_of_the_sum(shape, seed, dtype):
     generator = torch.Generator().manual_seed(seed)

@@ -28,7 +28,7 @@ def le_grad_equation(layers):
     return total
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(data=st.data(), grid=grids, depth=st.integers(1, 3))
 def test_le_grad_is_its_equation(data, grid, depth):
     shapes = [(data.draw(st.integers(1, 3)), data.draw(st.integers(1, 4)), *grid) for _ in range(depth)]
@@ -56,7 +56,7 @@ def published(image, biases):
     return cam
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(data=st.data(), size=st.tuples(st.integers(2, 7), st.integers(2, 7)), depth=st.integers(0, 3))
 def test_full_grad_is_the_published_code(data, size, depth):
     image = data.draw(hnp.arrays(np.float64, (3, *size), elements=values))

@@ -43,7 +43,9 @@ def test_layers_are_randomised_one_after_the_other_from_the_output():
 def test_layers_are_randomised_one_at_a_time_to_the_same_values():
     model = network()
     cascade = dict(metrics.cascading_randomisation(model))
-    for name, copied in metrics.independent_randomisation(model):
+    independent = list(metrics.independent_randomisation(model))
+    assert [name for name, _ in independent] == list(cascade)
+    for name, copied in independent:
         assert changed(copied, model) == [f"{name}.weight", f"{name}.bias"]
         ours, theirs = copied.get_submodule(name).state_dict(), cascade[name].get_submodule(name).state_dict()
         assert all(torch.equal(ours[key], theirs[key]) for key in ours)

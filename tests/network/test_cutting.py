@@ -149,7 +149,9 @@ def test_relus_overwrite_only_what_nobody_reads_again() -> None:
     behind, before = funcam.split(model, "4"), funcam.split(model, "3")
     inplace = [node.kwargs.get("inplace") for node in behind.settled(Inputs(IMAGES)).cut.features.graph.nodes]
     assert inplace.count(True) == 2
-    assert [node.kwargs.get("inplace") for node in before.settled(Inputs(IMAGES)).cut.features.graph.nodes].count(True) == 1
+    assert [node.kwargs.get("inplace") for node in before.settled(Inputs(IMAGES)).cut.features.graph.nodes].count(
+        True
+    ) == 1
     features, head = before(images)
     torch.testing.assert_close(features, model[:4](images))
     assert features.min() < 0

@@ -29,7 +29,7 @@ NETWORKS = {
 
 
 @pytest.mark.parametrize("name", NETWORKS)
-@settings(max_examples=12, deadline=None)
+@settings(max_examples=12)
 @given(data=st.data())
 def test_each_layer_has_its_own_features_and_total_derivative(name, data):
     make, names = NETWORKS[name]

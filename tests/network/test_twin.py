@@ -30,7 +30,7 @@ def test_a_twin_computes_what_the_model_computes_with_the_same_tensors(make):
     assert not {id(m) for m in model.modules()} & {id(m) for m in copy.modules()}
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(flags=st.lists(st.booleans(), min_size=17, max_size=17))
 def test_a_twin_is_in_evaluation_mode_whatever_mix_of_flags_the_model_has(flags):
     model = small()

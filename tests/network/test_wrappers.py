@@ -111,6 +111,8 @@ def test_a_detector(make: types.FunctionType) -> None:
         funcam.split(model, example=IMAGES)
 
 
+@pytest.mark.filterwarnings("ignore:torch.ao.quantization is deprecated:DeprecationWarning")  # but people have them
+@pytest.mark.filterwarnings("ignore:torch.quantize_per_tensor:UserWarning")
 def test_a_quantised_model() -> None:
     if "fbgemm" not in torch.backends.quantized.supported_engines:
         pytest.skip("no quantised kernels here")
@@ -136,7 +138,7 @@ def test_a_sharded_model() -> None:
 @pytest.mark.parametrize(
     ("given", "message"),
     [
-        ("resnet18", r"'resnet18' is a name.*funcam\.nets\.load_net\('resnet18'\)\.model.*torchvision"),
+        ("resnet18", r"'resnet18' is a name.*funcam\.zoo\.load_net\('resnet18'\)\.model.*torchvision"),
         (None, r"a NoneType is no model; give a torch\.nn\.Module, or a pair"),
         (torch.zeros(3), r"a Tensor is no model"),
         ({"state": 1}, r"a dict is no model"),

@@ -12,6 +12,7 @@ import pytest
 from numpy.typing import NDArray
 from PIL import Image
 
+from funcam import __version__
 from funcam.errors import FuncamError
 from funcam.imaging.fit import View
 from funcam.imaging.reading import Pixels
@@ -59,7 +60,13 @@ def names(folder: Path) -> set[str]:
 
 
 def pixels(path: Path) -> NDArray[np.uint8]:
-    return np.asarray(Image.open(path).convert("RGB"))
+    with Image.open(path) as image:
+        return np.asarray(image.convert("RGB"))
+
+
+def format_of(path: Path) -> str | None:
+    with Image.open(path) as image:
+        return image.format
 
 
 @pytest.mark.parametrize("suffix", FORMATS)
@@ -69,7 +76,7 @@ def test_one_class_has_the_seeds_names(tmp_path: Path, image: Pixels, net: Net, 
     expected = {f"pic-net-{kind}.{suffix}" for kind in KINDS}
     assert names(tmp_path) == expected | {"pic-net-panel.png", "pic-net.json"}
     kinds = {"jpg": "JPEG", "png": "PNG", "webp": "WEBP"}
-    assert {Image.open(tmp_path / name).format for name in expected} == {kinds[suffix]}
+    assert {format_of(tmp_path / name) for name in expected} == {kinds[suffix]}
 
 
 def test_several_classes_have_names_of_their_own(tmp_path: Path, image: Pixels, net: Net) -> None:
@@ -201,6 +208,7 @@ def test_the_record_says_everything(tmp_path: Path, image: Pixels, net: Net) -> 
     versions = record.pop("versions")
     assert set(versions) == {"python", "funcam", "torch", "torchvision", "numpy"}
     assert versions["numpy"] == np.__version__
+    assert versions["funcam"] == __version__
     assert record == {
         "image": "träume/pic.jpg",
         "net": "scenes",

@@ -46,7 +46,7 @@ def test_scenes_are_the_scenes_of_consecutive_seeds() -> None:
     assert list(scenes(0)) == []
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(some_scenes)
 def test_masks_and_boxes_tell_the_truth(picture: Scene) -> None:
     height, width = picture.image.shape[:2]
@@ -64,7 +64,7 @@ def test_masks_and_boxes_tell_the_truth(picture: Scene) -> None:
     assert np.sum([thing.mask for thing in picture.things], axis=0).max() == 1, "a pixel belongs to two things"
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 @given(st.integers(0, 2**40))
 def test_subsets_hold_what_they_say(seed: int) -> None:
     assert len(labels(scene(seed, "single", size=32))) == 1
@@ -76,7 +76,7 @@ def test_subsets_hold_what_they_say(seed: int) -> None:
     assert 2 <= len(labels(scene(seed, "multiple", size=32))) <= 4
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 @given(st.integers(0, 2**40), st.lists(st.integers(0, len(CLASSES) - 1), min_size=1, max_size=6))
 def test_labels_are_drawn_as_asked(seed: int, wanted: list[int]) -> None:
     assert labels(scene(seed, labels=wanted, size=48)) == wanted

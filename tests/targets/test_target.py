@@ -47,7 +47,7 @@ def test_the_predicted_class_is_the_default():
         ([0, 1, 2], r"shape \[3\] for 2 images; expected \[2\]"),
         ([[0, 1]], r"shape \[1, 2\] for 2 images"),
         (torch.zeros(2, 1, 1, dtype=torch.long), r"shape \[2, 1, 1\]"),
-        ([[], []], r"expected \[2\]|type torch.float32"),
+        ([[], []], "type torch.float32; expected whole numbers"),
         (torch.zeros(2, 0, dtype=torch.long), r"shape \[2, 0\]"),
         ([0.0, 1.0], "type torch.float32; expected whole numbers"),
         (torch.tensor([0.5, 1.0], dtype=torch.bfloat16), "type torch.bfloat16"),
@@ -242,8 +242,6 @@ def test_explaining_another_score_is_plain_autograd_of_it(targets, score):
 @pytest.mark.parametrize("kind", ["tuple", "dataclass", "dict"])
 @pytest.mark.parametrize("method", ["grad-cam", "ablation-cam", "score-cam", "guided-grad-cam", "shapley-cam"])
 def test_models_that_return_more_than_logits(kind, method):
-    if kind == "dataclass" and method == "guided-grad-cam":
-        pytest.skip("covered by the other kinds")
     model = answers(kind)
     want = funcam.explain(small(), IMAGES, [1, 2], method=method)
     found = funcam.explain(model, IMAGES, [1, 2], method=method, layer="blocks")
@@ -280,7 +278,7 @@ def test_segmentation_is_the_mean_over_the_mask(mask):
 @pytest.mark.parametrize(
     ("target", "message"),
     [
-        (funcam.segmentation(9), r"class 9 is not in scores of shape \[2, 6, 8, 8\]|class 9 is not in scores"),
+        (funcam.segmentation(9), r"class 9 is not in scores of shape \[2, 5, 8, 8\]"),
         (funcam.segmentation(0, torch.ones(4, 4)), r"the mask is \[4, 4\]; the model's scores are \[8, 8\]"),
         (funcam.similarity(torch.ones(3), output="logits"), r"embedding has shape \[2, 5\], the other one \[1, 3\]"),
         (funcam.regression(7, output="logits"), r"column 7 is not in an output of shape \[2, 5\]"),

@@ -68,7 +68,7 @@ def test_ranges_and_numbers_alone():
         ([lambda z: z[:, 0]] * 3, "are no class indices.*for functions give one of the whole batch's outputs"),
         (lambda z: z[:, 99], r"the target '<lambda>' failed on what the model returned, shape \[3, 5\]: IndexError"),
         (lambda z, w: z[:, 0], "the target '<lambda>' failed .*TypeError"),
-        (lambda z: z["logits"], "the target '<lambda>' failed"),
+        (lambda z: z.logits, "the target '<lambda>' failed"),
         (funcam.probability, r"the target 'probability' returned a ClassScore for 3 images; expected \[3\]"),
         (funcam.probability(2.5), "targets have type torch.float32"),
         (funcam.log_probability(True), "targets have type torch.bool"),
@@ -81,7 +81,6 @@ def test_ranges_and_numbers_alone():
         (funcam.similarity(torch.ones(2, 5)), r"the other one \[2, 5\].*one for each image or one for all"),
         (funcam.box_score([0, 0, 9, 9], 1), r"box_score reads detections.*returned a Tensor; give it a detector"),
     ],
-    ids=str,
 )
 def test_what_is_no_target(targets, message):
     refused(lambda: funcam.explain(MODEL, IMAGES, targets), message)

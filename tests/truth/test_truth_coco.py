@@ -47,6 +47,7 @@ def test_polygons_and_run_lengths_are_rendered(tmp_path):
     marks = [[square], {"counts": counts, "size": [6, 8]}, {"counts": packed, "size": [6, 8]}]
     found, problems = read(tmp_path, content(*[{"bbox": [2, 1, 4, 3], "segmentation": mark} for mark in marks]))
     assert problems == []
+    assert len(found["a.jpg"].objects) == len(marks)
     for object_ in found["a.jpg"].objects:
         np.testing.assert_array_equal(object_.mask(6, 8), expected)
         assert object_.mask(3, 4).shape == (3, 4)

@@ -70,7 +70,12 @@ def attention_gradients(
 
 @dataclass(frozen=True, eq=False)
 class Block:
-    """A block of a transformer: its path, and the function from its attention map to its output tokens."""
+    """A block of a transformer.
+
+    Attributes:
+        path: its module path.
+        tail: its attention map (and what crosses beside it) -> its output tokens.
+    """
 
     path: str
     tail: fx.GraphModule

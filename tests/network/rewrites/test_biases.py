@@ -103,7 +103,7 @@ ACTIVATIONS = {
 }
 
 
-@settings(max_examples=24, deadline=None)
+@settings(max_examples=24)
 @given(
     name=st.sampled_from(sorted(ACTIVATIONS)), dimensions=st.integers(1, 3), side=st.integers(2, 5), seed=st.integers(0)
 )
