@@ -220,6 +220,8 @@ def _named_now(model: nn.Module, layer: str | None, via: str | None) -> str | No
     name = plain_name({**traced.graph.outputs, **traced.graph.nodes, **modules}, layer)
     if place_of(name).path not in modules:
         find_node(traced.graph, name)  # says what is nearest
+    if name in traced.graph.outputs or name in traced.graph.nodes:
+        traced.cut(name, None)  # refuses what does not lead to the outputs
     return name
 
 

@@ -147,11 +147,9 @@ def test_relus_overwrite_only_what_nobody_reads_again() -> None:
     model.append(nn.Linear(4 * 4 * 4, 5)).eval()
     images = torch.randn(2, 3, 8, 8)
     behind, before = funcam.split(model, "4"), funcam.split(model, "3")
-    inplace = [node.kwargs.get("inplace") for node in behind.settled(Inputs(IMAGES)).cut.features.graph.nodes]
-    assert inplace.count(True) == 2
-    assert [node.kwargs.get("inplace") for node in before.settled(Inputs(IMAGES)).cut.features.graph.nodes].count(
-        True
-    ) == 1
+    for cut, count in ((behind, 2), (before, 1)):
+        nodes = cut.settled(Inputs(images)).cut.features.graph.nodes
+        assert [node.kwargs.get("inplace") for node in nodes].count(True) == count
     features, head = before(images)
     torch.testing.assert_close(features, model[:4](images))
     assert features.min() < 0

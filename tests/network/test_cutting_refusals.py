@@ -30,8 +30,10 @@ def test_a_layer_that_is_no_feature_map(layer, shape):
 
 
 def test_a_layer_that_holds_no_tensor():
-    with pytest.raises(FuncamError, match="holds a tuple, not a tensor"):
-        funcam.split(tiny_vit(), "encoder.layers.encoder_layer_1.self_attention")(IMAGES)
+    """A layer that returns several tensors asks which; of a tuple with one tensor that one is meant."""
+    layer = "encoder.layers.encoder_layer_1.self_attention"
+    with pytest.raises(FuncamError, match=r"is no feature map: its output is \[2, 17, 16\]"):
+        funcam.split(tiny_vit(), layer)(IMAGES)
 
 
 class Auxiliary(Small):

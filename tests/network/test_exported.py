@@ -28,6 +28,7 @@ import funcam
 from funcam import FuncamError
 from funcam.network.exported import export
 from funcam.network.graph import trace
+from funcam.network.known import known_of
 
 IMAGES = torch.randn(2, 3, 32, 32, generator=torch.Generator().manual_seed(1))
 

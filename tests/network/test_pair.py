@@ -38,13 +38,16 @@ class Moody(nn.Module):
         return self.head(self.features(x))
 
 
-def test_data_dependent_control_flow_is_refused_by_both_and_explained_as_a_pair() -> None:
+def test_data_dependent_control_flow_has_no_graph_and_is_tapped_or_explained_as_a_pair() -> None:
     model = Moody()
-    for options in ({}, {"example": IMAGES}, {"example": IMAGES, "via": "export"}, {"via": "fx"}):
-        with pytest.raises(FuncamError, match=r"control flow.*test_pair\.py:\d+ in features.*\(features, head\)") as e:
-            funcam.split(model, "deep", **options)
+    for via, way_out in (("fx", "leave via out"), ("export", r"\(features, head\)")):
+        with pytest.raises(FuncamError, match=rf"control flow.*test_pair\.py:\d+ in features.*{way_out}") as e:
+            funcam.split(model, "deep", example=IMAGES, via=via)
         assert "\n" not in str(e.value)
-        assert ("torch.export can't follow" in str(e.value)) == ("example" in options)
+    tapped = funcam.split(model, "deep", example=IMAGES)
+    assert tapped.way == "tap"
+    assert "control flow" in tapped.why
+    torch.testing.assert_close(tapped(IMAGES)[0], model.features(IMAGES))
     before = state_of(model)
     A, head = funcam.split((model.features, model.head))(IMAGES)
     torch.testing.assert_close(head(A), model(IMAGES))

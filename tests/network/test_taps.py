@@ -10,6 +10,7 @@ from small import features_and_gradients, small, state_of, tiny_densenet, tiny_s
 
 import funcam
 from funcam import FuncamError
+from funcam.network.tap import Inputs
 from funcam.network.taps import run_tapped
 
 IMAGES = torch.randn(2, 3, 32, 32, generator=torch.Generator().manual_seed(1))
@@ -37,7 +38,9 @@ def test_each_layer_has_its_own_features_and_total_derivative(name, data):
         names = names[:2]
     model = make()
     layers = data.draw(st.lists(st.sampled_from(names), min_size=1, max_size=len(names), unique=True))
-    tapped = run_tapped(model, layers, IMAGES)
+    tapped = run_tapped(
+        [funcam.split(model, layer).settled(Inputs(IMAGES)) for layer in layers], lambda: model, Inputs(IMAGES)
+    )
     outputs, pullback, features = torch.func.vjp(tapped.tail, *tapped.inputs, has_aux=True)
     torch.testing.assert_close(outputs, model(IMAGES), rtol=1e-4, atol=1e-5)
     gradients = pullback(torch.nn.functional.one_hot(CLASSES, outputs.shape[1]).float())
