@@ -13,6 +13,7 @@ from torchvision.models.feature_extraction import get_graph_node_names
 import funcam
 from funcam import FuncamError
 from funcam.network import cutting
+from funcam.network.known import traced_model
 from funcam.network.layers import find_node, name_of
 
 
@@ -54,7 +55,7 @@ def test_every_listed_name_leads_back_to_its_layer():
     for model, size in [(small(), 32), (tiny_vit(), 32), (tiny_swin(), 32), (tiny_densenet(), 32)]:
         graph = cutting.graph_of(model)
         for layer in funcam.list_layers(model, (1, 3, size, size)):
-            tensor = cutting._traced(model).shapes((1, 3, size, size)).of[find_node(graph, layer.name)]
+            tensor = traced_model(model).shapes((1, 3, size, size)).of[find_node(graph, layer.name)]
             assert tensor == layer.shape
             assert name_of(graph, find_node(graph, layer.name)) == layer.name
 

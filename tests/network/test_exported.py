@@ -26,9 +26,9 @@ from torch.func import vjp
 
 import funcam
 from funcam import FuncamError
-from funcam.network import cutting
 from funcam.network.exported import export
 from funcam.network.graph import trace
+from funcam.network.known import traced_model
 
 IMAGES = torch.randn(2, 3, 32, 32, generator=torch.Generator().manual_seed(1))
 
@@ -120,7 +120,7 @@ def test_item_assignment_is_refused_without_an_example() -> None:
 def test_names_shapes_and_the_default_layer() -> None:
     model = small()
     shape = (1, 3, 32, 48)
-    graph = cutting._traced(model, shape, "export").graph
+    graph = traced_model(model, shape, "export").graph
     assert {"stem.0", "stem.2", "blocks.1.relu", "blocks.1.add", "blocks.1.relu_1", "mean", "fc"} <= set(graph.nodes)
     assert graph.outputs["stem"] is graph.nodes["stem.2"]
     assert graph.inputs["blocks.1"] is graph.outputs["blocks.0"]
