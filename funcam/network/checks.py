@@ -31,12 +31,14 @@ class Reference:
         gradient: the derivative of a random function of the outputs with respect to it (or to the images); None where
             torch has no derivative there.
         plain: whether `torch.func` refused and plain autograd had to differentiate.
+        trouble: why torch has no derivative there.
     """
 
     outputs: list[Tensor]
     features: Tensor | None
     gradient: Tensor | None
     plain: bool = False
+    trouble: str = ""
 
 
 def manner_of(model: nn.Module, inputs: Inputs, hooks: bool) -> Manner:
@@ -112,8 +114,15 @@ def reference(model: nn.Module, inputs: Inputs, place: Place | None, manner: Man
         return [t for t in tensors if t.is_floating_point()], (tensors, seen)
 
     with _own_random_numbers(inputs.images):
-        values, pullback, (tensors, seen), plain = vjp(function, (torch.zeros_like(shape),))
-        (gradient,) = pullback(cotangents(values))
+        try:
+            values, pullback, (tensors, seen), plain = vjp(function, (torch.zeros_like(shape),))
+            (gradient,) = pullback(cotangents(values))
+        except RuntimeError as error:
+            if isinstance(error, torch.OutOfMemoryError):
+                raise
+            with torch.no_grad():
+                tensors = [t for _, t in leaves(run(model, inputs, {}, manner))]
+            return Reference(tensors, None if place is None else shape, None, trouble=reason_of(error))
     return Reference([t.detach() for t in tensors], seen[0].detach() if seen else None, gradient, plain)
 
 
@@ -189,7 +198,9 @@ def why_not_believed(compared: Compared, known: Reference) -> str:
     said = difference(outputs, known.outputs)
     if said:
         return f"its outputs are other ones ({said})"
-    if known.gradient is None or gradient is None:
-        return "" if known.gradient is gradient else "it has no derivative where the model has one"
+    if known.gradient is None:  # code that can't be differentiated as it is: a graph may still be
+        return ""
+    if gradient is None:
+        return "it has no derivative where the model has one"
     said = difference([gradient], [known.gradient])
     return f"its derivative is another one ({said})" if said else ""

@@ -206,9 +206,24 @@ def _settle(
             f"layer {name!r} is an operation in the graph of {type(model).__name__}, which can't be used ({why}); name "
             "a module"
         )
-    return Settled(
-        name, "tap", why or "it was asked for", _tapped(model, traced, name, place, manner, known_reference, sample)
-    )
+    if known_reference.gradient is None and via is None:
+        return _settle_exported(known, model, name, place, sample, known_reference, why)
+    cut = _tapped(model, traced, name, place, manner, known_reference, sample)
+    return Settled(name, "tap", why or "it was asked for", cut)
+
+
+def _settle_exported(
+    known: Known, model: nn.Module, name: str, place: Place, sample: Inputs, reference: Reference, why: str
+) -> Settled:
+    """By its exported graph, for code that torch can't differentiate as it is (it writes in place, say)."""
+    why = "; ".join(filter(None, (why, f"torch can't differentiate its code as it is: {reference.trouble}")))
+    traced = known.exported(model, sample.images, why)
+    unlike = why_not_believed(partial(_through, traced, name, sample, place, reference), reference)
+    if unlike:
+        raise FuncamError(
+            f"{type(model).__name__} can't be differentiated at {name!r}: {why}; by torch.export, {unlike}"
+        )
+    return Settled(name, "export", why, traced.cut(name, tuple(sample.images.shape)))
 
 
 def _traced(known: Known, model: nn.Module, sample: Inputs, via: str | None) -> TracedModel | None:
@@ -331,7 +346,12 @@ def _tapped(
     known: Reference,
     sample: Inputs,
 ) -> TapCut:
-    if known.gradient is not None and not known.gradient.any():
+    if known.gradient is None:
+        raise FuncamError(
+            f"torch can't differentiate {type(model).__name__} at {name!r}: {known.trouble}; make that operation "
+            "differentiable in the model's code (out of place, say)"
+        )
+    if not known.gradient.any():
         raise FuncamError(
             f"the outputs of {type(model).__name__} don't depend on layer {name!r}: nobody uses what it returns, or "
             f"only through values without a derivative; name {_neighbour(place)}"
