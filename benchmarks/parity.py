@@ -14,6 +14,7 @@ It needs the peers (`pip install .[bench]`) and the assets' weights and photos: 
 from __future__ import annotations
 
 import argparse
+import inspect
 import json
 import logging
 import os
@@ -127,6 +128,13 @@ def function_name(method: Method) -> str:
     return method.name.replace("++", "-pp").replace("-", "_")
 
 
+def what_is_given(method: Method) -> list[str]:
+    """What the public function is given, in its order: what the table says, and whatever it takes besides."""
+    parameters = inspect.signature(getattr(funcam, function_name(method))).parameters.values()
+    positional = [parameter.name for parameter in parameters if parameter.kind is parameter.POSITIONAL_OR_KEYWORD]
+    return [*method.takes, *positional[len(method.takes) :]]
+
+
 def methods_table() -> str:
     """What every method is, from the table of methods and the functions' own keywords."""
     from funcam.attribution.dispatch import resolve_method
@@ -135,7 +143,7 @@ def methods_table() -> str:
     for method in METHODS.values():
         defaults = resolve_method(method.name, {}, False).options
         options = ", ".join(f"`{name}={value!r}`" for name, value in defaults.items())
-        given = ", ".join(f"`{name}`" for name in method.takes)
+        given = ", ".join(f"`{name}`" for name in what_is_given(method))
         function = f"`funcam.{function_name(method)}`"
         lines.append(
             f"| `{method.name}` | {function} | {given} | {options or '-'} | {method.summary} | {method.paper} |"

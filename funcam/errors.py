@@ -1,9 +1,14 @@
-"""The one kind of error that bad input raises, and the nearest names that its message offers."""
+"""The one kind of error that bad input raises, and what its messages are made of: nearest names, values, numbers."""
 
 from __future__ import annotations
 
 import difflib
+import math
+import operator
 from collections.abc import Iterable
+from typing import Any
+
+_MOST_SHOWN = 60
 
 
 class FuncamError(ValueError):
@@ -16,13 +21,78 @@ class FuncamError(ValueError):
     """
 
 
-def nearest(word: str, known: Iterable[str], count: int = 3) -> str:
-    """The names in `known` that look most like `word`, quoted and joined, for an error message.
+def nearest(word: object, known: Iterable[str], count: int = 3) -> str:
+    """The names in `known` that look most like `word` (whatever was given for one), quoted and joined, for a message.
 
     Example:
         >>> nearest("layer5", ["conv1", "layer3", "layer4"], count=2)
         "'layer4', 'layer3'"
     """
     names = {name.lower(): name for name in known}
-    close = difflib.get_close_matches(word.lower(), names, n=count, cutoff=0.4) or list(names)[:count]
+    close = difflib.get_close_matches(str(word).lower(), names, n=count, cutoff=0.4) or list(names)[:count]
     return ", ".join(repr(names[name]) for name in close)
+
+
+def shown(value: Any) -> str:
+    """A value as a message shows it: what it is where that is short and in one line, else its kind.
+
+    Example:
+        >>> shown(2.5), shown(list(range(100)))
+        ('2.5', 'a list')
+    """
+    text = repr(value)
+    return text if len(text) <= _MOST_SHOWN and "\n" not in text else f"a {type(value).__name__}"
+
+
+def whole_number(what: str, value: Any, least: int | None = None) -> int:
+    """A value as a whole number; Python's, NumPy's and tensors of one will do, True and 2.0 won't.
+
+    Raises:
+        FuncamError: it is none, or less than the least.
+
+    Example:
+        >>> whole_number("similar", 3, 1)
+        3
+        >>> whole_number("similar", 2.5, 1)
+        Traceback (most recent call last):
+        funcam.errors.FuncamError: similar is 2.5; expected a whole number of at least 1
+    """
+    try:
+        number = None if is_flag(value) else operator.index(value)
+    except TypeError:
+        number = None
+    if number is None or (least is not None and number < least):
+        raise FuncamError(
+            f"{what} is {shown(value)}; expected a whole number{'' if least is None else f' of at least {least}'}"
+        )
+    return number
+
+
+def finite_number(what: str, value: Any) -> float:
+    """A value as a number; strings, True, NaN and infinities are none.
+
+    Raises:
+        FuncamError: it is none.
+
+    Example:
+        >>> finite_number("gamma", "0.5")
+        Traceback (most recent call last):
+        funcam.errors.FuncamError: gamma is '0.5'; expected a number
+    """
+    try:
+        number = math.nan if isinstance(value, str | bytes) or is_flag(value) else float(value)
+    except (TypeError, ValueError, RuntimeError):
+        number = math.nan
+    if not math.isfinite(number):
+        raise FuncamError(f"{what} is {shown(value)}; expected a number")
+    return number
+
+
+def is_flag(value: Any) -> bool:
+    """Whether a value is True or False, of Python's or in a type of NumPy's or torch's.
+
+    Example:
+        >>> is_flag(True), is_flag(1)
+        (True, False)
+    """
+    return isinstance(value, bool) or str(getattr(value, "dtype", "")) in ("bool", "torch.bool")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import json
 import re
 from pathlib import Path
@@ -30,8 +31,10 @@ def _rows(table: str) -> dict[str, list[str]]:
 def test_every_method_has_a_row_with_its_function_options_and_paper() -> None:
     rows = _rows("methods")
     assert list(rows) == list(METHODS)
-    for name, (function, _given, options, summary, paper) in rows.items():
+    for name, (function, arguments, options, summary, paper) in rows.items():
         method = METHODS[name]
+        parameters = inspect.signature(getattr(funcam, function_name(method))).parameters.values()
+        assert arguments.count("`") == 2 * sum(p.kind is p.POSITIONAL_OR_KEYWORD for p in parameters), name
         assert function == f"`funcam.{function_name(method)}`"
         assert (summary, paper) == (method.summary, method.paper)
         for option, default in method.options.items():

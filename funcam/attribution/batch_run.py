@@ -14,8 +14,11 @@ from torch.utils import _pytree as pytree
 from funcam.errors import FuncamError
 from funcam.network.cutting import Split, graph_of, split
 from funcam.network.finer import finer_layer
+from funcam.network.images import check_images
+from funcam.network.layers import find_node
 from funcam.network.rewrites.batchnorm import fused
 from funcam.network.taps import run_tapped
+from funcam.network.wrappers import plain_name
 from funcam.targets.target import Output, Target, Targets, bind, logits_of
 
 Tensors = tuple[torch.Tensor, ...]
@@ -34,7 +37,6 @@ class BatchRun:
     """What `run_batch` returns.
 
     Attributes:
-        model: the model, or None for a pair of functions.
         splits: where it is cut.
         images: `[B, channels, *size]`.
         inputs: what the tail is differentiated with respect to, one tensor `[B, C, *S]` for each layer.
@@ -149,8 +151,9 @@ def run_batch(
     Raises:
         FuncamError: the model can't be cut there, or the targets don't fit.
     """
+    check_images(images)
     if len(layers) > 1:
-        splits = tuple(split(model, layer, example=images) for layer in layers)
+        splits = _distinct(model, [split(model, layer, example=images) for layer in layers], images)
     else:
         splits = (_split(model, layers[0], images),)
     beside = [_finer_layer(cut, images) for cut in splits] if finer else [None] * len(splits)
@@ -161,10 +164,21 @@ def run_batch(
     else:
         inputs, tail = _single(splits[0], images, isinstance(model, Split))
     features, outputs, target, scores, pullback = _run(inputs, tail, targets, len(images), output, gradient)
-    seen = dict(zip([*here, *names], features, strict=True))
-    found = tuple(seen[name] if name else None for name in beside)
-    ours = features[: len(splits)]
-    return BatchRun(splits, images, inputs, tail, ours, found, outputs, target, scores, pullback, memory, output)
+    by_name = dict(zip([*here, *names], features, strict=True))
+    finer_features = tuple(by_name[name] if name else None for name in beside)
+    own = features[: len(splits)]
+    return BatchRun(
+        splits, images, inputs, tail, own, finer_features, outputs, target, scores, pullback, memory, output
+    )
+
+
+def _distinct(model: nn.Module, cuts: Sequence[Split], images: torch.Tensor) -> tuple[Split, ...]:
+    """Each layer once: a name may be the default's, too, and `layer4` is its last block by another name."""
+    graph = graph_of(model, images)
+    by_node: dict[Any, Split] = {}
+    for cut in cuts:
+        by_node.setdefault(find_node(graph, cut.layer), cut)
+    return tuple(by_node.values())
 
 
 def _finer_layer(cut: Split, images: torch.Tensor) -> str | None:
@@ -184,7 +198,7 @@ def _tapped(splits: Sequence[Split], beside: Sequence[str], images: torch.Tensor
 def _split(model: Any, layer: str | None, images: torch.Tensor) -> Split:
     if not isinstance(model, Split):
         return split(model, layer, example=images)
-    if layer not in (None, model.layer):
+    if layer is not None and plain_name({model.layer}, layer) != model.layer:
         raise FuncamError(f"the model is split at {model.layer!r}; to explain it at {layer!r}, split it there")
     return model
 
@@ -204,8 +218,8 @@ def _run(
         return features, outputs, target, target(outputs), None
     seen: list[Any] = []
 
-    def scores(*given: torch.Tensor) -> tuple[torch.Tensor, Any]:
-        outputs, features = tail(*given)
+    def scores(*inputs: torch.Tensor) -> tuple[torch.Tensor, Any]:
+        outputs, features = tail(*inputs)
         target = bind(targets, outputs, batch, output)
         tensors, rest = _tensors(outputs)
         seen.append((target, rest))
@@ -254,7 +268,9 @@ def pull(pullback: Pullback, cotangents: torch.Tensor) -> Tensors:
 
 
 def unit_cotangents(columns: torch.Tensor, like: torch.Tensor) -> torch.Tensor:
-    """Cotangents that pick one score of every image: `[k]` of K, `[k, B, K]` (a comparison: it can be traced).
+    """Cotangents that pick one score of every image: columns `[k]` of K scores `like [B, K]`, `[k, B, K]`.
+
+    (A comparison: it can be traced.)
 
     Example:
         >>> unit_cotangents(torch.tensor([1]), torch.zeros(1, 3))

@@ -1,4 +1,4 @@
-"""Applying methods to a case: gather what each is made of, in chunks that fit in memory, and call its function."""
+"""Applying methods to a batch run: gather what each is made of, in chunks that fit in memory, and call its function."""
 
 from __future__ import annotations
 
@@ -21,8 +21,10 @@ from funcam.attribution.quantities import (
     guided_rows,
     require_linear_head,
 )
-from funcam.errors import FuncamError, nearest
+from funcam.attribution.user_methods import name_of, user_maps, user_method
+from funcam.errors import FuncamError, nearest, shown
 from funcam.methods import METHODS, Method, find_method
+from funcam.methods.pixels import guided_backprop
 from funcam.methods.reduce import eigen_smoothed
 from funcam.targets.target import Target
 
@@ -36,32 +38,90 @@ _OPTIONS = {
     }
     for name, function in _FUNCTIONS.items()
 }
+_NAMES = {id(function): name for name, function in reversed(_FUNCTIONS.items())}
+_NAMES[id(guided_backprop)] = "guided-backprop"  # the table's function for it is the gradient's, of a guided network
 _OURS = ("chunk", "reduce")  # options that are not the caller's: memory and smoothing set them
 _MOST_ROWS = 32
+MethodLike = str | Method | Callable[..., Any]
 _QUANTITIES = {**FOR_ALL, **PER_SCORE}
 
 
 @dataclass(frozen=True, eq=False)
 class ResolvedMethod:
-    """A method with its options settled."""
+    """A method with its options settled.
+
+    Attributes:
+        method: its line of the table, or what would stand there of a function of the caller's.
+        options: all of the options that the table knows, the defaults among them.
+        eigen: whether its channels are reduced to their first principal component.
+        own: a function of the caller's, with its options; None for a method of the table.
+    """
 
     method: Method
     options: dict[str, Any]
     eigen: bool
+    own: Callable[..., Any] | None = None
 
     def function(self, **more: Any) -> Callable[..., Any]:
         """The method's function with the options that are its own."""
-        own = {key: value for key, value in {**self.options, **more}.items() if key in _OPTIONS[self.method.name]}
+        if self.own is not None:
+            return eigen_smoothed(self.own) if self.eigen else self.own
+        settled = {key: value for key, value in {**self.options, **more}.items() if key in _OPTIONS[self.method.name]}
         function = _FUNCTIONS[self.method.name]
-        return partial(eigen_smoothed(function) if self.eigen else function, **own)
+        return partial(eigen_smoothed(function) if self.eigen else function, **settled)
 
 
-def resolve_method(name: str, options: Mapping[str, Any], eigen: bool) -> ResolvedMethod:
-    """A method by its name, its options checked.
+def table_name(method: MethodLike) -> str | None:
+    """The name of a method that was given by its name, its line of the table or its public function; None for others.
 
     Raises:
-        FuncamError: there is no such method or option, or the method can't be smoothed.
+        FuncamError: it is a line, but of another table.
+
+    Example:
+        >>> from funcam import score_cam
+        >>> table_name(score_cam), table_name(METHODS["fem"]), table_name(lambda A, g: A.sum(0))
+        ('score-cam', 'fem', None)
     """
+    if isinstance(method, Method):
+        if METHODS.get(method.name) != method:
+            raise FuncamError(f"method {method.name!r} is not in the table of methods; give its function instead")
+        return method.name
+    return method if isinstance(method, str) else _NAMES.get(id(method))
+
+
+def same_method(one: MethodLike, other: MethodLike) -> bool:
+    """Whether two ways of giving a method mean the same; a function may be meant by its name, too."""
+    if one is other or (isinstance(one, str) and callable(other) and name_of(other) == one):
+        return True
+    name = table_name(one)
+    return name is not None and name == table_name(other)
+
+
+def resolve_method(method: MethodLike, options: Mapping[str, Any], eigen: bool) -> ResolvedMethod:
+    """A method with its options, which are checked.
+
+    Args:
+        method: its name, its line of the table or its function; or any other function, `(A, g) -> map`.
+        options: those that are not left at their defaults.
+        eigen: whether it is to be eigen-smoothed.
+
+    Raises:
+        FuncamError: there is no such method or option, the method can't be smoothed, or the function can't be called.
+    """
+    name = table_name(method)
+    if isinstance(method, list | tuple):
+        raise FuncamError(
+            f"method {shown(method)} is a {type(method).__name__}; expected one method (several: explain_methods)"
+        )
+    if name is not None or not callable(method):
+        return _of_the_table(method if name is None else name, options, eigen)
+    users, function = user_method(method, options)
+    if eigen:
+        eigen_smoothed(function)  # refuses a function without weighted channels before anything is computed
+    return ResolvedMethod(users, {}, eigen, function)
+
+
+def _of_the_table(name: Any, options: Mapping[str, Any], eigen: bool) -> ResolvedMethod:
     method = find_method(name)
     known = {**{key: value for key, value in _OPTIONS[name].items() if key not in _OURS}, **method.options}
     for key in options:
@@ -81,13 +141,13 @@ def _check_option(name: str, key: str, value: Any, default: Any) -> None:
         _check_mask(name, value)
     elif isinstance(default, bool | str):
         if type(value) is not type(default):
-            raise FuncamError(f"{key}={value!r} does not fit {name}; expected something like {default!r}")
+            raise FuncamError(f"{key}={shown(value)} does not fit {name}; expected something like {default!r}")
     elif value is not None or default is not None:
         whole = isinstance(default, int)
         least = 1 if whole and key != "seed" else 0
         if isinstance(value, bool) or not isinstance(value, int if whole else (int, float)) or value < least:
             kind = "a whole number" if whole else "a number"
-            raise FuncamError(f"{key}={value!r} does not fit {name}; expected {kind} of at least {least}")
+            raise FuncamError(f"{key}={shown(value)} does not fit {name}; expected {kind} of at least {least}")
 
 
 def _check_mask(name: str, cam: str) -> None:
@@ -107,23 +167,24 @@ def uses_finer(resolved: Sequence[ResolvedMethod]) -> bool:
 
 
 def _uses(resolved: Sequence[ResolvedMethod], name: str) -> bool:
-    methods = [*(w.method for w in resolved), *(METHODS[w.options["cam"]] for w in resolved if "cam" in w.options)]
+    masks = [METHODS[each.options["cam"]] for each in resolved if "cam" in each.options]
+    methods = [*(each.method for each in resolved), *masks]
     return any(name in method.takes for method in methods)
 
 
 def apply_methods(run: BatchRun, resolved: Sequence[ResolvedMethod]) -> list[list[torch.Tensor]]:
     """Each method's values at each layer, `[B, K, ...]`: tensor methods chunk by chunk, the others image by image."""
-    for w in resolved:
-        _refuse_misfit(run, w)
-    chunked = [w for w in resolved if not w.method.whole and "cam" not in w.method.takes]
-    found = dict(zip(map(id, chunked), _in_chunks(run, chunked), strict=True))
-    for w in resolved:
-        if w.method.whole:
-            found[id(w)] = [_image_by_image(run, w, layer) for layer in _places(run, w)]
-    for w in resolved:
-        if "cam" in w.method.takes:
-            found[id(w)] = _masked(run, w, resolved, found)
-    return [found[id(w)] for w in resolved]
+    for each in resolved:
+        _refuse_misfit(run, each)
+    chunked = [each for each in resolved if not each.method.whole and "cam" not in each.method.takes]
+    maps = dict(zip(map(id, chunked), _in_chunks(run, chunked), strict=True))
+    for each in resolved:
+        if each.method.whole:
+            maps[id(each)] = [_image_by_image(run, each, layer) for layer in _places(run, each)]
+    for each in resolved:
+        if "cam" in each.method.takes:
+            maps[id(each)] = _masked(run, each, resolved, maps)
+    return [maps[id(each)] for each in resolved]
 
 
 def _refuse_misfit(run: BatchRun, resolved: ResolvedMethod) -> None:
@@ -141,13 +202,13 @@ def _in_chunks(run: BatchRun, resolved: Sequence[ResolvedMethod]) -> list[list[t
     """Methods of tensors: quantities for a chunk of scores, then the methods, then the next chunk."""
     if not resolved:
         return []
-    parts: list[list[list[torch.Tensor]]] = [[[] for _ in _places(run, w)] for w in resolved]
-    size = max(1, run.memory // max(1, *(bytes_each(run, w.method, w.options) for w in resolved)))
+    parts: list[list[list[torch.Tensor]]] = [[[] for _ in _places(run, each)] for each in resolved]
+    size = max(1, run.memory // max(1, *(bytes_each(run, each.method, each.options) for each in resolved)))
     for columns in torch.split(torch.arange(run.scores.shape[1], device=run.scores.device), size):
         chunk = Chunk(run, columns)
-        for w, places in zip(resolved, parts, strict=True):
+        for each, places in zip(resolved, parts, strict=True):
             for layer, maps in enumerate(places):
-                maps.append(_applied(chunk, w, layer))
+                maps.append(_applied(chunk, each, layer))
     return [[torch.cat(maps, 1) if len(maps) > 1 else maps[0] for maps in places] for places in parts]
 
 
@@ -156,6 +217,8 @@ def _applied(chunk: Chunk, resolved: ResolvedMethod, layer: int) -> torch.Tensor
     function, takes = resolved.function(), resolved.method.takes
     per_score = [name in PER_SCORE for name in takes]
     values: list[Any] = [_QUANTITIES[name](chunk, layer, resolved.method, resolved.options) for name in takes]
+    if resolved.own is not None:
+        return user_maps(resolved.method.name, function, *values)
     batch, scores = len(chunk.run.images), len(chunk.columns)
     if not any(per_score):
         maps: torch.Tensor = vmap(function)(*values)[:, None]
@@ -184,8 +247,8 @@ def _image_by_image(run: BatchRun, resolved: ResolvedMethod, layer: int) -> torc
     function = resolved.function(chunk=rows)
     maps = []
     for index in range(len(run.images)):
-        given = [_of_image(run, layer, index, target, name) for name in resolved.method.takes]
-        maps.append(full_precision(function(*given)))
+        arguments = [_of_image(run, layer, index, target, name) for name in resolved.method.takes]
+        maps.append(full_precision(function(*arguments)))
     if not maps:
         raise FuncamError(f"{resolved.method.name} was given no image; expected [B, channels, *size] with B above 0")
     return torch.stack(maps)
@@ -204,14 +267,14 @@ def _of_image(run: BatchRun, layer: int, index: int, target: Target, name: str) 
 
 
 def _masked(
-    run: BatchRun, resolved: ResolvedMethod, others: Sequence[ResolvedMethod], found: Mapping[int, list[torch.Tensor]]
+    run: BatchRun, resolved: ResolvedMethod, others: Sequence[ResolvedMethod], made: Mapping[int, list[torch.Tensor]]
 ) -> list[torch.Tensor]:
     """Guided Grad-CAM: what it is made of are results of other methods, computed here unless they're there."""
 
     def maps_of(name: str) -> list[torch.Tensor]:
         for other in others:
-            if other.method.name == name and not other.eigen and id(other) in found:
-                return found[id(other)]
+            if other.method.name == name and other.own is None and not other.eigen and id(other) in made:
+                return made[id(other)]
         return apply_methods(run, [resolve_method(name, {}, False)])[0]
 
     (gradients,) = maps_of("guided-backprop")

@@ -1,4 +1,4 @@
-"""The composition: open a case, apply the methods, combine layers, smooth."""
+"""The composition: run a batch, apply the methods, combine layers, smooth."""
 
 from __future__ import annotations
 
@@ -10,17 +10,31 @@ from typing import Any
 import torch
 from torch import nn
 
+from funcam.attribution.arguments import (
+    Layers,
+    Methods,
+    check_layers,
+    check_settings,
+    layer_names,
+    resolved_methods,
+    smoothings,
+)
 from funcam.attribution.batch_run import BatchRun, run_batch
-from funcam.attribution.dispatch import ResolvedMethod, apply_methods, resolve_method, uses_finer, uses_gradient
+from funcam.attribution.dispatch import (
+    MethodLike,
+    ResolvedMethod,
+    apply_methods,
+    resolve_method,
+    uses_finer,
+    uses_gradient,
+)
 from funcam.attribution.smoothing import variants
-from funcam.errors import FuncamError
+from funcam.errors import FuncamError, whole_number
 from funcam.maps import combine_maps
 from funcam.network.cutting import Split
-from funcam.recipe import SMOOTHINGS
 from funcam.targets.target import Output, Targets, is_concrete, logits_of
 
 Model = nn.Module | Split | tuple[Callable[..., Any], Callable[..., Any]]
-Layers = str | Sequence[str] | None
 WHOLE_NETWORK = "whole network"
 
 
@@ -38,7 +52,8 @@ class Explanation:
         scores: the values of what is explained, of the shape of `targets`.
         layer: the name of the layer where the model was cut, `layer3+layer4` for combined ones, `whole network`
             for a method that has none.
-        method: the name of the method.
+        method: the name of the method (of a function: what it is called).
+        output: where the logits are in `outputs`, as it was given.
     """
 
     maps: torch.Tensor
@@ -60,10 +75,10 @@ def explain(
     images: torch.Tensor,
     targets: Targets = None,
     *,
-    method: str = "grad-cam",
+    method: MethodLike = "grad-cam",
     layer: Layers = None,
-    combine: str = "mean",
-    smooth: str | Sequence[str] = (),
+    combine: str | None = "mean",
+    smooth: str | Sequence[str] | None = (),
     output: Output = None,
     memory: int = 2**28,
     differentiable: bool = False,
@@ -76,41 +91,41 @@ def explain(
         images: `[B, channels, *size]`, normalised as the model expects.
         targets: the classes to explain: None for the predicted one, an index, `[B]`, `[B, K]` or `"all"`; a rule
             (`funcam.contrast(...)`, `funcam.probability(...)`); or any function of what the model returns.
-        method: the name of a method (`funcam methods` lists them).
-        layer: where to cut the model (see `split`); several are run in one forward pass and combined.
+        method: the name of a method (`funcam methods` lists them), its line of `METHODS` or its public function; or any
+            function `(A [C, *S], g [C, *S]) -> [*S]` of the features of one image and the gradient of one score there.
+        layer: where to cut the model: a name, a module of the model or a line of `list_layers` (see `split`); several
+            in a list are run in one forward pass and combined, each once.
         combine: how several layers' maps become one: `mean`, `max` or `product` (`combine_maps`).
         smooth: `"aug"` averages over flipped and rescaled images, `"eigen"` takes the first principal component of
             the weighted channels instead of their sum; or both.
         output: where the logits are in what the model returns, if it is not a tensor (see `logits_of`).
         memory: about how many bytes the gradients of one chunk of classes may take.
         differentiable: whether the maps can be differentiated in turn, with respect to the images and the weights.
-        **options: the method's own, e.g. `strongest=64` for Score-CAM (see its function).
+        **options: the method's own, e.g. `strongest=64` for Score-CAM (see its function); a function's keywords.
 
     Returns:
         The explanation: maps, outputs, targets, scores, layer and method.
 
     Raises:
         FuncamError: the model can't be split there, it can't have the method, images or targets have another shape, or
-            values aren't finite.
+            values aren't finite; an argument that can't be used is refused, never ignored.
 
     Example:
         >>> import torchvision
         >>> model = torchvision.models.resnet18()
-        >>> explain(model, torch.rand(2, 3, 64, 64), [[1, 2, 3], [4, 5, 6]], layer="layer3").maps.shape
+        >>> explain(model, torch.rand(2, 3, 64, 64), [[1, 2, 3], [4, 5, 6]], layer=model.layer3).maps.shape
         torch.Size([2, 3, 4, 4])
     """
-    (explanation,) = explain_methods(
-        model,
-        images,
-        targets,
-        methods=[method],
-        layer=layer,
-        combine=combine,
-        smooth=smooth,
-        output=output,
-        memory=memory,
-        differentiable=differentiable,
-        options={method: options},
+    names = smoothings(smooth)
+    resolved = [resolve_method(method, options, "eigen" in names)]
+    layers = layer_names(model, layer)
+    if combine is None and len(layers) > 1:
+        raise FuncamError(
+            "combine=None keeps the maps of several layers apart and explain returns one explanation; give 'mean', "
+            "'max' or 'product', or take funcam.explain_methods(..., methods=[...])"
+        )
+    (explanation,) = _explained(
+        model, images, targets, resolved, layers, combine, "aug" in names, output, memory, differentiable
     )
     return explanation
 
@@ -120,16 +135,29 @@ def explain_methods(
     images: torch.Tensor,
     targets: Targets = None,
     *,
-    methods: Sequence[str],
+    methods: Methods,
     layer: Layers = None,
     combine: str | None = None,
-    smooth: str | Sequence[str] = (),
+    smooth: str | Sequence[str] | None = (),
     output: Output = None,
     memory: int = 2**28,
     differentiable: bool = False,
     options: Mapping[str, Mapping[str, Any]] | None = None,
 ) -> list[Explanation]:
     """Explain with several methods at once: they share the passes through the network. Otherwise as `explain`.
+
+    Args:
+        model: as in `explain`.
+        images: as in `explain`.
+        targets: as in `explain`.
+        methods: one or several, each as in `explain`.
+        layer: as in `explain`.
+        combine: as in `explain`; None keeps several layers apart.
+        smooth: as in `explain`; it goes for every method.
+        output: as in `explain`.
+        memory: as in `explain`.
+        differentiable: as in `explain`.
+        options: of each method, by its name (or the function): `{"score-cam": {"strongest": 64}}`.
 
     Returns:
         For each method an explanation at each layer, or one if layers are combined or the method has none.
@@ -141,9 +169,27 @@ def explain_methods(
         >>> [tuple(result.maps.shape) for result in results]
         [(1, 2, 2), (1, 3, 64, 64)]
     """
-    smoothings = _smoothings(smooth)
-    resolved = [resolve_method(name, (options or {}).get(name, {}), "eigen" in smoothings) for name in methods]
-    layers = [layer] if layer is None or isinstance(layer, str) else list(dict.fromkeys(layer))
+    names = smoothings(smooth)
+    resolved = resolved_methods(methods, options, "eigen" in names)
+    layers = layer_names(model, layer)
+    return _explained(model, images, targets, resolved, layers, combine, "aug" in names, output, memory, differentiable)
+
+
+def _explained(
+    model: Model,
+    images: torch.Tensor,
+    targets: Targets,
+    resolved: Sequence[ResolvedMethod],
+    layers: Sequence[str | None],
+    combine: str | None,
+    augment: bool,
+    output: Output,
+    memory: int,
+    differentiable: bool,
+) -> list[Explanation]:
+    check_settings(output, differentiable)
+    memory = whole_number("memory", memory, 1)
+    check_layers(model, layers, combine)
     with _modes(differentiable):
         run = run_batch(
             model,
@@ -156,7 +202,7 @@ def explain_methods(
             finer=uses_finer(resolved),
         )
         results = _results(run, resolved, combine)
-        if "aug" in smoothings:
+        if augment:
             changed = _explained_again(model, layers, run, resolved, combine)
             results = [
                 replace(result, maps=torch.stack([result.maps, *(maps[i] for maps in changed)]).mean(0))
@@ -171,7 +217,7 @@ def _explained_again(
     model: Model, layers: Sequence[str | None], run: BatchRun, resolved: Sequence[ResolvedMethod], combine: str | None
 ) -> list[list[torch.Tensor]]:
     """The maps of the same scores for each changed copy of the images, brought back to the images' own place."""
-    found = []
+    maps = []
     for change, back in variants(flip=run.target.class_score is not None):
         again = run_batch(
             model,
@@ -183,14 +229,15 @@ def _explained_again(
             gradient=uses_gradient(resolved),
             finer=uses_finer(resolved),
         )
-        found.append([back(result.maps) for result in _results(again, resolved, combine)])
-    return found
+        maps.append([back(result.maps) for result in _results(again, resolved, combine)])
+    return maps
 
 
 @contextmanager
 def _modes(differentiable: bool) -> Iterator[None]:
     """Autograd records nothing of ours unless it was asked for; inference mode, in which nothing can be
-    differentiated, is left for the duration."""
+    differentiated, is left for the duration.
+    """
     if torch.compiler.is_compiling():  # the compiler asks that inference mode be left alone
         with torch.set_grad_enabled(differentiable):
             yield
@@ -199,29 +246,17 @@ def _modes(differentiable: bool) -> Iterator[None]:
             yield
 
 
-def _smoothings(smooth: str | Sequence[str]) -> list[str]:
-    names = [smooth] if isinstance(smooth, str) else list(smooth)
-    for name in names:
-        if name not in SMOOTHINGS:
-            raise FuncamError(f"unknown smoothing {name!r}; expected {' or '.join(SMOOTHINGS)}")
-    return names
-
-
 def _results(run: BatchRun, resolved: Sequence[ResolvedMethod], combine: str | None) -> list[Explanation]:
     """Every method at every layer, or combined over them."""
-    maps = apply_methods(run, resolved)
     names = [cut.layer for cut in run.splits]
-    results = []
-    for w, found in zip(resolved, maps, strict=True):
-        shown = names if w.method.at_layer else [WHOLE_NETWORK]
-        if len(found) > 1 and combine is not None:
-            found, shown = [combine_maps(found, combine)], ["+".join(names)]
-        for layer, values in zip(shown, found, strict=True):
-            shaped = values if run.target.indices.ndim == 2 else values[:, 0]
-            scores = run.scores.view(run.target.indices.shape)
-            results.append(
-                Explanation(shaped, run.outputs, run.target.indices, scores, layer, w.method.name, run.output)
-            )
+    indices, results = run.target.indices, []
+    for each, maps in zip(resolved, apply_methods(run, resolved), strict=True):
+        places = names if each.method.at_layer else [WHOLE_NETWORK]
+        if len(maps) > 1 and combine is not None:
+            maps, places = [combine_maps(maps, combine, spatial=maps[0].ndim - 2)], ["+".join(names)]
+        for layer, values in zip(places, maps, strict=True):
+            shaped, scores = values if indices.ndim == 2 else values[:, 0], run.scores.view(indices.shape)
+            results.append(Explanation(shaped, run.outputs, indices, scores, layer, each.method.name, run.output))
     return results
 
 

@@ -1,4 +1,4 @@
-"""What methods are made of: each quantity that a method can be given, by name, from a case.
+"""What methods are made of: each quantity that a method can be given, by name, from a batch run.
 
 A tensor is for some of the K scores at a time (the `columns` of a chunk), `[k, B, ...]`, or for all alike,
 `[B, ...]`; a function is for one image and all scores. Noise comes from a generator of its own and is the same for
@@ -47,10 +47,10 @@ FINEST = 16
 
 @dataclass(eq=False)
 class Chunk:
-    """Some of a case's scores, and what was computed for them already.
+    """Some of a run's scores, and what was computed for them already.
 
     Attributes:
-        case: the case.
+        run: the batch run.
         columns: which of the K scores, `[k]`.
         made: the quantities by name, shared by the methods.
     """

@@ -6,6 +6,8 @@ from collections.abc import Callable, Iterator
 
 import torch
 
+from funcam.errors import FuncamError, shown
+
 Change = Callable[[torch.Tensor], torch.Tensor]
 
 _FACTORS = (0.9, 1.0, 1.1)
@@ -34,6 +36,9 @@ def augmented(explainer: Change, *, flip: bool = True) -> Change:
         explainer: any function of the images; it must explain the same classes for each copy.
         flip: as in `variants`.
 
+    Raises:
+        FuncamError: the explainer is no function, or returns no maps.
+
     Source:
         `aug_smooth` of pytorch-grad-cam, which names no paper: six copies.
 
@@ -45,10 +50,23 @@ def augmented(explainer: Change, *, flip: bool = True) -> Change:
         >>> smooth(torch.rand(1, 3, 64, 64)).shape
         torch.Size([1, 2, 2])
     """
+    if not callable(explainer):
+        raise FuncamError(f"the explainer is {shown(explainer)}; expected a function, images -> maps")
+    if not isinstance(flip, bool):
+        raise FuncamError(f"flip is {shown(flip)}; expected True or False")
+
+    def explained(images: torch.Tensor) -> torch.Tensor:
+        maps = explainer(images)
+        if not isinstance(maps, torch.Tensor):
+            raise FuncamError(
+                f"the explainer returned a {type(maps).__name__}; expected maps, a tensor: "
+                "lambda images: funcam.explain(model, images, classes).maps"
+            )
+        return maps
 
     def average(images: torch.Tensor) -> torch.Tensor:
-        changed = [back(explainer(change(images))) for change, back in variants(flip=flip)]
-        return torch.stack([explainer(images), *changed]).mean(0)
+        changed = [back(explained(change(images))) for change, back in variants(flip=flip)]
+        return torch.stack([explained(images), *changed]).mean(0)
 
     return average
 

@@ -2,128 +2,125 @@
 
 from __future__ import annotations
 
-import gc
-import os
-from collections.abc import Sequence
-from contextlib import contextmanager
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from funcam.cli.messages import FAILURE, UsageError, complain, console
-from funcam.cli.net_option import OWN, NetSpec, load, parse_net_spec
-from funcam.cli.recipe_options import Asked, asked_of, words_of
-from funcam.comparison.plan import FAITHFULNESS, GROUPS, LOCALISATION, Plan
+from funcam.cli import dataset_options as dataset
+from funcam.cli.collector import collect_again
+from funcam.cli.device import check_device
+from funcam.cli.messages import (
+    FAILURE,
+    UsageError,
+    check_choice,
+    complain,
+    console,
+    loading,
+    make_results_folder,
+)
+from funcam.cli.net_option import OWN, load_rivals, nets_by_label
+from funcam.cli.recipe_options import (
+    check_combination,
+    check_smoothings,
+    compared_methods,
+    separated,
+    settings_of,
+)
+from funcam.comparison.plan import FAITHFULNESS, GROUPS, LOCALISATION, USUAL_RECIPE, Plan
 from funcam.errors import FuncamError
-from funcam.recipe import COMBINATIONS
+from funcam.recipe import Recipe
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
-
     from funcam.comparison.dataset import Example
     from funcam.comparison.findings import ComparisonResult
     from funcam.comparison.plan import Rival
 
-_TARGETS = ("truth", "predicted")
 _REPORTED = 500
-_USUAL = ("grad-cam", "grad-cam++")
-
-Images = Annotated[list[str] | None, typer.Argument(help="Image files, folders or globs.")]
-Truths = Annotated[
-    str | None, typer.Option("--truth", "-t", help="Boxes: CSV, Pascal VOC, COCO, ILSVRC, or a folder of masks.")
-]
-Names = Annotated[Path | None, typer.Option("--names", help="CSV name,class_index: classes for the truth's own words.")]
-Sizes = Annotated[int | None, typer.Option("--input-size", min=1, help="Side of the networks' input, in pixels.")]
-Scenes = Annotated[int | None, typer.Option("--scenes", min=1, help="So many scenes with known truth, no images.")]
-Methods = Annotated[
-    list[str] | None, typer.Option("--method", "-m", help="Method; repeat. Else Grad-CAM and Grad-CAM++.")
-]
-Metrics = Annotated[list[str] | None, typer.Option("--metrics", help=f"{', '.join(GROUPS)}, or all; repeat.")]
 
 
 def compare(
-    images: Images = None,
+    images: dataset.Images = None,
     nets: Annotated[
         list[str] | None,
         typer.Option("--net", "-n", help=f"NAME, {OWN}; LABEL: before it, =WEIGHTS behind; repeat."),
     ] = None,
-    methods: Methods = None,
+    methods: Annotated[
+        list[str] | None, typer.Option("--method", "-m", help="Method; repeat. Else Grad-CAM and Grad-CAM++.")
+    ] = None,
     layers: Annotated[
         list[str] | None, typer.Option("--layer", "-l", help="LAYER of every network, or LABEL=LAYER; repeat.")
     ] = None,
-    truth: Truths = None,
-    names: Names = None,
+    truth: dataset.TruthPath = None,
+    names: dataset.Names = None,
     against: Annotated[str, typer.Option("--against", help="boxes, or masks where the truth has them.")] = "boxes",
-    scenes: Scenes = None,
+    scenes: dataset.Scenes = None,
     target: Annotated[str, typer.Option("--target", help="truth (the labelled class) or predicted.")] = "truth",
-    metrics: Metrics = None,
+    metrics: Annotated[
+        list[str] | None, typer.Option("--metrics", help=f"{', '.join(GROUPS)}, or all; repeat.")
+    ] = None,
     combine: Annotated[str | None, typer.Option("--combine", help="Several layers as one: mean, max, product.")] = None,
     smooth: Annotated[list[str] | None, typer.Option("--smooth", help="aug, eigen; repeat.")] = None,
     settings: Annotated[list[str] | None, typer.Option("--set", help="METHOD.OPTION=VALUE; repeat.")] = None,
-    fit: Annotated[str, typer.Option("--fit", help="squash, crop or pad.")] = "squash",
-    size: Sizes = None,
+    fit: dataset.Fit = "squash",
+    size: dataset.InputSize = None,
     device: Annotated[str, typer.Option("--device", "-d", help="auto, cpu, cuda, ...")] = "auto",
-    batch: Annotated[int, typer.Option("--batch", min=1, help="Images at once.")] = 8,
+    batch: dataset.Batch = 8,
     report: Annotated[list[Path] | None, typer.Option("--report", help="A page (.html) or a gallery (.md).")] = None,
     out: Annotated[Path, typer.Option("--out", "-o", help="Folder for the results.")] = Path("comparison"),
     as_json: Annotated[bool, typer.Option("--json", help="Print the figures as one JSON document, only.")] = False,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Print errors only.")] = False,
 ) -> int:
     """Compare networks, layers and methods over images with known truth, or over scenes."""
-    labels = labels_of(nets or [])
-    asked = asked_of(methods or list(_USUAL), [], None, smooth or [], settings or [])
-    groups = groups_of(metrics, truth, scenes)
-    places = _places(layers or [], labels)
-    check(images, truth, names, scenes, target, against, fit, combine, report or [], asked, places)
-    examples_of = source(images or [], truth, names, scenes)
-    make(out)
+    specs = nets_by_label(nets or [])
+    recipe = _recipe(methods, combine, smooth or [], settings or [], size)
+    groups = _groups(metrics, known=truth is not None or scenes is not None)
+    cuts = _layers_by_label(layers or [], specs)
+    dataset.check_dataset(images, truth, names, scenes, fit)
+    check_device(device)
+    check_choice("--target", target, ("truth", "predicted"))
+    check_choice("--against", against, ("boxes", "masks"))
+    check_combination(combine, max(map(len, cuts.values()), default=0))
+    _check_reports(report or [])
+    load_examples = dataset.find_dataset(images or [], truth, names, scenes)
+    make_results_folder(out)
     silent = quiet or as_json
-    with loading(silent):
-        rivals = rivals_of(labels, device, size)
-        examples, problems = examples_of(_classes(rivals))
-    plan = Plan(
-        methods=asked.methods,
-        layers=places,
-        combine=combine,
-        smooth=asked.smooth,
-        groups=groups,
-        against=against,
-        target=target,
-        fit=fit,
-        batch=batch,
-        options=asked.options,
-    )
-    done = run(rivals, examples, plan, out, silent)
+    with loading("", silent):
+        rivals = load_rivals(specs, device)
+        examples, problems = load_examples(_shared_classes(rivals))
+    plan = Plan(recipe, cuts, groups, against, target, fit, batch=batch)
+    result = _compare(rivals, examples, plan, out, silent)
     for path in report or []:
-        _write_report(path, done, rivals, examples, plan, out)
-    for problem in [*problems, *done.problems]:
+        _write_report(path, result, rivals, examples, plan, out)
+    for problem in [*problems, *result.problems]:
         complain(problem)
-    _print(done, out, as_json, quiet)
-    return FAILURE if done.problems else 0
+    _print(result, out, as_json, quiet)
+    return FAILURE if result.problems else 0
 
 
-def labels_of(nets: Sequence[str]) -> dict[str, NetSpec]:
-    """The networks by their labels."""
-    if not nets:
-        raise UsageError("no network to compare; give --net NAME, NAME=WEIGHTS or LABEL:NAME=WEIGHTS, more than once")
-    found: dict[str, NetSpec] = {}
-    for text in nets:
-        wanted = parse_net_spec(text)
-        if wanted.label in found:
-            advice = f"tell them apart with LABEL:{wanted.net}=WEIGHTS"
-            raise UsageError(f"two networks are called {wanted.label!r}; {advice}")
-        found[wanted.label] = wanted
-    return found
+def _recipe(
+    methods: Sequence[str] | None,
+    combine: str | None,
+    smooth: Sequence[str],
+    settings: Sequence[str],
+    size: int | None,
+) -> Recipe:
+    """How the maps of every network are made; their layers come by network."""
+    names = compared_methods(methods or USUAL_RECIPE.methods)
+    smoothings = separated(smooth)
+    check_smoothings(smoothings)
+    options = settings_of(settings, names)
+    return replace(USUAL_RECIPE, methods=names, combine=combine, smooth=smoothings, options=options, input_size=size)
 
 
-def groups_of(metrics: Sequence[str] | None, truth: str | None, scenes: int | None) -> tuple[str, ...]:
-    """The groups of metrics that are measured: those that were named, else what the truth allows."""
-    names = words_of(metrics or [])
+def _groups(metrics: Sequence[str] | None, known: bool) -> tuple[str, ...]:
+    """The groups of metrics that are measured: those that were named, else what can be with or without known truth."""
+    names = separated(metrics or [])
     for name in names:
         if name not in (*GROUPS, "all"):
             raise UsageError(f"--metrics {name!r} is unknown; expected {', '.join(GROUPS)} or all")
-    known = truth is not None or scenes is not None
     if not names:
         return (LOCALISATION,) if known else (FAITHFULNESS,)
     if "all" in names:
@@ -133,131 +130,25 @@ def groups_of(metrics: Sequence[str] | None, truth: str | None, scenes: int | No
     return tuple(name for name in GROUPS if name in names)
 
 
-def _places(layers: Sequence[str], labels: dict[str, Any]) -> dict[str, tuple[str, ...]]:
-    found: dict[str, list[str]] = {label: [] for label in labels}
+def _layers_by_label(layers: Sequence[str], labels: Iterable[str]) -> dict[str, tuple[str, ...]]:
+    """`LAYER`, which is every network's, or `LABEL=LAYER`; a network without any is left out."""
+    cuts: dict[str, list[str]] = {label: [] for label in labels}
     for text in layers:
         label, equals, layer = text.partition("=")
-        if equals and label not in labels:
-            raise UsageError(f"--layer {text!r}: no network is called {label!r}; there are {', '.join(labels)}")
-        for place in [label] if equals else labels:
-            found[place].append(layer if equals else text)
-    return {label: tuple(dict.fromkeys(names)) for label, names in found.items() if names}
+        if equals and label not in cuts:
+            raise UsageError(f"--layer {text!r}: no network is called {label!r}; there are {', '.join(cuts)}")
+        for name in [label] if equals else cuts:
+            cuts[name].append(layer if equals else text)
+    return {label: tuple(dict.fromkeys(names)) for label, names in cuts.items() if names}
 
 
-def check(
-    images: Sequence[str] | None,
-    truth: str | None,
-    names: Path | None,
-    scenes: int | None,
-    target: str,
-    against: str,
-    fit: str,
-    combine: str | None,
-    reports: Sequence[Path],
-    asked: Asked,
-    places: dict[str, tuple[str, ...]],
-) -> None:
-    """Find every wrong word before torch is imported."""
-    if scenes is None and not images:
-        raise UsageError("no images to compare on; give image files, folders or globs, or --scenes 500")
-    if scenes is not None and (images or truth):
-        raise UsageError("--scenes was given and images or --truth too; give one or the other")
-    if names is not None and truth is None:
-        raise UsageError("--names says what the words of --truth mean; give --truth too")
-    if names is not None and not names.is_file():
-        raise UsageError(f"--names '{names}': there is no such file")
-    if "all" in asked.methods:
-        raise UsageError("--method all is not for a comparison; name the methods")
-    for option, value, known in (
-        ("--target", target, _TARGETS),
-        ("--against", against, ("boxes", "masks")),
-        ("--fit", fit, ("squash", "crop", "pad")),
-        ("--combine", combine or COMBINATIONS[0], COMBINATIONS),
-    ):
-        if value not in known:
-            raise UsageError(f"{option} {value!r} is unknown; expected {', '.join(known[:-1])} or {known[-1]}")
-    if combine and not any(len(names) > 1 for names in places.values()):
-        raise UsageError(f"--combine {combine} makes one map of several layers; give --layer more than once")
-    for path in reports:
+def _check_reports(paths: Iterable[Path]) -> None:
+    for path in paths:
         if path.suffix.lower() not in (".html", ".htm", ".md"):
             raise UsageError(f"--report '{path}': expected a page (.html) or a gallery (.md)")
 
 
-def source(
-    images: Sequence[str], truth: str | None, names: Path | None, scenes: int | None
-) -> Callable[[Sequence[str]], tuple[list[Example], list[str]]]:
-    """The data set, once the networks' classes are known; what can be found wrong before is said before."""
-    if scenes is not None:
-
-        def drawn(classes: Sequence[str]) -> tuple[list[Example], list[str]]:
-            from funcam.comparison.dataset import scene_examples
-            from funcam.scenes import CLASSES
-
-            if len(classes) != len(CLASSES):
-                raise UsageError(
-                    f"--scenes shows {len(CLASSES)} classes and the network knows {len(classes)}; give --net scenes or "
-                    "networks that were trained on the scenes, or photos with --truth"
-                )
-            return scene_examples(scenes), []
-
-        return drawn
-    from funcam.imaging.reading import find_images
-
-    found = find_images(images)
-    if not found.paths:
-        raise UsageError("; ".join(found.problems))
-    if truth is not None and not os.path.exists(truth):
-        raise UsageError(f"--truth {truth!r}: there is no such file or folder")
-
-    def read(classes: Sequence[str]) -> tuple[list[Example], list[str]]:
-        from funcam.comparison.dataset import image_examples
-        from funcam.truth import match, read_names, read_truth
-
-        if truth is None:
-            return image_examples(found.paths), found.problems
-        meant = read_names(names, classes) if names else None
-        known = read_truth(truth, classes, names=meant, images=found.paths)
-        matched = match(known.by_file, found.paths)
-        examples = image_examples([path for path in found.paths if path in matched.truths], matched.truths)
-        return examples, [*found.problems, *known.problems, *matched.problems]
-
-    return read
-
-
-def make(out: Path) -> None:
-    """Make the folder for the results."""
-    from funcam.files import make_folder
-
-    try:
-        make_folder(out)
-    except FuncamError as error:
-        raise UsageError(f"--out: {error}") from error
-
-
-@contextmanager
-def loading(silent: bool) -> Iterator[None]:
-    """A spinner on a terminal."""
-    if silent:
-        yield
-        return
-    with console(stderr=True).status("loading"):
-        yield
-
-
-def rivals_of(labels: dict[str, NetSpec], device: str, size: int | None = None) -> list[Rival]:
-    """The networks by their labels, on the device, with an input of a size of one's own."""
-    from dataclasses import replace
-
-    from funcam.cli.device import find_device
-    from funcam.comparison.plan import Rival
-    from funcam.zoo.nets import at_size
-
-    where = find_device(device)
-    nets = {label: at_size(load(wanted), size) for label, wanted in labels.items()}
-    return [Rival(label, replace(net, model=net.model.to(where))) for label, net in nets.items()]
-
-
-def _classes(rivals: Sequence[Rival]) -> Sequence[str]:
+def _shared_classes(rivals: Sequence[Rival]) -> Sequence[str]:
     first = rivals[0]
     for rival in rivals[1:]:
         if len(rival.net.classes) != len(first.net.classes):
@@ -268,47 +159,33 @@ def _classes(rivals: Sequence[Rival]) -> Sequence[str]:
     return first.net.classes
 
 
-def run(rivals: Sequence[Rival], examples: Sequence[Example], plan: Plan, out: Path, silent: bool) -> ComparisonResult:
+def _compare(
+    rivals: Sequence[Rival], examples: Sequence[Example], plan: Plan, out: Path, silent: bool
+) -> ComparisonResult:
     """Run the comparison, with a progress bar on a terminal."""
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
-
+    from funcam.cli.progress import comparison_bar
     from funcam.comparison.run import compare as run_comparison
 
-    shown = console(stderr=True)
-    device = str(next(rivals[0].net.model.parameters()).device)
-    gc.enable()  # off since the start (see main): a comparison is long
-    columns = (
-        TextColumn("comparing"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TextColumn("{task.speed:.1f} images/s"),
-        TimeRemainingColumn(),
-    )
-    if silent or not shown.is_terminal:
-        return run_comparison(rivals, examples, plan, out, device=device)
-    with Progress(*columns, console=shown, transient=True) as progress:
-        task = progress.add_task("", total=len(examples) * len(rivals))
-        progress.update(task, speed=0.0)
-        return run_comparison(
-            rivals, examples, plan, out, device=device, tick=lambda count: progress.advance(task, count)
-        )
+    collect_again()
+    with comparison_bar(len(examples) * len(rivals), silent) as tick:
+        return run_comparison(rivals, examples, plan, out, tick=tick)
 
 
 def _write_report(
-    path: Path, run: ComparisonResult, rivals: Sequence[Rival], examples: Sequence[Example], plan: Plan, out: Path
+    path: Path, result: ComparisonResult, rivals: Sequence[Rival], examples: Sequence[Example], plan: Plan, out: Path
 ) -> None:
     from funcam.comparison.reporting import report_of
     from funcam.report import write_gallery, write_report
 
-    title = f"{', '.join(rival.label for rival in rivals)} on {run.images} images"
-    page = report_of(run, rivals, examples, plan, out, title=title, most=_REPORTED)
+    title = f"{', '.join(rival.label for rival in rivals)} on {result.images} images"
+    page = report_of(result, rivals, examples, plan, out, title=title, most=_REPORTED)
     (write_gallery if path.suffix.lower() == ".md" else write_report)(path, page)
 
 
-def _print(run: ComparisonResult, out: Path, as_json: bool, quiet: bool) -> None:
+def _print(result: ComparisonResult, out: Path, as_json: bool, quiet: bool) -> None:
     if as_json:
         print((out / "results.json").read_text(encoding="utf-8"), end="")
     elif not quiet:
         from funcam.cli.comparison_table import print_figures
 
-        print_figures(console(), run, out)
+        print_figures(console(), result, out)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 from rich.console import Console
 from rich.markup import escape
@@ -21,6 +20,7 @@ from funcam.comparison.plan import (
     SANITY,
     Metric,
 )
+from funcam.report.data import Result
 
 _SUBSETS = {"all": "all images", "single": "single objects", "multiple": "several objects"}
 _SHOWN = {
@@ -34,32 +34,32 @@ _SHOWN = {
 """The figures that fit beside each other; all of them are in `results.csv`."""
 
 
-def print_figures(console: Console, run: ComparisonResult, folder: Path) -> None:
+def print_figures(console: Console, result: ComparisonResult, folder: Path) -> None:
     """Print the figures, the conclusion, and where everything is.
 
     Example:
-        >>> print_figures(Console(), run, Path("comparison"))  # doctest: +SKIP
+        >>> print_figures(Console(), result, Path("comparison"))  # doctest: +SKIP
     """
     for group, shown in _SHOWN.items():
-        measured = [row for row in run.rows if row["metric"] in shown]
-        subsets = [subset for subset in _SUBSETS if any(row["subset"] == subset for row in measured)]
+        measured = [row for row in result.rows if row.metric in shown]
+        subsets = [subset for subset in _SUBSETS if any(row.subset == subset for row in measured)]
         if group != LOCALISATION or len(subsets) == 2:  # all of them are single, or several
             subsets = subsets[:1]
         for subset in subsets:
-            console.print(_table([row for row in measured if row["subset"] == subset], shown, _SUBSETS[subset]))
+            console.print(_table([row for row in measured if row.subset == subset], shown, _SUBSETS[subset]))
             console.print()
-    for sentence in run.conclusions:
+    for sentence in result.conclusions:
         console.print(escape(sentence), soft_wrap=True)
     console.print(
-        f"{run.images} image{'s' * (run.images != 1)} compared; results in [bold]{escape(str(folder))}[/]",
+        f"{result.images} image{'s' * (result.images != 1)} compared; results in [bold]{escape(str(folder))}[/]",
         soft_wrap=True,
     )
 
 
-def _table(rows: Sequence[dict[str, Any]], names: Sequence[str], subset: str) -> Table:
-    shown = [name for name in names if any(row["metric"] == name for row in rows)]
+def _table(rows: Sequence[Result], names: Sequence[str], subset: str) -> Table:
+    shown = [name for name in names if any(row.metric == name for row in rows)]
     unit = "% with 95 % intervals" if METRICS[shown[0]].share else "with 95 % intervals"
-    count = max(row["n"] for row in rows)
+    count = max(row.n for row in rows)
     table = Table(title=f"[bold]{subset}[/] (n = {count}), {unit}", title_justify="left", box=None, pad_edge=False)
     for name in ("net", "layer", "method"):
         table.add_column(name, no_wrap=True)
@@ -67,18 +67,18 @@ def _table(rows: Sequence[dict[str, Any]], names: Sequence[str], subset: str) ->
         table.add_column(METRICS[name].title, justify="right", no_wrap=True)
     cells: dict[tuple[str, str, str], dict[str, str]] = {}
     for row in rows:
-        place = (row["net"], row["layer"], row["method"])
-        cells.setdefault(place, {})[row["metric"]] = told(METRICS[row["metric"]], row["value"], row["low"], row["high"])
-    for place, found in cells.items():
-        table.add_row(*map(escape, place), *(found.get(name, "") for name in shown))
+        figure = figure_text(METRICS[row.metric], row.value, row.low, row.high)
+        cells.setdefault((row.net, row.layer, row.method), {})[row.metric] = figure
+    for place, figures in cells.items():
+        table.add_row(*map(escape, place), *(figures.get(name, "") for name in shown))
     return table
 
 
-def told(metric: Metric, value: float, low: float, high: float) -> str:
+def figure_text(metric: Metric, value: float, low: float, high: float) -> str:
     """A figure with its interval, in percent where it is a share.
 
     Example:
-        >>> told(METRICS["energy"], 0.5, 0.4, 0.6)
+        >>> figure_text(METRICS["energy"], 0.5, 0.4, 0.6)
         '50.0 [dim]40.0..60.0[/]'
     """
     numbers = [f"{100 * number:.1f}" if metric.share else f"{number:.3g}" for number in (value, low, high)]

@@ -2,27 +2,27 @@
 
 from __future__ import annotations
 
-import gc
 import json
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from funcam.cli import compare as comparing
-from funcam.cli.messages import FAILURE, UsageError, complain, console
-from funcam.cli.net_option import OWN
-from funcam.cli.recipe_options import asked_of
+from funcam.cli import dataset_options as dataset
+from funcam.cli.collector import collect_again
+from funcam.cli.device import check_device
+from funcam.cli.messages import FAILURE, UsageError, complain, console, loading, make_results_folder
+from funcam.cli.net_option import OWN, load_rivals, nets_by_label
+from funcam.cli.recipe_options import compared_methods, separated
 from funcam.comparison.plan import LOCALISATION, METRICS, Plan
 from funcam.errors import nearest
 
 if TYPE_CHECKING:
     from funcam.comparison.dataset import Example
     from funcam.comparison.plan import Rival
-    from funcam.searching.advice import Advice
-    from funcam.searching.search import SearchSpec
+    from funcam.searching.recommendation import Recommendation
+    from funcam.searching.search import SearchSpace
 
 RECIPE = "recipe.json"
 # These share one forward pass and few backward ones; the others are asked for by name.
@@ -41,7 +41,7 @@ _STAGES = ("methods and layers", "variations", "together")
 
 
 def evaluate(
-    images: comparing.Images = None,
+    images: dataset.Images = None,
     net: Annotated[str, typer.Option("--net", "-n", help=f"NAME, {OWN}; =WEIGHTS behind it.")] = "scenes",
     methods: Annotated[
         list[str] | None, typer.Option("--method", "-m", help="Candidates; repeat. Else those that are quick.")
@@ -50,40 +50,41 @@ def evaluate(
         list[str] | None,
         typer.Option("--layer", "-l", help="Candidates, the coarsest first; repeat. Else the last layer of each size."),
     ] = None,
-    truth: comparing.Truths = None,
-    names: comparing.Names = None,
-    scenes: comparing.Scenes = None,
+    truth: dataset.TruthPath = None,
+    names: dataset.Names = None,
+    scenes: dataset.Scenes = None,
     metric: Annotated[str | None, typer.Option("--by", help="The metric that chooses; else max-box-acc-v2.")] = None,
     quick: Annotated[bool, typer.Option("--quick", help="Methods and layers only, without variations.")] = False,
-    fit: Annotated[str, typer.Option("--fit", help="squash, crop or pad.")] = "squash",
-    size: comparing.Sizes = None,
+    fit: dataset.Fit = "squash",
+    size: dataset.InputSize = None,
     device: Annotated[str, typer.Option("--device", "-d", help="auto, cpu, cuda, ...")] = "auto",
-    batch: Annotated[int, typer.Option("--batch", min=1, help="Images at once.")] = 8,
+    batch: dataset.Batch = 8,
     out: Annotated[Path, typer.Option("--out", "-o", help="Folder for the results.")] = Path("evaluation"),
     as_json: Annotated[bool, typer.Option("--json", help="Print the result as one JSON document, only.")] = False,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Print errors only.")] = False,
 ) -> int:
     """Find a network's best recipe (method, layers, smoothing, size): half of the images choose, the others report."""
-    labels = comparing.labels_of([net])
-    words = asked_of(methods or list(_CANDIDATES), [], None, [], [])
+    specs = nets_by_label([net])
+    candidates = compared_methods(methods or _CANDIDATES)
     by = _metric(metric, known=truth is not None or scenes is not None)
-    comparing.check(images, truth, names, scenes, "truth", "boxes", fit, None, [], words, {})
-    examples_of = comparing.source(images or [], truth, names, scenes)
-    comparing.make(out)
+    dataset.check_dataset(images, truth, names, scenes, fit)
+    check_device(device)
+    load_examples = dataset.find_dataset(images or [], truth, names, scenes)
+    make_results_folder(out)
     silent = quiet or as_json
-    with comparing.loading(silent):
-        from funcam.searching.search import SearchSpec
+    with loading("", silent):
+        from funcam.searching.search import SearchSpace
 
-        (rival,) = comparing.rivals_of(labels, device)
-        examples, problems = examples_of(rival.net.classes)
-    asked = SearchSpec(by, words.methods, layers or (), size, quick)
+        (rival,) = load_rivals(specs, device)
+        examples, problems = load_examples(rival.net.classes)
+    space = SearchSpace(by, candidates, separated(layers or []), size, quick)
     base = Plan(groups=(METRICS[by].group,), fit=fit, batch=batch)
-    advice = _advice(rival, examples, asked, base, out, silent)
-    _write(advice, out)
-    for problem in [*problems, *advice.problems]:
+    recommendation = _search(rival, examples, space, base, out, silent)
+    _write(recommendation, out)
+    for problem in [*problems, *recommendation.problems]:
         complain(problem)
-    _print(advice, out, as_json, quiet)
-    return FAILURE if advice.problems else 0
+    _print(recommendation, out, as_json, quiet)
+    return FAILURE if recommendation.problems else 0
 
 
 def _metric(name: str | None, known: bool) -> str:
@@ -96,52 +97,32 @@ def _metric(name: str | None, known: bool) -> str:
     return by
 
 
-def _advice(
-    rival: Rival, examples: Sequence[Example], asked: SearchSpec, base: Plan, out: Path, silent: bool
-) -> Advice:
-    from funcam.searching.advice import advised
+def _search(
+    rival: Rival, examples: Sequence[Example], space: SearchSpace, base: Plan, out: Path, silent: bool
+) -> Recommendation:
+    """Run the search, with progress bars on a terminal."""
+    from funcam.cli.progress import stage_bars
+    from funcam.searching.recommendation import recommend
     from funcam.searching.search import search
 
-    device = str(next(rival.net.model.parameters()).device)
-    gc.enable()  # off since the start (see main): a search is long
-    with _progress(silent) as (stage, tick):
-        found = search(rival, examples, asked, base, out, device=device, stage=stage, tick=tick)
-    return advised(found, rival, asked.metric, base.fit)
+    collect_again()
+    with stage_bars(_STAGES, silent) as (stage, tick):
+        result = search(rival, examples, space, base, out, stage=stage, tick=tick)
+    return recommend(result, rival, space.metric, base.fit)
 
 
-@contextmanager
-def _progress(silent: bool) -> Iterator[tuple[Callable[[int, int, int], None], Callable[[int], None]]]:
-    """A bar for each stage, on a terminal."""
-    shown = console(stderr=True)
-    if silent or not shown.is_terminal:
-        yield lambda _number, _recipes, _images: None, lambda _count: None
-        return
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
-
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    with Progress(*columns, console=shown, transient=True) as progress:
-
-        def stage(number: int, recipes: int, images: int) -> None:
-            for task in progress.task_ids:
-                progress.remove_task(task)
-            told = f"stage {number} of {len(_STAGES)}, {_STAGES[number - 1]}: {recipes} recipes, images"
-            progress.add_task(told, total=images)
-
-        yield stage, lambda count: progress.advance(progress.task_ids[-1], count)
-
-
-def _write(advice: Advice, out: Path) -> None:
+def _write(recommendation: Recommendation, out: Path) -> None:
     from funcam.comparison.findings import finite
     from funcam.files import write_atomically
 
-    text = json.dumps(finite(advice.document()), indent=1, ensure_ascii=False) + "\n"
+    text = json.dumps(finite(recommendation.document()), indent=1, ensure_ascii=False) + "\n"
     write_atomically(out / RECIPE, text.encode(errors="backslashreplace"))
 
 
-def _print(advice: Advice, out: Path, as_json: bool, quiet: bool) -> None:
+def _print(recommendation: Recommendation, out: Path, as_json: bool, quiet: bool) -> None:
     if as_json:
         print((out / RECIPE).read_text(encoding="utf-8"), end="")
     elif not quiet:
-        from funcam.cli.recipe_table import print_advice
+        from funcam.cli.recipe_table import print_recommendation
 
-        print_advice(console(), advice, out / RECIPE)
+        print_recommendation(console(), recommendation, out / RECIPE)

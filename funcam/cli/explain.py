@@ -2,31 +2,38 @@
 
 from __future__ import annotations
 
-import gc
 import json
 import os
 import re
 from collections.abc import Sequence
-from contextlib import nullcontext
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from funcam.cli.collector import collect_again
 from funcam.cli.device import check_device, find_device
-from funcam.cli.messages import FAILURE, UsageError, complain, console, reason
+from funcam.cli.messages import (
+    FAILURE,
+    UsageError,
+    check_choice,
+    complain,
+    console,
+    loading,
+    make_results_folder,
+    reason,
+)
 from funcam.cli.net_option import OWN, NetSpec, load, needs_download, parse_net_spec
-from funcam.cli.recipe_options import RUNNER_UP, Asked, asked_of
-from funcam.cli.size_options import Sized, prescribed
-from funcam.errors import FuncamError, nearest
+from funcam.cli.recipe_options import RUNNER_UP, recipe_of
+from funcam.errors import nearest
 from funcam.pipeline.recipes import RECIPES
 from funcam.zoo.user_code import Factory
 
 if TYPE_CHECKING:
     from funcam.imaging.reading import Pixels
-    from funcam.pipeline.explaining import Question
     from funcam.pipeline.writing import Style
+    from funcam.recipe import Recipe
     from funcam.zoo.nets import Net
 
 DEFAULT_NET = "resnet50"
@@ -35,24 +42,43 @@ _METHOD, _INPUT, _PICTURES, _OUTPUT = "Method", "Input", "Pictures", "Output"
 
 
 @dataclass(frozen=True)
-class Source:
-    """An image to explain: a file, or the scene of a seed; and the stem of its results' names."""
+class ImageSource:
+    """An image to explain.
 
-    source: str
+    Attributes:
+        name: its file, or what the scene is called.
+        stem: what the names of its results start with.
+        seed: of the scene; None for a file.
+    """
+
+    name: str
     stem: str
     seed: int | None = None
 
 
 @dataclass(frozen=True)
 class Job:
-    """Everything that is the same for all images of a call."""
+    """Everything that is the same for all images of a call.
+
+    Attributes:
+        label: what the network goes by.
+        net: the network, on the device.
+        device: where to compute.
+        classes: what is explained; None for what the network says, or what a scene shows.
+        contrast: the class that these are contrasted with.
+        fit: how images are put before the network.
+        recipe: how the maps are made.
+        style: how the pictures look.
+        out: the folder for the results.
+    """
 
     label: str
     net: Net
     device: str
     classes: tuple[int, ...] | None
+    contrast: int | str | None
     fit: str
-    question: Question
+    recipe: Recipe
     style: Style
     out: Path
 
@@ -140,19 +166,16 @@ def explain(
     _check(weights, labels, fit, device, format_)
     if fit == "native" and (input_size or recipe):
         raise UsageError("--fit native keeps the image's own size; leave out --input-size and --recipe")
-    wanted = _with_weights(parse_net_spec(net or (DEFAULT_NET if images else "scenes")), weights)
-    found = prescribed(recipe, methods, layers, combine, smooth, input_size)
-    if found:
-        methods, layers, combine, smooth = [found.method], [*found.layers], found.combine, [*found.smooth]
-    asked = asked_of(methods or [], layers or [], combine, smooth or [], settings or [])
-    sources, problems = _sources(images or [], scene, wanted)
+    spec = _with_weights(parse_net_spec(net or (DEFAULT_NET if images else "scenes")), weights)
+    made = recipe_of(recipe, methods or [], layers or [], combine, smooth or [], settings or [], input_size)
+    sources, problems = _sources(images or [], scene, spec)
     style = _style(format_, colormap, alpha, size, maps)
-    _make(out)
+    make_results_folder(out)
     for problem in problems:
         complain(problem)
     silent = quiet or as_json
-    sized = Sized(input_size, found)
-    job = _job(wanted, sized, labels, device, classes, contrast, fit, asked, style, out, silent)
+    loaded, where = _load(spec, labels, device, silent)
+    job = _job(spec.label, loaded, where, classes, contrast, fit, made, style, out)
     records = _run(job, sources, as_json, silent)
     if not silent and records:
         from funcam.cli.explain_summary import print_summary
@@ -161,35 +184,33 @@ def explain(
     return FAILURE if problems or len(records) < len(sources) else 0
 
 
-def _with_weights(wanted: NetSpec, weights: str | None) -> NetSpec:
+def _with_weights(spec: NetSpec, weights: str | None) -> NetSpec:
     """The network with what `--weights` says."""
     if weights is None:
-        return wanted
-    if wanted.weights is not None:
-        raise UsageError(f"--weights {weights!r} was given and {wanted.weights!r} in --net too; give one or the other")
-    if isinstance(wanted.net, Factory) and not os.path.exists(weights):
+        return spec
+    if spec.weights is not None:
+        raise UsageError(f"--weights {weights!r} was given and {spec.weights!r} in --net too; give one or the other")
+    if isinstance(spec.net, Factory) and not os.path.exists(weights):
         raise UsageError(f"--weights {weights!r}: there is no such file")
-    return replace(wanted, weights=weights)
+    return replace(spec, weights=weights)
 
 
-def _sources(images: Sequence[str], scene: int | None, wanted: NetSpec) -> tuple[list[Source], list[str]]:
+def _sources(images: Sequence[str], scene: int | None, spec: NetSpec) -> tuple[list[ImageSource], list[str]]:
     """What to explain, and what could not be found."""
     if scene is not None and images:
         raise UsageError("--scene was given and images too; give one or the other")
     if not images:
-        if scene is None and not wanted.is_scenes:
-            raise UsageError(
-                f"no image for {wanted.label} to explain; give image files, folders or globs (or --scene 1)"
-            )
+        if scene is None and not spec.is_scenes:
+            raise UsageError(f"no image for {spec.label} to explain; give image files, folders or globs (or --scene 1)")
         seed = DEFAULT_SCENE if scene is None else scene
-        return [Source(f"scene {seed}", f"scene{seed}", seed)], []
+        return [ImageSource(f"scene {seed}", f"scene{seed}", seed)], []
     from funcam.imaging.reading import find_images, output_stems
 
-    found = find_images(images)
-    if not found.paths:
-        raise UsageError("; ".join(found.problems))
-    stems = output_stems(found.paths)
-    return [Source(str(path), stem) for path, stem in zip(found.paths, stems, strict=True)], found.problems
+    files = find_images(images)
+    if not files.paths:
+        raise UsageError("; ".join(files.problems))
+    stems = output_stems(files.paths)
+    return [ImageSource(str(path), stem) for path, stem in zip(files.paths, stems, strict=True)], files.problems
 
 
 def _check(weights: str | None, labels: Path | None, fit: str, device: str, format_: str) -> None:
@@ -197,23 +218,13 @@ def _check(weights: str | None, labels: Path | None, fit: str, device: str, form
     from funcam.imaging.fit import FITS
     from funcam.pipeline.writing import FORMATS
 
-    for option, value, known in (("--fit", fit, FITS), ("--format", format_, FORMATS)):
-        if value not in known:
-            raise UsageError(f"{option} {value!r} is unknown; expected {', '.join(known[:-1])} or {known[-1]}")
+    check_choice("--fit", fit, FITS)
+    check_choice("--format", format_, FORMATS)
     check_device(device)
     if weights is not None and re.search(r"[/\\.]", weights) and not os.path.exists(weights):
         raise UsageError(f"--weights {weights!r}: there is no such file")
     if labels is not None and not labels.is_file():
         raise UsageError(f"--labels '{labels}': there is no such file")
-
-
-def _make(out: Path) -> None:
-    from funcam.files import make_folder
-
-    try:
-        make_folder(out)
-    except FuncamError as error:
-        raise UsageError(f"--out: {error}") from error
 
 
 def _style(format_: str, colormap: str, alpha: float, size: int | None, maps: bool) -> Style:
@@ -225,37 +236,38 @@ def _style(format_: str, colormap: str, alpha: float, size: int | None, maps: bo
     return Style(format_, colormap, alpha, size, maps)
 
 
+def _load(spec: NetSpec, labels: Path | None, device: str, silent: bool) -> tuple[Net, str]:
+    """The network on the device, and what that is."""
+    with loading(spec.label, silent):
+        where = find_device(device)
+        net = None if needs_download(spec) else load(spec, labels=labels)
+    if net is None:  # the download draws a bar of its own
+        net = load(spec, labels=labels, progress=not silent)
+    return replace(net, model=net.model.to(where)), where
+
+
 def _job(
-    wanted: NetSpec,
-    sized: Sized,
-    labels: Path | None,
+    label: str,
+    net: Net,
     device: str,
     classes: Sequence[str] | None,
     contrast: str | None,
     fit: str,
-    asked: Asked,
+    recipe: Recipe,
     style: Style,
     out: Path,
-    silent: bool,
 ) -> Job:
-    """Load the network, and find what was named in it."""
-    spinner = nullcontext() if silent else console(stderr=True).status(f"loading {wanted.label}")
-    with spinner:
-        from funcam.pipeline.explaining import Question
-        from funcam.zoo.labels import find_class
+    """Find what was named in the network."""
+    from funcam.zoo.labels import find_class
+    from funcam.zoo.nets import at_size
 
-        net = None if needs_download(wanted) else load(wanted, labels=labels)
-        where = find_device(device)
-    if net is None:  # the download draws a bar of its own
-        net = load(wanted, labels=labels, progress=not silent)
-    net = sized.of(net)
+    at_size(net, recipe.size_for(net.input_size))  # a size that it can't take is told once, not for each image
     chosen = tuple(dict.fromkeys(find_class(text, net.classes) for text in classes)) if classes else None
     against = find_class(contrast, net.classes) if contrast not in (None, RUNNER_UP) else contrast
-    question = Question(**asdict(asked), contrast=against)
-    return Job(wanted.label, replace(net, model=net.model.to(where)), where, chosen, fit, question, style, out)
+    return Job(label, net, device, chosen, against, fit, recipe, style, out)
 
 
-def _run(job: Job, sources: Sequence[Source], as_json: bool, silent: bool) -> list[dict[str, Any]]:
+def _run(job: Job, sources: Sequence[ImageSource], as_json: bool, silent: bool) -> list[dict[str, Any]]:
     """Explain one image after the other; a bad one is reported and the others are done."""
     from rich.progress import track
 
@@ -267,17 +279,17 @@ def _run(job: Job, sources: Sequence[Source], as_json: bool, silent: bool) -> li
             record = _explain(job, source)
         except Exception as error:
             message = reason(error)
-            complain(message if source.source in message else f"{source.source}: {message}")
+            complain(message if source.name in message else f"{source.name}: {message}")
             continue
         finally:
-            gc.enable()  # off since the start; by now what stays is there (see main)
+            collect_again()
         records.append(record)
         if as_json:
             print(json.dumps(record), flush=True)
     return records
 
 
-def _explain(job: Job, source: Source) -> dict[str, Any]:
+def _explain(job: Job, source: ImageSource) -> dict[str, Any]:
     from funcam.pipeline.explaining import explain_image
     from funcam.pipeline.writing import write_results
     from funcam.scenes import CLASSES as SCENE_CLASSES
@@ -285,22 +297,28 @@ def _explain(job: Job, source: Source) -> dict[str, Any]:
     image, truth = _picture(source)
     known = truth if job.classes is None and job.net.classes == SCENE_CLASSES else ()
     explanation = explain_image(
-        job.net, image, job.classes or known or None, job.question, fit=job.fit, device=job.device
+        job.net,
+        image,
+        job.classes or known or None,
+        job.recipe,
+        contrast=job.contrast,
+        fit=job.fit,
+        device=job.device,
     )
     if known:
         shown = ", ".join(job.net.classes[index] for index in known)
         explanation = replace(
             explanation, notes=(f"the scene shows {shown}: what it shows is explained", *explanation.notes)
         )
-    return write_results(job.out, f"{source.stem}-{job.label}", source.source, image, job.net, explanation, job.style)
+    return write_results(job.out, f"{source.stem}-{job.label}", source.name, image, job.net, explanation, job.style)
 
 
-def _picture(source: Source) -> tuple[Pixels, tuple[int, ...]]:
+def _picture(source: ImageSource) -> tuple[Pixels, tuple[int, ...]]:
     """The image, and the classes that are known to be on it."""
     if source.seed is None:
         from funcam.imaging.reading import read_image
 
-        return read_image(source.source), ()
+        return read_image(source.name), ()
     from funcam.scenes import scene
 
     drawn = scene(source.seed, "different")

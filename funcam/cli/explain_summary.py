@@ -38,7 +38,8 @@ def print_summary(console: Console, net: Net, records: Sequence[dict[str, Any]],
     seconds = sum(record["seconds"] for record in records)
     count = f"{len(records)} image{'s' * (len(records) != 1)}"
     console.print(
-        f"{count} explained in {seconds:.2f} s with {net.name} ({escape(net.weights)}) at {records[0]['layer']}; "
+        f"{count} explained in {seconds:.2f} s with {escape(net.name)} ({escape(net.weights)}) at "
+        f"{escape(records[0]['layer'])}; "
         f"results in [bold]{escape(str(folder))}[/]",
         soft_wrap=True,
     )

@@ -19,12 +19,12 @@ def layers(
     net: Annotated[str, typer.Argument(help=f"A network, as `funcam nets` lists them, {OWN}.")],
 ) -> None:
     """List the layers of a network: name, shape, the default marked."""
-    wanted = parse_net_spec(net, "NET")
+    spec = parse_net_spec(net, "NET")
     from rich.table import Table
 
     from funcam.network.cutting import list_layers
 
-    model, size = _model(wanted)
+    model, size = _model(spec)
     table = Table("layer", "shape", "", box=None, pad_edge=False)
     for layer in list_layers(model, (1, 3, size, size)):
         mark, style = ("default", "bold green") if layer.default else ("", None)
@@ -33,13 +33,13 @@ def layers(
     console().print(f"shape: channels x height x width, of an image of {size}x{size} pixels")
 
 
-def _model(wanted: NetSpec) -> tuple[nn.Module, int]:
+def _model(spec: NetSpec) -> tuple[nn.Module, int]:
     """The network and the side of its input; one of the zoo without values, which its layers don't need."""
-    if isinstance(wanted.net, Factory):
-        net = load(wanted)
+    if isinstance(spec.net, Factory):
+        net = load(spec)
         return net.model, net.input_size
     from funcam.zoo.architectures import meta_network
     from funcam.zoo.nets import net_infos
 
-    name = canonical_name(wanted.net)
+    name = canonical_name(spec.net)
     return meta_network(name), next((info.input_size for info in net_infos() if info.name == name), 224)

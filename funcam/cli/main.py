@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gc
 import io
 import os
 import sys
@@ -11,6 +10,7 @@ from typing import Annotated
 import typer
 
 from funcam import __version__
+from funcam.cli.collector import collector_off
 from funcam.cli.compare import compare
 from funcam.cli.evaluate import evaluate
 from funcam.cli.explain import explain
@@ -50,21 +50,25 @@ def main() -> None:
     """Run the command line; bad input ends in one line on standard error: exit code 2 for usage, 1 for failures."""
     if isinstance(sys.stdout, io.TextIOWrapper):  # a file's name may hold what the terminal's encoding can't
         sys.stdout.reconfigure(errors="backslashreplace")
-    gc.disable()  # torch and a traced network are a million objects that stay: searching them for garbage takes 0.8 s
+    with collector_off():
+        code = _run()
+    sys.exit(code if isinstance(code, int) else 0)
+
+
+def _run() -> object:
+    """What the command returns, an exit code or nothing; every error is told."""
     try:
-        code = app(standalone_mode=False)
+        code: object = app(standalone_mode=False)
         if code == INTERRUPTED:  # Typer's newer versions make this of Ctrl-C, older ones abort
             raise KeyboardInterrupt
+        return code
     except (KeyboardInterrupt, typer.Abort):
-        code = complain("interrupted", INTERRUPTED)
+        return complain("interrupted", INTERRUPTED)
     except BrokenPipeError:  # the reader of our output went away, as `head` does
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        code = FAILURE
+        return FAILURE
     except Exception as error:
-        code = _other(error)
-    finally:
-        gc.enable()
-    sys.exit(code if isinstance(code, int) else 0)
+        return _other(error)
 
 
 def _other(error: Exception) -> int:

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import os
 import sys
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import typer
@@ -25,6 +28,47 @@ class UsageError(typer.BadParameter):
 
     def __str__(self) -> str:
         return str(self.message)
+
+
+def check_choice(option: str, value: str, choices: Sequence[str]) -> None:
+    """Refuse a value that is none of the few that an option has.
+
+    Raises:
+        UsageError: it is none of them.
+
+    Example:
+        >>> check_choice("--fit", "stretch", ("squash", "crop", "pad"))
+        Traceback (most recent call last):
+        funcam.cli.messages.UsageError: --fit 'stretch' is unknown; expected squash, crop or pad
+    """
+    if value not in choices:
+        raise UsageError(f"{option} {value!r} is unknown; expected {', '.join(choices[:-1])} or {choices[-1]}")
+
+
+def make_results_folder(out: Path) -> None:
+    """Make the folder of `--out`.
+
+    Raises:
+        UsageError: it can't be made.
+    """
+    from funcam.files import make_folder
+
+    try:
+        make_folder(out)
+    except FuncamError as error:
+        raise UsageError(f"--out: {error}") from error
+
+
+@contextmanager
+def loading(what: str, silent: bool) -> Iterator[None]:
+    """A spinner on a terminal while something loads."""
+    if silent:
+        yield
+        return
+    from rich.markup import escape
+
+    with console(stderr=True).status(f"loading {escape(what)}".rstrip()):
+        yield
 
 
 def complain(message: str, code: int = FAILURE) -> int:

@@ -1,8 +1,9 @@
-"""A network as it is named on the command line: `[LABEL:]NET[=WEIGHTS]`, NET a name or `FILE.py:FUNCTION`."""
+"""Networks as they are named on the command line: `[LABEL:]NET[=WEIGHTS]`, NET a name or `FILE.py:FUNCTION`."""
 
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -13,6 +14,7 @@ from funcam.zoo.names import canonical_name
 from funcam.zoo.user_code import Factory, factory_of
 
 if TYPE_CHECKING:
+    from funcam.comparison.plan import Rival
     from funcam.zoo.nets import Net
 
 OWN = "or FILE.py:FUNCTION or package.module:FUNCTION (runs that code)"
@@ -20,7 +22,13 @@ OWN = "or FILE.py:FUNCTION or package.module:FUNCTION (runs that code)"
 
 @dataclass(frozen=True)
 class NetSpec:
-    """A network that was asked for: what it goes by, its name or the function that makes it, and its weights."""
+    """A network as the command line names it.
+
+    Attributes:
+        label: what it goes by.
+        net: its name in the zoo, or the function that makes it.
+        weights: a file or a name of published weights; None for the default ones.
+    """
 
     label: str
     net: str | Factory
@@ -35,17 +43,23 @@ def parse_net_spec(text: str, option: str = "--net") -> NetSpec:
     """Read what was asked for; whatever is wrong with it is found here, before torch is imported.
 
     A network of one's own goes by its function's name, one of the zoo by its own, unless a label stands before it.
+
+    Args:
+        text: what was asked for.
+        option: what it was given to, for the message.
+
+    Raises:
+        UsageError: it names no network, no label or no weights that there are.
     """
-    wanted, _, weights = text.partition("=")
-    label, colon, rest = wanted.partition(":")
+    net, _, weights = text.partition("=")
+    label, colon, rest = net.partition(":")
     try:
-        factory = factory_of(wanted)
+        factory = factory_of(net)
         if factory is None and colon:
             factory = factory_of(rest)
             return _checked(text, option, NetSpec(label, factory or _known(rest), weights or None))
-        return _checked(
-            text, option, NetSpec(factory.function if factory else wanted, factory or _known(wanted), weights or None)
-        )
+        name = factory.function if factory else net
+        return _checked(text, option, NetSpec(name, factory or _known(net), weights or None))
     except FuncamError as error:
         raise UsageError(f"{option} {text!r}: {error}") from error
 
@@ -55,30 +69,71 @@ def _known(name: str) -> str:
     return name
 
 
-def _checked(text: str, option: str, wanted: NetSpec) -> NetSpec:
-    if not wanted.label:
+def _checked(text: str, option: str, spec: NetSpec) -> NetSpec:
+    if not spec.label:
         raise UsageError(f"{option} {text!r} has no label before its first colon; give LABEL:NET or NET")
-    if os.sep in wanted.label:  # files are named by it
+    if os.sep in spec.label:  # files are named by it
         raise UsageError(f"{option} {text!r}: a label holds no {os.sep!r}, and the name of a file of yours ends in .py")
-    weights = wanted.weights
-    is_path = weights is not None and (os.sep in weights or isinstance(wanted.net, Factory))
+    weights = spec.weights
+    is_path = weights is not None and (os.sep in weights or isinstance(spec.net, Factory))
     if is_path and not os.path.exists(weights or ""):
         raise UsageError(f"{option} {text!r}: there is no file {weights!r}")
-    return wanted
+    return spec
 
 
-def needs_download(wanted: NetSpec) -> bool:
+def nets_by_label(nets: Sequence[str]) -> dict[str, NetSpec]:
+    """The networks that are compared, by their labels.
+
+    Raises:
+        UsageError: there is none, or two share a label.
+    """
+    if not nets:
+        raise UsageError("no network to compare; give --net NAME, NAME=WEIGHTS or LABEL:NAME=WEIGHTS, more than once")
+    specs: dict[str, NetSpec] = {}
+    for text in nets:
+        spec = parse_net_spec(text)
+        if spec.label in specs:
+            advice = f"tell them apart with LABEL:{spec.net}=WEIGHTS"
+            raise UsageError(f"two networks are called {spec.label!r}; {advice}")
+        specs[spec.label] = spec
+    return specs
+
+
+def load_rivals(specs: Mapping[str, NetSpec], device: str) -> list[Rival]:
+    """The networks by their labels, on the device.
+
+    Args:
+        specs: of `nets_by_label`.
+        device: `--device`.
+    """
+    from dataclasses import replace
+
+    from funcam.cli.device import find_device
+    from funcam.comparison.plan import Rival
+
+    where = find_device(device)
+    nets = {label: load(spec) for label, spec in specs.items()}
+    return [Rival(label, replace(net, model=net.model.to(where)), where) for label, net in nets.items()]
+
+
+def needs_download(spec: NetSpec) -> bool:
     """Whether `load` would download weights."""
     from funcam.zoo import nets
 
-    return isinstance(wanted.net, str) and nets.needs_download(wanted.net, wanted.weights)
+    return isinstance(spec.net, str) and nets.needs_download(spec.net, spec.weights)
 
 
-def load(wanted: NetSpec, *, labels: Path | None = None, progress: bool = True) -> Net:
-    """The network, on the CPU."""
+def load(spec: NetSpec, *, labels: Path | None = None, progress: bool = True) -> Net:
+    """The network, on the CPU.
+
+    Args:
+        spec: what was asked for.
+        labels: a file of class names.
+        progress: whether a bar is drawn while weights are downloaded.
+    """
     from funcam.zoo.nets import load_net
     from funcam.zoo.user_code import load_from_factory
 
-    if isinstance(wanted.net, Factory):
-        return load_from_factory(wanted.net, wanted.weights, labels=labels)
-    return load_net(wanted.net, wanted.weights, labels=labels, progress=progress)
+    if isinstance(spec.net, Factory):
+        return load_from_factory(spec.net, spec.weights, labels=labels)
+    return load_net(spec.net, spec.weights, labels=labels, progress=progress)

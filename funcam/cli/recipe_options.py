@@ -1,95 +1,144 @@
-"""What the options of `funcam explain` ask of a network, checked without torch."""
+"""The options that say how a map is made: they become a recipe, and every wrong word is found without torch."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
-from funcam.cli.messages import UsageError
+from funcam.cli.messages import UsageError, check_choice
 from funcam.errors import FuncamError
 from funcam.methods import find_method
-from funcam.recipe import COMBINATIONS, SMOOTHINGS
+from funcam.pipeline.recipes import ALL, CAMS, GUIDED, find_recipe
+from funcam.recipe import COMBINATIONS, SMOOTHINGS, Recipe
 
-ALL, RUNNER_UP = "all", "runner-up"
-_USUAL = ("grad-cam", "grad-cam++", "guided-backprop", "guided-grad-cam")
-
-
-@dataclass(frozen=True)
-class Asked:
-    """The words of the command line, each known to be one."""
-
-    methods: tuple[str, ...] = ()
-    layers: tuple[str, ...] = ()
-    combine: str | None = None
-    smooth: tuple[str, ...] = ()
-    options: dict[str, dict[str, Any]] = field(default_factory=dict)
+RUNNER_UP = "runner-up"
 
 
-def asked_of(
-    methods: Sequence[str], layers: Sequence[str], combine: str | None, smooth: Sequence[str], settings: Sequence[str]
-) -> Asked:
-    """Methods, layers and smoothings may be repeated or stand in one word with commas between.
+def recipe_of(
+    name: str | None,
+    methods: Sequence[str],
+    layers: Sequence[str],
+    combine: str | None,
+    smooth: Sequence[str],
+    settings: Sequence[str],
+    input_size: int | None,
+) -> Recipe:
+    """The recipe that options ask for: that of `--recipe`, or one of words that are repeated or have commas between.
+
+    Args:
+        name: `--recipe`, which stands for all others but `--set`.
+        methods: `--method`; none for the usual ones.
+        layers: `--layer`.
+        combine: `--combine`.
+        smooth: `--smooth`.
+        settings: `--set`, each `METHOD.OPTION=VALUE`.
+        input_size: `--input-size`.
 
     Raises:
         UsageError: a word that is none of those, or words that don't go together.
 
     Example:
-        >>> asked_of(["grad-cam,score-cam"], [], None, [], ["score-cam.strongest=64"]).options
+        >>> recipe_of(None, ["grad-cam,score-cam"], [], None, [], ["score-cam.strongest=64"], None).options
         {'score-cam': {'strongest': 64}}
     """
-    names, places, smoothings = (words_of(words) for words in (methods, layers, smooth))
-    if ALL in names and len(names) > 1:
-        raise UsageError(f"--method all stands alone; got {', '.join(names)}")
-    for name in names:
-        if name != ALL:
-            _find(name, "--method")
-    _known("--smooth", smoothings, SMOOTHINGS)
-    _known("--combine", [] if combine is None else [combine], COMBINATIONS)
-    if combine is not None and len(places) < 2:
-        raise UsageError(f"--combine {combine} makes one map of several layers; give --layer more than once")
-    return Asked(names, places, combine, smoothings, _options(settings, names))
+    if name is None:
+        recipe = Recipe(separated(methods), separated(layers), combine, separated(smooth), input_size=input_size)
+    elif methods or layers or combine or smooth or input_size:
+        raise UsageError("--recipe names method, layers, smoothing and input size; leave out the options for them")
+    else:
+        recipe = _named(name)
+    if recipe.methods != (ALL,):
+        check_methods(recipe.methods)
+    check_smoothings(recipe.smooth)
+    check_combination(recipe.combine, len(recipe.layers))
+    return replace(recipe, options=settings_of(settings, recipe.methods or (*CAMS, *GUIDED)))
 
 
-def words_of(given: Sequence[str]) -> tuple[str, ...]:
+def _named(name: str) -> Recipe:
+    try:
+        return find_recipe(name)
+    except FuncamError as error:
+        raise UsageError(f"--recipe: {error}") from error
+
+
+def separated(texts: Sequence[str]) -> tuple[str, ...]:
     """Words that were repeated or stand with commas between, each once.
 
     Example:
-        >>> words_of(["a,b", "b", "c"])
+        >>> separated(["a,b", "b", "c"])
         ('a', 'b', 'c')
     """
-    return tuple(dict.fromkeys(word.strip() for text in given for word in text.split(",") if word.strip()))
+    return tuple(dict.fromkeys(word.strip() for text in texts for word in text.split(",") if word.strip()))
 
 
-def _find(name: str, option: str) -> None:
-    try:
-        find_method(name)
-    except FuncamError as error:
-        raise UsageError(f"{option}: {error}") from error
+def compared_methods(texts: Sequence[str]) -> tuple[str, ...]:
+    """The methods of `--method` where they are compared with each other.
+
+    Raises:
+        UsageError: one that is unknown, or `all`.
+    """
+    names = separated(texts)
+    if ALL in names:
+        raise UsageError("--method all is not for a comparison; name the methods")
+    check_methods(names)
+    return names
 
 
-def _known(option: str, given: Sequence[str], known: Sequence[str]) -> None:
-    for word in given:
-        if word not in known:
-            raise UsageError(f"{option} {word!r} is unknown; expected {', '.join(known[:-1])} or {known[-1]}")
+def check_methods(names: Sequence[str]) -> None:
+    """Refuse what is no method; `all` is none of several."""
+    if ALL in names:
+        raise UsageError(f"--method all stands alone; got {', '.join(names)}")
+    for name in names:
+        _check_method(name, "--method")
 
 
-def _options(settings: Sequence[str], methods: Sequence[str]) -> dict[str, dict[str, Any]]:
-    """`METHOD.OPTION=VALUE`; the value is read as JSON where it is JSON, else it is a word."""
-    found: dict[str, dict[str, Any]] = {}
+def check_smoothings(names: Sequence[str]) -> None:
+    """Refuse what is no smoothing."""
+    for name in names:
+        check_choice("--smooth", name, SMOOTHINGS)
+
+
+def check_combination(combine: str | None, layers: int) -> None:
+    """Refuse what is no combination, and one of fewer than two layers."""
+    if combine is None:
+        return
+    check_choice("--combine", combine, COMBINATIONS)
+    if layers < 2:
+        raise UsageError(f"--combine {combine} makes one map of several layers; give --layer more than once")
+
+
+def settings_of(settings: Sequence[str], methods: Sequence[str]) -> Mapping[str, Mapping[str, Any]]:
+    """`METHOD.OPTION=VALUE` by method and option; the value is read as JSON where it is JSON, else it is a word.
+
+    Args:
+        settings: `--set`.
+        methods: those that are computed.
+
+    Raises:
+        UsageError: another form, or a method that is not computed.
+    """
+    options: dict[str, dict[str, Any]] = {}
     for setting in settings:
         place, equals, value = setting.partition("=")
         method, dot, option = place.partition(".")
         if not (equals and dot and option):
             raise UsageError(f"--set {setting!r} is not METHOD.OPTION=VALUE, e.g. score-cam.strongest=64")
-        _find(method, "--set")
-        if ALL not in methods and method not in (methods or _USUAL):
+        _check_method(method, "--set")
+        if method not in methods and ALL not in methods:
             raise UsageError(
                 f"--set {setting!r}: {method} is not among the methods that are computed; add --method {method}"
             )
-        found.setdefault(method, {})[option] = _value(value)
-    return found
+        options.setdefault(method, {})[option] = _value(value)
+    return options
+
+
+def _check_method(name: str, option: str) -> None:
+    try:
+        find_method(name)
+    except FuncamError as error:
+        raise UsageError(f"{option}: {error}") from error
 
 
 def _value(text: str) -> Any:

@@ -8,73 +8,77 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from funcam.cli.comparison_table import told
+from funcam.cli.comparison_table import figure_text
 from funcam.comparison.plan import METRICS
-from funcam.searching.advice import Advice, Advised
-from funcam.searching.choosing import Choice
+from funcam.searching.choosing import RankedRecipe
+from funcam.searching.recommendation import Recommendation, RecommendedRecipe
+from funcam.searching.wording import described
 from funcam.statistics.intervals import Interval
 
 _SHOWN = 12
 _FIGURES = ("chosen on", "found on", "cost")
 
 
-def print_advice(console: Console, advice: Advice, file: Path) -> None:
+def print_recommendation(console: Console, recommendation: Recommendation, file: Path) -> None:
     """Print the ranking, the best recipe against the network's default, and the command that uses it.
 
     Example:
-        >>> print_advice(Console(), advice, Path("evaluation/recipe.json"))  # doctest: +SKIP
+        >>> print_recommendation(Console(), recommendation, Path("evaluation/recipe.json"))  # doctest: +SKIP
     """
-    metric = METRICS[advice.metric]
+    metric = METRICS[recommendation.metric]
     unit = " in %" if metric.share else ""
-    chose, found = advice.best.choice.chosen_on.n, advice.best.choice.found_on.n
-    title = f"[bold]{escape(advice.net)}[/], {metric.title}{unit}: chosen on {chose} images, found on {found} others"
+    images = recommendation.best.ranked.chosen_on.n, recommendation.best.ranked.found_on.n
+    halves = f"chosen on {images[0]} images, found on {images[1]} others"
+    title = f"[bold]{escape(recommendation.net)}[/], {metric.title}{unit}: {halves}"
     table = Table("recipe", title=title, title_justify="left", box=None, pad_edge=False)
     for name in _FIGURES:
         table.add_column(name, justify="right", no_wrap=True)
-    for choice in advice.ranking[:_SHOWN]:
-        table.add_row(*_row(advice, choice))
-    if all(choice.recipe != advice.default.recipe for choice in advice.ranking[:_SHOWN]):
-        table.add_row(*_row(advice, advice.default))
+    shown = recommendation.ranking[:_SHOWN]
+    if recommendation.default.recipe not in [row.recipe for row in shown]:
+        shown = [*shown, recommendation.default]
+    for row in shown:
+        table.add_row(*_cells(recommendation, row))
     console.print(table)
     console.print(
-        f"{len(advice.ranking)} recipes tried; cost in forward passes of the network at its own size", soft_wrap=True
+        f"{len(recommendation.ranking)} recipes tried; cost in forward passes of the network at its own size",
+        soft_wrap=True,
     )
-    for line in advice.skipped:
+    for line in recommendation.skipped:
         console.print(f"[dim]left out: {escape(line)}[/]", soft_wrap=True)
-    _print_best(console, advice, file)
+    _print_best(console, recommendation, file)
 
 
-def _row(advice: Advice, choice: Choice) -> list[str]:
-    recipe = choice.recipe
-    mark = " (default)" if recipe == advice.default.recipe else ""
+def _cells(recommendation: Recommendation, row: RankedRecipe) -> list[str]:
+    recipe = row.recipe
+    mark = " (default)" if recipe == recommendation.default.recipe else ""
     return [
-        escape(recipe.words) + mark,
-        _figure(advice, choice.chosen_on),
-        _figure(advice, choice.found_on),
-        f"{advice.costs[recipe]:.1f}",
+        escape(described(recipe)) + mark,
+        _figure(recommendation, row.chosen_on),
+        _figure(recommendation, row.found_on),
+        f"{recommendation.costs[recipe]:.1f}",
     ]
 
 
-def _print_best(console: Console, advice: Advice, file: Path) -> None:
-    lines = [_told(advice, "best", advice.best), *map(escape, advice.sentences)]
-    level = advice.best.threshold
+def _print_best(console: Console, recommendation: Recommendation, file: Path) -> None:
+    lines = [_line(recommendation, "best", recommendation.best), *map(escape, recommendation.sentences)]
+    level = recommendation.best.threshold
     if level is not None:
-        at = f"{_figure(advice, level.found_on)} at that level"
+        at = f"{_figure(recommendation, level.found_on)} at that level"
         lines.append(f"boxes are best above {level.level:g} of a map's maximum: {at}")
-    lines.append(f"to use it: funcam explain ... {escape(advice.best.options)}")
+    lines.append(f"to use it: funcam explain ... {escape(recommendation.best.options)}")
     lines.append(f"or funcam explain ... --recipe [bold]{escape(str(file))}[/], which has all of this")
-    if advice.frugal is not None:
-        lines.append(_told(advice, "nearly as good for less", advice.frugal))
-        lines.append(f"to use it: funcam explain ... {escape(advice.frugal.options)}")
+    if recommendation.frugal is not None:
+        lines.append(_line(recommendation, "nearly as good for less", recommendation.frugal))
+        lines.append(f"to use it: funcam explain ... {escape(recommendation.frugal.options)}")
     for line in lines:
         console.print(line, soft_wrap=True)
 
 
-def _told(advice: Advice, title: str, advised: Advised) -> str:
-    recipe = advised.choice.recipe
-    figure, cost = _figure(advice, advised.choice.found_on), advice.costs[recipe]
-    return f"[bold]{title}:[/] {escape(recipe.words)}: {figure}, {cost:.1f} forward passes"
+def _line(recommendation: Recommendation, title: str, recommended: RecommendedRecipe) -> str:
+    recipe = recommended.ranked.recipe
+    figure, cost = _figure(recommendation, recommended.ranked.found_on), recommendation.costs[recipe]
+    return f"[bold]{title}:[/] {escape(described(recipe))}: {figure}, {cost:.1f} forward passes"
 
 
-def _figure(advice: Advice, found: Interval) -> str:
-    return told(METRICS[advice.metric], *found[:3])
+def _figure(recommendation: Recommendation, interval: Interval) -> str:
+    return figure_text(METRICS[recommendation.metric], *interval[:3])

@@ -1,8 +1,9 @@
 """Comparing networks, layers and methods over a data set: what is measured, kept, summed up and told.
 
     examples = scene_examples(500)                       # or image_examples(paths, truths)
-    run = compare(rivals, examples, Plan(methods=("grad-cam", "grad-cam++")), folder)
-    run.rows, run.pairs, run.conclusions
+    rivals = [Rival("scenes", funcam.zoo.nets.load_net("scenes"))]
+    result = compare(rivals, examples, Plan(Recipe(("grad-cam", "grad-cam++"))), folder)
+    result.rows, result.pairs, result.conclusions
 
 Names are imported when they are first used, so that the command line's help needs no torch.
 """

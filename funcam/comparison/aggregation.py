@@ -4,14 +4,17 @@ from __future__ import annotations
 
 from array import array
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence
+from functools import partial
 from itertools import combinations
-from typing import Any
+from operator import attrgetter
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from funcam.comparison.plan import BASELINES, METRICS
+from funcam.report.data import Pair, Result
 from funcam.statistics.intervals import (
     OfMean,
     Sample,
@@ -33,6 +36,8 @@ Keys = dict[str, list[tuple[str, int]]]
 """By network: the image and the class of each row."""
 Samples = dict[Place, dict[str, dict[str, Sample]]]
 """By place, metric and subset."""
+
+Row = TypeVar("Row", Result, Pair)
 
 _KEPT = {*METRICS, "overlaps", "overlaps-multi", "pixels"}
 SUBSETS = ("all", "single", "multiple")
@@ -59,16 +64,16 @@ def collected(records: Iterable[Mapping[str, Any]]) -> tuple[Values, Keys, dict[
         keys[net].append((record["image"], -1 if record["asked"] is None else record["asked"]))
         subsets[net].append(record["subset"])
         right[net].append(record["predicted"] == record["class"])
-    order = {net: sorted(range(len(found)), key=found.__getitem__) for net, found in keys.items()}
+    order = {net: sorted(range(len(own)), key=own.__getitem__) for net, own in keys.items()}
     values = {}
     for place, columns in kept.items():
-        there = order[place[0]]
-        found = {name: numbers.rows(there) for name, numbers in columns.items()}
-        values[place] = _columns(found, np.array(right[place[0]])[there])
+        rows = order[place[0]]
+        measured = {name: numbers.rows(rows) for name, numbers in columns.items()}
+        values[place] = _columns(measured, np.array(right[place[0]])[rows])
     return (
         values,
-        {net: [keys[net][index] for index in found] for net, found in order.items()},
-        {net: [subsets[net][index] for index in found] for net, found in order.items()},
+        {net: [keys[net][row] for row in rows] for net, rows in order.items()},
+        {net: [subsets[net][row] for row in rows] for net, rows in order.items()},
     )
 
 
@@ -90,17 +95,17 @@ class _Numbers:
         return rows[:, 0] if rows.shape[1] == 1 else rows
 
 
-def _columns(found: Mapping[str, Column], right: NDArray[np.bool_]) -> dict[str, Column]:
+def _columns(measured: Mapping[str, Column], right: NDArray[np.bool_]) -> dict[str, Column]:
     """The columns that statistics take; `right`: whether the explained class is what the network says."""
-    columns = {name: found[name] for name in METRICS if name in found}
-    if "overlaps" in found:
-        hits = _hits(found["overlaps"])
+    columns = {name: measured[name] for name in METRICS if name in measured}
+    if "overlaps" in measured:
+        hits = _hits(measured["overlaps"])
         columns["max-box-acc-v2"] = hits
         columns |= {f"max-box-acc@{least}": hits[:, [i]] for i, least in enumerate(_IOUS)}
-        columns["max-box-acc-v2-multi"] = _hits(found["overlaps-multi"])
+        columns["max-box-acc-v2-multi"] = _hits(measured["overlaps-multi"])
         columns["top-1-error"] = hits[:, [_IOUS.index(0.5)]] * right[:, None, None]
-    if "pixels" in found:
-        columns["pxap"] = found["pixels"].reshape(len(right), 2, -1)
+    if "pixels" in measured:
+        columns["pxap"] = measured["pixels"].reshape(len(right), 2, -1)
     return columns
 
 
@@ -110,37 +115,38 @@ def _hits(overlaps: Column) -> Column:
     return np.stack([np.where(np.isnan(overlaps), np.float32(np.nan), hits) for hits in reached], 1).astype(np.float32)
 
 
-def figures_of(
-    values: Values, keys: Keys, subsets: Mapping[str, list[str]]
-) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
+def figures_of(values: Values, keys: Keys, subsets: Mapping[str, list[str]]) -> tuple[list[Result], list[Pair]]:
     """Every figure with its interval, and the paired differences; metric by metric, so that memory stays small."""
-    rows: list[dict[str, Any]] = []
-    pairs: list[dict[str, Any]] = []
+    rows: list[Result] = []
+    pairs: list[Pair] = []
     for metric in METRICS:
         some = {place: {metric: columns[metric]} for place, columns in values.items() if metric in columns}
         samples = samples_of(some, keys, subsets)
         rows += rows_of(samples)
         pairs += pairs_of(samples, some, keys, subsets)
-    return _together(rows, ("net", "layer", "method")), _together(pairs, ("kind", "a", "b", "net", "method"))
+    return (
+        _together(rows, attrgetter("net", "layer", "method")),
+        _together(pairs, attrgetter("kind", "a", "b", "net", "method")),
+    )
 
 
-def _together(rows: list[dict[str, Any]], about: Sequence[str]) -> list[dict[str, Any]]:
-    """The rows of one place behind each other, the places in the order in which they come."""
-    order: dict[tuple[Any, ...], int] = {}
+def _together(rows: list[Row], about: Callable[[Row], Hashable]) -> list[Row]:
+    """The rows about one thing behind each other, the things in the order in which they come."""
+    order: dict[Hashable, int] = {}
     for row in rows:
-        order.setdefault(tuple(row.get(name) for name in about), len(order))
-    return sorted(rows, key=lambda row: order[tuple(row.get(name) for name in about)])
+        order.setdefault(about(row), len(order))
+    return sorted(rows, key=lambda row: order[about(row)])
 
 
 def samples_of(values: Values, keys: Keys, subsets: Mapping[str, list[str]]) -> Samples:
     """The figures of some columns, from which intervals and differences are made."""
-    found: Samples = {}
+    samples: Samples = {}
     for place, columns in values.items():
         net = place[0]
-        found[place] = {
+        samples[place] = {
             name: _sample(columns[name], name, keys[net], subsets[net]) for name in METRICS if name in columns
         }
-    return found
+    return samples
 
 
 def _sample(column: Column, metric: str, keys: Sequence[tuple[str, int]], subsets: Sequence[str]) -> dict[str, Sample]:
@@ -154,19 +160,18 @@ def _sample(column: Column, metric: str, keys: Sequence[tuple[str, int]], subset
     }
 
 
-def rows_of(samples: Samples) -> list[dict[str, Any]]:
-    """A row `net, layer, method, metric, subset, value, low, high, n` for each figure; `n` counts images."""
-    rows = []
-    for place, metrics in samples.items():
-        for metric, subsets in metrics.items():
-            for subset, sample in subsets.items():
-                if sample.count:
-                    where = dict(zip(("net", "layer", "method"), place, strict=True))
-                    rows.append({**where, "metric": metric, "subset": subset, **interval_of(sample)._asdict()})
-    return rows
+def rows_of(samples: Samples) -> list[Result]:
+    """A row for each figure; `n` counts images."""
+    return [
+        Result(net, layer, method, metric, subset, *interval_of(sample))
+        for (net, layer, method), metrics in samples.items()
+        for metric, subsets in metrics.items()
+        for subset, sample in subsets.items()
+        if sample.count
+    ]
 
 
-def pairs_of(samples: Samples, values: Values, keys: Keys, subsets: Mapping[str, list[str]]) -> list[dict[str, Any]]:
+def pairs_of(samples: Samples, values: Values, keys: Keys, subsets: Mapping[str, list[str]]) -> list[Pair]:
     """Paired differences: between networks for each method at their first layer, between methods of each network.
 
     Two networks are held against each other on what both have done.
@@ -177,7 +182,7 @@ def pairs_of(samples: Samples, values: Values, keys: Keys, subsets: Mapping[str,
             firsts.setdefault((place[0], place[2]), place)
     nets = list(dict.fromkeys(net for net, _ in firsts))
     methods = list(dict.fromkeys(method for _, method in firsts))
-    rows: list[dict[str, Any]] = []
+    rows: list[Pair] = []
     for method in methods:
         for a, b in combinations([net for net in nets if (net, method) in firsts], 2):
             first, second = firsts[a, method], firsts[b, method]
@@ -185,11 +190,11 @@ def pairs_of(samples: Samples, values: Values, keys: Keys, subsets: Mapping[str,
                 pair = samples[first], samples[second]
             else:
                 pair = _on_both(first, second, values, keys, subsets)
-            rows += _differences(*pair, {"kind": "net", "a": a, "b": b, "method": method})
+            rows += _differences(*pair, partial(Pair, "net", a, b, method=method))
     for net in nets:
         for a, b in combinations([method for method in methods if (net, method) in firsts], 2):
-            about = {"kind": "method", "a": a, "b": b, "net": net}
-            rows += _differences(samples[firsts[net, a]], samples[firsts[net, b]], about)
+            pair = samples[firsts[net, a]], samples[firsts[net, b]]
+            rows += _differences(*pair, partial(Pair, "method", a, b, net=net))
     return rows
 
 
@@ -204,26 +209,27 @@ def _on_both(
         place: {name: column[rows] for name, column in values[place].items()}
         for place, rows in ((first, one), (second, other))
     }
-    found = samples_of(shared, there, kept)
-    return found[first], found[second]
+    samples = samples_of(shared, there, kept)
+    return samples[first], samples[second]
 
 
 def shared_rows(ours: Sequence[tuple[str, int]], theirs: Sequence[tuple[str, int]]) -> tuple[list[int], list[int]]:
     """Where the rows are that both have."""
     places = {key: index for index, key in enumerate(theirs)}
-    found = [(index, places[key]) for index, key in enumerate(ours) if key in places]
-    return [one for one, _ in found], [other for _, other in found]
+    both = [(index, places[key]) for index, key in enumerate(ours) if key in places]
+    return [one for one, _ in both], [other for _, other in both]
 
 
 def _differences(
-    first: Mapping[str, Mapping[str, Sample]], second: Mapping[str, Mapping[str, Sample]], about: Mapping[str, str]
-) -> Iterator[dict[str, Any]]:
+    first: Mapping[str, Mapping[str, Sample]], second: Mapping[str, Mapping[str, Sample]], pair: Callable[..., Pair]
+) -> Iterator[Pair]:
+    """A row for each metric and subset that both have; `pair` makes it from what follows `kind`, `a` and `b`."""
     for metric, subsets in first.items():
         for subset, sample in subsets.items():
             if subset in second.get(metric, {}):
-                found = difference_of(sample, second[metric][subset])
-                if found.n:
-                    yield {**about, "metric": metric, "subset": subset, **found._asdict()}
+                difference = difference_of(sample, second[metric][subset])
+                if difference.n:
+                    yield pair(metric, subset, *difference)
 
 
 def statistic_of(metric: str) -> OfMean:

@@ -8,10 +8,10 @@ from dataclasses import dataclass
 import torch
 
 from funcam import metrics
-from funcam.attribution.explanation import explain_methods
 from funcam.comparison.instances import LocatedObjects
 from funcam.comparison.plan import BASELINES, Plan, Rival
 from funcam.methods import METHODS
+from funcam.pipeline.explain_recipe import explain_recipe
 from funcam.targets.target import logits_of
 
 
@@ -39,7 +39,16 @@ class MethodMaps:
 
 @dataclass(frozen=True)
 class Batch:
-    """Images of one size, the explained classes, the maps, and the truth where it is measured."""
+    """Images of one size before one network, and their maps.
+
+    Attributes:
+        rival: the network.
+        plan: what is computed.
+        images: as the network takes them, `[B, C, H, W]`.
+        classes: the explained ones, `[B]`.
+        method_maps: the maps of each layer and method.
+        truth: where the objects are; None where nothing is held against them.
+    """
 
     rival: Rival
     plan: Plan
@@ -66,7 +75,7 @@ def explained(
 
     Args:
         rival: the network.
-        plan: layers and methods.
+        plan: its recipe, and each network's layers.
         images: `[B, C, H, W]`.
         targets: classes `[B]`, or None for what the network says.
         model: a copy of the network with other weights.
@@ -74,17 +83,7 @@ def explained(
     Returns:
         The maps, the classes `[B]`, the probabilities `[B, N]`.
     """
-    layers = plan.layers.get(rival.label, ())
-    results = explain_methods(
-        model or rival.net.model,
-        images,
-        targets,
-        methods=plan.methods,
-        layer=list(layers) if len(layers) > 1 else layers[0] if layers else None,
-        combine=plan.combine,
-        smooth=plan.smooth,
-        options=plan.options,
-    )
+    results = explain_recipe(model or rival.net.model, images, targets, plan.recipe_for(rival.label))
     method_maps = tuple(MethodMaps(r.layer, r.method, r.maps, _big(r.maps, r.method, images)) for r in results)
     return method_maps, results[0].targets, results[0].logits.double().softmax(1)
 

@@ -8,17 +8,12 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from itertools import combinations
-from typing import Any, TypeAlias
 
+from funcam.comparison.plan import BASELINES
 from funcam.methods import METHODS
+from funcam.report.data import Pair, Result
 
-Row: TypeAlias = Mapping[str, Any]
-"""A row of results or of pairs, as in `results.json`."""
-
-BASELINES = ("centre-gaussian", "uniform", "random")
-"""The methods that know nothing of the image or the network."""
-
-LOCALISATION = ("max-box-acc-v2", "pointing-game", "energy")
+_TELLING = ("max-box-acc-v2", "pointing-game", "energy")
 """The metrics that say which network localises best, the most telling first."""
 
 _METRICS = {
@@ -34,34 +29,31 @@ _GRAD_CAM, _PLUS = "grad-cam", "grad-cam++"
 _FAMILIES = {"DenseNet": r"densenet", "ResNet": r"(?<![a-z])(?<!wide[_-])resnet", "VGG": r"vgg"}
 
 
-def conclusions(results: Sequence[Row], pairs: Sequence[Row], *, scale: float = 100.0) -> list[str]:
+def conclusions(results: Sequence[Result], pairs: Sequence[Pair], *, scale: float = 100.0) -> list[str]:
     """The conclusion of a comparison, one sentence or two for each question, in plain English.
 
-    Which network localises best, on single and on several objects apart; which of more than two methods; whether Grad-CAM++ covers more of several
-    objects than Grad-CAM; which methods beat the baselines that know nothing; and whether that is what the original
+    Which network localises best, on single and on several objects apart; which of more than two methods; whether
+    Grad-CAM++ covers more of several objects than Grad-CAM; which methods beat the baselines that know nothing; and whether that is what the original
     project concluded by eye (DenseNet over ResNet over VGG, Grad-CAM++ covers more). One is called better than another
     only where the interval of their paired difference leaves out 0.
 
     Args:
-        results: rows with `net, layer, method, metric, subset, value, low, high, n`; higher is better in the metrics
-            that are looked at, `max-box-acc-v2`, `pointing-game`, `energy` and `coverage`; `subset` is
-            `single`, `multiple` or `all`. Of a network's layers the first counts for each figure.
-        pairs: rows with `kind, a, b, net, method, metric, subset, difference, low, high, p, n`. `kind` is `net`:
-            `a` and `b` are networks, `method` is the same for both; or `method`: they are methods of `net`.
-            The difference is `a` minus `b`.
+        results: the figures; higher is better in the metrics that are looked at, `max-box-acc-v2`, `pointing-game`,
+            `energy` and `coverage`. Of a network's layers the first counts for each figure.
+        pairs: the differences.
         scale: what figures are multiplied by before they are told; 100 for shares in 0..1.
 
     Returns:
         The sentences. What the rows leave open is told, not guessed; without rows the list is empty.
 
     Example:
-        >>> row = {"layer": "l", "method": "grad-cam", "metric": "energy", "subset": "single", "n": 300}
+        >>> about = ("energy", "single")
         >>> rows = [
-        ...     {**row, "net": "resnet50", "value": 0.71, "low": 0.69, "high": 0.73},
-        ...     {**row, "net": "vgg16", "value": 0.62, "low": 0.60, "high": 0.64},
+        ...     Result("resnet50", "layer4", "grad-cam", *about, 0.71, 0.69, 0.73, 300),
+        ...     Result("vgg16", "features", "grad-cam", *about, 0.62, 0.60, 0.64, 300),
         ... ]
-        >>> pair = {"kind": "net", "a": "resnet50", "b": "vgg16", "difference": 0.09, "low": 0.07, "high": 0.11}
-        >>> for line in conclusions(rows, [{**row, **pair, "p": 0.001}]):
+        >>> pair = Pair("net", "resnet50", "vgg16", *about, 0.09, 0.07, 0.11, 0.001, 300, method="grad-cam")
+        >>> for line in conclusions(rows, [pair]):
         ...     print(line)
         On single objects, by the energy inside the objects with Grad-CAM, resnet50 localises best: 71.0 (69.0 to 73.0), ahead of vgg16 by 9.0 (7.0 to 11.0); n = 300.
         On single objects, by the energy inside the objects with Grad-CAM, resnet50 is ahead of vgg16 by 9.0 (7.0 to 11.0): this agrees with the original project (ResNet over VGG).
@@ -74,34 +66,33 @@ def conclusions(results: Sequence[Row], pairs: Sequence[Row], *, scale: float = 
 class _Table:
     """The rows by what they are about."""
 
-    def __init__(self, results: Sequence[Row], pairs: Sequence[Row], scale: float) -> None:
+    def __init__(self, results: Sequence[Result], pairs: Sequence[Pair], scale: float) -> None:
         self.scale = scale
-        self.nets = list(dict.fromkeys(str(row["net"]) for row in results))
-        self.methods = list(dict.fromkeys(str(row["method"]) for row in results))
-        self._figures: dict[tuple[str, str, str, str], Row] = {}
+        self.nets = list(dict.fromkeys(row.net for row in results))
+        self.methods = list(dict.fromkeys(row.method for row in results))
+        self._figures: dict[tuple[str, str, str, str], Result] = {}
         for row in results:
-            key = (str(row["net"]), str(row["method"]), str(row["metric"]), str(row["subset"]))
-            self._figures.setdefault(key, row)
-        self._pairs: dict[tuple[str, ...], _Difference] = {}
-        for row in pairs:
-            fixed = str(row["method"] if row["kind"] == "net" else row["net"])
-            about = (str(row["kind"]), fixed, str(row["metric"]), str(row["subset"]))
-            difference = _Difference(*(_number(row[name]) * scale for name in ("difference", "low", "high")))
-            self._pairs.setdefault((*about, str(row["a"]), str(row["b"])), difference)
-            self._pairs.setdefault((*about, str(row["b"]), str(row["a"])), difference.reversed())
+            self._figures.setdefault((row.net, row.method, row.metric, row.subset), row)
+        self._pairs: dict[tuple[str | None, ...], _Difference] = {}
+        for pair in pairs:
+            shared = pair.method if pair.kind == "net" else pair.net
+            about = (pair.kind, shared, pair.metric, pair.subset)
+            difference = _Difference(pair.difference * scale, pair.low * scale, pair.high * scale)
+            self._pairs.setdefault((*about, pair.a, pair.b), difference)
+            self._pairs.setdefault((*about, pair.b, pair.a), difference.reversed())
 
-    def figure(self, net: str, method: str, metric: str, subset: str) -> Row | None:
+    def figure(self, net: str, method: str, metric: str, subset: str) -> Result | None:
         row = self._figures.get((net, method, metric, subset))
-        return None if row is None or math.isnan(_number(row["value"])) else row
+        return None if row is None or math.isnan(row.value) else row
 
-    def difference(self, kind: str, fixed: str, metric: str, subset: str, a: str, b: str) -> _Difference | None:
+    def difference(self, kind: str, shared: str, metric: str, subset: str, a: str, b: str) -> _Difference | None:
         """How far `a` is ahead of `b`, if that was measured on enough images for an interval."""
-        found = self._pairs.get((kind, fixed, metric, subset, a, b))
-        return None if found is None or math.isnan(found.low) or math.isnan(found.high) else found
+        lead = self._pairs.get((kind, shared, metric, subset, a, b))
+        return None if lead is None or math.isnan(lead.low) or math.isnan(lead.high) else lead
 
-    def told(self, row: Row) -> str:
+    def text(self, row: Result) -> str:
         """A figure with its interval."""
-        value, low, high = (_number(row[name]) * self.scale for name in ("value", "low", "high"))
+        value, low, high = (number * self.scale for number in (row.value, row.low, row.high))
         return f"{value:.1f}" if math.isnan(low) else f"{value:.1f} ({low:.1f} to {high:.1f})"
 
 
@@ -125,48 +116,48 @@ class _Difference:
 
 def _best_networks(table: _Table) -> Iterator[str]:
     for subset in _subsets(table):
-        for metric in LOCALISATION:
-            for method in _told_methods(table):
-                rows = [(net, table.figure(net, method, metric, subset)) for net in table.nets]
-                found = {net: row for net, row in rows if row is not None}
-                if len(found) > 1:
+        for metric in _TELLING:
+            for method in _compared_methods(table):
+                figures = {net: table.figure(net, method, metric, subset) for net in table.nets}
+                rows = {net: row for net, row in figures.items() if row is not None}
+                if len(rows) > 1:
                     lead = partial(table.difference, "net", method, metric, subset)
-                    yield _best_of(table, found, lead, _about(subset, metric, method))
+                    yield _best_of(table, rows, lead, _about(subset, metric, method))
 
 
 def _best_methods(table: _Table) -> Iterator[str]:
     """For each network which of its methods localises best, where there are more than two."""
-    metric = LOCALISATION[0]
+    metric = _TELLING[0]
     for net in table.nets:
-        rows = {method: table.figure(net, method, metric, "all") for method in _methods(table)}
-        found = {method: row for method, row in rows.items() if row is not None}
-        if len(found) > 2:
+        figures = {method: table.figure(net, method, metric, "all") for method in _methods(table)}
+        rows = {method: row for method, row in figures.items() if row is not None}
+        if len(rows) > 2:
             lead = partial(table.difference, "method", net, metric, "all")
-            yield _best_of(table, found, lead, f"On all images, by {_metric(metric)} in {net}", _method)
+            yield _best_of(table, rows, lead, f"On all images, by {_metric(metric)} in {net}", _method)
 
 
 def _best_of(
     table: _Table,
-    rows: Mapping[str, Row],
+    rows: Mapping[str, Result],
     difference: Callable[[str, str], _Difference | None],
     start: str,
     called: Callable[[str], str] = str,
 ) -> str:
     """Who leads, and whom the leader can't be told apart from."""
-    order = sorted(rows, key=lambda name: -_number(rows[name]["value"]))
+    order = sorted(rows, key=lambda name: -rows[name].value)
     pairs = [(called(name), difference(order[0], name)) for name in order[1:]]
     rows = {called(name): row for name, row in rows.items()}
     first = called(order[0])
     behind = {name: lead for name, lead in pairs if lead is not None and lead.sign > 0}
     unclear = {name: lead for name, lead in pairs if name not in behind}
-    count = f"n = {rows[first]['n']}"
+    count = f"n = {rows[first].n}"
     if not unclear:
         nearest = min(behind, key=lambda name: behind[name].value)
         others = [name for name in behind if name != nearest]
         more = f" and of {_and(others)} by more" if others else ""
         ahead = f"ahead of {nearest} by {behind[nearest]}{more}"
-        return f"{start}, {first} localises best: {table.told(rows[first])}, {ahead}; {count}."
-    figures = _and([f"{name} with {table.told(rows[name])}" for name in (first, *unclear)])
+        return f"{start}, {first} localises best: {table.text(rows[first])}, {ahead}; {count}."
+    figures = _and([f"{name} with {table.text(rows[name])}" for name in (first, *unclear)])
     leads = [f"{name} by {lead}" if lead else f"{name}, not compared image by image" for name, lead in unclear.items()]
     apart = f"{_and([first, *unclear])} can't be told apart: {figures} ({first} ahead of {_and(leads)})"
     beaten = f"; {_and(list(behind))} {'is' if len(behind) == 1 else 'are'} behind {first}" if behind else ""
@@ -180,7 +171,7 @@ def _coverage(table: _Table) -> Iterator[str]:
         if plain is None or plus is None:
             continue
         lead = table.difference("method", net, "coverage", "multiple", _PLUS, _GRAD_CAM)
-        figures = f"{table.told(plus)} against {table.told(plain)}"
+        figures = f"{table.text(plus)} against {table.text(plain)}"
         about = f"Of several objects in {net}, Grad-CAM++"
         if lead is None:
             yield f"{about} covers {figures} with Grad-CAM; they were not compared image by image."
@@ -190,7 +181,7 @@ def _coverage(table: _Table) -> Iterator[str]:
             word, difference = ("more", lead) if lead.sign > 0 else ("less", lead.reversed())
             verdict = "agrees" if lead.sign > 0 else "disagrees"
             more = f"covers {word} than Grad-CAM: {figures}, {word} by {difference}"
-            yield f"{about} {more}; n = {plus['n']}. This {verdict} with the original project."
+            yield f"{about} {more}; n = {plus.n}. This {verdict} with the original project."
 
 
 def _against_baselines(table: _Table) -> Iterator[str]:
@@ -200,7 +191,7 @@ def _against_baselines(table: _Table) -> Iterator[str]:
         for method in (method for method in table.methods if method not in BASELINES):
             wins: list[str] = []
             losses: list[str] = []
-            for metric in LOCALISATION:
+            for metric in _TELLING:
                 pairs = [(each, table.difference("method", net, metric, "all", method, each)) for each in there]
                 leads = {each: lead for each, lead in pairs if lead is not None}
                 unbeaten = {each: lead for each, lead in leads.items() if lead.sign < 1}
@@ -219,8 +210,8 @@ def _against_original(table: _Table) -> Iterator[str]:
     """The original's order of the networks, DenseNet over ResNet over VGG, for each pair of them that is here."""
     nets = {family: [net for net in table.nets if re.search(form, net.lower())] for family, form in _FAMILIES.items()}
     for subset in _subsets(table):
-        for metric in LOCALISATION[:1] if _has(table, LOCALISATION[0], subset) else LOCALISATION[1:]:
-            for method in _told_methods(table):
+        for metric in _TELLING[:1] if _has(table, _TELLING[0], subset) else _TELLING[1:]:
+            for method in _compared_methods(table):
                 for better, worse in combinations(_FAMILIES, 2):
                     for a, b in ((a, b) for a in nets[better] for b in nets[worse]):
                         lead = table.difference("net", method, metric, subset, a, b)
@@ -243,7 +234,7 @@ def _open() -> str:
 
 def _subsets(table: _Table) -> list[str]:
     """Single and several objects apart; all images where neither is there."""
-    apart = [subset for subset in ("single", "multiple") if any(_has(table, each, subset) for each in LOCALISATION)]
+    apart = [subset for subset in ("single", "multiple") if any(_has(table, each, subset) for each in _TELLING)]
     return apart or ["all"]
 
 
@@ -251,7 +242,7 @@ def _has(table: _Table, metric: str, subset: str) -> bool:
     return any(table.figure(net, method, metric, subset) for net in table.nets for method in table.methods)
 
 
-def _told_methods(table: _Table) -> list[str]:
+def _compared_methods(table: _Table) -> list[str]:
     """The methods by which networks are compared: Grad-CAM and Grad-CAM++ where they are, else the first two."""
     methods = _methods(table)
     return [method for method in methods if method in (_GRAD_CAM, _PLUS)] or methods[:2]
@@ -276,8 +267,3 @@ def _method(method: str) -> str:
 
 def _and(words: Sequence[str]) -> str:
     return f"{', '.join(words[:-1])} and {words[-1]}" if len(words) > 1 else "".join(words)
-
-
-def _number(value: Any) -> float:
-    """A number; NaN for what JSON writes as null."""
-    return math.nan if value is None else float(value)

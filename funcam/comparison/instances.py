@@ -50,10 +50,10 @@ def instances_of(example: Example, image: Pixels, rival: Rival, plan: Plan) -> l
     if plan.target == "predicted" or example.truth is None:
         return [Instance(example, seen, view, ())]
     fitting = (tuple(label for label in o.labels if label < len(net.classes)) for o in example.truth.objects)
-    asked = list(dict.fromkeys(labels for labels in fitting if labels))
-    if not asked:
+    choices = list(dict.fromkeys(labels for labels in fitting if labels))
+    if not choices:
         raise FuncamError(f"the truth of {example.name} names no class of {net.name}; use --target predicted")
-    return [Instance(example, seen, view, labels) for labels in asked]
+    return [Instance(example, seen, view, labels) for labels in choices]
 
 
 @dataclass(frozen=True)
@@ -78,18 +78,25 @@ class LocatedObjects:
     def of(
         cls, instances: Sequence[Instance], classes: Sequence[int], device: str, against: str = "boxes"
     ) -> LocatedObjects:
-        """The objects of each class, or of every class where the network's word is explained without truth."""
+        """The objects of each class, or of every class where the network's word is explained without truth.
+
+        Args:
+            instances: of one size.
+            classes: the explained one of each instance.
+            device: where the tensors go.
+            against: `boxes` or `masks`, as in `Plan`.
+        """
         size = instances[0].view.input_size
-        found = [_located(instance, label) for instance, label in zip(instances, classes, strict=True)]
-        boxes, valid = metrics.pad_boxes([[box for _, box in objects] for objects in found], device=device)
+        located = [_located(instance, label) for instance, label in zip(instances, classes, strict=True)]
+        boxes, valid = metrics.pad_boxes([[box for _, box in objects] for objects in located], device=device)
         boxed = metrics.box_masks(boxes, valid, size)
         own = boxed.clone()
-        for row, (instance, objects) in enumerate(zip(instances, found, strict=True)):
+        for row, (instance, objects) in enumerate(zip(instances, located, strict=True)):
             for column, (object_, _) in enumerate(objects):
                 if object_.mask is not None:
                     own[row, column] = torch.tensor(_mask_seen(object_.mask, instance.view), device=device)
         masks = own if against == "masks" else boxed
-        every = all(object_.mask is not None for objects in found for object_, _ in objects)
+        every = all(object_.mask is not None for objects in located for object_, _ in objects)
         exact = any_pixel(own, 1)[:, None] if every else None
         return cls(boxes, valid, masks, any_pixel(masks, 1)[:, None], exact)
 
@@ -101,13 +108,13 @@ def _located(instance: Instance, label: int) -> list[tuple[Object, NDArray[np.fl
     x0, y0, x1, y1 = instance.view.box
     height, width = instance.view.input_size
     scale = np.array([width / (x1 - x0), height / (y1 - y0)] * 2)
-    found = []
+    located = []
     for object_ in objects:
         box = (np.array(object_.box, np.float64) - np.array([x0, y0, x0, y0])) * scale
         box = box.clip(0, [width, height, width, height])
         if box[2] > box[0] and box[3] > box[1]:
-            found.append((object_, box))
-    return found
+            located.append((object_, box))
+    return located
 
 
 def _mask_seen(mask: Mask, view: View) -> NDArray[np.bool_]:

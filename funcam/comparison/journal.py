@@ -29,7 +29,7 @@ class Journal:
         images: dict[str, list[dict[str, Any]]] = {}
         for record in records:
             images.setdefault(record["image"], []).append(record)
-        text = "".join(json.dumps({"key": key, "records": found}) + "\n" for found in images.values())
+        text = "".join(json.dumps({"key": key, "records": kept}) + "\n" for kept in images.values())
         if self.path.exists() and not _ends_whole(self.path):
             text = "\n" + text  # behind a line that was cut off
         with self.path.open("a", encoding="ascii") as stream:
@@ -42,12 +42,12 @@ class Journal:
         with self.path.open(encoding="ascii", errors="replace") as stream:
             for line in stream:
                 try:
-                    found = json.loads(line)
+                    entry = json.loads(line)
                 except ValueError:
                     continue
-                if keys is None or found["key"] in keys:
-                    for record in found["records"]:
-                        yield {"key": found["key"], **record}
+                if keys is None or entry["key"] in keys:
+                    for record in entry["records"]:
+                        yield {"key": entry["key"], **record}
 
 
 def _ends_whole(path: Path) -> bool:

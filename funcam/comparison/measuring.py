@@ -27,15 +27,14 @@ Known = dict[Hashable, list[Values]]
 
 
 def measure(
-    instances: Sequence[Instance], rival: Rival, plan: Plan, device: str, known: Known | None = None
+    instances: Sequence[Instance], rival: Rival, plan: Plan, known: Known | None = None
 ) -> list[dict[str, Any]]:
     """The records of some instances: predictions, and for each layer and method the map and its metrics.
 
     Args:
         instances: of one size.
-        rival: the network, on the device.
+        rival: the network.
         plan: what is computed.
-        device: where.
         known: what earlier networks found on the same images; added to.
 
     Returns:
@@ -44,21 +43,21 @@ def measure(
     Raises:
         FuncamError: the network can't take the images or can't have a method.
     """
-    images = normalised(rival.net, [instance.image for instance in instances], device)
+    images = normalised(rival.net, [instance.image for instance in instances], rival.device)
     instances, images, targets = _with_targets(instances, rival, images)
     method_maps, classes, probabilities = explained(rival, plan, images, targets)
-    truth = (
-        LocatedObjects.of(instances, classes.tolist(), device, plan.against) if LOCALISATION in plan.groups else None
-    )
+    truth = None
+    if LOCALISATION in plan.groups:
+        truth = LocatedObjects.of(instances, classes.tolist(), rival.device, plan.against)
     batch = Batch(rival, plan, images, classes, method_maps, truth)
     nothing = replace(batch, method_maps=baselines([instance.example.name for instance in instances], images))
-    found = [*scores(batch, plan.groups), *_of_baselines(nothing, instances, {} if known is None else known)]
+    measured = [*scores(batch, plan.groups), *_of_baselines(nothing, instances, {} if known is None else known)]
     names = rival.net.classes
     records = [
         _record(instance, int(c), p, names) for instance, c, p in zip(instances, classes, probabilities, strict=True)
     ]
     pictures = [_shown(one) for one in method_maps] + [[{}] * len(instances) for _ in nothing.method_maps]
-    for result, shown, values in zip([*method_maps, *nothing.method_maps], pictures, found, strict=True):
+    for result, shown, values in zip([*method_maps, *nothing.method_maps], pictures, measured, strict=True):
         columns = {name: _plain(column) for name, column in values.items()}
         for index, record in enumerate(records):
             row = {name: column[index] for name, column in columns.items()}
@@ -69,7 +68,7 @@ def measure(
 def _of_baselines(nothing: Batch, instances: Sequence[Instance], known: Known) -> list[Values]:
     """The baselines' values: where they lie is the same for every network, what the networks make of them is not."""
     others = [group for group in nothing.plan.groups if group != LOCALISATION]
-    found = scores(nothing, others)
+    measured = scores(nothing, others)
     if nothing.truth is not None:
         key = tuple(
             (instance.example.name, int(c), instance.view)
@@ -77,8 +76,8 @@ def _of_baselines(nothing: Batch, instances: Sequence[Instance], known: Known) -
         )
         if key not in known:
             known[key] = scores(nothing, [LOCALISATION])
-        found = [{**where, **more} for where, more in zip(known[key], found, strict=True)]
-    return found
+        measured = [{**where, **more} for where, more in zip(known[key], measured, strict=True)]
+    return measured
 
 
 def _with_targets(

@@ -5,10 +5,13 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
+
+from funcam.errors import FuncamError
+from funcam.recipe import Recipe
 
 if TYPE_CHECKING:
     from torch import nn
@@ -16,7 +19,10 @@ if TYPE_CHECKING:
     from funcam.zoo.nets import Net
 
 BASELINES = ("centre-gaussian", "uniform", "random")
+"""The methods that know nothing of the image or the network."""
 
+USUAL_RECIPE = Recipe(("grad-cam", "grad-cam++"))
+"""What is compared if nobody says."""
 
 GROUPS = (LOCALISATION, FAITHFULNESS, ROAD, ARCC, INFIDELITY, SANITY) = (
     "localisation",
@@ -82,10 +88,24 @@ METRICS: dict[str, Metric] = {
 
 @dataclass(frozen=True)
 class Rival:
-    """A network of a comparison: the label it goes by, and the network, on its device."""
+    """A network of a comparison.
+
+    Attributes:
+        label: what it goes by.
+        net: the network, its model on the device.
+        device: where that is, and where everything is computed with it.
+    """
 
     label: str
     net: Net
+    device: str = "cpu"
+
+    def sized(self, recipe: Recipe) -> Rival:
+        """It with the input that a recipe asks for."""
+        from funcam.zoo.nets import at_size
+
+        side = recipe.size_for(self.net.input_size)
+        return self if side == self.net.input_size else replace(self, net=at_size(self.net, side))
 
     @cached_property
     def shuffled(self) -> dict[str, list[nn.Module]]:
@@ -100,10 +120,8 @@ class Plan:
     """What is computed of every image.
 
     Attributes:
-        methods: names of methods.
-        layers: where to cut, by the network's label; a network that is missing is cut at its default layer.
-        combine: how several layers become one map, or None to keep them apart.
-        smooth: `aug`, `eigen` or both.
+        recipe: how the maps are made: methods, layers, what becomes of several, smoothing, options, input size.
+        layers: where to cut instead, by the network's label, for networks whose layers have other names.
         groups: of metrics, from `GROUPS`: `localisation` needs truth; a map's `faithfulness` costs some 100
             forward passes, `road` 18, `arcc` ten and an explanation, `infidelity` some 160, `sanity` seven
             explanations of all maps.
@@ -113,36 +131,68 @@ class Plan:
         fit: how images are put before the networks.
         steps: of insertion and deletion.
         batch: images at once.
-        options: of methods.
+
+    Raises:
+        FuncamError: the recipe names no method.
+
+    Example:
+        >>> plan = Plan(Recipe(("layer-cam",)), layers={"small": ("layer3", "layer4")})
+        >>> plan.recipe_for("small").layers, plan.recipe_for("large").layers
+        (('layer3', 'layer4'), ())
     """
 
-    methods: tuple[str, ...] = ("grad-cam", "grad-cam++")
+    recipe: Recipe = USUAL_RECIPE
     layers: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
-    combine: str | None = None
-    smooth: tuple[str, ...] = ()
     groups: tuple[str, ...] = (LOCALISATION,)
     against: str = "boxes"
     target: str = "truth"
     fit: str = "squash"
     steps: int = 50
     batch: int = 8
-    options: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        if not self.recipe.methods:
+            raise FuncamError("the recipe of a comparison names no method; expected Recipe(('grad-cam', ...))")
+
+    def recipe_for(self, label: str) -> Recipe:
+        """The recipe with the layers of one network."""
+        return replace(self.recipe, layers=self.layers.get(label, self.recipe.layers))
+
+    def document(self, labels: Iterable[str]) -> dict[str, Any]:
+        """What the results of some networks say of how they were made, for JSON."""
+        layers = {label: self.recipe_for(label).layers for label in labels}
+        return {
+            "methods": self.recipe.methods,
+            "layers": {label: names for label, names in layers.items() if names},
+            "combine": self.recipe.combine,
+            "smooth": self.recipe.smooth,
+            "groups": self.groups,
+            "against": self.against,
+            "target": self.target,
+            "fit": self.fit,
+            "steps": self.steps,
+            "batch": self.batch,
+            "options": self.recipe.options,
+        }
 
     def key(self, rival: Rival) -> str:
-        """A name for what this plan computes with one network: equal keys, equal figures."""
-        asked = asdict(self)
-        asked.pop("batch")
-        asked["layers"] = list(self.layers.get(rival.label, ()))
-        net = rival.net
-        about = [net.name, net.weights, _version(net.weights), net.input_size, net.mean, net.std, net.classes]
-        text = json.dumps([asked, *about], sort_keys=True, default=str)
+        """A name for what this plan computes with one network: equal keys, equal figures.
+
+        Args:
+            rival: the network at its own size.
+        """
+        computed = {**self.document(()), "layers": self.recipe_for(rival.label).layers}
+        del computed["batch"]
+        net, side = rival.net, self.recipe.size_for(rival.net.input_size)
+        network = [net.name, net.weights, _version(net.weights), side, net.mean, net.std, net.classes]
+        text = json.dumps([computed, *network], sort_keys=True, default=str)
         return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
 def _version(weights: str) -> tuple[int, int] | None:
     """What tells a file of weights from an earlier one of the same name."""
     try:
-        found = os.stat(weights)
+        file = os.stat(weights)
     except (OSError, ValueError):
         return None
-    return found.st_size, found.st_mtime_ns
+    return file.st_size, file.st_mtime_ns

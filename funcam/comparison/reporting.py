@@ -6,7 +6,6 @@ import base64
 import io
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -32,9 +31,7 @@ from funcam.report.data import (
     MethodEntry,
     MetricEntry,
     NetEntry,
-    Pair,
     Report,
-    Result,
 )
 
 _TITLES = {"centre-gaussian": "Centre Gaussian", "uniform": "Uniform", "random": "Random"}
@@ -42,7 +39,7 @@ _PER_IMAGE = 64  # cells of a map's longer side on a picture that the network sa
 
 
 def report_of(
-    run: ComparisonResult,
+    result: ComparisonResult,
     rivals: Sequence[Rival],
     examples: Sequence[Example],
     plan: Plan,
@@ -54,7 +51,7 @@ def report_of(
     """Everything that a report shows.
 
     Args:
-        run: the figures.
+        result: the figures.
         rivals: the networks.
         examples: the data set.
         plan: what was computed.
@@ -63,23 +60,23 @@ def report_of(
         most: how many images it shows; the figures are of all.
     """
     entries = _images(rivals, examples[:most], plan, Journal(folder / JOURNAL))
-    names = list(dict.fromkeys([*plan.methods, *(row["method"] for row in run.rows)]))
-    measured = {row["metric"] for row in run.rows}
+    names = list(dict.fromkeys([*plan.recipe.methods, *(row.method for row in result.rows)]))
+    measured = {row.metric for row in result.rows}
     return Report(
         title=title,
         created=datetime.now(UTC).isoformat(timespec="seconds"),
-        config={**asdict(plan), "images": run.images},
+        config={**plan.document([rival.label for rival in rivals]), "images": result.images},
         versions=versions(),
-        nets=[NetEntry(r.label, r.net.name, r.net.weights, _layer_of(run, r.label)) for r in rivals],
+        nets=[NetEntry(r.label, r.net.name, r.net.weights, _layer_of(result, r.label)) for r in rivals],
         methods=[_method(name) for name in names],
         metrics=[
             MetricEntry(m.name, m.title, m.higher_is_better, not m.name.startswith("max-box-acc"))
             for m in METRICS.values()
             if m.name in measured
         ],
-        results=[Result(**row) for row in run.rows],
-        pairs=[Pair(**row) for row in run.pairs],
-        conclusions=run.conclusions,
+        results=result.rows,
+        pairs=result.pairs,
+        conclusions=result.conclusions,
         images=entries,
     )
 
@@ -90,18 +87,22 @@ def _method(name: str) -> MethodEntry:
     return MethodEntry(name, METHODS[name].title, PIXELS if METHODS[name].gives == "pixels" else MAP)
 
 
-def _layer_of(run: ComparisonResult, label: str) -> str:
-    return next((row["layer"] for row in run.rows if row["net"] == label and row["layer"]), "")
+def _layer_of(result: ComparisonResult, label: str) -> str:
+    return next((row.layer for row in result.rows if row.net == label and row.layer), "")
 
 
 def _images(rivals: Sequence[Rival], examples: Sequence[Example], plan: Plan, journal: Journal) -> list[ImageEntry]:
     labels = labels_by_key(rivals, plan)
-    wanted = {example.name for example in examples}
-    found: dict[str, list[dict[str, Any]]] = defaultdict(list)
+    names = {example.name for example in examples}
+    records: dict[str, list[dict[str, Any]]] = defaultdict(list)
     for record in journal.records(set(labels)):
-        if record["image"] in wanted:
-            found[record["image"]] += [{**record, "net": label} for label in labels[record["key"]]]
-    return [_entry(f"i{n}", s, found[s.name]) for n, s in enumerate(examples) if found[s.name]]
+        if record["image"] in names:
+            records[record["image"]] += [{**record, "net": label} for label in labels[record["key"]]]
+    return [
+        _entry(f"i{number}", example, records[example.name])
+        for number, example in enumerate(examples)
+        if records[example.name]
+    ]
 
 
 def _entry(name: str, example: Example, records: Sequence[Mapping[str, Any]]) -> ImageEntry:

@@ -26,7 +26,6 @@ def compare(
     plan: Plan,
     folder: Path,
     *,
-    device: str = "cpu",
     tick: Tick = lambda _count: None,
 ) -> ComparisonResult:
     """Compare networks, layers and methods over a data set, and write `results.json` and `results.csv`.
@@ -35,11 +34,10 @@ def compare(
     goes on from there, and memory does not grow with the number of images but by some numbers for each.
 
     Args:
-        rivals: the networks, on the device.
+        rivals: the networks, each on its device.
         examples: the data set.
         plan: what is computed.
         folder: where to; it exists.
-        device: where to compute.
         tick: called with the number of images just done, for a progress bar.
 
     Returns:
@@ -49,10 +47,10 @@ def compare(
         FuncamError: the data set is empty, nothing of it could be done, or a network can't do what is asked of it: the
             first images all fail for one reason.
     """
-    problems = fill(rivals, examples, plan, folder, device=device, tick=tick)
-    run = summarise(rivals, examples, plan, Journal(folder / JOURNAL), problems)
-    write_comparison(run, rivals, plan, folder)
-    return run
+    problems = fill(rivals, examples, plan, folder, tick=tick)
+    result = summarise(rivals, examples, plan, Journal(folder / JOURNAL), problems)
+    write_comparison(result, rivals, plan, folder)
+    return result
 
 
 def fill(
@@ -61,25 +59,25 @@ def fill(
     plan: Plan,
     folder: Path,
     *,
-    device: str = "cpu",
     tick: Tick = lambda _count: None,
 ) -> list[str]:
-    """Measure what the journal in the folder lacks of a comparison; as `compare`, without the figures.
+    """Measure what the journal in the folder lacks of a comparison; arguments and errors are those of `compare`.
 
     Returns:
         What could not be done, a line each.
     """
     if not examples:
         raise FuncamError("the data set is empty; expected at least one image")
-    journal = Journal(folder / JOURNAL)
-    done = {plan.key(rival): journal.done(plan.key(rival)) for rival in rivals}
-    work = _Work(plan, device, journal, {rival.label: done[plan.key(rival)] for rival in rivals})
+    journal, keys = Journal(folder / JOURNAL), {rival.label: plan.key(rival) for rival in rivals}
+    done = {key: journal.done(key) for key in keys.values()}  # shared by two labels of one network
+    work = _Work(plan, journal, keys, {label: done[key] for label, key in keys.items()})
+    sized = [rival.sized(plan.recipe) for rival in rivals]
     tick(sum(example.name in names for example in examples for names in work.done.values()))
     left = [example for example in examples if any(example.name not in names for names in work.done.values())]
     for start in range(0, len(left), plan.batch):
         chunk = left[start : start + plan.batch]
         images, known = _loaded(chunk, work.problems), Known()  # once for all networks
-        for rival in rivals:
+        for rival in sized:
             missing = [example for example in chunk if example.name not in work.done[rival.label]]
             for instances in _batches(missing, images, rival, work):
                 _measure(instances, rival, work, known)
@@ -89,17 +87,17 @@ def fill(
 
 @dataclass(frozen=True)
 class _Work:
-    """What is computed, where it is written down, what is done by network, and what could not be done."""
+    """What is computed and where it is written down; by network its key and what is done; what could not be done."""
 
     plan: Plan
-    device: str
     journal: Journal
+    keys: Mapping[str, str]
     done: Mapping[str, set[str]]
     problems: dict[str, None] = field(default_factory=dict)
 
     def write(self, rival: Rival, instances: Sequence[Instance], known: Known) -> None:
-        """Measure instances and write down what was found."""
-        self.journal.add(self.plan.key(rival), measure(instances, rival, self.plan, self.device, known))
+        """Measure instances and write down the records."""
+        self.journal.add(self.keys[rival.label], measure(instances, rival, self.plan, known))
         self.done[rival.label].update(instance.example.name for instance in instances)
 
 
@@ -110,14 +108,14 @@ def _loaded(examples: Sequence[Example], problems: dict[str, None]) -> dict[str,
         try:
             images[example.name] = example.load()
         except FuncamError as error:
-            problems[_named(example, error)] = None
+            problems[_problem(example, error)] = None
     return images
 
 
 def _batches(
     examples: Sequence[Example], images: Mapping[str, Pixels], rival: Rival, work: _Work
 ) -> Iterator[list[Instance]]:
-    """Items of one size, all of an image together; what can't be put before the network is noted."""
+    """Instances of one size, all of an image together; what can't be put before the network is noted."""
     batch: list[Instance] = []
     for example in examples:
         if example.name not in images:
@@ -125,7 +123,7 @@ def _batches(
         try:
             instances = instances_of(example, images[example.name], rival, work.plan)
         except FuncamError as error:
-            work.problems[_named(example, error)] = None
+            work.problems[_problem(example, error)] = None
             continue
         size = instances[0].view.input_size
         if batch and (len(batch) + len(instances) > work.plan.batch or batch[0].view.input_size != size):
@@ -145,18 +143,18 @@ def _measure(batch: Sequence[Instance], rival: Rival, work: _Work, known: Known)
     try:
         work.write(rival, batch, known)
     except FuncamError as error:
-        found: dict[str, FuncamError] = {}
+        errors: dict[str, FuncamError] = {}
         examples = {instance.example.name: instance.example for instance in batch}
         for name in examples:
             try:
                 work.write(rival, [instance for instance in batch if instance.example.name == name], known)
             except FuncamError as alone:
-                found[name] = alone
-        if not work.done[rival.label] and len(found) > 1 and len({str(each) for each in found.values()}) == 1:
+                errors[name] = alone
+        if not work.done[rival.label] and len(errors) > 1 and len({str(each) for each in errors.values()}) == 1:
             raise FuncamError(f"{rival.label}: {error}") from error
-        work.problems.update({_named(examples[name], each): None for name, each in found.items()})
+        work.problems.update({_problem(examples[name], each): None for name, each in errors.items()})
 
 
-def _named(example: Example, error: FuncamError) -> str:
+def _problem(example: Example, error: FuncamError) -> str:
     text = str(error)
     return text if example.name in text else f"{example.name}: {text}"

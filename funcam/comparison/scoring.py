@@ -25,25 +25,25 @@ def scores(batch: Batch, groups: Sequence[str]) -> list[Values]:
 
     A group that means nothing for a baseline (is the network's map the same again?) leaves it out.
     """
-    found: list[Values] = [{} for _ in batch.method_maps]
+    measured: list[Values] = [{} for _ in batch.method_maps]
     for group in groups:
-        for values, more in zip(found, _GROUPS[group](batch), strict=True):
+        for values, more in zip(measured, _GROUPS[group](batch), strict=True):
             values |= more
-    return found
+    return measured
 
 
 def _localisation(batch: Batch, method_maps: MethodMaps) -> Values:
     truth = batch.truth
     assert truth is not None
     overlaps = metrics.box_overlaps(method_maps.big, truth.boxes, truth.valid)
-    found = metrics.object_coverage(method_maps.big, truth.masks)
+    objects = metrics.object_coverage(method_maps.big, truth.masks)
     values = {
         "pointing-game": metrics.pointing_game(method_maps.big, truth.whole),
         "pointing-game@15": metrics.pointing_game(method_maps.big, truth.whole, tolerance=15),
         "energy": metrics.energy(method_maps.big, truth.whole),
-        "coverage": found.coverage,
-        "hit-share": found.hit_share,
-        "evenness": found.evenness,
+        "coverage": objects.coverage,
+        "hit-share": objects.hit_share,
+        "evenness": objects.evenness,
         "iou": metrics.iou_at(method_maps.big, truth.whole),
         "overlaps": overlaps.largest,
         "overlaps-multi": overlaps.any,
@@ -55,24 +55,24 @@ def _localisation(batch: Batch, method_maps: MethodMaps) -> Values:
 
 def _faithfulness(batch: Batch, method_maps: MethodMaps) -> Values:
     confidence = metrics.confidence(batch.network, batch.images, method_maps.big, batch.classes)
-    found = {
+    values = {
         "average-drop": metrics.average_drop(confidence),
         "increase": metrics.increase_in_confidence(confidence),
         "average-gain": metrics.average_gain(confidence),
     }
     if method_maps.method == "uniform":  # it has no order
-        return found
+        return values
     for name, curve in zip(CURVES, (metrics.insertion, metrics.deletion), strict=True):
         drawn = curve(batch.network, batch.images, method_maps.big, batch.classes, steps=batch.plan.steps)
-        found |= {name: drawn.area, f"{name}-curve": drawn.scores}
-    return found
+        values |= {name: drawn.area, f"{name}-curve": drawn.scores}
+    return values
 
 
 def _road(batch: Batch, method_maps: MethodMaps) -> Values:
     if method_maps.method == "uniform":
         return {}
-    found = metrics.road(batch.network, batch.images, method_maps.big, batch.classes)
-    return {"road": found.combined, "road-most": found.most, "road-least": found.least}
+    road = metrics.road(batch.network, batch.images, method_maps.big, batch.classes)
+    return {"road": road.combined, "road-most": road.most, "road-least": road.least}
 
 
 def _infidelity(batch: Batch, method_maps: MethodMaps) -> Values:
@@ -88,10 +88,10 @@ def _infidelity(batch: Batch, method_maps: MethodMaps) -> Values:
 
 def _arcc(batch: Batch) -> list[Values]:
     """Each map's own masked images are explained again, by that method at that layer."""
-    found: list[Values] = []
+    columns: list[Values] = []
     for number, method_maps in enumerate(batch.method_maps):
         if method_maps.method in BASELINES:
-            found.append({})
+            columns.append({})
             continue
         masked = batch.images * method_maps.big[:, None]
         again = explained(batch.rival, batch.plan, masked, batch.classes)[0][number].big
@@ -102,8 +102,8 @@ def _arcc(batch: Batch) -> list[Values]:
             "adcc": metrics.adcc(coherency, complexity, drop),
             "arcc": metrics.arcc(coherency, complexity, road),
         }
-        found.append({"coherency": coherency, "complexity": complexity, **whole})
-    return found
+        columns.append({"coherency": coherency, "complexity": complexity, **whole})
+    return columns
 
 
 def _sanity(batch: Batch) -> list[Values]:
@@ -121,12 +121,12 @@ def _sanity(batch: Batch) -> list[Values]:
         ]
         for kind, copies in batch.rival.shuffled.items()
     }
-    found: list[Values] = []
+    columns: list[Values] = []
     for number in range(len(ours)):
         cascade = torch.stack([step[number] for step in alike["cascading"]])
         single = torch.stack([step[number] for step in alike["independent"]])
-        found.append({"cascading": cascade.mean(0), "cascading-all": cascade[-1], "independent": single.mean(0)})
-    return found
+        columns.append({"cascading": cascade.mean(0), "cascading-all": cascade[-1], "independent": single.mean(0)})
+    return columns
 
 
 def _maps_of(batch: Batch, model: torch.nn.Module) -> tuple[MethodMaps, ...]:

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from operator import index
+from numbers import Real
 from typing import NamedTuple, TypeAlias
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from PIL import Image
 
-from funcam.errors import FuncamError, nearest
+from funcam.errors import FuncamError, nearest, shown, whole_number
+from funcam.imaging.arrays import as_values
 from funcam.imaging.reading import Pixels, check_image
 
 Size: TypeAlias = tuple[int, int]
@@ -62,11 +63,16 @@ class View:
     box: tuple[float, float, float, float]
 
     def __post_init__(self) -> None:
+        for size in (self.image_size, self.input_size):
+            _check_sides(size)
+        if not isinstance(self.box, tuple | list) or len(self.box) != 4:
+            raise FuncamError(f"a view's box is (x0, y0, x1, y1); got {shown(self.box)}")
         x0, y0, x1, y1 = self.box
         if min(*self.image_size, *self.input_size) < 1:
             raise FuncamError(f"sizes must be at least (1, 1); got image {self.image_size}, input {self.input_size}")
-        if not (x0 < x1 and y0 < y1 and all(map(math.isfinite, self.box))):
-            raise FuncamError(f"a view's box is (x0, y0, x1, y1) with x0 < x1 and y0 < y1; got {self.box}")
+        numbers = all(isinstance(edge, Real) and math.isfinite(edge) for edge in self.box)
+        if not (numbers and x0 < x1 and y0 < y1):
+            raise FuncamError(f"a view's box is (x0, y0, x1, y1) with x0 < x1 and y0 < y1; got {shown(self.box)}")
 
 
 def fit_image(
@@ -114,36 +120,43 @@ def fit_image(
     return _on_canvas(small, plan, target, colour), View((height, width), target, _box((height, width), plan, target))
 
 
-def onto_image(saliency: ArrayLike, view: View, size: Size | None = None) -> NDArray[np.float32]:
+def onto_image(saliency: ArrayLike, view: View | Size, size: Size | None = None) -> NDArray[np.float32]:
     """A map that covers a network's input, brought onto the pixels of the image.
 
     Linear in both directions between the centres of the map's cells (what `align_corners=False` means), held
     constant from the outermost centres to the edges of the input, and NaN where the network saw nothing.
 
     Args:
-        saliency: [h', w'] or [h', w', C], any resolution; it covers the network's input evenly.
-        view: where that input lies on the image.
+        saliency: [h', w'] or [h', w', C], any resolution; it covers the network's input evenly. Tensors will do.
+        view: where that input lies on the image; or the image's (H, W), which the input covers whole.
         size: (Ho, Wo) of a picture that shows the whole image; None for the image's own size.
 
     Returns:
         float32 [Ho, Wo] or [Ho, Wo, C].
 
     Raises:
-        FuncamError: the map has another number of axes or no cells, or the size is none.
+        FuncamError: the map has another number of axes or no cells, or the view or size is none.
 
     Example:
         >>> view = View(image_size=(1, 4), input_size=(8, 8), box=(0.0, 0.0, 4.0, 1.0))
         >>> onto_image([[0.0, 1.0]], view)
         array([[0.  , 0.25, 0.75, 1.  ]], dtype=float32)
     """
-    values = np.asarray(saliency, dtype=np.float32)
+    values = as_values("a map", saliency)
     if values.ndim not in (2, 3) or values.size == 0:
         raise FuncamError(f"a map is [h, w] or [h, w, C] with at least one cell; got {list(values.shape)}")
+    view = view if isinstance(view, View) else _whole_image(view)
     height, width = view.image_size if size is None else _pair("size", size)
     x0, y0, x1, y1 = view.box
     down = _taps(values.shape[0], height, y0 / view.image_size[0], y1 / view.image_size[0])
     across = _taps(values.shape[1], width, x0 / view.image_size[1], x1 / view.image_size[1])
     return _lerp(_lerp(values, down, axis=0), across, axis=1)
+
+
+def _whole_image(size: Size) -> View:
+    """The view of an input that shows the whole image."""
+    height, width = _pair("view", size)
+    return View((height, width), (height, width), (0.0, 0.0, float(width), float(height)))
 
 
 class _Plan(NamedTuple):
@@ -167,7 +180,7 @@ def _plan(fit: str, image: Size, target: Size, resize: int | None) -> _Plan:
 
 
 def _shorter_side_to(image: Size, length: int) -> Size:
-    """torchvision's `resize` with one number: the long side is rounded down."""
+    """As torchvision's `resize` with one number: the long side is rounded down."""
     height, width = image
     long = int(length * max(image) / min(image))
     return (long, length) if width <= height else (length, long)
@@ -236,26 +249,34 @@ def _lerp(values: NDArray[np.float32], taps: _Taps, axis: int) -> NDArray[np.flo
 
 
 def _check_name(what: str, name: str, known: tuple[str, ...]) -> None:
-    if name not in known:
-        raise FuncamError(f"{what} {name!r} is not known; nearest: {nearest(str(name), known)} of {', '.join(known)}")
+    if not isinstance(name, str) or name not in known:
+        raise FuncamError(f"{what} {shown(name)} is not known; nearest: {nearest(name, known)} of {', '.join(known)}")
 
 
 def _pair(what: str, size: int | Size | None) -> Size:
     """(height, width) from a pair, or from one number for both."""
+    sides = [*size] if isinstance(size, tuple | list) else [size, size]
     try:
-        pair = tuple(map(index, size)) if isinstance(size, tuple | list) else (index(size),) * 2  # type: ignore[arg-type]
-    except TypeError:
-        pair = ()
-    if len(pair) != 2 or min(pair) < 1:
-        raise FuncamError(f"{what} is one whole number of pixels or (height, width), at least 1; got {size!r}")
+        pair = [whole_number(what, side, 1) for side in sides]
+    except FuncamError:
+        pair = []
+    if len(pair) != 2:
+        raise FuncamError(f"{what} is one whole number of pixels or (height, width), at least 1; got {shown(size)}")
     return pair[0], pair[1]
+
+
+def _check_sides(size: Size) -> None:
+    if not isinstance(size, tuple | list) or len(size) != 2:
+        raise FuncamError(f"a view's sizes are (height, width); got {shown(size)}")
+    for side in size:
+        whole_number("a side of a view's size", side)
 
 
 def _colour(fill: tuple[int, int, int]) -> tuple[int, int, int]:
     try:
-        red, green, blue = map(index, fill)
-    except (TypeError, ValueError):
-        red = green = blue = -1
-    if not all(0 <= part <= 255 for part in (red, green, blue)):
-        raise FuncamError(f"fill is a colour (red, green, blue), whole numbers 0..255; got {fill!r}")
+        red, green, blue = (whole_number("fill", part, 0) for part in fill)
+    except (TypeError, ValueError):  # a FuncamError is one
+        red = green = blue = 256
+    if max(red, green, blue) > 255:
+        raise FuncamError(f"fill is a colour (red, green, blue), whole numbers 0..255; got {shown(fill)}")
     return red, green, blue

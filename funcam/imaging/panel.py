@@ -10,7 +10,7 @@ from typing import TypeAlias
 import numpy as np
 from PIL import Image, ImageDraw
 
-from funcam.errors import FuncamError
+from funcam.errors import FuncamError, shown, whole_number
 from funcam.imaging.reading import Pixels, check_image
 from funcam.imaging.render import resize_picture
 from funcam.imaging.text import lettered, shorten, wrap
@@ -99,8 +99,11 @@ class _Scale:
 
 
 def _check(image: Pixels, rows: Sequence[PanelRow], tile: int) -> None:
+    whole_number("a panel's tile", tile)
     if tile < 32:
         raise FuncamError(f"a panel's tile has at least 32 pixels; got {tile!r}")
+    if not isinstance(rows, Sequence) or not all(isinstance(row, PanelRow) for row in rows):
+        raise FuncamError(f"a panel's rows are a list of PanelRow; got {shown(rows)}")
     if not rows or not rows[0].pictures:
         raise FuncamError("a panel has at least one row with at least one picture; got none")
     titles = list(rows[0].pictures)

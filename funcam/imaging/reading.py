@@ -7,7 +7,7 @@ import glob
 import os
 import unicodedata
 import warnings
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import NamedTuple, TypeAlias
 
@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, UnidentifiedImageError
 
-from funcam.errors import FuncamError
+from funcam.errors import FuncamError, shown
 
 Pixels: TypeAlias = NDArray[np.uint8]
 """An image: uint8 RGB, `[H, W, 3]`."""
@@ -69,7 +69,7 @@ def read_image(path: str | os.PathLike[str]) -> Pixels:
         >>> read_image("photos/dog.jpg").shape  # doctest: +SKIP
         (375, 500, 3)
     """
-    name, beginning = _quoted(path), _beginning(Path(path))
+    name, beginning = _quoted(path), _beginning(Path(_path(path)))
     try:
         # Pillow warns about large files and odd metadata; what matters is whether the pixels can be read.
         with warnings.catch_warnings():
@@ -98,14 +98,37 @@ def check_image(image: Pixels) -> None:
         >>> check_image(np.zeros((2, 3, 3), np.uint8))
     """
     if not isinstance(image, np.ndarray):
-        raise FuncamError(f"an image is a NumPy array, uint8 [H, W, 3]; got {type(image).__name__}; try read_image")
+        raise FuncamError(
+            f"an image is a NumPy array, uint8 [H, W, 3]; got {type(image).__name__}; try read_image for a file, "
+            "np.asarray(image.convert('RGB')) for one of Pillow's, tensor.permute(1, 2, 0).cpu().numpy() for a tensor"
+        )
     if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3 or image.size == 0:
         got = f"{image.dtype} {list(image.shape)}"
-        raise FuncamError(f"an image is uint8 RGB [H, W, 3] with at least one pixel; got {got}; convert it first")
+        raise FuncamError(f"an image is uint8 RGB [H, W, 3] with at least one pixel; got {got}; {_conversion(image)}")
+
+
+def _conversion(image: NDArray[np.generic]) -> str:
+    """How such an array becomes an image."""
+    if image.dtype == np.bool_:
+        return "255 * image.astype(np.uint8) makes grey values of a mask"
+    if image.dtype != np.uint8:
+        return "(255 * image).round().astype(np.uint8) makes one of values in 0..1"
+    if image.ndim == 2:
+        return "np.repeat(image[..., None], 3, axis=2) makes one of grey values"
+    if image.ndim == 3 and image.shape[0] == 3:
+        return "image.transpose(1, 2, 0) puts the colours last"
+    if image.ndim == 3 and image.shape[2] == 4:
+        return "image[..., :3] leaves the transparency out"
+    return "image[0] is the first of several" if image.ndim == 4 else "convert it first"
 
 
 class Found(NamedTuple):
-    """What `find_images` found: the files, in order, and a line for each argument that gave none."""
+    """What `find_images` found.
+
+    Attributes:
+        paths: the files, in order.
+        problems: a line for each argument that gave none.
+    """
 
     paths: list[Path]
     problems: list[str]
@@ -125,13 +148,13 @@ def find_images(arguments: Sequence[str | os.PathLike[str]]) -> Found:
         >>> find_images(["no-such-folder/dog.jpg"]).problems
         ["'no-such-folder/dog.jpg' does not exist, nor does the folder 'no-such-folder'"]
     """
-    if isinstance(arguments, str | bytes | os.PathLike):
-        raise FuncamError(f"find_images takes a list of paths; got {arguments!r}; put it in brackets")
+    if isinstance(arguments, str | bytes | os.PathLike) or not isinstance(arguments, Iterable):
+        raise FuncamError(f"find_images takes a list of paths; got {shown(arguments)}; put it in brackets")
     paths: dict[str, Path] = {}
     problems: list[str] = []
     for argument in arguments:
         try:
-            for path in _expanded(os.fsdecode(argument)):
+            for path in _expanded(_path(argument)):
                 paths.setdefault(_entry(path), path)
         except FuncamError as error:
             problems.append(str(error))
@@ -147,7 +170,7 @@ def output_stems(paths: Sequence[str | os.PathLike[str]]) -> list[str]:
         >>> output_stems(["a/dog.jpg", "b/dog.jpg", "dog.png", "cat.jpg"])
         ['dog', 'dog-2', 'dog-3', 'cat']
     """
-    stems = [Path(path).stem for path in paths]
+    stems = [Path(_path(path)).stem for path in paths]
     reserved = {_folded(stem) for stem in stems}  # dog-2.jpg keeps its name, even if it comes after two dog.jpg.
     used: set[str] = set()
     names: list[str] = []
@@ -162,7 +185,14 @@ def output_stems(paths: Sequence[str | os.PathLike[str]]) -> list[str]:
 
 
 def _quoted(path: str | os.PathLike[str]) -> str:
-    return repr(os.fsdecode(path))
+    return repr(_path(path))
+
+
+def _path(path: object) -> str:
+    """A path as text; whatever else is given for one is refused."""
+    if not isinstance(path, str | bytes | os.PathLike):
+        raise FuncamError(f"a path was expected, the name of a file; got {shown(path)}")
+    return os.fsdecode(path)
 
 
 def _formats() -> list[str]:

@@ -4,17 +4,18 @@ from __future__ import annotations
 
 import math
 import os
-from collections.abc import Mapping
 from pathlib import Path
-from types import MappingProxyType
 from typing import cast
 
 import cv2
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from funcam.errors import FuncamError, nearest
+from funcam.errors import FuncamError, finite_number, shown, whole_number
 from funcam.files import write_atomically
+from funcam.imaging.arrays import as_values
+from funcam.imaging.colormaps import COLORMAPS as COLORMAPS
+from funcam.imaging.colormaps import Colormap, color_table
 from funcam.imaging.reading import Pixels, check_image
 
 UNSEEN: tuple[int, int, int] = (128, 128, 128)
@@ -25,27 +26,6 @@ PICTURE_SUFFIXES: tuple[str, ...] = (".jpg", ".jpeg", ".png", ".webp")
 
 _LONGEST = {".jpg": 65535, ".jpeg": 65535, ".webp": 16383}  # pixels a side, by the formats' own definitions
 
-_OPENCV = (
-    "jet turbo viridis inferno magma plasma cividis hot bone parula autumn winter spring summer cool rainbow ocean "
-    "hsv pink twilight twilight_shifted deepgreen"
-)
-
-
-def _tables() -> dict[str, Pixels]:
-    """Each colour map as 256 colours, [256, 1, 3] RGB, the form in which `cv2.applyColorMap` takes them."""
-    ramp = np.arange(256, dtype=np.uint8)[:, None]
-    tables = {"gray": np.repeat(ramp[..., None], 3, axis=2)}
-    for name in _OPENCV.split():
-        bgr = cv2.applyColorMap(ramp, getattr(cv2, f"COLORMAP_{name.upper()}"))
-        tables[name] = np.ascontiguousarray(bgr[..., ::-1], dtype=np.uint8)
-    for table in tables.values():
-        table.setflags(write=False)
-    return {name: tables[name] for name in [*_OPENCV.split(), "gray"]}
-
-
-COLORMAPS: Mapping[str, Pixels] = MappingProxyType(_tables())
-"""The colour maps by name (OpenCV's, and gray): 256 colours from coldest to hottest, uint8 RGB [256, 1, 3]."""
-
 
 def scale_map(saliency: ArrayLike) -> NDArray[np.float32]:
     """A map in 0..1: negative values are dropped, the rest divided by the largest.
@@ -53,7 +33,7 @@ def scale_map(saliency: ArrayLike) -> NDArray[np.float32]:
     A map without a positive value, and NaN anywhere, becomes 0: drawn as nothing, not as noise.
 
     Args:
-        saliency: [H, W].
+        saliency: [H, W], an array or a tensor.
 
     Returns:
         float32 [H, W].
@@ -68,12 +48,12 @@ def scale_map(saliency: ArrayLike) -> NDArray[np.float32]:
     return _scaled(_checked_map(saliency))
 
 
-def heatmap(saliency: ArrayLike, colormap: str = "jet") -> Pixels:
+def heatmap(saliency: ArrayLike, colormap: Colormap = "jet") -> Pixels:
     """A map in colours, uint8 RGB [H, W, 3]; NaN, which the network did not see, is a neutral grey.
 
     Args:
-        saliency: [H, W].
-        colormap: one of `COLORMAPS`.
+        saliency: [H, W], an array or a tensor.
+        colormap: one of `COLORMAPS`, or a colour map of matplotlib's (see `Colormap`).
 
     Raises:
         FuncamError: an unknown colour map, or not a map.
@@ -82,13 +62,13 @@ def heatmap(saliency: ArrayLike, colormap: str = "jet") -> Pixels:
         >>> heatmap([[0.0, 1.0, float("nan")]]).tolist()
         [[[0, 0, 128], [128, 0, 0], [128, 128, 128]]]
     """
-    values, table = _checked_map(saliency), _table(colormap)
+    values, table = _checked_map(saliency), color_table(colormap)
     picture = _coloured(_levels(values), table)
     picture[np.isnan(values)] = UNSEEN
     return picture
 
 
-def overlay(image: Pixels, saliency: ArrayLike, colormap: str = "jet", alpha: float = 0.5) -> Pixels:
+def overlay(image: Pixels, saliency: ArrayLike, colormap: Colormap = "jet", alpha: float = 0.5) -> Pixels:
     """A heatmap laid over an image, uint8 RGB [H, W, 3]: the hotter, the more it covers.
 
     Where the map is 0 the image shows as it is; where the map is NaN, which the network did not see, the image loses
@@ -96,8 +76,8 @@ def overlay(image: Pixels, saliency: ArrayLike, colormap: str = "jet", alpha: fl
 
     Args:
         image: uint8 RGB [H, W, 3].
-        saliency: [H, W], on the image's pixels (see `funcam.imaging.fit.onto_image`).
-        colormap: one of `COLORMAPS`.
+        saliency: [H, W], an array or a tensor, on the image's pixels (see `funcam.imaging.fit.onto_image`).
+        colormap: one of `COLORMAPS`, or a colour map of matplotlib's (see `Colormap`).
         alpha: how much of the image the hottest colour covers, 0..1.
 
     Raises:
@@ -109,13 +89,15 @@ def overlay(image: Pixels, saliency: ArrayLike, colormap: str = "jet", alpha: fl
         [[[200, 200, 200], [164, 100, 100]]]
     """
     check_image(image)
-    values, table = _checked_map(saliency), _table(colormap)
+    values, table = _checked_map(saliency), color_table(colormap)
     if values.shape != image.shape[:2]:
         sizes = f"{list(values.shape)}, the image's {list(image.shape[:2])}"
-        raise FuncamError(f"the map's size is {sizes}; bring it onto the image with onto_image(map, view, size)")
-    if not 0 <= alpha <= 1:
-        raise FuncamError(f"alpha is the share of the heatmap, 0..1; got {alpha!r}")
-    picture = _blended(image, _levels(values), table, alpha)
+        raise FuncamError(
+            f"the map's size is {sizes}; bring it onto the image with funcam.imaging.fit: onto_image(map, "
+            "image.shape[:2]) where it covers the whole image, else onto_image(map, view) with the View of fit_image"
+        )
+    share = _share("alpha is the share of the heatmap", alpha, 1)
+    picture = _blended(image, _levels(values), table, share)
     unseen = np.isnan(values)
     if unseen.any():
         dim = cv2.convertScaleAbs(cv2.cvtColor(image, cv2.COLOR_RGB2GRAY), alpha=0.5)
@@ -141,12 +123,10 @@ def signed_picture(gradient: ArrayLike, percentile: float = 99.5) -> Pixels:
         >>> signed_picture([[[0.0, 1.0, -1.0]]]).tolist()
         [[[128, 255, 1]]]
     """
-    values = np.asarray(gradient, dtype=np.float32)
+    values = as_values("a gradient", gradient)
     if values.ndim != 3 or values.shape[2] != 3 or values.size == 0:
         raise FuncamError(f"a gradient picture is [H, W, 3] with at least one pixel; got {list(values.shape)}")
-    if not 0 <= percentile <= 100:
-        raise FuncamError(f"percentile is 0..100; got {percentile!r}")
-    limit = _limit(values, percentile)
+    limit = _limit(values, _share("percentile is the share of values, in percent", percentile, 100))
     picture = np.full(values.shape, 128, np.uint8)
     if limit > 0:
         for top in range(0, len(values), 512):  # In bands: the temporaries of a large picture would be gigabytes.
@@ -165,11 +145,11 @@ def picture_size(image_size: tuple[int, int], longest: int | None = None) -> tup
         >>> picture_size((375, 500), 224)
         (168, 224)
     """
-    height, width = image_size
+    height, width = _sides(image_size)
     if longest is None:
         return height, width
-    if longest < 1:
-        raise FuncamError(f"a picture's longer side has at least 1 pixel; got {longest!r}")
+    if _whole(longest) < 1:
+        raise FuncamError(f"a picture's longer side has at least 1 pixel, a whole number; got {shown(longest)}")
     scale = longest / max(height, width)
     return max(1, round(height * scale)), max(1, round(width * scale))
 
@@ -185,9 +165,7 @@ def resize_picture(picture: Pixels, size: tuple[int, int]) -> Pixels:
         (2, 3, 3)
     """
     check_image(picture)
-    height, width = size
-    if min(size) < 1:
-        raise FuncamError(f"a picture has at least 1 pixel a side; got (height, width) = {size!r}")
+    height, width = _sides(size)
     if picture.shape[:2] == (height, width):
         return picture
     growth = max(height / picture.shape[0], width / picture.shape[1])
@@ -211,11 +189,13 @@ def save_picture(path: str | os.PathLike[str], picture: Pixels, quality: int = 9
         >>> save_picture("results/dog.jpg", np.zeros((4, 4, 3), np.uint8))  # doctest: +SKIP
     """
     check_image(picture)
+    if not isinstance(path, str | os.PathLike):
+        raise FuncamError(f"a path was expected, where the picture is to be; got {shown(path)}")
     suffix = Path(path).suffix.lower()
     if suffix not in PICTURE_SUFFIXES:
         raise FuncamError(f"{os.fsdecode(path)!r} has no suffix of a picture; use one of {', '.join(PICTURE_SUFFIXES)}")
-    if not 1 <= quality <= 100:
-        raise FuncamError(f"quality is 1..100; got {quality!r}")
+    if not 1 <= _whole(quality) <= 100:
+        raise FuncamError(f"quality is 1..100, a whole number; got {shown(quality)}")
     longest = max(picture.shape[:2])
     if longest > _LONGEST.get(suffix, longest):
         limit = f"{_LONGEST[suffix]} pixels a side; the picture has {longest}"
@@ -236,17 +216,36 @@ def _settings(suffix: str, quality: int) -> list[int]:
     return [cv2.IMWRITE_JPEG_QUALITY, quality, *full]
 
 
-def _table(colormap: str) -> Pixels:
-    if colormap not in COLORMAPS:
-        close, known = nearest(str(colormap), COLORMAPS), ", ".join(COLORMAPS)
-        raise FuncamError(f"colour map {colormap!r} is not known; nearest: {close} of {known}")
-    return COLORMAPS[colormap]
+def _whole(value: object) -> int:
+    """A whole number; what is none is less than any that is expected."""
+    try:
+        return whole_number("", value)
+    except FuncamError:
+        return -1
+
+
+def _sides(size: tuple[int, int]) -> tuple[int, int]:
+    sides = [_whole(side) for side in size] if isinstance(size, tuple | list) else []
+    if len(sides) != 2 or min(sides) < 1:
+        raise FuncamError(f"a picture has at least 1 pixel a side; got (height, width) = {shown(size)}")
+    return sides[0], sides[1]
+
+
+def _share(what: str, value: float, most: int) -> float:
+    try:
+        share = finite_number("", value)
+    except FuncamError:
+        share = -1.0
+    if not 0 <= share <= most:
+        raise FuncamError(f"{what}, a number in 0..{most}; got {shown(value)}")
+    return share
 
 
 def _checked_map(saliency: ArrayLike) -> NDArray[np.float32]:
-    values = np.asarray(saliency, dtype=np.float32)
+    values = as_values("a map to draw", saliency)
     if values.ndim != 2 or values.size == 0:
-        raise FuncamError(f"a map to draw is [H, W] with at least one pixel; got {list(values.shape)}")
+        one = "; give one of them, such as maps[0]" if values.ndim > 2 else ""
+        raise FuncamError(f"a map to draw is [H, W] with at least one pixel; got {list(values.shape)}{one}")
     return values
 
 
@@ -270,7 +269,7 @@ def _coloured(levels: NDArray[np.uint8], table: Pixels) -> Pixels:
 
 
 def _blended(image: Pixels, levels: NDArray[np.uint8], table: Pixels, alpha: float) -> Pixels:
-    """image * (1 - weight) + colour * weight in 8 bits: both factors depend on the level alone, so both are tables."""
+    """The sum `image * (1 - weight) + colour * weight` in 8 bits: both factors are tables by level."""
     weight = alpha * np.sqrt(np.linspace(0, 1, 256))[:, None, None]
     kept = _coloured(levels, np.rint(255 * (1 - weight) * np.ones(3)).astype(np.uint8))
     heat = _coloured(levels, np.rint(table * weight).astype(np.uint8))

@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from funcam.errors import FuncamError, nearest
+from funcam.errors import FuncamError, nearest, shown
 
 
 @dataclass(frozen=True)
@@ -258,6 +258,8 @@ def find_method(name: str) -> Method:
         >>> find_method("grad-cam").paper
         'Selvaraju et al., ICCV 2017, arXiv:1610.02391'
     """
+    if not isinstance(name, str):
+        raise FuncamError(f"method {shown(name)} is no name; expected one that `funcam methods` lists, e.g. 'grad-cam'")
     if name not in METHODS:
         raise FuncamError(
             f"unknown method {name!r}; nearest: {nearest(name, METHODS)} (`funcam methods` lists them all)"

@@ -48,11 +48,11 @@ def deep_feature_factorization(A: torch.Tensor, *, factors: int = 5, iterations:
 
     Example:
         >>> A = torch.tensor([[[0.0, 0.0, 2.0], [1.0, 0.0, 0.0]]])  # two channels that are never active together
-        >>> found = deep_feature_factorization(A, factors=2)
-        >>> found.maps[0].round(decimals=3)
+        >>> parts = deep_feature_factorization(A, factors=2)
+        >>> parts.maps[0].round(decimals=3)
         tensor([[0., 0., 2.],
                 [1., 0., 0.]])
-        >>> found.concepts.round(decimals=3)
+        >>> parts.concepts.round(decimals=3)
         tensor([[1., 0.],
                 [0., 1.]])
     """
@@ -108,8 +108,8 @@ def dff(
                 [1., 0., 0.]])
     """
     check_counts(chunk=chunk)
-    found = deep_feature_factorization(A[None], factors=factors, iterations=iterations)
-    maps, concepts = found.maps[0], found.concepts.view(factors, -1, *[1] * (A.ndim - 1))
+    shared = deep_feature_factorization(A[None], factors=factors, iterations=iterations)
+    maps, concepts = shared.maps[0], shared.concepts.view(factors, -1, *[1] * (A.ndim - 1))
     parts = zip(torch.split(maps, chunk), torch.split(concepts, chunk), strict=True)
     scores = torch.cat([head((H[:, None] * W).to(A.dtype)) for H, W in parts])
     empty = maps.flatten(1).amax(1) == 0

@@ -77,8 +77,8 @@ def kpca_cam(
     K = _kernel_matrix(X, kernel, gamma, offset)
     K = centred(centred(K).T)
     values, vectors = torch.linalg.eigh((K + K.T) / 2)
-    found = values[-1].clamp(min=0).sqrt() * vectors[:, -1]
-    return oriented(found.view(A.shape[1:]).to(A.dtype), A.sum(0))
+    component = values[-1].clamp(min=0).sqrt() * vectors[:, -1]
+    return oriented(component.view(A.shape[1:]).to(A.dtype), A.sum(0))
 
 
 def _kernel_matrix(X: torch.Tensor, kernel: str, gamma: float | None, offset: float) -> torch.Tensor:

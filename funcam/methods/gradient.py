@@ -324,8 +324,8 @@ def seg_eigen_cam(A: torch.Tensor, g: torch.Tensor) -> torch.Tensor:
         >>> seg_eigen_cam(torch.tensor([[0.0, 0.0, 3.0]]), torch.tensor([[1.0, 1.0, -1.0]]))
         tensor([-1., -1.,  2.])
     """
-    found = principal_map(g.abs() * A, centre=True)
-    return torch.where(found.amin().abs() > found.amax().abs(), -found, found)
+    component = principal_map(g.abs() * A, centre=True)
+    return torch.where(component.amin().abs() > component.amax().abs(), -component, component)
 
 
 def guided_grad_cam(gradient: torch.Tensor, cam: torch.Tensor) -> torch.Tensor:

@@ -13,7 +13,7 @@ import torch
 from torch.func import vmap
 from torch.nn.functional import interpolate
 
-from funcam.errors import FuncamError
+from funcam.errors import FuncamError, whole_number
 from funcam.methods.noise import gaussian
 from funcam.methods.reduce import Reduce, at_least_single, positive_sum
 
@@ -276,8 +276,7 @@ def check_counts(**counts: int) -> None:
         >>> check_counts(chunk=16)
     """
     for name, count in counts.items():
-        if count < 1:
-            raise FuncamError(f"{name} is {count}; expected a whole number of at least 1")
+        whole_number(name, count, 1)
 
 
 def _masking_channels(A: torch.Tensor, strongest: int | None) -> torch.Tensor:

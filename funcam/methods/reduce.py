@@ -91,7 +91,11 @@ def eigen_smoothed(method: Callable[..., torch.Tensor]) -> Callable[..., torch.T
         >>> eigen_smoothed(grad_cam)(A, torch.ones(1, 2))
         tensor([-1.,  1.])
     """
-    if "reduce" not in inspect.signature(method).parameters:
+    try:
+        takes: Any = inspect.signature(method).parameters
+    except (TypeError, ValueError):  # torch's own functions have no signature
+        takes = ()
+    if "reduce" not in takes:
         name: Any = getattr(method, "__name__", repr(method))
         raise FuncamError(
             f"{name} has no weighted channels to smooth; eigen smoothing takes a method with a `reduce` option, "
@@ -123,16 +127,16 @@ def principal_map(A: torch.Tensor, *, centre: bool) -> torch.Tensor:
     return (projection * scale).view(A.shape[1:]).to(A.dtype)
 
 
-def oriented(found: torch.Tensor, like: torch.Tensor) -> torch.Tensor:
+def oriented(values: torch.Tensor, like: torch.Tensor) -> torch.Tensor:
     """A map or its negative: the one whose inner product with `like` is positive, else with the larger maximum.
 
     Example:
         >>> oriented(torch.tensor([1.0, -2.0]), torch.tensor([0.0, 1.0]))
         tensor([-1.,  2.])
     """
-    along = (found * like).sum()
-    sign = torch.where(along == 0, found.amax() + found.amin(), along)
-    return torch.where(sign < 0, -found, found)
+    along = (values * like).sum()
+    sign = torch.where(along == 0, values.amax() + values.amin(), along)
+    return torch.where(sign < 0, -values, values)
 
 
 def centred(X: torch.Tensor) -> torch.Tensor:

@@ -6,8 +6,8 @@ from collections.abc import Sequence
 
 import torch
 
-from funcam.methods.perturbation import check_counts
 from funcam.metrics.randomness import generator_of
+from funcam.metrics.scalars import device_of, real, seed_of, size_of, whole
 
 
 def centre_gaussian(
@@ -24,6 +24,9 @@ def centre_gaussian(
     Returns:
         `[B, H, W]`, in 0..1, expanded from one.
 
+    Raises:
+        FuncamError: a number of the wrong kind, or a size or device that is none.
+
     Source:
         The centre baseline of Choe et al., CVPR 2020, arXiv:2001.07437, section 5, and of the pointing game, Zhang et
         al., arXiv:1608.00507.
@@ -32,11 +35,11 @@ def centre_gaussian(
         >>> centre_gaussian(1, (1, 3)).round(decimals=2)
         tensor([[[0.4100, 1.0000, 0.4100]]])
     """
-    check_counts(count=count)
-    rows, columns = (torch.arange(side, device=device) - (side - 1) / 2 for side in size)
-    height, width = (spread * side for side in size)
+    count, (H, W), spread = whole("count", count), size_of(size), real("spread", spread, above=0)
+    rows, columns = (torch.arange(side, device=device_of(device)) - (side - 1) / 2 for side in (H, W))
+    height, width = spread * H, spread * W
     bell = torch.exp(-((rows / height) ** 2)[:, None] / 2 - (columns / width) ** 2 / 2)
-    return (bell / bell.amax()).expand(count, *size)
+    return (bell / bell.amax()).expand(count, H, W)
 
 
 def uniform_maps(count: int, size: Sequence[int], *, device: torch.device | str | None = None) -> torch.Tensor:
@@ -53,12 +56,14 @@ def uniform_maps(count: int, size: Sequence[int], *, device: torch.device | str 
     Returns:
         `[B, H, W]`, expanded from one.
 
+    Raises:
+        FuncamError: a number of the wrong kind, or a size or device that is none.
+
     Example:
         >>> uniform_maps(1, (1, 2))
         tensor([[[1., 1.]]])
     """
-    check_counts(count=count)
-    return torch.ones(1, device=device).expand(count, *size)
+    return torch.ones(1, device=device_of(device)).expand(whole("count", count), *size_of(size))
 
 
 def random_maps(
@@ -79,10 +84,13 @@ def random_maps(
     Returns:
         `[B, H, W]`, in 0..1.
 
+    Raises:
+        FuncamError: a number of the wrong kind, or a size or device that is none.
+
     Example:
         >>> torch.equal(random_maps(3, (2, 2))[1:], random_maps(2, (2, 2), first=1))
         True
     """
-    check_counts(count=count)
-    drawn = [torch.rand(*size, generator=generator_of(seed, first + index)) for index in range(count)]
-    return torch.stack(drawn).to(device)
+    count, (H, W), seed, first = whole("count", count), size_of(size), seed_of(seed), whole("first", first, least=0)
+    drawn = [torch.rand(H, W, generator=generator_of(seed, first + index)) for index in range(count)]
+    return torch.stack(drawn).to(device_of(device))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import torch
 
 from funcam.errors import FuncamError
+from funcam.metrics.checks import as_floats
 
 _ROUNDING = 1e-5  # a mean of ones may come out a little above 1
 
@@ -21,7 +22,7 @@ def adcc(coherency: torch.Tensor, complexity: torch.Tensor, average_drop: torch.
         `[B]`, in 0..1; 0 where a part is 0, NaN where one is NaN.
 
     Raises:
-        FuncamError: the shapes differ, or a part lies outside 0..1 (a percentage, for example).
+        FuncamError: the shapes differ, a part is no number, or lies outside 0..1 (a percentage, for example).
 
     Source:
         Poppi et al., CVPR workshops 2021, arXiv:2104.10252, section 4.
@@ -30,7 +31,9 @@ def adcc(coherency: torch.Tensor, complexity: torch.Tensor, average_drop: torch.
         >>> adcc(torch.tensor([0.9]), torch.tensor([0.4]), torch.tensor([0.55]))
         tensor([0.6000])
     """
-    _check_shapes(coherency=coherency, complexity=complexity, average_drop=average_drop)
+    coherency, complexity, average_drop = _checked(
+        coherency=coherency, complexity=complexity, average_drop=average_drop
+    )
     _check_range(0, 1, coherency=coherency, complexity=complexity, average_drop=average_drop)
     return _harmonic_mean(coherency, 1 - complexity, 1 - average_drop)
 
@@ -50,7 +53,7 @@ def arcc(coherency: torch.Tensor, complexity: torch.Tensor, road: torch.Tensor) 
         `[B]`, in 0..1; 0 where a part is 0, NaN where one is NaN.
 
     Raises:
-        FuncamError: the shapes differ, or a part lies outside its range.
+        FuncamError: the shapes differ, a part is no number, or lies outside its range.
 
     Source:
         Domeniconi et al., How to Evaluate and Refine your CAM, ICPR 2026, arXiv:2605.14641, as in its first author's
@@ -61,7 +64,7 @@ def arcc(coherency: torch.Tensor, complexity: torch.Tensor, road: torch.Tensor) 
         >>> arcc(torch.tensor([0.9, 0.9]), torch.tensor([0.4, 0.4]), torch.tensor([0.225, -0.1]))
         tensor([0.6000, 0.0000])
     """
-    _check_shapes(coherency=coherency, complexity=complexity, road=road)
+    coherency, complexity, road = _checked(coherency=coherency, complexity=complexity, road=road)
     _check_range(0, 1, coherency=coherency, complexity=complexity)
     _check_range(-0.5, 0.5, road=road)
     return _harmonic_mean(coherency, 1 - complexity, (2 * road).clamp(0, 1))
@@ -72,10 +75,13 @@ def _harmonic_mean(*parts: torch.Tensor) -> torch.Tensor:
     return len(parts) / torch.stack([part.clamp(0, 1).reciprocal() for part in parts]).sum(0)
 
 
-def _check_shapes(**parts: torch.Tensor) -> None:
-    shapes = [list(part.shape) for part in parts.values()]
+def _checked(**parts: torch.Tensor) -> list[torch.Tensor]:
+    """The parts as floats, as many of each."""
+    floats = [as_floats(name, part) for name, part in parts.items()]
+    shapes = [list(part.shape) for part in floats]
     if any(len(shape) != 1 or shape != shapes[0] for shape in shapes):
         raise FuncamError(f"{', '.join(parts)} have shapes {', '.join(map(str, shapes))}; expected the same [B]")
+    return floats
 
 
 def _check_range(low: float, high: float, **parts: torch.Tensor) -> None:

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import torch
 from torch.nn.functional import avg_pool2d, conv2d, pad
 
-from funcam.methods.perturbation import check_counts
-from funcam.metrics.inputs import check_images
-from funcam.metrics.scores import Network, Score, class_scores, probabilities
+from funcam.errors import FuncamError
+from funcam.metrics.checks import baseline_for, check_explained, check_images, where_finite
+from funcam.metrics.scalars import real, whole
+from funcam.metrics.scores import ImageScore, Network, Score, Targets, image_score, probabilities
+
+Baseline = torch.Tensor | float | Sequence[float] | None
 
 
 class Curve(NamedTuple):
@@ -30,11 +34,11 @@ def insertion(
     network: Network,
     images: torch.Tensor,
     maps: torch.Tensor,
-    targets: torch.Tensor,
+    targets: Targets,
     *,
     steps: int = 50,
     patch: int = 1,
-    baseline: torch.Tensor | None = None,
+    baseline: Baseline = None,
     score: Score = probabilities,
     chunk: int = 64,
 ) -> Curve:
@@ -46,18 +50,22 @@ def insertion(
         network: `[n, C, H, W] -> [n, N]`, whose rows don't mix.
         images: `[B, C, H, W]`, as the network takes them.
         maps: `[B, H, W]`; only their order counts.
-        targets: `[B]`, classes.
+        targets: a class for each image `[B]` or one for all; None for the predicted classes; a rule such as
+            `funcam.probability(3)`; or a function of the network's outputs, `[n]` (`score` is then left out).
         steps: in how many steps the whole image appears.
         patch: squares of this side appear at once, in the order of their mean.
-        baseline: what the image appears on, broadcast to `images`; None for `blurred(images)`.
+        baseline: what the image appears on: a number, a colour `[C]`, or images that broadcast to `images`; None for
+            `blurred(images)`.
         score: what is made of the logits; `identity` for the logits themselves.
         chunk: how many images go through the network at a time; the result does not depend on it.
 
     Returns:
-        A `Curve`: `shares [steps + 1]`, `scores [B, steps + 1]`, `area [B]`.
+        A `Curve`: `shares [steps + 1]`, `scores [B, steps + 1]`, `area [B]`; scores and area are NaN for an image whose
+        map is not finite.
 
     Raises:
-        FuncamError: shapes that don't belong together, a class that is none, a count less than one.
+        FuncamError: shapes that don't belong together, a class that is none, a count that is no whole number of at
+            least one, a baseline that is none.
 
     Source:
         Petsiuk, Das and Saenko (RISE), BMVC 2018, arXiv:1806.07421, section 4.1 and algorithm 1.
@@ -68,19 +76,22 @@ def insertion(
         >>> insertion(network, image, saliency, torch.tensor([0]), steps=2, baseline=torch.zeros(1), score=lambda x: x)
         Curve(shares=tensor([0.0000, 0.5000, 1.0000]), scores=tensor([[0., 4., 4.]]), area=tensor([3.]))
     """
-    below = blurred(images) if baseline is None else baseline
-    return _curve(network, below.to(images).expand_as(images), images, maps, targets, steps, patch, score, chunk)
+    images, maps = check_explained(images, maps, targets)
+    below = blurred(images) if baseline is None else baseline_for(images, baseline)
+    ranks = saliency_ranks(maps, patch)
+    scored = image_score(network, images, targets, score, chunk)
+    return _of_finite(_curve(scored, below, images, ranks, whole("steps", steps)), maps)
 
 
 def deletion(
     network: Network,
     images: torch.Tensor,
     maps: torch.Tensor,
-    targets: torch.Tensor,
+    targets: Targets,
     *,
     steps: int = 50,
     patch: int = 1,
-    baseline: torch.Tensor | None = None,
+    baseline: Baseline = None,
     score: Score = probabilities,
     chunk: int = 64,
 ) -> Curve:
@@ -92,19 +103,23 @@ def deletion(
         network: `[n, C, H, W] -> [n, N]`, whose rows don't mix.
         images: `[B, C, H, W]`, as the network takes them.
         maps: `[B, H, W]`; only their order counts.
-        targets: `[B]`, classes.
+        targets: a class for each image `[B]` or one for all; None for the predicted classes; a rule such as
+            `funcam.probability(3)`; or a function of the network's outputs, `[n]` (`score` is then left out).
         steps: in how many steps the whole image disappears.
         patch: squares of this side disappear at once, in the order of their mean.
-        baseline: what replaces the pixels, broadcast to `images`; None for zeros, the data's mean colour where images
-            are normalised (as in the paper); `mean_colour(images)` is each image's own.
+        baseline: what replaces the pixels: a number, a colour `[C]`, or images that broadcast to `images`; None for
+            zeros, the data's mean colour where images are normalised (as in the paper); `mean_colour(images)` is each
+            image's own.
         score: what is made of the logits; `identity` for the logits themselves.
         chunk: how many images go through the network at a time; the result does not depend on it.
 
     Returns:
-        A `Curve`: `shares [steps + 1]`, `scores [B, steps + 1]`, `area [B]`.
+        A `Curve`: `shares [steps + 1]`, `scores [B, steps + 1]`, `area [B]`; scores and area are NaN for an image whose
+        map is not finite.
 
     Raises:
-        FuncamError: shapes that don't belong together, a class that is none, a count less than one.
+        FuncamError: shapes that don't belong together, a class that is none, a count that is no whole number of at
+            least one, a baseline that is none.
 
     Source:
         Petsiuk, Das and Saenko (RISE), BMVC 2018, arXiv:1806.07421, section 4.1 and algorithm 1.
@@ -115,8 +130,11 @@ def deletion(
         >>> deletion(network, image, saliency, torch.tensor([0]), steps=2, score=lambda x: x).scores
         tensor([[4., 0., 0.]])
     """
-    above = torch.zeros_like(images[:1, :1, :1, :1]) if baseline is None else baseline
-    return _curve(network, images, above.to(images).expand_as(images), maps, targets, steps, patch, score, chunk)
+    images, maps = check_explained(images, maps, targets)
+    above = baseline_for(images, 0.0 if baseline is None else baseline)
+    ranks = saliency_ranks(maps, patch)
+    scored = image_score(network, images, targets, score, chunk)
+    return _of_finite(_curve(scored, images, above, ranks, whole("steps", steps)), maps)
 
 
 def blurred(images: torch.Tensor, *, side: int = 11, sigma: float = 5.0) -> torch.Tensor:
@@ -130,6 +148,9 @@ def blurred(images: torch.Tensor, *, side: int = 11, sigma: float = 5.0) -> torc
     Returns:
         `[B, C, H, W]`.
 
+    Raises:
+        FuncamError: no images, a side that is not odd, or a sigma that is not above 0.
+
     Source:
         RISE's window of 11 and sigma of 5; its code pads with zeros instead, which darkens the rim.
 
@@ -137,7 +158,9 @@ def blurred(images: torch.Tensor, *, side: int = 11, sigma: float = 5.0) -> torc
         >>> blurred(torch.ones(1, 1, 2, 2)).round(decimals=4).flatten()
         tensor([1., 1., 1., 1.])
     """
-    check_counts(side=side)
+    images, side, sigma = check_images(images), whole("side", side), real("sigma", sigma, above=0)
+    if side % 2 == 0:
+        raise FuncamError(f"side is {side}; expected an odd number, so that the window has a middle")
     half = side // 2
     places = torch.arange(-half, half + 1, dtype=images.dtype, device=images.device)
     window = (-(places**2) / (2 * sigma**2)).exp()
@@ -150,11 +173,14 @@ def blurred(images: torch.Tensor, *, side: int = 11, sigma: float = 5.0) -> torc
 def mean_colour(images: torch.Tensor) -> torch.Tensor:
     """Each image's own mean colour, `[B, C, H, W] -> [B, C, 1, 1]`: a baseline.
 
+    Raises:
+        FuncamError: images of another shape, or that are not floats.
+
     Example:
         >>> mean_colour(torch.tensor([[[[1.0, 3.0]]]]))
         tensor([[[[2.]]]])
     """
-    return images.mean((2, 3), keepdim=True)
+    return check_images(images).mean((2, 3), keepdim=True)
 
 
 def saliency_ranks(maps: torch.Tensor, patch: int = 1) -> tuple[torch.Tensor, int]:
@@ -171,7 +197,7 @@ def saliency_ranks(maps: torch.Tensor, patch: int = 1) -> tuple[torch.Tensor, in
         >>> saliency_ranks(torch.tensor([[[0.1, 0.9], [0.1, 0.5]]]))[0].tolist()
         [[[2, 0], [3, 1]]]
     """
-    check_counts(patch=patch)
+    patch = whole("patch", patch)
     pooled = maps if patch == 1 else avg_pool2d(maps[:, None], patch, ceil_mode=True, count_include_pad=False)[:, 0]
     order = pooled.flatten(1).argsort(stable=True, dim=1, descending=True)
     ranks = torch.empty_like(order).scatter_(
@@ -183,36 +209,29 @@ def saliency_ranks(maps: torch.Tensor, patch: int = 1) -> tuple[torch.Tensor, in
     return grid, order.shape[1]
 
 
+def _of_finite(curve: Curve, maps: torch.Tensor) -> Curve:
+    """Without the order that a map which is not finite has only by chance."""
+    return Curve(curve.shares, where_finite(curve.scores, maps), where_finite(curve.area, maps))
+
+
 def _curve(
-    network: Network,
-    before: torch.Tensor,
-    after: torch.Tensor,
-    maps: torch.Tensor,
-    targets: torch.Tensor,
-    steps: int,
-    patch: int,
-    score: Score,
-    chunk: int,
+    scored: ImageScore, before: torch.Tensor, after: torch.Tensor, ranks: tuple[torch.Tensor, int], steps: int
 ) -> Curve:
     """The scores while pixels of `before` are replaced by those of `after`."""
-    check_counts(steps=steps)
-    check_images(before, maps, targets)
-    ranks, places = saliency_ranks(maps, patch)
-    changed = (torch.arange(steps + 1, device=maps.device) * places / steps).round().long()
-
-    buffer = torch.empty(
-        min(chunk, len(targets) * (steps + 1)), *before.shape[1:], dtype=before.dtype, device=maps.device
-    )
+    places, last = ranks
+    count, points = len(before), steps + 1
+    changed = (torch.arange(points, device=places.device) * last / steps).round().long()
+    buffer = torch.empty(min(scored.chunk, count * points), *before.shape[1:], dtype=before.dtype, device=before.device)
 
     def rows(part: slice) -> torch.Tensor:
         """Image by image straight into the buffer: no copy but the one that the network needs."""
-        for image in range(part.start // (steps + 1), (part.stop - 1) // (steps + 1) + 1):
-            zeroth = image * (steps + 1)
-            first, behind = max(part.start, zeroth), min(part.stop, zeroth + steps + 1)
-            done = ranks[image] < changed[first - zeroth : behind - zeroth].view(-1, 1, 1, 1)
+        for image in range(part.start // points, (part.stop - 1) // points + 1):
+            zeroth = image * points
+            first, behind = max(part.start, zeroth), min(part.stop, zeroth + points)
+            done = places[image] < changed[first - zeroth : behind - zeroth].view(-1, 1, 1, 1)
             torch.where(done, after[image], before[image], out=buffer[first - part.start : behind - part.start])
         return buffer[: part.stop - part.start]
 
-    scores = class_scores(network, rows, targets.repeat_interleave(steps + 1), score, chunk).view(-1, steps + 1)
-    shares = changed.to(scores.dtype) / places
+    scores = scored(rows, count, points).view(count, points)
+    shares = changed.to(scores) / last
     return Curve(shares, scores, torch.trapezoid(scores, shares, dim=1))

@@ -14,6 +14,8 @@ import torch
 from torch.nn.functional import conv2d, conv_transpose2d, max_pool2d, pad
 
 from funcam.errors import FuncamError
+from funcam.metrics.checks import as_tensor, check_images
+from funcam.metrics.scalars import real
 
 _DIRECT, _DIAGONAL = 1 / 6, 1 / 12  # the paper's weights of the neighbours
 _DAMPING = 0.8
@@ -44,7 +46,7 @@ def impute(
         `[n, C, H, W]`; pixels that are not missing are as they were.
 
     Raises:
-        FuncamError: the shapes don't belong together.
+        FuncamError: the shapes don't belong together, or a value is of the wrong kind.
 
     Source:
         Rong et al. (ROAD), ICML 2022, arXiv:2202.00449, section 4.2 and appendix C.
@@ -53,11 +55,15 @@ def impute(
         >>> impute(torch.tensor([[[[0.0, 7.0, 1.0]]]]), torch.tensor([[[False, True, False]]]), noise=0)
         tensor([[[[0.0000, 0.5000, 1.0000]]]])
     """
+    images, missing, noise = as_tensor("images", images), as_tensor("missing", missing), real("noise", noise, 0)
     if images.ndim != 4 or missing.shape != images.shape[:1] + images.shape[2:] or missing.dtype != torch.bool:
         raise FuncamError(
             f"images have shape {list(images.shape)}, missing {list(missing.shape)} ({missing.dtype}); expected "
             "[n, C, H, W] and bool [n, H, W]"
         )
+    if not isinstance(generator, torch.Generator | None):
+        raise FuncamError(f"generator is {generator!r}; expected a torch.Generator on {images.device}, or None")
+    images = check_images(images)
     exact = images.to(torch.promote_types(images.dtype, torch.float32))
     with torch.no_grad():
         filled = _solved(exact, missing[:, None])
@@ -92,8 +98,8 @@ def _solved(images: torch.Tensor, missing: torch.Tensor) -> torch.Tensor:
     for _ in range(depth):
         whole = -max_pool2d(-grids[-1].unknown, 2)  # a coarse unknown stands for four that are all missing
         grids.append(_Grid(whole, _neighbours(torch.ones_like(whole[:1]))))
-    given = pad(images, rim) * (1 - grids[0].unknown)
-    x = _conjugate_gradients(grids, grids[0].unknown * _neighbours(given))
+    known = torch.where(grids[0].unknown > 0, 0.0, pad(images, rim))  # what is missing may be NaN
+    x = _conjugate_gradients(grids, grids[0].unknown * _neighbours(known))
     return x[..., :height, :width]
 
 

@@ -7,9 +7,10 @@ from collections.abc import Callable
 import torch
 
 from funcam.errors import FuncamError
-from funcam.methods.perturbation import check_counts
-from funcam.metrics.inputs import check_images
-from funcam.metrics.scores import Network, Score, class_scores, identity
+from funcam.metrics.checks import baseline_for, check_callable, check_explained, check_perturbed, where_finite
+from funcam.metrics.curves import Baseline
+from funcam.metrics.scalars import real, seed_of, whole
+from funcam.metrics.scores import Network, Score, Targets, identity, image_score
 from funcam.metrics.similarity import correlation
 
 Perturb = Callable[[torch.Tensor, torch.Generator], torch.Tensor]
@@ -26,6 +27,9 @@ def removed_square(share: float = 0.25, *, baseline: float = 0.0) -> Perturb:
     Returns:
         A `perturb` for `infidelity`.
 
+    Raises:
+        FuncamError: a share that is not above 0 and at most 1, or a baseline that is no number.
+
     Source:
         Yeh et al., NeurIPS 2019, arXiv:1901.09392, section 5 (square removal).
 
@@ -33,6 +37,7 @@ def removed_square(share: float = 0.25, *, baseline: float = 0.0) -> Perturb:
         >>> removed_square(1.0)(torch.ones(1, 2, 2), torch.Generator()).sum()
         tensor(4.)
     """
+    share, value = real("share", share, high=1, above=0), real("baseline", baseline)
 
     def perturb(image: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
         height, width = image.shape[1:]
@@ -40,7 +45,7 @@ def removed_square(share: float = 0.25, *, baseline: float = 0.0) -> Perturb:
         drawn = torch.rand(2, generator=generator, device=image.device).tolist()
         top, left = int(drawn[0] * (height - side + 1)), int(drawn[1] * (width - side + 1))
         taken = torch.zeros_like(image)
-        taken[:, top : top + side, left : left + side] = image[:, top : top + side, left : left + side] - baseline
+        taken[:, top : top + side, left : left + side] = image[:, top : top + side, left : left + side] - value
         return taken
 
     return perturb
@@ -55,6 +60,9 @@ def gaussian_noise(std: float = 0.2) -> Perturb:
     Returns:
         A `perturb` for `infidelity`.
 
+    Raises:
+        FuncamError: a standard deviation that is no number, or negative.
+
     Source:
         Yeh et al., NeurIPS 2019, arXiv:1901.09392, section 3 (noisy baseline).
 
@@ -62,6 +70,7 @@ def gaussian_noise(std: float = 0.2) -> Perturb:
         >>> gaussian_noise(0.0)(torch.ones(1, 1, 2), torch.Generator()).tolist()
         [[[0.0, 0.0]]]
     """
+    std = real("std", std, 0)
 
     def perturb(image: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
         return std * torch.empty_like(image).normal_(generator=generator)
@@ -73,7 +82,7 @@ def infidelity(
     network: Network,
     images: torch.Tensor,
     attributions: torch.Tensor,
-    targets: torch.Tensor,
+    targets: Targets,
     *,
     perturb: Perturb | None = None,
     samples: int = 64,
@@ -88,7 +97,8 @@ def infidelity(
         network: `[n, C, H, W] -> [n, N]`, whose rows don't mix.
         images: `[B, C, H, W]`, as the network takes them.
         attributions: `[B, C, H, W]`, or maps `[B, H, W]` that hold for all channels.
-        targets: `[B]`, classes.
+        targets: a class for each image `[B]` or one for all; None for the predicted classes; a rule such as
+            `funcam.probability(3)`; or a function of the network's outputs, `[n]` (`score` is then left out).
         perturb: what is taken away, `(image [C, H, W], generator) -> I [C, H, W]`; None for `removed_square()`.
         samples: how many perturbations of each image.
         scaled: with the factor of the map, one for each image, that makes the infidelity least. A class activation map
@@ -98,10 +108,11 @@ def infidelity(
         chunk: how many images go through the network at a time; the result does not depend on it.
 
     Returns:
-        `[B]`; better is smaller.
+        `[B]`; better is smaller. NaN where a map is not finite.
 
     Raises:
-        FuncamError: shapes that don't belong together, a class that is none, a count less than one.
+        FuncamError: shapes that don't belong together, a class that is none, a number or a `perturb` of the wrong
+            kind.
 
     Source:
         Yeh et al., NeurIPS 2019, arXiv:1901.09392, definition 2.1, and its appendix for the factor.
@@ -111,37 +122,40 @@ def infidelity(
         >>> infidelity(network, torch.ones(1, 1, 4, 4), torch.ones(1, 4, 4), torch.tensor([0]), scaled=False)
         tensor([0.])
     """
-    check_images(images, attributions, targets, per_channel=True)
-    check_counts(samples=samples)
-    perturb = perturb or removed_square()
-    generator = torch.Generator(images.device).manual_seed(seed)
+    images, attributions = check_explained(images, attributions, targets, per_channel=True)
+    samples, generator = whole("samples", samples), torch.Generator(images.device).manual_seed(seed_of(seed))
+    draw = removed_square() if perturb is None else perturb
+    check_callable(
+        "perturb", draw, "a function (image [C, H, W], generator) -> what is taken, such as gaussian_noise()"
+    )
+    scored = image_score(network, images, targets, score, chunk, usual=identity)
     explained: list[torch.Tensor] = []
     weights = attributions[:, None] if attributions.ndim == 3 else attributions
 
     def rows(part: slice) -> torch.Tensor:
         image = torch.arange(part.start, part.stop, device=images.device) // samples
-        taken = torch.stack([perturb(one, generator) for one in images[image]])
+        taken = torch.stack([check_perturbed(draw(one, generator), one) for one in images[image]])
         explained.append((weights[image] * taken).flatten(1).sum(1))
         return images[image] - taken
 
-    after = class_scores(network, rows, targets.repeat_interleave(samples), score, chunk).view(-1, samples)
-    before = class_scores(network, lambda part: images[part], targets, score, chunk)
+    after = scored(rows, len(images), samples).view(-1, samples)
+    before = scored(lambda part: images[part], len(images))
     lost, said = before[:, None] - after, torch.cat(explained).view(-1, samples)
     if scaled:
         square = (said * said).sum(1, keepdim=True)
         said = said * (said * lost).sum(1, keepdim=True) / torch.where(square == 0, 1.0, square)
-    return ((said - lost) ** 2).mean(1)
+    return where_finite(((said - lost) ** 2).mean(1), attributions)
 
 
 def sensitivity_n(
     network: Network,
     images: torch.Tensor,
     attributions: torch.Tensor,
-    targets: torch.Tensor,
+    targets: Targets,
     *,
     n: int,
     samples: int = 100,
-    baseline: torch.Tensor | None = None,
+    baseline: Baseline = None,
     score: Score = identity,
     seed: int = 0,
     chunk: int = 64,
@@ -152,16 +166,18 @@ def sensitivity_n(
         network: `[n, C, H, W] -> [n, N]`, whose rows don't mix.
         images: `[B, C, H, W]`, as the network takes them.
         attributions: `[B, C, H, W]`, or maps `[B, H, W]`; a pixel is removed with all its channels.
-        targets: `[B]`, classes.
+        targets: a class for each image `[B]` or one for all; None for the predicted classes; a rule such as
+            `funcam.probability(3)`; or a function of the network's outputs, `[n]` (`score` is then left out).
         n: how many pixels are removed at a time.
         samples: how many sets for each image.
-        baseline: what replaces a pixel, broadcast to `images`; None for zeros.
+        baseline: what replaces a pixel: a number, a colour `[C]`, or images that broadcast to `images`; None for zeros.
         score: what is made of the logits.
         seed: where the random numbers start. Torch's own random numbers are left alone.
         chunk: how many images go through the network at a time; the result does not depend on it.
 
     Returns:
-        `[B]`, Pearson's correlation, in -1..1; better is larger. 0 where either does not vary.
+        `[B]`, Pearson's correlation, in -1..1; better is larger. 0 where either does not vary,
+        NaN where a map is not finite.
 
     Raises:
         FuncamError: shapes that don't belong together, a class that is none, an `n` that is no number of pixels.
@@ -175,14 +191,14 @@ def sensitivity_n(
         >>> sensitivity_n(network, image, image[:, 0], torch.tensor([0]), n=3).round(decimals=4)
         tensor([1.])
     """
-    check_images(images, attributions, targets, per_channel=True)
-    check_counts(samples=samples)
+    images, attributions = check_explained(images, attributions, targets, per_channel=True)
+    samples, generator = whole("samples", samples), torch.Generator(images.device).manual_seed(seed_of(seed))
     pixels = images.shape[2] * images.shape[3]
-    if not 1 <= n <= pixels:
+    if whole("n", n, least=0) not in range(1, pixels + 1):
         raise FuncamError(f"n is {n}; expected 1 to {pixels}, the number of pixels")
-    generator = torch.Generator(images.device).manual_seed(seed)
+    scored = image_score(network, images, targets, score, chunk, usual=identity)
     sums = attributions.flatten(2).sum(1) if attributions.ndim == 4 else attributions.flatten(1)
-    filling = (torch.zeros_like(images[:1, :1, :1, :1]) if baseline is None else baseline).to(images).expand_as(images)
+    filling = baseline_for(images, 0.0 if baseline is None else baseline)
     said: list[torch.Tensor] = []
 
     def rows(part: slice) -> torch.Tensor:
@@ -192,6 +208,6 @@ def sensitivity_n(
         said.append((sums[image] * chosen).sum(1))
         return torch.where(chosen.view(-1, 1, *images.shape[2:]), filling[image], images[image])
 
-    after = class_scores(network, rows, targets.repeat_interleave(samples), score, chunk).view(-1, samples)
-    before = class_scores(network, lambda part: images[part], targets, score, chunk)
-    return correlation(torch.cat(said).view(-1, samples), before[:, None] - after)
+    after = scored(rows, len(images), samples).view(-1, samples)
+    before = scored(lambda part: images[part], len(images))
+    return where_finite(correlation(torch.cat(said).view(-1, samples), before[:, None] - after), attributions)

@@ -1,17 +1,20 @@
 """Whether maps lie where the objects are. Every metric gives `[B]`, NaN for an image without an object.
 
 Maps are `[B, H, W]` as `prepared` gives them (0..1), the truth is `masks [B, M, H, W]`, one mask an object; masks
-without a pixel are padding.
+without a pixel are padding. An image whose map is not finite is NaN too.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import torch
 
 from funcam.errors import FuncamError
-from funcam.metrics.inputs import any_pixel, check_masks
+from funcam.metrics.checks import as_floats, as_tensor, check_masks, class_indices, where_finite
+from funcam.metrics.inputs import any_pixel
+from funcam.metrics.scalars import real
 
 
 def pointing_game(maps: torch.Tensor, masks: torch.Tensor, *, tolerance: float = 0.0) -> torch.Tensor:
@@ -26,10 +29,10 @@ def pointing_game(maps: torch.Tensor, masks: torch.Tensor, *, tolerance: float =
         tolerance: how far (Euclidean, in pixels, inclusive) the maximum may lie from the nearest pixel of an object.
 
     Returns:
-        `[B]`, 1 for a hit, 0 for a miss.
+        `[B]`, 1 for a hit, 0 for a miss; NaN without an object, or where the map is not finite.
 
     Raises:
-        FuncamError: the shapes don't belong together.
+        FuncamError: the shapes don't belong together, or a value is of the wrong kind.
 
     Source:
         Zhang et al., IJCV 2018, arXiv:1608.00507, section 4.1.
@@ -40,16 +43,16 @@ def pointing_game(maps: torch.Tensor, masks: torch.Tensor, *, tolerance: float =
         >>> pointing_game(maps, masks), pointing_game(maps, masks, tolerance=1)
         (tensor([0.]), tensor([1.]))
     """
-    check_masks(maps, masks)
+    maps, masks = check_masks(maps, masks)
     objects = any_pixel(masks, 1)
     point = maps.flatten(1).argmax(1)
     height, width = maps.shape[1:]
-    down, across = _disk(tolerance, maps.device)
+    down, across = _disk(real("tolerance", tolerance, 0), maps.device)
     rows, columns = (point // width)[:, None] + down, (point % width)[:, None] + across
     inside = (rows >= 0) & (rows < height) & (columns >= 0) & (columns < width)
     places = rows.clamp(0, height - 1) * width + columns.clamp(0, width - 1)
     hit = (objects.flatten(1).gather(1, places) & inside).any(1)
-    return _where_any(objects, hit.to(maps.dtype))
+    return _where_any(objects, maps, hit.to(maps.dtype))
 
 
 def _disk(radius: float, device: torch.device) -> tuple[torch.Tensor, torch.Tensor]:
@@ -70,10 +73,10 @@ def energy(maps: torch.Tensor, masks: torch.Tensor) -> torch.Tensor:
         masks: bool `[B, M, H, W]`.
 
     Returns:
-        `[B]`, in 0..1.
+        `[B]`, in 0..1; NaN without an object, or where the map is not finite.
 
     Raises:
-        FuncamError: the shapes don't belong together.
+        FuncamError: the shapes don't belong together, or a value is of the wrong kind.
 
     Source:
         Wang et al. (Score-CAM), CVPR workshops 2020, arXiv:1910.01279, section 4.3.
@@ -82,12 +85,12 @@ def energy(maps: torch.Tensor, masks: torch.Tensor) -> torch.Tensor:
         >>> energy(torch.tensor([[[3.0, 1.0]]]), torch.tensor([[[[True, False]]]]))
         tensor([0.7500])
     """
-    check_masks(maps, masks)
+    maps, masks = check_masks(maps, masks)
     objects = any_pixel(masks, 1)
     positive = maps.relu()
     whole = positive.sum((1, 2))
     inside = torch.einsum("bhw,bhw->b", positive, _numbers(objects, maps.dtype))
-    return _where_any(objects, inside / torch.where(whole == 0, 1.0, whole))
+    return _where_any(objects, maps, inside / torch.where(whole == 0, 1.0, whole))
 
 
 def iou_at(maps: torch.Tensor, masks: torch.Tensor, *, level: float = 0.5) -> torch.Tensor:
@@ -99,10 +102,10 @@ def iou_at(maps: torch.Tensor, masks: torch.Tensor, *, level: float = 0.5) -> to
         level: pixels with a value greater than this are the map's.
 
     Returns:
-        `[B]`, in 0..1.
+        `[B]`, in 0..1; NaN without an object, or where the map is not finite.
 
     Raises:
-        FuncamError: the shapes don't belong together.
+        FuncamError: the shapes don't belong together, or a value is of the wrong kind.
 
     Source:
         Jaccard, 1901; for maps e.g. Chattopadhay et al. (Grad-CAM++), WACV 2018, arXiv:1710.11063, section 4.4.
@@ -111,12 +114,12 @@ def iou_at(maps: torch.Tensor, masks: torch.Tensor, *, level: float = 0.5) -> to
         >>> iou_at(torch.tensor([[[1.0, 0.9, 0.1]]]), torch.tensor([[[[True, False, False]]]]))
         tensor([0.5000])
     """
-    check_masks(maps, masks)
+    maps, masks = check_masks(maps, masks)
     objects = any_pixel(masks, 1)
-    above, pixels = _above(maps, level), _numbers(objects, maps.dtype)
+    above, pixels = _above(maps, real("level", level)), _numbers(objects, maps.dtype)
     shared = torch.einsum("bhw,bhw->b", above, pixels)
     union = above.sum((1, 2)) + pixels.sum((1, 2)) - shared
-    return _where_any(objects, shared / union)
+    return _where_any(objects, maps, shared / union)
 
 
 def object_shares(maps: torch.Tensor, masks: torch.Tensor, *, level: float = 0.5) -> torch.Tensor:
@@ -128,19 +131,20 @@ def object_shares(maps: torch.Tensor, masks: torch.Tensor, *, level: float = 0.5
         level: pixels with a value greater than this are the map's.
 
     Returns:
-        `[B, M]`, in 0..1; NaN for masks without a pixel.
+        `[B, M]`, in 0..1; NaN for masks without a pixel, and where the map is not finite.
 
     Raises:
-        FuncamError: the shapes don't belong together.
+        FuncamError: the shapes don't belong together, or a value is of the wrong kind.
 
     Example:
         >>> masks = torch.tensor([[[[True, True, False]], [[False, False, True]], [[False, False, False]]]])
         >>> object_shares(torch.tensor([[[1.0, 0.2, 0.0]]]), masks)
         tensor([[0.5000, 0.0000,    nan]])
     """
-    check_masks(maps, masks)
+    maps, masks = check_masks(maps, masks)
     pixels = _numbers(masks, maps.dtype)
-    return torch.einsum("bhw,bmhw->bm", _above(maps, level), pixels) / pixels.flatten(2).sum(2)
+    covered = torch.einsum("bhw,bmhw->bm", _above(maps, real("level", level)), pixels)
+    return where_finite(covered / pixels.flatten(2).sum(2), maps)
 
 
 class ObjectCoverage(NamedTuple):
@@ -169,7 +173,7 @@ def object_coverage(maps: torch.Tensor, masks: torch.Tensor, *, level: float = 0
         An `ObjectCoverage`.
 
     Raises:
-        FuncamError: the shapes don't belong together.
+        FuncamError: the shapes don't belong together, or a value is of the wrong kind.
 
     Example:
         >>> masks = torch.tensor([[[[True, True, False]], [[False, False, True]]]])
@@ -190,10 +194,10 @@ def coverage(maps: torch.Tensor, masks: torch.Tensor, *, level: float = 0.5) -> 
         level: pixels with a value greater than this are covered.
 
     Returns:
-        `[B]`, in 0..1.
+        `[B]`, in 0..1; NaN without an object, or where the map is not finite.
 
     Raises:
-        FuncamError: the shapes don't belong together.
+        FuncamError: the shapes don't belong together, or a value is of the wrong kind.
 
     Example:
         >>> coverage(torch.tensor([[[1.0, 0.2, 0.0]]]), torch.tensor([[[[True, True, False]], [[False, False, True]]]]))
@@ -211,10 +215,10 @@ def hit_share(maps: torch.Tensor, masks: torch.Tensor, *, level: float = 0.5) ->
         level: what the map must exceed.
 
     Returns:
-        `[B]`, in 0..1.
+        `[B]`, in 0..1; NaN without an object, or where the map is not finite.
 
     Raises:
-        FuncamError: the shapes don't belong together.
+        FuncamError: the shapes don't belong together, or a value is of the wrong kind.
 
     Example:
         >>> masks = torch.tensor([[[[True, True, False]], [[False, False, True]]]])
@@ -236,10 +240,10 @@ def evenness(maps: torch.Tensor, masks: torch.Tensor, *, level: float = 0.5) -> 
         level: pixels with a value greater than this are covered.
 
     Returns:
-        `[B]`, in 0..1.
+        `[B]`, in 0..1; NaN without an object, or where the map is not finite.
 
     Raises:
-        FuncamError: the shapes don't belong together.
+        FuncamError: the shapes don't belong together, or a value is of the wrong kind.
 
     Source:
         Pielou, Journal of Theoretical Biology 13, 1966.
@@ -253,22 +257,22 @@ def evenness(maps: torch.Tensor, masks: torch.Tensor, *, level: float = 0.5) -> 
 
 
 def top1_localisation_error(
-    logits: torch.Tensor, labels: torch.Tensor, overlaps: torch.Tensor, *, least: float = 0.5
+    logits: torch.Tensor, labels: torch.Tensor | Sequence[int] | int, overlaps: torch.Tensor, *, least: float = 0.5
 ) -> torch.Tensor:
     """The ILSVRC localisation error: 1 unless the predicted class is right and the box overlaps the truth enough.
 
     Args:
         logits: `[B, N]`.
-        labels: `[B]`, the right classes.
+        labels: `[B]`, the right classes; one number for all images.
         overlaps: `[B]` or `[B, T]` (for T thresholds): the box's overlap with the best box of the truth, such as
             `box_overlaps(...).largest` of the map of the *predicted* class.
         least: the overlap that counts as right.
 
     Returns:
-        The shape of `overlaps`, 0 or 1.
+        The shape of `overlaps`, 0 or 1; NaN where an overlap is, or where a logit is not finite.
 
     Raises:
-        FuncamError: the shapes don't belong together.
+        FuncamError: the shapes don't belong together, or a value is of the wrong kind.
 
     Source:
         Russakovsky et al. (ILSVRC), IJCV 2015, arXiv:1409.0575, section 4.1; with maps Zhou et al., arXiv:1512.04150.
@@ -277,13 +281,21 @@ def top1_localisation_error(
         >>> top1_localisation_error(torch.eye(2), torch.tensor([0, 0]), torch.tensor([0.6, 0.9]))
         tensor([0., 1.])
     """
-    if logits.ndim != 2 or labels.shape != logits.shape[:1] or overlaps.shape[:1] != labels.shape:
+    logits, overlaps = as_floats("logits", logits), as_floats("overlaps", overlaps)
+    count, told = logits.shape[:1], as_tensor("labels", labels).shape
+    if logits.ndim != 2 or told not in ((), count) or overlaps.ndim not in (1, 2) or overlaps.shape[:1] != count:
         raise FuncamError(
-            f"logits have shape {list(logits.shape)}, labels {list(labels.shape)}, overlaps {list(overlaps.shape)}; "
+            f"logits have shape {list(logits.shape)}, labels {list(told)}, overlaps {list(overlaps.shape)}; "
             "expected [B, N], [B] and [B] or [B, T]"
         )
-    right = (logits.argmax(1) == labels).view(-1, *[1] * (overlaps.ndim - 1))
-    return (~(right & (overlaps >= least))).to(overlaps.dtype)
+    labels = class_indices(labels, len(logits), name="labels").to(logits.device)
+    if len(labels) and not 0 <= int(labels.min()) <= int(labels.max()) < logits.shape[1]:
+        raise FuncamError(
+            f"labels go from {int(labels.min())} to {int(labels.max())}; expected classes 0 to {logits.shape[1] - 1}"
+        )
+    right = (logits.argmax(1) == labels).to(overlaps.device).view(-1, *[1] * (overlaps.ndim - 1))
+    wrong = (~(right & (overlaps >= real("least", least)))).to(overlaps.dtype)
+    return torch.where(overlaps.isnan(), torch.nan, where_finite(wrong, logits))
 
 
 def _evenness(shares: torch.Tensor) -> torch.Tensor:
@@ -295,9 +307,9 @@ def _evenness(shares: torch.Tensor) -> torch.Tensor:
     return torch.where(count > 1, entropy, torch.nan)
 
 
-def _where_any(objects: torch.Tensor, values: torch.Tensor) -> torch.Tensor:
-    """The values of the images that have an object, NaN for the others."""
-    return torch.where(any_pixel(objects, (1, 2)), values, torch.nan)
+def _where_any(objects: torch.Tensor, maps: torch.Tensor, values: torch.Tensor) -> torch.Tensor:
+    """The values of the images that have an object and a finite map, NaN for the others."""
+    return where_finite(torch.where(any_pixel(objects, (1, 2)), values, torch.nan), maps)
 
 
 def _above(maps: torch.Tensor, level: float) -> torch.Tensor:

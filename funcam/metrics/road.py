@@ -7,11 +7,11 @@ from typing import NamedTuple
 
 import torch
 
-from funcam.errors import FuncamError
+from funcam.metrics.checks import check_explained, where_finite
 from funcam.metrics.curves import saliency_ranks
 from funcam.metrics.imputation import impute
-from funcam.metrics.inputs import check_images
-from funcam.metrics.scores import Network, Score, class_scores, probabilities
+from funcam.metrics.scalars import real, reals, seed_of
+from funcam.metrics.scores import Network, Score, Targets, image_score, probabilities
 
 
 class Road(NamedTuple):
@@ -36,7 +36,7 @@ def road(
     network: Network,
     images: torch.Tensor,
     maps: torch.Tensor,
-    targets: torch.Tensor,
+    targets: Targets,
     *,
     shares: Sequence[float] = (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9),
     noise: float = 0.01,
@@ -53,7 +53,8 @@ def road(
         network: `[n, C, H, W] -> [n, N]`, whose rows don't mix.
         images: `[B, C, H, W]`, as the network takes them.
         maps: `[B, H, W]`; only their order counts.
-        targets: `[B]`, classes.
+        targets: a class for each image `[B]` or one for all; None for the predicted classes; a rule such as
+            `funcam.probability(3)`; or a function of the network's outputs, `[n]` (`score` is then left out).
         shares: S shares of the pixels that are removed.
         noise: the standard deviation of what is added to imputed pixels.
         seed: where the random numbers start. Torch's own random numbers are left alone.
@@ -61,10 +62,12 @@ def road(
         chunk: how many images are imputed and go through the network at a time; the result does not depend on it.
 
     Returns:
-        A `Road`: `most`, `least` and `combined` `[B]`, and the curves `[B, S]`.
+        A `Road`: `most`, `least` and `combined` `[B]`, and the curves `[B, S]`; NaN for an image whose map is not
+        finite.
 
     Raises:
-        FuncamError: shapes that don't belong together, a share outside 0..1, a class that is none.
+        FuncamError: shapes that don't belong together, a share outside 0..1, a class that is none, a number of the
+            wrong kind.
 
     Source:
         Rong et al., ICML 2022, arXiv:2202.00449; combined as in the package grad-cam (`ROADCombined`).
@@ -74,16 +77,16 @@ def road(
         >>> image = torch.ones(1, 1, 4, 4)
         >>> image[..., 0] = 9.0
         >>> maps = image[:, 0] / 9
-        >>> found = road(network, image, maps, torch.tensor([0]), shares=[0.25], noise=0, score=lambda x: x)
-        >>> found.most, found.least > 3
+        >>> measured = road(network, image, maps, torch.tensor([0]), shares=[0.25], noise=0, score=lambda x: x)
+        >>> measured.most, measured.least > 3
         (tensor([1.]), tensor([True]))
     """
-    check_images(images, maps, targets)
-    if not shares or min(shares) < 0 or max(shares) > 1:
-        raise FuncamError(f"shares are {list(shares)}; expected at least one, each from 0 to 1")
+    images, maps = check_explained(images, maps, targets)
+    scored = image_score(network, images, targets, score, chunk)
+    shares, noise = reals("shares", shares, 0, 1), real("noise", noise, 0)
     ranks, places = saliency_ranks(maps)
     removed = torch.tensor([round(share * places) for share in shares], device=maps.device)
-    generator = torch.Generator(images.device).manual_seed(seed)
+    generator = torch.Generator(images.device).manual_seed(seed_of(seed))
     per_image = 2 * len(shares)
 
     def rows(part: slice) -> torch.Tensor:
@@ -94,6 +97,6 @@ def road(
         missing = torch.where(first, ranks[image] < count, ranks[image] >= places - count)
         return impute(images[image], missing, noise=noise, generator=generator)
 
-    scores = class_scores(network, rows, targets.repeat_interleave(per_image), score, chunk)
-    most, least = scores.view(-1, 2, len(shares)).unbind(1)
+    scores = where_finite(scored(rows, len(images), per_image).view(len(images), 2, len(shares)), maps)
+    most, least = scores.unbind(1)
     return Road(most.mean(1), least.mean(1), (least.mean(1) - most.mean(1)) / 2, most, least)

@@ -6,18 +6,21 @@ A method whose maps stay as they were explains the image, not the network.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 import torch
 from torch import nn
 
 from funcam.errors import FuncamError, nearest
 from funcam.metrics.randomness import generator_of
+from funcam.metrics.scalars import seed_of
 from funcam.network.twin import twin
+
+Layers = str | nn.Module | Sequence[str | nn.Module] | None
 
 
 def cascading_randomisation(
-    model: nn.Module, layers: Sequence[str] | None = None, *, seed: int = 0
+    model: nn.Module, layers: Layers = None, *, seed: int = 0
 ) -> Iterator[tuple[str, nn.Module]]:
     """The model with its weights randomised from the output down, one more layer in each step.
 
@@ -26,8 +29,8 @@ def cascading_randomisation(
 
     Args:
         model: any module; it is only read, and the copies share the tensors that are not randomised.
-        layers: names of modules, in the order in which they are randomised, each with all that is below it; None for
-            every module with parameters of its own, the last that was registered first.
+        layers: modules of the model or their names, in the order in which they are randomised, each with all that is
+            below it; None for every module with parameters of its own, the last that was registered first.
         seed: where the random numbers start. Torch's own random numbers are left alone.
 
     Yields:
@@ -35,7 +38,7 @@ def cascading_randomisation(
         randomised.
 
     Raises:
-        FuncamError: a name that is no module with parameters.
+        FuncamError: a layer that is no module with parameters, or a seed that is none.
 
     Source:
         Adebayo et al., NeurIPS 2018, arXiv:1810.03292, section 3.1 (there the weights are drawn anew).
@@ -47,12 +50,11 @@ def cascading_randomisation(
         2 True False
         0 False False
     """
-    names = _names(model, layers)
-    return _cascade(model, names, seed)
+    return _cascade(model, _names(model, layers), seed_of(seed))
 
 
 def independent_randomisation(
-    model: nn.Module, layers: Sequence[str] | None = None, *, seed: int = 0
+    model: nn.Module, layers: Layers = None, *, seed: int = 0
 ) -> Iterator[tuple[str, nn.Module]]:
     """The model with one layer randomised at a time, all others as they were trained.
 
@@ -60,15 +62,15 @@ def independent_randomisation(
 
     Args:
         model: any module; it is only read, and the copies share the tensors that are not randomised.
-        layers: names of modules, each with all that is below it; None for every module with parameters of its own, the
-            last that was registered first.
+        layers: modules of the model or their names, each with all that is below it; None for every module with
+            parameters of its own, the last that was registered first.
         seed: where the random numbers start. Torch's own random numbers are left alone.
 
     Yields:
         `(name, copy)` for each layer: the copy in evaluation mode, in which this layer alone is randomised.
 
     Raises:
-        FuncamError: a name that is no module with parameters.
+        FuncamError: a layer that is no module with parameters, or a seed that is none.
 
     Source:
         Adebayo et al., NeurIPS 2018, arXiv:1810.03292, section 3.2.
@@ -80,8 +82,8 @@ def independent_randomisation(
         2 True False
         0 False True
     """
-    names = _names(model, layers)
-    return ((name, _shuffled(model, name, seed)) for name in names)
+    names, number = _names(model, layers), seed_of(seed)
+    return ((name, _shuffled(model, name, number)) for name in names)
 
 
 def _cascade(model: nn.Module, names: list[str], seed: int) -> Iterator[tuple[str, nn.Module]]:
@@ -90,17 +92,31 @@ def _cascade(model: nn.Module, names: list[str], seed: int) -> Iterator[tuple[st
         yield name, model
 
 
-def _names(model: nn.Module, layers: Sequence[str] | None) -> list[str]:
+def _names(model: nn.Module, layers: Layers) -> list[str]:
     """The layers to be randomised, checked."""
+    if not isinstance(model, nn.Module):
+        raise FuncamError(f"the model is a {type(model).__name__}; expected a torch.nn.Module")
     every = {name: module for name, module in model.named_modules() if next(module.parameters(), None) is not None}
     if layers is None:
         return [
             name for name, module in reversed(every.items()) if next(module.parameters(recurse=False), None) is not None
         ]
-    for name in layers:
-        if name not in every:
-            raise FuncamError(f"{name!r} is no module with parameters; nearest: {nearest(name, every)}")
-    return list(layers)
+    several = [layers] if isinstance(layers, str | nn.Module) or not isinstance(layers, Iterable) else list(layers)
+    if not several:
+        raise FuncamError("layers is empty; expected names of modules with parameters, or None for all of them")
+    return [_name(layer, every) for layer in several]
+
+
+def _name(layer: str | nn.Module, every: Mapping[str, nn.Module]) -> str:
+    """The name of one of the model's modules, which may be given itself."""
+    if isinstance(layer, nn.Module):
+        return next((name for name, module in every.items() if module is layer), None) or _unknown(layer, every)
+    return layer if isinstance(layer, str) and layer in every else _unknown(layer, every)
+
+
+def _unknown(layer: object, every: Mapping[str, nn.Module]) -> str:
+    what = f"a {type(layer).__name__} that" if isinstance(layer, nn.Module) else repr(layer)
+    raise FuncamError(f"{what} is no module with parameters; nearest: {nearest(str(layer), every)}")
 
 
 def _shuffled(model: nn.Module, name: str, seed: int) -> nn.Module:

@@ -1,16 +1,24 @@
-"""The score of a class for many changed images, in chunks: what every faithfulness metric asks of a network."""
+"""The score of many changed images, in chunks: what every faithfulness metric asks of a network.
+
+What is scored of an image is told as `funcam.explain` is told what to explain: a class, a rule for one, or a function.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
 
 import torch
 
-from funcam.errors import FuncamError
-from funcam.methods.perturbation import check_counts
+from funcam.errors import FuncamError, shown
+from funcam.metrics.checks import as_floats, check_callable, class_indices, is_indices
+from funcam.metrics.scalars import whole
+from funcam.targets.target import ClassScore, PerImage, Target, class_targets, logits_of
 
-Network = Callable[[torch.Tensor], torch.Tensor]
+Network = Callable[[torch.Tensor], Any]
 Score = Callable[[torch.Tensor], torch.Tensor]
+Targets = int | Sequence[int] | torch.Tensor | ClassScore | PerImage | Target | Callable[[Any], torch.Tensor] | None
 
 
 def probabilities(logits: torch.Tensor) -> torch.Tensor:
@@ -20,7 +28,7 @@ def probabilities(logits: torch.Tensor) -> torch.Tensor:
         >>> probabilities(torch.zeros(1, 4))
         tensor([[0.2500, 0.2500, 0.2500, 0.2500]])
     """
-    return logits.softmax(-1)
+    return as_floats("logits", logits).softmax(-1)
 
 
 def identity(logits: torch.Tensor) -> torch.Tensor:
@@ -30,44 +38,155 @@ def identity(logits: torch.Tensor) -> torch.Tensor:
         >>> identity(torch.ones(1, 2))
         tensor([[1., 1.]])
     """
-    return logits
+    return as_floats("logits", logits)
 
 
-def class_scores(
-    network: Network, rows: Callable[[slice], torch.Tensor], targets: torch.Tensor, score: Score, chunk: int
-) -> torch.Tensor:
-    """The score of a class for each of R rows, which are made when their turn comes; no gradients are kept.
+@dataclass(frozen=True, eq=False)
+class ImageScore:
+    """One score of each image, for any rows that stand for images of the batch.
+
+    Attributes:
+        network: images `[n, C, H, W]` -> its outputs.
+        of: `(outputs of n rows, *constants of their images) -> [n]`.
+        constants: what belongs to the images, `[B, ...]`, or `[1, ...]` for all of them.
+        chunk: how many rows go through the network at a time.
+    """
+
+    network: Network
+    of: Callable[..., torch.Tensor]
+    constants: tuple[torch.Tensor, ...]
+    chunk: int
+
+    def __call__(self, rows: Callable[[slice], torch.Tensor], count: int, repeats: int = 1) -> torch.Tensor:
+        """The scores of `repeats` rows for each of `count` images, which are made when their turn comes.
+
+        No gradients are kept.
+
+        Args:
+            rows: a slice of the rows, image by image -> their pixels `[n, C, H, W]`; the next may overwrite them.
+            count: B, how many images.
+            repeats: how many rows stand for an image.
+
+        Returns:
+            `[B * repeats]`, in single precision at least.
+        """
+        scores: list[torch.Tensor] = []
+        with torch.no_grad():
+            for first in range(0, count * repeats, self.chunk):
+                part = slice(first, min(first + self.chunk, count * repeats))
+                outputs = self.network(rows(part))
+                images = torch.arange(part.start, part.stop) // repeats
+                constants = (one[images.to(one.device)] if len(one) == count else one for one in self.constants)
+                values = self.of(outputs, *constants)
+                scores.append(_checked(values, self.of, part.stop - part.start))
+        return torch.cat(scores)
+
+
+def image_score(
+    network: Network, images: torch.Tensor, targets: Targets, score: Score, chunk: int, *, usual: Score = probabilities
+) -> ImageScore:
+    """What is scored of each image.
 
     Args:
-        network: images `[n, ...]` -> logits `[n, N]`.
-        rows: a slice of the R rows -> their images `[n, ...]`; they may be overwritten by the next.
-        targets: `[R]`, the class of each row.
-        score: logits -> scores, both `[n, N]`.
+        network: images `[n, C, H, W]` -> logits `[n, N]`, or whatever holds them.
+        images: `[B, C, H, W]`.
+        targets: a class for each image or for all, None for the predicted ones; a rule such as
+            `funcam.probability(3)`; or a function of the outputs, `[n]`. A rule and None cost a pass of the images.
+        score: what is made of the logits, `[n, N] -> [n, N]`, where classes are given.
         chunk: how many rows go through the network at a time.
-
-    Returns:
-        `[R]`, in single precision at least.
+        usual: the metric's own score; a rule or a function is a score already, and takes no other.
 
     Raises:
-        FuncamError: the network gives no `[n, N]`, there is no such class, or the chunk is less than one row.
+        FuncamError: one of these is something else.
     """
-    check_counts(chunk=chunk)
-    found: list[torch.Tensor] = []
-    with torch.no_grad():
-        for first in range(0, len(targets), chunk):
-            part = slice(first, min(first + chunk, len(targets)))
-            logits = network(rows(part))
-            if not found:
-                _check_logits(logits, part.stop, targets)
-            exact = logits.to(torch.promote_types(logits.dtype, torch.float32))
-            found.append(score(exact).gather(1, targets[part, None].to(exact.device))[:, 0])
-    return torch.cat(found)
-
-
-def _check_logits(logits: torch.Tensor, rows: int, targets: torch.Tensor) -> None:
-    if logits.ndim != 2 or len(logits) != rows:
-        raise FuncamError(f"the network gave {list(logits.shape)} for {rows} images; expected logits [{rows}, N]")
-    if len(targets) and not 0 <= int(targets.min()) <= int(targets.max()) < logits.shape[1]:
+    check_callable("network", network, "a function or module, images [n, C, H, W] -> logits [n, N]")
+    check_callable("score", score, "a function of the logits, such as funcam.metrics.probabilities or identity")
+    chunk = whole("chunk", chunk)
+    if is_indices(targets):
+        classes = class_indices(targets, len(images))
+        return ImageScore(network, _class_score(score, classes), (classes,), chunk)
+    if targets is None:
+        classes = _predicted(network, images, chunk).argmax(1)
+        return ImageScore(network, _class_score(score, classes), (classes,), chunk)
+    if not callable(targets) and not isinstance(targets, ClassScore):
         raise FuncamError(
-            f"targets go from {int(targets.min())} to {int(targets.max())}; expected classes 0 to {logits.shape[1] - 1}"
+            f"targets are {shown(targets)}; expected [B], a class for each image (one number for all, None for the "
+            "predicted ones), a rule such as funcam.probability(3), or a function of the outputs, [n]"
         )
+    if score not in (usual, identity):
+        raise FuncamError(
+            "targets are a function or a rule, which is the score already, and another score was given; expected one "
+            "of them: leave score out, or give classes"
+        )
+    if isinstance(targets, ClassScore):
+        return ImageScore(network, *_rule_score(targets, _predicted(network, images, chunk)), chunk)
+    if isinstance(targets, PerImage | Target):
+        return ImageScore(network, targets.score, targets.constants, chunk)
+    return ImageScore(network, targets, (), chunk)
+
+
+def _class_score(score: Score, classes: torch.Tensor) -> Callable[..., torch.Tensor]:
+    """The score of each row's class; that there is such a class is looked at once."""
+    low, high = int(classes.min()), int(classes.max())
+
+    def of(outputs: Any, own: torch.Tensor) -> torch.Tensor:
+        logits = _logits(outputs, len(own))
+        if not 0 <= low <= high < logits.shape[1]:
+            raise FuncamError(f"targets go from {low} to {high}; expected classes 0 to {logits.shape[1] - 1}")
+        values = score(logits)
+        if not isinstance(values, torch.Tensor) or values.shape != logits.shape:
+            kind = f"shape {list(values.shape)}" if isinstance(values, torch.Tensor) else f"a {type(values).__name__}"
+            raise FuncamError(f"score made {kind} of logits {list(logits.shape)}; expected the same shape")
+        return values.gather(1, own.to(values.device)[:, None])[:, 0]
+
+    return of
+
+
+def _rule_score(rule: ClassScore, logits: torch.Tensor) -> tuple[Callable[..., torch.Tensor], tuple[torch.Tensor, ...]]:
+    """The score of a rule (a probability, a contrast), and what it found out about the images themselves."""
+    classes = class_targets(rule.classes, logits)
+    if classes.ndim != 1:
+        raise FuncamError(
+            f"the rule's classes have shape {list(classes.shape)}; expected [{len(logits)}], one for each image and map"
+        )
+    columns = classes[:, None]
+
+    def of(outputs: Any, own: torch.Tensor, *constants: torch.Tensor) -> torch.Tensor:
+        return rule.of(_logits(outputs, len(own)), own, *constants)
+
+    return of, (columns, *rule.fix(logits, columns))
+
+
+def _predicted(network: Network, images: torch.Tensor, chunk: int) -> torch.Tensor:
+    """The logits of the images as they are, `[B, N]`."""
+    with torch.no_grad():
+        return torch.cat([_logits(network(part), len(part)) for part in torch.split(images, chunk)])
+
+
+def _logits(outputs: Any, rows: int) -> torch.Tensor:
+    """The logits `[rows, N]` in what a network gave, in single precision at least."""
+    try:
+        logits = logits_of(outputs)
+    except FuncamError:
+        known = f" with {', '.join(map(repr, outputs))}" if isinstance(outputs, dict) else ""
+        raise FuncamError(
+            f"the network gave a {type(outputs).__name__}{known}; expected logits [n, N] in it: give a function that "
+            "takes them out, lambda images: network(images)['KEY'], or a function of the outputs as the target"
+        ) from None
+    if logits.ndim != 2 or len(logits) != rows:
+        raise FuncamError(
+            f"the network gave {list(logits.shape)} for {rows} images; expected logits [{rows}, N] (for anything else "
+            "give a function of the outputs as the target)"
+        )
+    return logits.to(torch.promote_types(logits.dtype, torch.float32))
+
+
+def _checked(values: Any, of: Callable[..., torch.Tensor], rows: int) -> torch.Tensor:
+    """One score a row, `[n]`; a column `[n, 1]` is one."""
+    tensor = isinstance(values, torch.Tensor)
+    if tensor and values.shape in ((rows,), (rows, 1)):
+        single: torch.Tensor = values.detach().reshape(rows)
+        return single.to(torch.promote_types(single.dtype, torch.float32))
+    kind = f"shape {list(values.shape)}" if tensor else f"a {type(values).__name__}"
+    name = getattr(of, "__name__", type(of).__name__)
+    raise FuncamError(f"the target {name!r} gave {kind} for {rows} images; expected [{rows}], one score an image")

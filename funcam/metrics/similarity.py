@@ -6,6 +6,8 @@ import torch
 from torch.nn.functional import avg_pool2d
 
 from funcam.errors import FuncamError
+from funcam.metrics.checks import check_pair, where_finite
+from funcam.metrics.scalars import whole
 
 
 def correlation(maps: torch.Tensor, others: torch.Tensor) -> torch.Tensor:
@@ -16,7 +18,7 @@ def correlation(maps: torch.Tensor, others: torch.Tensor) -> torch.Tensor:
         others: the same shape.
 
     Returns:
-        `[B]`, in -1..1; 0 where a map is constant.
+        `[B]`, in -1..1; 0 where a map is constant, NaN where one is not finite.
 
     Raises:
         FuncamError: the shapes differ.
@@ -25,13 +27,14 @@ def correlation(maps: torch.Tensor, others: torch.Tensor) -> torch.Tensor:
         >>> correlation(torch.tensor([[1.0, 2.0, 3.0]]), torch.tensor([[6.0, 4.0, 2.0]]))
         tensor([-1.])
     """
-    _check_same(maps, others)
+    maps, others = check_pair(maps, others)
     a, b = (one.flatten(1).to(torch.promote_types(one.dtype, torch.float32)) for one in (maps, others))
     constant = (a.amax(1) == a.amin(1)) | (b.amax(1) == b.amin(1))
     a, b = a - a.mean(1, keepdim=True), b - b.mean(1, keepdim=True)
     a, b = (one / one.abs().amax(1, keepdim=True).clamp(min=torch.finfo(one.dtype).tiny) for one in (a, b))
     norms = a.norm(dim=1) * b.norm(dim=1)
-    return torch.where(constant, 0.0, (a * b).sum(1) / torch.where(norms == 0, 1.0, norms)).clamp(-1, 1)
+    r = torch.where(constant, 0.0, (a * b).sum(1) / torch.where(norms == 0, 1.0, norms)).clamp(-1, 1)
+    return where_finite(r, maps, others)
 
 
 def rank_correlation(maps: torch.Tensor, others: torch.Tensor) -> torch.Tensor:
@@ -42,7 +45,7 @@ def rank_correlation(maps: torch.Tensor, others: torch.Tensor) -> torch.Tensor:
         others: the same shape.
 
     Returns:
-        `[B]`, in -1..1; 0 where a map is constant.
+        `[B]`, in -1..1; 0 where a map is constant, NaN where one is not finite.
 
     Raises:
         FuncamError: the shapes differ.
@@ -54,8 +57,8 @@ def rank_correlation(maps: torch.Tensor, others: torch.Tensor) -> torch.Tensor:
         >>> rank_correlation(torch.tensor([[1.0, 2.0, 30.0]]), torch.tensor([[0.1, 0.2, 0.3]]))
         tensor([1.])
     """
-    _check_same(maps, others)
-    return correlation(_ranks(maps.flatten(1)), _ranks(others.flatten(1)))
+    maps, others = check_pair(maps, others)
+    return where_finite(correlation(_ranks(maps.flatten(1)), _ranks(others.flatten(1))), maps, others)
 
 
 def ssim(maps: torch.Tensor, others: torch.Tensor, *, window: int = 7) -> torch.Tensor:
@@ -64,10 +67,10 @@ def ssim(maps: torch.Tensor, others: torch.Tensor, *, window: int = 7) -> torch.
     Args:
         maps: `[B, H, W]`.
         others: the same shape.
-        window: its side, odd, at most H and W.
+        window: its side, from 2 to H and W.
 
     Returns:
-        `[B]`, at most 1; 1 for two equal maps.
+        `[B]`, at most 1; 1 for two equal maps, NaN where one is not finite.
 
     Raises:
         FuncamError: the shapes differ, or the window does not fit.
@@ -81,8 +84,9 @@ def ssim(maps: torch.Tensor, others: torch.Tensor, *, window: int = 7) -> torch.
         >>> ssim(maps, maps)
         tensor([1.])
     """
-    _check_same(maps, others)
-    if maps.ndim != 3 or window < 2 or window > min(maps.shape[1:]):
+    maps, others = check_pair(maps, others)
+    window = whole("window", window, least=2)
+    if maps.ndim != 3 or window > min(maps.shape[1:]):
         raise FuncamError(
             f"maps of shape {list(maps.shape)} don't hold a window of {window}; expected [B, H, W] with 2 <= window <= "
             "H, W: give a smaller window, or resize the maps first"
@@ -101,7 +105,7 @@ def ssim(maps: torch.Tensor, others: torch.Tensor, *, window: int = 7) -> torch.
     vxy = unbiased * (mean(x * y) - mx * my)
     c1, c2 = 0.01**2, 0.03**2
     local = (2 * mx * my + c1) * (2 * vxy + c2) / ((mx**2 + my**2 + c1) * (vx + vy + c2))
-    return local.mean((1, 2, 3))
+    return where_finite(local.mean((1, 2, 3)), maps, others)
 
 
 def _ranks(values: torch.Tensor) -> torch.Tensor:
@@ -111,10 +115,3 @@ def _ranks(values: torch.Tensor) -> torch.Tensor:
     first = torch.searchsorted(ordered, values)
     behind = torch.searchsorted(ordered, values, right=True)
     return (first + behind).to(torch.promote_types(values.dtype, torch.float32)) / (2 * values.shape[1])
-
-
-def _check_same(maps: torch.Tensor, others: torch.Tensor) -> None:
-    if maps.shape != others.shape or maps.ndim < 2:
-        raise FuncamError(
-            f"the maps have shapes {list(maps.shape)} and {list(others.shape)}; expected the same [B, *S]: resize one"
-        )

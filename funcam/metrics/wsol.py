@@ -16,7 +16,17 @@ import torch
 from numpy.typing import NDArray
 
 from funcam.errors import FuncamError
-from funcam.metrics.inputs import any_pixel, check_boxes, check_masks
+from funcam.metrics.checks import (
+    as_floats,
+    as_tensor,
+    check_boxes,
+    check_masks,
+    check_weights,
+    finite_maps,
+    where_finite,
+)
+from funcam.metrics.inputs import any_pixel
+from funcam.metrics.scalars import reals, whole
 
 LEVELS = tuple(step / 20 for step in range(20))
 """The thresholds of a map that are tried: 0, 0.05 .. 0.95."""
@@ -65,7 +75,8 @@ def box_overlaps(
         levels: T thresholds.
 
     Returns:
-        `largest [B, T]` and `any [B, T]`; 0 where nothing is above the threshold, NaN for images without a box.
+        `largest [B, T]` and `any [B, T]`; 0 where nothing is above the threshold, NaN for images without a box, or
+        whose map is not finite.
 
     Raises:
         FuncamError: the shapes don't belong together.
@@ -80,8 +91,8 @@ def box_overlaps(
         >>> box_overlaps(maps, boxes, valid, levels=(0.0, 0.5, 0.95)).largest
         tensor([[0.4444, 1.0000, 0.2500]])
     """
-    check_boxes(boxes, valid)
-    if maps.ndim != 3 or len(maps) != len(boxes):
+    maps, (boxes, valid), levels = as_floats("maps", maps), check_boxes(boxes, valid), reals("levels", levels)
+    if maps.ndim != 3 or len(maps) != len(boxes) or not maps.shape[1:].numel():
         raise FuncamError(
             f"maps have shape {list(maps.shape)}, boxes {list(boxes.shape)}; expected [B, H, W], [B, M, 4]"
         )
@@ -90,8 +101,8 @@ def box_overlaps(
     truth = boxes.detach().double().cpu().numpy()
     known = valid.cpu().numpy()
     rows = [_overlaps(outlined[0 if same else i], truth[i][known[i]]) for i in range(len(maps))]
-    found = torch.from_numpy(np.array(rows, np.float32).reshape(-1, 2, len(levels))).to(maps.device)
-    return Overlaps(found[:, 0], found[:, 1])
+    overlaps = torch.from_numpy(np.array(rows, np.float32).reshape(-1, 2, len(levels))).to(maps.device)
+    return Overlaps(*where_finite(overlaps, maps).unbind(1))
 
 
 def box_hits(overlaps: torch.Tensor, *, least: Sequence[float] = OVERLAPS) -> torch.Tensor:
@@ -102,12 +113,19 @@ def box_hits(overlaps: torch.Tensor, *, least: Sequence[float] = OVERLAPS) -> to
         least: I overlaps.
 
     Returns:
-        bool `[B, I, T]`. An image without a box is nowhere a hit: leave it out before.
+        bool `[B, I, T]`. An image whose overlaps are NaN, without a box or with a map that is not finite, is nowhere a
+        hit: leave it out before.
+
+    Raises:
+        FuncamError: the overlaps have another shape, or there is none to reach.
 
     Example:
         >>> box_hits(torch.tensor([[0.2, 0.6]])).int().tolist()
         [[[0, 1], [0, 1], [0, 0]]]
     """
+    overlaps, least = as_floats("overlaps", overlaps), reals("least", least)
+    if overlaps.ndim != 2:
+        raise FuncamError(f"overlaps have shape {list(overlaps.shape)}; expected [B, T] (`box_overlaps(...).largest`)")
     return overlaps[:, None] >= torch.tensor(least, dtype=overlaps.dtype, device=overlaps.device)[:, None]
 
 
@@ -122,7 +140,7 @@ def max_box_acc(hits: torch.Tensor, counts: torch.Tensor | None = None) -> MaxBo
         `accuracy [..., I]` in 0..1 and `level [..., I]`, the first of the best thresholds.
 
     Raises:
-        FuncamError: there is no image.
+        FuncamError: there is no image, or the counts are not those of the images.
 
     Source:
         Choe et al., CVPR 2020, arXiv:2001.07437, section 4.2.
@@ -135,11 +153,15 @@ def max_box_acc(hits: torch.Tensor, counts: torch.Tensor | None = None) -> MaxBo
         tensor([[1.],
                 [1.]])
     """
-    if hits.ndim != 3 or not len(hits):
-        raise FuncamError(f"hits have shape {list(hits.shape)}; expected [B, I, T] with at least one image")
-    weights = torch.ones(len(hits), device=hits.device) if counts is None else counts.to(hits.device, torch.float32)
-    found = (weights @ hits.flatten(1).float()).view(*weights.shape[:-1], *hits.shape[1:])
-    shares = found / weights.sum(-1)[..., None, None]
+    hits = as_tensor("hits", hits)
+    if hits.ndim != 3 or not hits.numel() or hits.dtype != torch.bool:
+        raise FuncamError(
+            f"hits have shape {list(hits.shape)} ({hits.dtype}); expected bool [B, I, T] with at least one image "
+            "(`box_hits` makes them)"
+        )
+    weights = check_weights(counts, len(hits)).to(hits.device, torch.float32)
+    hit = (weights @ hits.flatten(1).float()).view(*weights.shape[:-1], *hits.shape[1:])
+    shares = hit / weights.sum(-1)[..., None, None]
     best = shares.max(-1)
     return MaxBoxAcc(best.values, best.indices)
 
@@ -155,7 +177,7 @@ def max_box_acc_v2(hits: torch.Tensor, counts: torch.Tensor | None = None) -> to
         `[...]`, in 0..1.
 
     Raises:
-        FuncamError: there is no image.
+        FuncamError: there is no image, or the counts are not those of the images.
 
     Source:
         Choe et al., arXiv:2007.04178, section 4.2.
@@ -180,27 +202,33 @@ def pixel_counts(
 
     Returns:
         `[B, 2, bins + 1]`, whole numbers: the objects' pixels, then the others'. The row that is kept of an image.
+        Zeros for an image whose map is not finite: it counts for nothing, and `pxap` of it alone is NaN.
 
     Raises:
-        FuncamError: the shapes don't belong together, or there is no bin.
+        FuncamError: the shapes don't belong together, or `bins` is no whole number of at least one.
 
     Example:
         >>> pixel_counts(torch.tensor([[[1.0, 0.6, 0.2]]]), torch.tensor([[[[True, False, False]]]]), bins=2).tolist()
         [[[1, 1, 1], [2, 1, 0]]]
     """
-    check_masks(maps, masks)
-    if bins < 1 or (ignore is not None and ignore.shape != maps.shape):
-        given = None if ignore is None else list(ignore.shape)
-        raise FuncamError(f"bins is {bins} and ignore has shape {given}; expected at least 1 and {list(maps.shape)}")
+    (maps, masks), bins = check_masks(maps, masks), whole("bins", bins)
+    counted = finite_maps(maps)[:, None].expand(-1, maps.shape[1] * maps.shape[2])
     objects = any_pixel(masks, 1).flatten(1)
     levels = torch.arange(bins + 1, device=maps.device) / bins
     reached = torch.bucketize(maps.flatten(1).clamp(0, 1).to(levels.dtype), levels, right=True) - 1
     image = torch.arange(len(maps), device=maps.device)[:, None]
     place = (image * 2 + (~objects).long()) * (bins + 1) + reached
     if ignore is not None:
-        place = place[objects | ~ignore.flatten(1)]
-    histogram = torch.bincount(place.flatten(), minlength=len(maps) * 2 * (bins + 1)).view(len(maps), 2, bins + 1)
+        counted = counted & (objects | ~_checked_ignore(maps, ignore).flatten(1))
+    histogram = torch.bincount(place[counted], minlength=len(maps) * 2 * (bins + 1)).view(len(maps), 2, bins + 1)
     return histogram.flip(2).cumsum(2).flip(2)
+
+
+def _checked_ignore(maps: torch.Tensor, ignore: torch.Tensor) -> torch.Tensor:
+    ignore = as_tensor("ignore", ignore)
+    if ignore.shape != maps.shape or ignore.dtype != torch.bool:
+        raise FuncamError(f"ignore has shape {list(ignore.shape)} ({ignore.dtype}); expected bool {list(maps.shape)}")
+    return ignore.to(maps.device)
 
 
 def pxap(pixels: torch.Tensor, counts: torch.Tensor | None = None) -> torch.Tensor:
@@ -214,7 +242,7 @@ def pxap(pixels: torch.Tensor, counts: torch.Tensor | None = None) -> torch.Tens
         `[...]`, in 0..1; NaN where there is no pixel of an object.
 
     Raises:
-        FuncamError: the shape is another.
+        FuncamError: the shape is another, or the counts are not those of the images.
 
     Source:
         Choe et al., CVPR 2020, arXiv:2001.07437, section 4.2, Eq. 2 and 3.
@@ -223,9 +251,10 @@ def pxap(pixels: torch.Tensor, counts: torch.Tensor | None = None) -> torch.Tens
         >>> pxap(pixel_counts(torch.tensor([[[1.0, 0.6, 0.2]]]), torch.tensor([[[[True, False, True]]]])))
         tensor(0.8333, dtype=torch.float64)
     """
-    if pixels.ndim != 3 or pixels.shape[1] != 2:
+    pixels = as_tensor("pixels", pixels)
+    if pixels.ndim != 3 or pixels.shape[1] != 2 or not pixels.numel():
         raise FuncamError(f"pixels have shape {list(pixels.shape)}; expected [B, 2, T] (`pixel_counts` makes them)")
-    weights = torch.ones(len(pixels)) if counts is None else counts
+    weights = check_weights(counts, len(pixels))
     whole = weights.to(pixels.device, torch.float64) @ pixels.flatten(1).double()
     by_kind = whole.view(*weights.shape[:-1], *pixels.shape[1:])
     inside, outside = by_kind.flip(-1).unbind(-2)  # from the highest threshold down

@@ -38,17 +38,22 @@ class Cut:
     image: tuple[int, ...] | None = None
 
 
-def _make_cut(graph: Graph, layer: str, patch: tuple[int, ...]) -> Cut:
+def make_cut(graph: Graph, layer: str, patch: tuple[int, ...]) -> Cut:
+    """A graph cut at a layer.
+
+    Raises:
+        FuncamError: there is no such layer, or the outputs don't depend on it.
+    """
     node = find_node(graph, layer)
     rest, crossing = between([node], output_of(graph))
     if not any(user in rest for user in node.users):
         raise FuncamError(f"layer {layer!r} of {graph.model} does not lead to its output; name a layer that does")
     names = tuple(f"crossing{i}" for i in range(1 + len(crossing)))
     placed = dict(zip([node, *crossing], names, strict=True))
-    return Cut(layer, _features(graph, placed), _head(graph, placed, rest), names, patch, graph.image)
+    return Cut(layer, feature_extractor(graph, placed), _head(graph, placed, rest), names, patch, graph.image)
 
 
-def _features(graph: Graph, crossing: dict[fx.Node, str]) -> fx.GraphModule:
+def feature_extractor(graph: Graph, crossing: dict[fx.Node, str]) -> fx.GraphModule:
     """torchvision's feature extractor for some nodes of the graph, under the names given.
 
     Each of them passes through an identity module, so that it has a name of ours whatever the node is called.

@@ -11,14 +11,16 @@ from typing import Any, cast
 import torch
 from torch import nn
 
-from funcam.errors import FuncamError
+from funcam.errors import FuncamError, nearest, shown, whole_number
 from funcam.network.choice import LAST_CONV, last_conv
 from funcam.network.cuts import Cut as Cut
-from funcam.network.cuts import _features as _features
 from funcam.network.failures import reason_of
-from funcam.network.known import _traced as _traced
+from funcam.network.images import check_images, hint_of
 from funcam.network.known import graph_of as graph_of
+from funcam.network.known import traced_model
 from funcam.network.layers import Layout, layout_of, leads_out, name_of, of_images
+from funcam.network.naming import Layer as Layer
+from funcam.network.naming import LayerLike, layer_name
 from funcam.network.pair import NAMES, check_features, closed_head, is_pair, named_features
 from funcam.network.wrappers import plain_name, unwrapped
 
@@ -56,12 +58,12 @@ class Split:
         Raises:
             FuncamError: the images have a shape that the model can't take, or the layer is no feature map for them.
         """
-        _check_images(images)
+        check_images(images)
         return _run(self._cut if torch.compiler.is_compiling() else self.current(images), images)
 
     def unchecked(self, images: torch.Tensor) -> tuple[torch.Tensor, Head]:
         """As a call, but without looking for modules that were replaced since: for a split that was just made."""
-        _check_images(images)
+        check_images(images)
         return _run(self._cut, images)
 
     def model(self) -> nn.Module:
@@ -85,12 +87,12 @@ class Split:
         model = self._model()
         if model is None:
             return self._cut
-        return _traced(model, images, self._via).cut(self.layer, _shape(images))
+        return traced_model(model, images, self._via).cut(self.layer, _shape(images))
 
 
 def split(
     model: nn.Module | Functions,
-    layer: str | None = None,
+    layer: LayerLike | None = None,
     *,
     example: torch.Tensor | None = None,
     via: str | None = None,
@@ -105,8 +107,9 @@ def split(
         model: a module; `torch.fx` follows it, as all of torchvision's, or else `torch.export`, which needs an
             example. Or a pair of functions `(features, head)`, cut by hand: `features(images)` returns
             `A [B, C, *S]`, or `(A, rest)`, and `head(A)`, or `head(A, rest)`, what the model returns.
-        layer: a module path (`layer4.2`) or a node name (`get_graph_node_names`); None for the last feature map
-            before pooling, after its activation; `last-conv` for the last convolution in module order.
+        layer: a module path (`layer4.2`) or a node name (`get_graph_node_names`); a module of the model
+            (`model.layer4[2]`; at its first call, under its first name) or a line of `list_layers`; None for the last
+            feature map before pooling, after its activation; `last-conv` for the last convolution in module order.
         example: images of the size that will be explained, where the default layer or `torch.export` depends on it.
         via: `fx` or `export` to use one of the two alone; None for the first of them that can follow the model.
 
@@ -115,7 +118,7 @@ def split(
 
     Raises:
         FuncamError: the model can't be followed (the message says why, where in its code, and what is left), there is
-            no such layer, or the outputs don't depend on it.
+            no such layer or the module is not in the model, or the outputs don't depend on it.
 
     Example:
         >>> import torchvision
@@ -128,23 +131,32 @@ def split(
     if via not in _VIA:
         raise FuncamError(f"via={via!r} is unknown; expected 'fx', 'export' or None")
     if example is not None:
-        _check_images(example)
+        check_images(example)
     if is_pair(model):
         return _split_pair(*cast(Functions, model), layer)
     module = unwrapped(model)
-    traced = _traced(module, example, via)
-    if layer is None:
-        layer = traced.default(_shape(example))
-    elif layer == LAST_CONV:
-        layer = last_conv(traced.graph, module)
+    name = layer_name(module, layer)
+    traced = traced_model(module, example, via)
+    if name is None:
+        name = traced.default(_shape(example))
+    elif name == LAST_CONV:
+        name = last_conv(traced.graph, module)
     else:
-        layer = plain_name({**traced.graph.outputs, **traced.graph.nodes}, layer)
-    return Split(layer, traced.cut(layer, _shape(example)), weakref.ref(module), via)
+        known = {**traced.graph.outputs, **traced.graph.nodes}
+        name = plain_name(known, name)
+        if name not in known and isinstance(layer, nn.Module):
+            raise FuncamError(
+                f"{name!r} is in {traced.graph.model} but is never called there by itself (it only holds others, or "
+                f"is run as a part of one); nearest: {nearest(name, known)}"
+            )
+    return Split(name, traced.cut(name, _shape(example)), weakref.ref(module), via)
 
 
-def _split_pair(features: Callable[[torch.Tensor], Any], head: Callable[..., Any], layer: str | None) -> Split:
-    if layer not in (None, NAMES[0]):
-        raise FuncamError(f"layer {layer!r} was given with a pair (features, head), which is cut already; leave it out")
+def _split_pair(features: Callable[[torch.Tensor], Any], head: Callable[..., Any], layer: LayerLike | None) -> Split:
+    if layer is not None and layer != NAMES[0]:
+        raise FuncamError(
+            f"layer {shown(layer)} was given with a pair (features, head), which is cut already; leave it out"
+        )
     return Split(NAMES[0], Cut(NAMES[0], named_features(features), closed_head(head), NAMES, ()), lambda: None)
 
 
@@ -152,18 +164,9 @@ def _shape(images: torch.Tensor | Image | None) -> Image | None:
     return tuple(images.shape) if isinstance(images, torch.Tensor) else images
 
 
-def _check_images(images: torch.Tensor) -> None:
-    if not isinstance(images, torch.Tensor) or images.ndim < 3 or not images.is_floating_point():
-        shape, kind = getattr(images, "shape", ()), getattr(images, "dtype", type(images).__name__)
-        raise FuncamError(
-            f"images have shape {list(shape)} and type {kind}; expected a float tensor [B, channels, *size] "
-            "(one image: image[None])"
-        )
-
-
 def _run(cut: Cut, images: torch.Tensor) -> tuple[torch.Tensor, Head]:
-    tensor, *crossing = _run_features(cut, images)
-    layout = _layout(cut, tensor, images)
+    tensor, *crossing = run_features(cut, images)
+    layout = layout_at(cut, tensor, images)
 
     def head(features: torch.Tensor) -> Any:
         return cut.rest(layout.from_map(features, tensor), *crossing)
@@ -171,7 +174,8 @@ def _run(cut: Cut, images: torch.Tensor) -> tuple[torch.Tensor, Head]:
     return layout.to_map(tensor), head
 
 
-def _run_features(cut: Cut, images: torch.Tensor) -> list[Any]:
+def run_features(cut: Cut, images: torch.Tensor) -> list[Any]:
+    """The values that cross the cut, the layer's own first."""
     if cut.image is not None and images.shape[1:] != cut.image[1:]:
         raise FuncamError(f"the cut was made by torch.export for images of {list(cut.image)}, not {list(images.shape)}")
     values = cut.features(images) if torch.compiler.is_compiling() else _reporting(cut, images)
@@ -185,16 +189,25 @@ def _reporting(cut: Cut, images: torch.Tensor) -> Any:
         with torch.inference_mode(False), torch.set_grad_enabled(recording):
             images = images.clone() if images.is_inference() else images
             return cut.features(images)
-    except (RuntimeError, AssertionError, ValueError) as error:
+    except (RuntimeError, AssertionError, ValueError, TypeError, IndexError) as error:
         if isinstance(error, torch.OutOfMemoryError | FuncamError):
             raise
         raise FuncamError(
             f"the model can't take images of shape {list(images.shape)} and type {images.dtype} on {images.device}: "
-            f"{reason_of(error)}"
+            f"{reason_of(error)}{_hint(cut, images)}"
         ) from error
 
 
-def _layout(cut: Cut, tensor: Any, images: torch.Tensor) -> Layout:
+def _hint(cut: Cut, images: torch.Tensor) -> str:
+    return hint_of(cut.features, images.shape) if isinstance(cut.features, nn.Module) else ""
+
+
+def layout_at(cut: Cut, tensor: Any, images: torch.Tensor) -> Layout:
+    """How a layer's tensor holds a feature map of the images.
+
+    Raises:
+        FuncamError: it holds none.
+    """
     if cut.names == NAMES:
         check_features(tensor, images)
         return Layout("channels-first")
@@ -210,21 +223,12 @@ def _layout(cut: Cut, tensor: Any, images: torch.Tensor) -> Layout:
     return layout
 
 
-@dataclass(frozen=True)
-class Layer:
-    """A line of `list_layers`: a name to cut at, the shape of what it holds, and whether it is the default."""
-
-    name: str
-    shape: tuple[int, ...]
-    default: bool
-
-
-def list_layers(model: nn.Module, image: Sequence[int] | None = None) -> list[Layer]:
+def list_layers(model: nn.Module, image: Sequence[int] | torch.Tensor | None = None) -> list[Layer]:
     """Every layer that a model can be cut at: those that hold a feature map and lead to the output.
 
     Args:
         model: a module; it is only read and not run.
-        image: the images' shape, `[B, channels, *size]`; None for a usual size that the model takes.
+        image: the images' shape, `[B, channels, *size]`, or images of it; None for a usual size that the model takes.
             A model that only `torch.export` can follow needs it.
 
     Returns:
@@ -238,8 +242,8 @@ def list_layers(model: nn.Module, image: Sequence[int] | None = None) -> list[La
         >>> [layer for layer in list_layers(torchvision.models.resnet18()) if layer.default]
         [Layer(name='layer4', shape=(1, 512, 7, 7), default=True)]
     """
-    shape = None if image is None else tuple(image)
-    traced = _traced(model, shape)
+    shape = None if image is None else _image_shape(image)
+    traced = traced_model(model, shape)
     shapes = traced.shapes(shape)
     default = traced.default(shapes.image)
     rows = {}
@@ -249,3 +253,12 @@ def list_layers(model: nn.Module, image: Sequence[int] | None = None) -> list[La
             name = name_of(traced.graph, node)
             rows[name] = Layer(name, shapes.of[node], name == default)
     return list(rows.values())
+
+
+def _image_shape(image: Any) -> Image:
+    shape = image.shape if isinstance(image, torch.Tensor) else image
+    if not isinstance(shape, tuple | list) or len(shape) < 3:
+        raise FuncamError(
+            f"image is {shown(shape)}; expected the images' shape [B, channels, *size], as (1, 3, 224, 224)"
+        )
+    return tuple(whole_number("a side in image", side, 1) for side in shape)

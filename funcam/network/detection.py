@@ -16,8 +16,11 @@ from torchvision.models.detection.ssd import SSD
 
 from funcam.errors import FuncamError, nearest
 from funcam.network.cutting import Head, graph_of, split
+from funcam.network.images import check_images
 from funcam.network.layers import ancestors, name_of
+from funcam.network.naming import LayerLike, layer_name
 from funcam.network.twin import twin
+from funcam.network.wrappers import unwrapped
 
 Detections = list[dict[str, torch.Tensor]]
 Rest = tuple[Any, Head, torch.Tensor]
@@ -26,7 +29,7 @@ _DETECTORS = (GeneralizedRCNN, RetinaNet, FCOS, SSD)
 
 
 def detector(
-    model: nn.Module, level: str | None = None
+    model: nn.Module, level: LayerLike | int | None = None
 ) -> tuple[Callable[[torch.Tensor], tuple[torch.Tensor, Rest]], Callable[[torch.Tensor, Rest], Detections]]:
     """A detector cut inside its backbone into two pure functions: `A, rest = features(images)`; `head(A, rest)`.
 
@@ -37,9 +40,10 @@ def detector(
     Args:
         model: a detector of torchvision's (Faster, Mask and Keypoint R-CNN, RetinaNet, FCOS, SSD, SSDlite).
         level: a key of what the backbone returns (`"0"`, `"1"`, ..., `"pool"`: one level of the pyramid), or any
-            layer inside the backbone (`"body.layer3"`). None takes a layer that every detection depends on: below a
-            feature pyramid the last stage of its body, elsewhere (SSD) the last module that all levels come from. A
-            level of a pyramid explains only the boxes that are read off it: for the others its gradient is zero.
+            layer inside the backbone (`"body.layer3"`, or the module itself). None takes a layer that every detection
+            depends on: below a feature pyramid the last stage of its body, elsewhere (SSD) the last module that all
+            levels come from. A level of a pyramid explains only the boxes that are read off it: for the others its
+            gradient is zero.
 
     Returns:
         `features`: images `[B, 3, H, W]` in 0 to 1 -> `A [B, C, h, w]` and the rest; and `head`: `A` and the
@@ -59,21 +63,23 @@ def detector(
         ...     A.shape, sorted(head(A, rest)[0])
         (torch.Size([1, 256, 5, 5]), ['boxes', 'labels', 'scores'])
     """
-    model = model._modules.get("_orig_mod") or model
-    if not isinstance(model, _DETECTORS):
+    whole: Any = unwrapped(model)
+    if not isinstance(whole, _DETECTORS):
         raise FuncamError(
-            f"{type(model).__name__} is no detector of torchvision's (a GeneralizedRCNN, RetinaNet, FCOS or SSD); "
+            f"{type(whole).__name__} is no detector of torchvision's (a GeneralizedRCNN, RetinaNet, FCOS or SSD); "
             "for another, give a pair of functions (features, head) of your own"
         )
-    layer = _layer_of(model, level)
+    layer = _layer_of(whole, layer_name(whole.backbone, str(level) if type(level) is int else level))
 
     def features(images: torch.Tensor) -> tuple[torch.Tensor, Rest]:
-        if not isinstance(images, torch.Tensor) or images.ndim != 4 or not images.is_floating_point():
+        check_images(images)
+        if images.ndim != 4:
             shape = list(getattr(images, "shape", ()))
-            raise FuncamError(f"images have shape {shape}; a detector takes float images [B, 3, H, W] in 0 to 1")
-        own: Any = twin(model)
+            step = " (one image: image[None])" if len(shape) == 3 else ""
+            raise FuncamError(f"images have shape {shape}; a detector takes float images [B, 3, H, W] in 0 to 1{step}")
+        own: Any = twin(whole)
         tensors = own.transform(list(images))[0].tensors
-        A, levels = split(model.backbone, layer, example=tensors)(tensors)
+        A, levels = split(whole.backbone, layer, example=tensors)(tensors)
         return A, (own, levels, images)
 
     def head(A: torch.Tensor, rest: Rest) -> Detections:

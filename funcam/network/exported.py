@@ -71,9 +71,11 @@ def _refuse_another_function(graph: Graph, model: nn.Module, blank: torch.Tensor
     numbers = torch.arange(blank.numel(), dtype=torch.float64, device=blank.device)
     waves = numbers.sin().view(blank.shape).to(blank.dtype)
     with torch.no_grad():
-        found, wanted = (pytree.tree_leaves(run(waves.clone())) for run in (graph.module, one_argument(twin(model))))
+        exported, expected = (
+            pytree.tree_leaves(run(waves.clone())) for run in (graph.module, one_argument(twin(model)))
+        )
     tolerance = 0.05 if blank.element_size() == 2 else 1e-3
-    for ours, theirs in zip(found, wanted, strict=False):
+    for ours, theirs in zip(exported, expected, strict=False):
         if isinstance(theirs, torch.Tensor) and theirs.is_floating_point():
             largest = float(theirs.nan_to_num().abs().max()) if theirs.numel() else 0.0
             if not torch.allclose(ours, theirs, rtol=0, atol=tolerance * largest, equal_nan=True):
@@ -223,10 +225,10 @@ class _Builder:
         tables = self._returned()
         self.copy.eliminate_dead_code(lambda node: node.op in ("placeholder", "output"))
         alive = set(self.copy.nodes)
-        outputs, given = ({path: node for path, node in table.items() if node in alive} for table in tables)
+        outputs, inputs_of = ({path: node for path, node in table.items() if node in alive} for table in tables)
         module = fx.GraphModule(self.root, self.copy, name).eval()
         shapes = {node: shape for node, shape in self.shapes.items() if node in alive}
-        return Graph(module, self._names(alive), outputs, given, name, image, shapes)
+        return Graph(module, self._names(alive), outputs, inputs_of, name, image, shapes)
 
     def _input(self, node: fx.Node, spec: Any) -> fx.Node:
         if spec.kind == InputKind.USER_INPUT:

@@ -68,11 +68,11 @@ def _find(graph: Graph, layer: str, image: tuple[int, ...]) -> str | None:
     if not larger:
         return None
     next_larger = min(map(shapes.cells, larger))
-    found = [n for n in larger if shapes.cells(n) == next_larger]
-    found = [n for n in found if carries_all(graph, n)] or found
+    candidates = [n for n in larger if shapes.cells(n) == next_larger]
+    candidates = [n for n in candidates if carries_all(graph, n)] or candidates
     known: dict[fx.Node, bool] = {}
-    active = [n for n in found if _not_negative(graph, shapes, n, known)]
-    return name_of(graph, (active or found)[-1])
+    active = [n for n in candidates if _not_negative(graph, shapes, n, known)]
+    return name_of(graph, (active or candidates)[-1])
 
 
 def _not_negative(graph: Graph, shapes: Shapes, node: fx.Node, known: dict[fx.Node, bool]) -> bool:

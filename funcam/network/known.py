@@ -11,17 +11,18 @@ from torch import fx, nn
 
 from funcam.errors import FuncamError
 from funcam.network.choice import default_layer
-from funcam.network.cuts import Cut, _make_cut
+from funcam.network.cuts import Cut, make_cut
 from funcam.network.failures import PAIR
 from funcam.network.graph import Graph, trace
 from funcam.network.layers import Shapes, find_node, probe_shapes, shapes_of
+from funcam.network.misfits import refuse_misfits
 from funcam.network.twin import signature
 from funcam.network.wrappers import refuse, unwrapped
 
 Image = tuple[int, ...]
 
 
-class _Traced:
+class TracedModel:
     """What is known of one graph of a model: shapes by image shape, cuts by layer."""
 
     def __init__(self, graph: Graph) -> None:
@@ -31,13 +32,15 @@ class _Traced:
         self._cuts: dict[str, Cut] = {}
 
     def shapes(self, image: tuple[int, ...] | None) -> Shapes:
+        if image is not None:
+            refuse_misfits(self.graph, image)
         key = image and (1, *image[1:])
         with _LOCK:
             if key not in self._shapes:
-                found = probe_shapes(self.graph) if image is None else shapes_of(self.graph, image)
+                shapes = probe_shapes(self.graph) if image is None else shapes_of(self.graph, image)
                 if not self._shapes:  # cuts made before a size was known lack their patch
                     self._cuts.clear()
-                self._shapes[key] = found
+                self._shapes[key] = shapes
             return self._shapes[key]
 
     def default(self, image: tuple[int, ...] | None) -> str:
@@ -47,13 +50,15 @@ class _Traced:
         return self._defaults[key]
 
     def cut(self, layer: str, image: tuple[int, ...] | None) -> Cut:
+        if image is not None:
+            refuse_misfits(self.graph, image)
         if not self._shapes:
             self._learn_shapes(image)
         cut = self._cuts.get(layer)
         if cut is None:
             with _LOCK:
                 node = find_node(self.graph, layer)
-                cut = self._cuts.get(layer) or _make_cut(self.graph, layer, self._patch(node))
+                cut = self._cuts.get(layer) or make_cut(self.graph, layer, self._patch(node))
                 self._cuts[layer] = cut
         return cut
 
@@ -82,12 +87,12 @@ class _Known:
 
     def __init__(self, state: list[Any]) -> None:
         self.state = state
-        self.traced: _Traced | None = None
+        self.traced: TracedModel | None = None
         self._failure = ""
-        self._exports: dict[tuple[Any, ...], _Traced] = {}
-        self._last: _Traced | None = None
+        self._exports: dict[tuple[Any, ...], TracedModel] = {}
+        self._last: TracedModel | None = None
 
-    def graph(self, model: nn.Module, images: torch.Tensor | Image | None, via: str | None) -> _Traced:
+    def graph(self, model: nn.Module, images: torch.Tensor | Image | None, via: str | None) -> TracedModel:
         """The model's graph by the way that was asked for, or the first that works."""
         if via != "export":
             if self.traced is None and not self._failure:
@@ -108,18 +113,18 @@ class _Known:
 
     def _trace(self, model: nn.Module) -> None:
         try:
-            self.traced = _Traced(trace(model))
+            self.traced = TracedModel(trace(model))
         except FuncamError as error:
             self._failure = str(error)
 
-    def _exported(self, model: nn.Module, images: torch.Tensor | Image) -> _Traced:
+    def _exported(self, model: nn.Module, images: torch.Tensor | Image) -> TracedModel:
         images = images if isinstance(images, torch.Tensor) else _blank(model, images)
         key = (*images.shape[1:], images.dtype, images.device)
         if key not in self._exports:
             from funcam.network.exported import export  # torch.export takes a while to import, and few models need it
 
             try:
-                self._exports[key] = _Traced(export(model, images))
+                self._exports[key] = TracedModel(export(model, images))
             except FuncamError as error:
                 reasons = "; ".join(filter(None, (self._failure, str(error))))
                 raise FuncamError(f"{reasons}; {PAIR}") from error
@@ -136,7 +141,8 @@ _LOCK = threading.RLock()
 _CACHE: weakref.WeakKeyDictionary[nn.Module, _Known] = weakref.WeakKeyDictionary()
 
 
-def _traced(model: nn.Module, images: torch.Tensor | Image | None = None, via: str | None = None) -> _Traced:
+def traced_model(model: nn.Module, images: torch.Tensor | Image | None = None, via: str | None = None) -> TracedModel:
+    """What is known of the model's graph, by the way that was asked for or the first that works."""
     model = unwrapped(model)
     state = signature(model)
     with _LOCK:
@@ -155,4 +161,4 @@ def graph_of(model: nn.Module, images: torch.Tensor | Image | None = None) -> Gr
         images: images that the graph is for, or their shape. A model that only `torch.export` can follow has a graph
             for each size; without images it is the one that was asked for last.
     """
-    return _traced(model, images).graph
+    return traced_model(model, images).graph

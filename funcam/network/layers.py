@@ -14,6 +14,7 @@ from torch.nn.modules.conv import _ConvNd
 from funcam.errors import FuncamError, nearest
 from funcam.network.failures import reason_of
 from funcam.network.graph import Graph
+from funcam.network.images import hint_of
 from funcam.network.twin import meta_twin
 
 # What makes a new grid of cells; a tensor of attention heads [B, heads, T, d] only looks like one.
@@ -100,7 +101,13 @@ def _mismatch(spatial: Sequence[int], image: Sequence[int]) -> float:
 
 @dataclass(frozen=True, eq=False)
 class Shapes:
-    """The shape of every node of a graph for one shape of images, and the patch grid in force at each node."""
+    """The shape of every node of a graph for one shape of images.
+
+    Attributes:
+        image: the images' shape, `[1, channels, *size]`.
+        of: the shape of each node that holds a tensor.
+        grids: the patch grid in force at each node.
+    """
 
     image: Shape
     of: dict[fx.Node, Shape]
@@ -171,7 +178,9 @@ def _seen(graph: Graph, image: Shape) -> dict[fx.Node, Shape]:
         with torch.no_grad():
             recorder.run(torch.empty((1, *image[1:]), device="meta", dtype=dtype))
     except Exception as error:
-        raise FuncamError(f"{graph.model} can't take images of shape {list(image)}: {reason_of(error)}") from error
+        raise FuncamError(
+            f"{graph.model} can't take images of shape {list(image)}: {reason_of(error)}{hint_of(graph.module, image)}"
+        ) from error
     return recorder.seen
 
 
@@ -223,8 +232,8 @@ def find_node(graph: Graph, layer: str) -> fx.Node:
     """
     node = graph.outputs.get(layer) or graph.nodes.get(layer)
     if node is None or node.op == "placeholder":
-        found = {**graph.outputs, **graph.nodes}
-        known = [name for name, node in found.items() if node.op != "placeholder"]
+        named = {**graph.outputs, **graph.nodes}
+        known = [name for name, node in named.items() if node.op != "placeholder"]
         raise FuncamError(
             f"layer {layer!r} is not in {graph.model}; nearest: {nearest(layer, known)} "
             "(`funcam layers NET` and funcam.list_layers(model) list them all)"
@@ -246,6 +255,7 @@ def name_of(graph: Graph, node: fx.Node) -> str:
 
 
 def output_of(graph: Graph) -> fx.Node:
+    """The node of what the model returns."""
     return graph.module.graph.output_node()
 
 
@@ -256,20 +266,20 @@ def leads_out(graph: Graph, node: fx.Node) -> bool:
 
 def of_images(graph: Graph) -> set[fx.Node]:
     """The nodes that depend on the images."""
-    found: set[fx.Node] = set()
+    reached: set[fx.Node] = set()
     for node in graph.module.graph.nodes:
-        if node.op == "placeholder" or not found.isdisjoint(node.all_input_nodes):
-            found.add(node)
-    return found
+        if node.op == "placeholder" or not reached.isdisjoint(node.all_input_nodes):
+            reached.add(node)
+    return reached
 
 
 def dependants(starts: Collection[fx.Node]) -> set[fx.Node]:
     """What depends on one of some nodes of a graph; one of them itself only where it depends on another."""
-    found: set[fx.Node] = set()
+    behind: set[fx.Node] = set()
     for node in next(iter(starts)).graph.nodes:
-        if any(given in found or given in starts for given in node.all_input_nodes):
-            found.add(node)
-    return found
+        if any(given in behind or given in starts for given in node.all_input_nodes):
+            behind.add(node)
+    return behind
 
 
 def between(starts: Collection[fx.Node], end: fx.Node) -> tuple[list[fx.Node], list[fx.Node]]:
@@ -291,11 +301,12 @@ def between(starts: Collection[fx.Node], end: fx.Node) -> tuple[list[fx.Node], l
 
 
 def ancestors(node: fx.Node) -> set[fx.Node]:
-    found: set[fx.Node] = set()
+    """The nodes that a node is computed from."""
+    before: set[fx.Node] = set()
     pending = [node]
     while pending:
         for given in pending.pop().all_input_nodes:
-            if given not in found:
-                found.add(given)
+            if given not in before:
+                before.add(given)
                 pending.append(given)
-    return found
+    return before

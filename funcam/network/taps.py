@@ -11,7 +11,8 @@ from typing import Any
 import torch
 from torch import fx, nn
 
-from funcam.network.cutting import Cut, Split, _features, _layout, _run_features, graph_of, split
+from funcam.network.cuts import Cut, feature_extractor
+from funcam.network.cutting import Split, graph_of, layout_at, run_features, split
 from funcam.network.graph import Graph
 from funcam.network.layers import between, dependants, find_node, output_of, shapes_of
 
@@ -63,9 +64,9 @@ def run_tapped(model: nn.Module, layers: Sequence[str], images: torch.Tensor) ->
     """
     splits = [split(model, layer, example=images) for layer in layers]
     taps = _taps_of(model, splits, images)
-    crossing = _run_features(taps.first, images)
+    crossing = run_features(taps.first, images)
     raw = _raw_inputs(taps, crossing, len(images))
-    layouts = [_layout(cut, tensor, images) for cut, tensor in zip(taps.cuts, raw, strict=True)]
+    layouts = [layout_at(cut, tensor, images) for cut, tensor in zip(taps.cuts, raw, strict=True)]
 
     def tail(*inputs: torch.Tensor) -> tuple[Any, tuple[torch.Tensor, ...]]:
         given = [layout.from_map(x, tensor) for layout, x, tensor in zip(layouts, inputs, raw, strict=True)]
@@ -108,7 +109,7 @@ def _make_taps(graph: Graph, splits: Sequence[Split], image: tuple[int, ...]) ->
     names = {node: f"crossing{i}" for i, node in enumerate([*roots, *crossing])}
     added = {node: f"tap{i}" for i, node in enumerate(nodes) if node not in roots}
     tail = _tail(graph, nodes, names, added, rest)
-    first = Cut(splits[0].layer, _features(graph, names), tail, tuple(names.values()), ())
+    first = Cut(splits[0].layer, feature_extractor(graph, names), tail, tuple(names.values()), ())
     cuts = tuple(cut.current(image) for cut in splits)
     return _Taps(cuts, first, tuple(node in roots for node in nodes), tuple(shapes.of[node] for node in nodes))
 

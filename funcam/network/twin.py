@@ -107,20 +107,20 @@ def signature(model: nn.Module) -> list[Any]:
         >>> signature(model) == before
         False
     """
-    found: list[Any] = []
+    marks: list[Any] = []
     pending = [model]
     for module in pending:  # grows while it runs; plain and flat, because this is done at every call
         fields = module.__dict__
-        found += (id(module), type(module))
+        marks += (id(module), type(module))
         if fields["_modules"]:
-            found += fields["_modules"]
+            marks += fields["_modules"]
             pending += filter(None, fields["_modules"].values())
-        found += map(id, fields["_parameters"].values())
-        found += map(id, fields["_buffers"].values())
+        marks += map(id, fields["_parameters"].values())
+        marks += map(id, fields["_buffers"].values())
         if len(fields) > _OWN_FIELDS:
-            found += [
+            marks += [
                 value if type(value) in _PLAIN else id(value)
                 for value in islice(fields.values(), _OWN_FIELDS, None)
                 if type(value) in _SETTINGS
             ]
-    return found
+    return marks

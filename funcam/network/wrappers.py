@@ -54,18 +54,24 @@ def plain_name(known: Container[str], layer: str) -> str:
     return layer if layer in known or first not in _PREFIXES or not rest else plain_name(known, rest)
 
 
-def _no_module(given: Any) -> FuncamError:
-    if isinstance(given, str):
+def _no_module(model: Any) -> FuncamError:
+    if isinstance(model, str):
         return FuncamError(
-            f"{given!r} is a name, not a model; give a module: funcam.zoo.load_net({given!r}).model, or "
-            f"torchvision.models.get_model({given!r}, weights='DEFAULT')"
+            f"{model!r} is a name, not a model; give a module: funcam.zoo.load_net({model!r}).model, or "
+            f"torchvision.models.get_model({model!r}, weights='DEFAULT')"
         )
-    if isinstance(given, tuple):
+    if isinstance(model, tuple):
         return FuncamError(
             "a pair (features, head) is cut already and has no module behind it; this needs the whole module"
         )
+    if isinstance(model, type) and issubclass(model, nn.Module):
+        return FuncamError(f"{model.__name__} is a class, not a model; give an instance: {model.__name__}(...)")
+    inner = getattr(model, "model", None)  # a split, a network of the zoo
+    if isinstance(inner, nn.Module) or callable(inner):
+        call = "()" if not isinstance(inner, nn.Module) else ""
+        return FuncamError(f"a {type(model).__name__} was given where the model is needed; give its .model{call}")
     return FuncamError(
-        f"a {type(given).__name__} is no model; give a torch.nn.Module, or a pair of functions (features, head)"
+        f"a {type(model).__name__} is no model; give a torch.nn.Module, or a pair of functions (features, head)"
     )
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -12,20 +12,19 @@ import torch
 from numpy.typing import NDArray
 
 from funcam.attribution.dispatch import resolve_method
-from funcam.attribution.explanation import Explanation, explain_methods
+from funcam.attribution.explanation import Explanation
 from funcam.errors import FuncamError
 from funcam.imaging.fit import View
 from funcam.imaging.reading import Pixels
 from funcam.methods import METHODS
-from funcam.network.cutting import split
 from funcam.network.rewrites.guidance import guided
+from funcam.pipeline.explain_recipe import explain_recipe
+from funcam.pipeline.recipes import ALL, CAMS, GUIDED
+from funcam.recipe import Recipe
 from funcam.targets.class_scores import contrast
-from funcam.zoo.nets import Net
+from funcam.targets.target import Targets
+from funcam.zoo.nets import Net, at_size
 from funcam.zoo.preprocessing import fitted, normalised
-
-CAMS = ("grad-cam", "grad-cam++")
-GUIDED = ("guided-backprop", "guided-grad-cam")
-ALL = "all"
 
 # What "all" sets: masking an image with each of 2,048 channels takes minutes, with the strongest ones seconds.
 _OPTIONS_OF_ALL = {name: {"strongest": 32} for name in ("score-cam", "score-cam-authors", "ss-cam", "is-cam")}
@@ -43,28 +42,6 @@ class Prediction:
     name: str
     logit: float
     probability: float
-
-
-@dataclass(frozen=True)
-class Question:
-    """What is asked of a network.
-
-    Attributes:
-        methods: names of methods; none for Grad-CAM, Grad-CAM++ and, where there are ReLUs, the two guided methods;
-            `("all",)` for every method that the network can have.
-        layers: where to cut the network; none for its default layer.
-        combine: how several layers' maps become one (`funcam.combine_maps`); None to keep them apart.
-        smooth: `aug`, `eigen` or both (`funcam.explain`).
-        contrast: a class index, or `runner-up`: the class that the explained ones are contrasted with.
-        options: options of methods, by the method's name.
-    """
-
-    methods: tuple[str, ...] = ()
-    layers: tuple[str, ...] = ()
-    combine: str | None = None
-    smooth: tuple[str, ...] = ()
-    contrast: int | str | None = None
-    options: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -92,8 +69,9 @@ class ImageExplanation:
         layer: where the network was cut; several with commas between.
         notes: what the reader should know, a sentence each.
         seconds: how long predicting and explaining took.
-        question: what was asked.
-        made: how each map was made.
+        recipe: how the maps were asked to be made.
+        contrast: the class that the explained ones are contrasted with, a class index or `runner-up`; None for none.
+        provenance: how each map was made.
     """
 
     fit: str
@@ -104,7 +82,8 @@ class ImageExplanation:
     layer: str
     notes: tuple[str, ...]
     seconds: float
-    question: Question = Question()
+    recipe: Recipe = field(default_factory=Recipe)
+    contrast: int | str | None = None
     provenance: tuple[Provenance, ...] = ()
 
 
@@ -112,8 +91,9 @@ def explain_image(
     net: Net,
     image: Pixels,
     classes: Sequence[int] | None = None,
-    question: Question | None = None,
+    recipe: Recipe | None = None,
     *,
+    contrast: int | str | None = None,
     fit: str = "squash",
     device: str | torch.device = "cpu",
 ) -> ImageExplanation:
@@ -123,7 +103,9 @@ def explain_image(
         net: the network, its model on `device`.
         image: uint8 RGB `[H, W, 3]`.
         classes: indices of the classes to explain; None for the predicted one.
-        question: the methods and layers, and how they are combined.
+        recipe: how the maps are made. Without methods these are Grad-CAM, Grad-CAM++ and, where there are ReLUs, the
+            two guided methods; the methods `("all",)` are all that the network can have.
+        contrast: a class index, or `runner-up`: the class that the explained ones are contrasted with.
         fit: how the image is put before the network (`funcam.imaging.fit`).
         device: where to compute.
 
@@ -140,11 +122,12 @@ def explain_image(
         (1, 7, 7)
     """
     started = time.perf_counter()
-    question = question or Question()
+    recipe = recipe or Recipe()
+    net = _sized(net, recipe, fit)
     _check_native(net, image, fit)
     pixels, view = fitted(net, image, fit)
     images = normalised(net, [pixels], device)
-    results, notes = _results(net, images, classes, question)
+    results, notes = _results(net, images, _targets(classes, contrast), recipe)
     _check_finite(results[0].logits, net)
     names = _names(results)
     return ImageExplanation(
@@ -156,68 +139,62 @@ def explain_image(
         layer=", ".join(dict.fromkeys(r.layer for r in results if METHODS[r.method].at_layer)) or results[0].layer,
         notes=(*notes, *_notes(results)),
         seconds=time.perf_counter() - started,
-        question=question,
+        recipe=recipe,
+        contrast=contrast,
         provenance=tuple(
             Provenance(
                 name,
                 result.method,
                 result.layer,
                 METHODS[result.method].explains,
-                resolve_method(result.method, _set_options(question, result.method), eigen=False).options,
+                resolve_method(result.method, _options(recipe, result.method), eigen=False).options,
             )
             for name, result in zip(names, results, strict=True)
         ),
     )
 
 
-def _results(
-    net: Net, images: torch.Tensor, classes: Sequence[int] | None, question: Question
-) -> tuple[list[Explanation], list[str]]:
+def _targets(classes: Sequence[int] | None, contrast_with: int | str | None) -> Targets:
+    targets = None if classes is None else [list(classes)]
+    return targets if contrast_with is None else contrast(targets, contrast_with)
+
+
+def _results(net: Net, images: torch.Tensor, targets: Targets, recipe: Recipe) -> tuple[list[Explanation], list[str]]:
     """The explanations, and what there is to say about those that could not be had."""
-    wanted = None if classes is None else [list(classes)]
-    targets = wanted if question.contrast is None else contrast(wanted, question.contrast)
-    layers: list[str | None] = [*question.layers] if len(question.layers) > 1 else [None, *question.layers][-1:]
 
-    def results_of(methods: Sequence[str], smooth: Sequence[str]) -> list[Explanation]:
-        return explain_methods(
-            net.model if len(layers) > 1 else split(net.model, layers[0], example=images),
-            images,
-            targets,
-            methods=methods,
-            layer=list(question.layers) if len(layers) > 1 else None,
-            combine=question.combine,
-            smooth=smooth,
-            options={name: _set_options(question, name) for name in methods},
-        )
+    def results_of(methods: Sequence[str]) -> list[Explanation]:
+        options = {name: _options(recipe, name) for name in methods}
+        return explain_recipe(net.model, images, targets, replace(recipe, methods=tuple(methods), options=options))
 
-    if question.methods == (ALL,):
-        return _every_one(net, results_of, question.smooth)
-    methods, notes = (list(question.methods), []) if question.methods else _methods(net)
-    return results_of(methods, question.smooth), notes
+    if recipe.methods == (ALL,):
+        return _every_one(net, results_of)
+    methods, notes = (recipe.methods, []) if recipe.methods else _usual_methods(net)
+    return results_of(methods), notes
 
 
 def _every_one(
-    net: Net, results_of: Callable[[Sequence[str], Sequence[str]], list[Explanation]], smooth: Sequence[str]
+    net: Net, results_of: Callable[[Sequence[str]], list[Explanation]]
 ) -> tuple[list[Explanation], list[str]]:
     """Each method that the network can have, one after the other; a note for each that it can't."""
-    found, notes = [], []
+    results: list[Explanation] = []
+    notes = []
     for name in METHODS:
         try:
-            found += results_of([name], smooth)
+            results += results_of([name])
         except FuncamError as error:
             notes.append(f"no {name}: {error}")
-    if not found:
+    if not results:
         raise FuncamError(f"{net.name} can't have any method: {notes[0]}")
     strongest = next(iter(_OPTIONS_OF_ALL.values()))["strongest"]
-    return found, [
+    return results, [
         *notes,
         f"{', '.join(_OPTIONS_OF_ALL)} masked with the {strongest} strongest channels (--method all)",
     ]
 
 
-def _set_options(question: Question, method: str) -> Mapping[str, Any]:
-    given = question.options.get(method, {})
-    return {**_OPTIONS_OF_ALL.get(method, {}), **given} if question.methods == (ALL,) else given
+def _options(recipe: Recipe, method: str) -> Mapping[str, Any]:
+    own = recipe.options.get(method, {})
+    return {**_OPTIONS_OF_ALL.get(method, {}), **own} if recipe.methods == (ALL,) else own
 
 
 def _names(results: Sequence[Explanation]) -> list[str]:
@@ -226,6 +203,17 @@ def _names(results: Sequence[Explanation]) -> list[str]:
         f"{result.method}@{result.layer}" if several and METHODS[result.method].at_layer else result.method
         for result in results
     ]
+
+
+def _sized(net: Net, recipe: Recipe, fit: str) -> Net:
+    """The network with the input that the recipe asks for."""
+    side = recipe.size_for(net.input_size)
+    if fit == "native" and side != net.input_size:
+        raise FuncamError(
+            f"the recipe asks for an input of {side} pixels and fit='native' keeps the image's own size; "
+            "use --fit squash, crop or pad"
+        )
+    return at_size(net, side)
 
 
 def _check_native(net: Net, image: Pixels, fit: str) -> None:
@@ -249,16 +237,16 @@ def _check_native(net: Net, image: Pixels, fit: str) -> None:
             )
 
 
-def _methods(net: Net) -> tuple[list[str], list[str]]:
+def _usual_methods(net: Net) -> tuple[Sequence[str], list[str]]:
     """The default methods that the network can have, and a note on those that it can't."""
     try:
         rewritten = guided(net.model)
     except FuncamError as error:
-        return list(CAMS), [str(error)]
+        return CAMS, [str(error)]
     if not rewritten.left:
-        return [*CAMS, *GUIDED], []
+        return (*CAMS, *GUIDED), []
     count = f"{len(rewritten.rewritten)} ReLUs are guided, {len(rewritten.left)} other activations are not"
-    return [*CAMS, *GUIDED], [f"guided backpropagation covers a part of {net.name}: {count}"]
+    return (*CAMS, *GUIDED), [f"guided backpropagation covers a part of {net.name}: {count}"]
 
 
 def _check_finite(logits: torch.Tensor, net: Net) -> None:

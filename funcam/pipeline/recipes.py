@@ -1,57 +1,40 @@
-"""Recipes by name, and those that `funcam evaluate` found: everything that makes a map of an image. No torch."""
+"""Recipes by name, and those that `funcam evaluate` found. No torch."""
 
 from __future__ import annotations
 
 import json
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from funcam.errors import FuncamError, nearest
+from funcam.recipe import Recipe
 
+ALL = "all"
+"""Instead of methods' names: every method that the network can have."""
 
-@dataclass(frozen=True)
-class Prescription:
-    """What a recipe asks for.
+CAMS = ("grad-cam", "grad-cam++")
+GUIDED = ("guided-backprop", "guided-grad-cam")
+"""With `CAMS` the usual methods; these where the network has ReLUs."""
 
-    Attributes:
-        method: the method.
-        layers: where to cut; none is the network's default layer.
-        combine: how several layers' maps become one.
-        smooth: `aug`, `eigen` or both.
-        input_size: side of the network's input in pixels; None for `scale` times its own.
-        scale: how many times its own size.
-        passes: what it costs, in forward passes of the network at its own size; None where nobody knows.
-        summary: what it is for.
-    """
-
-    method: str
-    layers: tuple[str, ...] = ()
-    combine: str | None = None
-    smooth: tuple[str, ...] = ()
-    input_size: int | None = None
-    scale: int = 1
-    passes: float | None = None
-    summary: str = ""
-
-    def size_for(self, own: int) -> int:
-        """The side of the input of a network whose own is `own` pixels."""
-        return self.input_size or self.scale * own
-
-
-RECIPES: dict[str, Prescription] = {
-    "localise": Prescription(
-        "prototype-cam", scale=2, passes=4, summary="tight boxes on photos: Prototype CAM of an image of twice the size"
+RECIPES: dict[str, Recipe] = {
+    "localise": Recipe(
+        ("prototype-cam",),
+        scale=2,
+        passes=4,
+        summary="tight boxes on photos: Prototype CAM of an image of twice the size",
     ),
 }
 """Chosen on one half of 300 photos, measured on the other: `docs/comparison.md`. Four times the pixels are four
 passes; measured they were 4.3 to 7.8."""
 
 
-def find_recipe(text: str) -> Prescription:
-    """A recipe by its name, or the best one in a `recipe.json` of `funcam evaluate`.
+def find_recipe(text: str) -> Recipe:
+    """A recipe by its name, or the best one in a `recipe.json` of `funcam evaluate`; it has one method.
+
+    Args:
+        text: the name or the path.
 
     Raises:
         FuncamError: no recipe has that name and there is no such file, or the file holds none.
@@ -69,7 +52,7 @@ def find_recipe(text: str) -> Prescription:
         )
     try:
         document = json.loads(Path(text).read_text(encoding="utf-8"))
-        return _prescribed(document.get("best", document))
+        return _recipe_in(document.get("best", document))
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise FuncamError(
             f"recipe {text!r} can't be read ({type(error).__name__}: {error}); expected the recipe.json that `funcam "
@@ -77,8 +60,12 @@ def find_recipe(text: str) -> Prescription:
         ) from None
 
 
-def _prescribed(found: Mapping[str, Any]) -> Prescription:
-    method, layers, combine, size = (found[name] for name in ("method", "layers", "combine", "input_size"))
+def _recipe_in(entry: Mapping[str, Any]) -> Recipe:
+    method, layers, combine, smooth, size = (
+        entry[name] for name in ("method", "layers", "combine", "smooth", "input_size")
+    )
     if not isinstance(method, str) or not isinstance(size, int):
         raise TypeError(f"method {method!r} and input_size {size!r} should be a word and a number")
-    return Prescription(method, tuple(layers), combine, tuple(found["smooth"]), size, passes=found.get("cost"))
+    if isinstance(layers, str) or isinstance(smooth, str):
+        raise TypeError(f"layers {layers!r} and smooth {smooth!r} should be lists of words")
+    return Recipe((method,), tuple(layers), combine, tuple(smooth), input_size=size, passes=entry.get("cost"))

@@ -133,13 +133,13 @@ def draw_panel(image: Pixels, net: Net, explanation: ImageExplanation, style: St
 
 
 def _subtitle(net: Net, explanation: ImageExplanation) -> str:
-    """What was asked, as far as it isn't the usual."""
-    asked = explanation.question
-    against = asked.contrast if isinstance(asked.contrast, str | None) else net.classes[asked.contrast]
+    """How the maps were made, as far as it isn't the usual."""
+    recipe, contrast = explanation.recipe, explanation.contrast
+    against = contrast if isinstance(contrast, str | None) else net.classes[contrast]
     parts = [f"{net.name}, {explanation.layer}"]
     parts += [f"against {against}"] if against is not None else []
-    parts += [f"{asked.combine} of layers"] if asked.combine else []
-    parts += [f"smoothed ({', '.join(asked.smooth)})"] if asked.smooth else []
+    parts += [f"{recipe.combine} of layers"] if recipe.combine else []
+    parts += [f"smoothed ({', '.join(recipe.smooth)})"] if recipe.smooth else []
     return "; ".join(parts)
 
 
@@ -218,9 +218,9 @@ def _record(
         "layer": explanation.layer,
         "methods": list(explanation.maps),
         "maps": [{**asdict(provenance), "options": dict(provenance.options)} for provenance in explanation.provenance],
-        "combine": explanation.question.combine,
-        "smooth": list(explanation.question.smooth),
-        "contrast": explanation.question.contrast,
+        "combine": explanation.recipe.combine,
+        "smooth": list(explanation.recipe.smooth),
+        "contrast": explanation.contrast,
         "fit": explanation.fit,
         "image_size": {"width": width, "height": height},
         "input_size": {"width": explanation.view.input_size[1], "height": explanation.view.input_size[0]},

@@ -19,7 +19,14 @@ PIXELS = "pixels"
 
 @dataclass(frozen=True)
 class NetEntry:
-    """A network: the label it goes by in the report, its name, where its weights come from, its default layer."""
+    """A network of the report.
+
+    Attributes:
+        label: what it goes by in the report.
+        name: what it is.
+        weights: where its weights come from.
+        layer: its default layer.
+    """
 
     label: str
     name: str
@@ -29,7 +36,13 @@ class NetEntry:
 
 @dataclass(frozen=True)
 class MethodEntry:
-    """A method: its name, its title, and whether it gives a `map` or a picture, `pixels`."""
+    """A method of the report.
+
+    Attributes:
+        name: what it goes by.
+        title: what is shown.
+        kind: whether it gives a `map` or a picture, `pixels`.
+    """
 
     name: str
     title: str
@@ -38,7 +51,14 @@ class MethodEntry:
 
 @dataclass(frozen=True)
 class MetricEntry:
-    """A metric: its name, its title, which way is better, and whether each image has a value of it."""
+    """A metric of the report.
+
+    Attributes:
+        name: what it goes by.
+        title: what is shown.
+        higher_is_better: which way is better.
+        per_image: whether each image has a value of it.
+    """
 
     name: str
     title: str
@@ -48,7 +68,19 @@ class MetricEntry:
 
 @dataclass(frozen=True)
 class Result:
-    """A metric's value over the `n` images of a subset (`all`, `single`, `multiple`), with its interval."""
+    """A metric's value over the images of a subset, with its interval.
+
+    Attributes:
+        net: a network's label.
+        layer: where it was cut.
+        method: a method's name.
+        metric: a metric's name.
+        subset: `all`, `single` or `multiple`.
+        value: over the images.
+        low: the interval's lower end.
+        high: its upper end.
+        n: how many images.
+    """
 
     net: str
     layer: str
@@ -63,7 +95,22 @@ class Result:
 
 @dataclass(frozen=True)
 class Pair:
-    """A paired difference, `a` minus `b`, between two nets (of one method) or two methods (of one net)."""
+    """A paired difference, `a` minus `b`, between two networks (of one method) or two methods (of one network).
+
+    Attributes:
+        kind: what is compared, `net` or `method`.
+        a: a network's label or a method's name.
+        b: what it is held against.
+        metric: a metric's name.
+        subset: `all`, `single` or `multiple`.
+        difference: of the two values.
+        low: the interval's lower end.
+        high: its upper end.
+        p: the probability of a difference at least as large if there were none.
+        n: how many images.
+        net: the network whose methods are compared, else None.
+        method: the method whose networks are compared, else None.
+    """
 
     kind: str
     a: str
@@ -81,7 +128,12 @@ class Pair:
 
 @dataclass(frozen=True)
 class Box:
-    """A thing's place, `(x0, y0, x1, y1)` in the image's pixels, and what it is."""
+    """A thing's place.
+
+    Attributes:
+        box: `(x0, y0, x1, y1)` in the image's pixels.
+        label: what it is.
+    """
 
     box: tuple[float, float, float, float]
     label: str = ""
@@ -108,7 +160,17 @@ class MapEntry:
 
 @dataclass(frozen=True)
 class Explained:
-    """What one network says of one class of an image, and what it says the image shows."""
+    """What one network says of one class of an image, and what it says the image shows.
+
+    Attributes:
+        net: a network's label.
+        class_index: the class that is explained.
+        class_name: its name.
+        probability: of that class, 0..1.
+        predicted_name: the name of the likeliest class.
+        predicted_probability: of the likeliest class, 0..1.
+        maps: one for each layer and method.
+    """
 
     net: str
     class_index: int
@@ -146,7 +208,20 @@ class ImageEntry:
 
 @dataclass(frozen=True)
 class Report:
-    """Everything that a report shows; `created` is an ISO 8601 time.
+    """Everything that a report shows.
+
+    Attributes:
+        title: its heading.
+        created: an ISO 8601 time.
+        config: what was asked for, by name.
+        versions: of the packages, by name.
+        nets: the networks.
+        methods: the methods.
+        metrics: the metrics.
+        results: a value for each network, layer, method, metric and subset.
+        pairs: the differences.
+        conclusions: sentences.
+        images: the images of the gallery.
 
     Example:
         >>> Report("Nothing yet", "2025-01-01T00:00:00Z").images

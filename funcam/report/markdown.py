@@ -159,11 +159,11 @@ def _figures(report: Report) -> list[str]:
         if not results:
             continue
         metrics = [metric for metric in report.metrics if any(result.metric == metric.name for result in results)]
-        found = {(result.net, result.layer, result.method, result.metric): result for result in results}
+        figure_of = {(result.net, result.layer, result.method, result.metric): result for result in results}
         titles = {method.name: method.title for method in report.methods}
         rows = []
         for net, layer, method in dict.fromkeys((result.net, result.layer, result.method) for result in results):
-            figures = [found.get((net, layer, method, metric.name)) for metric in metrics]
+            figures = [figure_of.get((net, layer, method, metric.name)) for metric in metrics]
             cells = [f"{one.value:.3f} [{one.low:.3f}, {one.high:.3f}]" if one else "" for one in figures]
             rows.append([_text(net), _text(layer), _text(titles[method]), *cells])
         heads = ["network", "layer", "method", *(_text(metric.title) for metric in metrics)]

@@ -20,10 +20,13 @@ LONGEST = 320
 
 
 class Shelf(Protocol):
-    """Where pictures are put: it takes a picture's bytes and gives the address at which the page finds it."""
+    """Where pictures are put: it takes a picture's bytes and gives the address at which the page finds it.
+
+    Attributes:
+        longest_map: the longest side of a map; larger ones are shrunk.
+    """
 
     longest_map: int
-    """The longest side of a map; larger ones are shrunk."""
 
     def put(self, name: str, data: bytes) -> str:
         """The address of a JPEG."""

@@ -28,7 +28,13 @@ _TURN = np.radians(25)
 
 @dataclass(frozen=True)
 class Thing:
-    """One object: its class, its tight box (x0, y0, x1, y1 in pixels, end exclusive), its visible pixels `[H, W]`."""
+    """One object of a scene.
+
+    Attributes:
+        label: its class.
+        box: its tight box, `(x0, y0, x1, y1)` in pixels, the end exclusive.
+        mask: its visible pixels, `[H, W]`.
+    """
 
     label: int
     box: tuple[int, int, int, int]
@@ -37,7 +43,12 @@ class Thing:
 
 @dataclass(frozen=True)
 class Scene:
-    """An image, RGB uint8 `[H, W, 3]`, and all its objects."""
+    """An image and what is in it.
+
+    Attributes:
+        image: uint8 RGB `[H, W, 3]`.
+        things: all its objects.
+    """
 
     image: NDArray[np.uint8]
     things: tuple[Thing, ...]

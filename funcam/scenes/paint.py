@@ -18,12 +18,20 @@ _SUBPIXEL = 4  # fractional bits of the polygon corners
 
 @dataclass(frozen=True)
 class Paint:
-    """Two tones of one colour, and the pattern in which they alternate."""
+    """Two tones of one colour, and the pattern in which they alternate.
+
+    Attributes:
+        tones: the two, RGB in 0..1 for each pixel.
+        pattern: its name.
+        angle: in which it runs, in radians.
+        period: of the pattern, as a share of the image's side.
+        clouds: the random grid of the pattern `clouds`.
+    """
 
     tones: tuple[Plane, Plane]
     pattern: str
     angle: float
-    period: float  # of the pattern, as a share of the image's side
+    period: float
     clouds: Plane
 
     @property

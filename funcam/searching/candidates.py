@@ -9,8 +9,7 @@ from itertools import combinations, pairwise
 from funcam.comparison.plan import Rival
 from funcam.errors import FuncamError
 from funcam.methods import METHODS
-from funcam.recipe import COMBINATIONS
-from funcam.searching.plans import Recipe
+from funcam.recipe import COMBINATIONS, Recipe
 
 _MOST_LAYERS = 4
 
@@ -43,6 +42,10 @@ def candidate_layers(rival: Rival) -> list[str]:
 def named_layer(rival: Rival, name: str | None) -> str:
     """The name that results give to a layer: `last-conv` is a rule; None is the default layer.
 
+    Args:
+        rival: the network.
+        name: what the layer was called.
+
     Raises:
         FuncamError: there is no such layer.
     """
@@ -51,14 +54,13 @@ def named_layer(rival: Rival, name: str | None) -> str:
     from funcam.network.cutting import split
 
     side = rival.net.input_size
-    weight = next(rival.net.model.parameters())
-    return split(rival.net.model, name, example=torch.zeros(1, 3, side, side, device=weight.device)).layer
+    return split(rival.net.model, name, example=torch.zeros(1, 3, side, side, device=rival.device)).layer
 
 
 def first_recipes(methods: Sequence[str], layers: Sequence[str], input_size: int) -> list[Recipe]:
     """Every method at every layer."""
     return [
-        Recipe(method, cut, input_size)
+        Recipe((method,), cut, input_size=input_size)
         for method in methods
         for cut in ([(layer,) for layer in layers] if METHODS[method].at_layer else [()])
     ]
@@ -76,10 +78,9 @@ def takes(rival: Rival, size: int) -> bool:
 
     if rival.net.fixed_size:
         return size == rival.net.input_size
-    weight = next(rival.net.model.parameters())
     try:
         with torch.no_grad():
-            rival.net.model(torch.zeros(1, 3, size, size, device=weight.device))
+            rival.net.model(torch.zeros(1, 3, size, size, device=rival.device))
     except Exception:  # a layer's own, of any kind: a linear layer behind a flattening, an assertion
         return False
     return True
@@ -93,16 +94,17 @@ def variations(recipe: Recipe, layers: Sequence[str], largest: int) -> list[Reci
         layers: the candidates, the coarsest first.
         largest: the larger input's side; the recipe's own for none.
     """
-    found = [replace(recipe, smooth=(word,)) for word in ("aug", *(("eigen",) if _can_be_eigen(recipe.method) else ()))]
+    smoothings = ("aug", "eigen") if _can_be_eigen(recipe.method) else ("aug",)
+    varied = [replace(recipe, smooth=(word,)) for word in smoothings]
     if len(recipe.layers) == 1:
-        found += [
+        varied += [
             replace(recipe, layers=pair, combine=how)
             for pair in _pairs(recipe.layers[0], layers)
             for how in COMBINATIONS
         ]
     if largest != recipe.input_size:
-        found.append(replace(recipe, input_size=largest))
-    return found
+        varied.append(replace(recipe, input_size=largest))
+    return varied
 
 
 def combined(plain: Recipe, order: Sequence[Recipe]) -> list[Recipe]:
@@ -115,10 +117,10 @@ def combined(plain: Recipe, order: Sequence[Recipe]) -> list[Recipe]:
         order: it and its variations, the best first.
 
     Example:
-        >>> plain = Recipe("grad-cam", ("layer4",), 224)
+        >>> plain = Recipe(("grad-cam",), ("layer4",), input_size=224)
         >>> smooth, large = replace(plain, smooth=("aug",)), replace(plain, input_size=448)
-        >>> [recipe.words for recipe in combined(plain, [smooth, plain, large])]
-        ['grad-cam at layer4, smoothed by aug, 448 pixels']
+        >>> [(recipe.smooth, recipe.input_size) for recipe in combined(plain, [smooth, plain, large])]
+        [(('aug',), 448)]
     """
     best: dict[str, Recipe] = {}
     for recipe in order:
@@ -143,15 +145,15 @@ def _change(recipe: Recipe, plain: Recipe) -> str:
 
 def _merged(varied: Sequence[Recipe], plain: Recipe) -> Recipe:
     """A recipe with the changes of several variations of it, each of another thing."""
-    found = plain
+    merged = plain
     for one in varied:
         if one.combine:
-            found = replace(found, layers=one.layers, combine=one.combine)
+            merged = replace(merged, layers=one.layers, combine=one.combine)
         elif one.smooth:
-            found = replace(found, smooth=one.smooth)
+            merged = replace(merged, smooth=one.smooth)
         else:
-            found = replace(found, input_size=one.input_size)
-    return found
+            merged = replace(merged, input_size=one.input_size)
+    return merged
 
 
 def _pairs(layer: str, layers: Sequence[str]) -> list[tuple[str, str]]:

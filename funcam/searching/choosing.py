@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from funcam.comparison.aggregation import Column, shared_rows, statistic_of
 from funcam.comparison.plan import METRICS
 from funcam.errors import FuncamError
-from funcam.searching.plans import Recipe
+from funcam.recipe import Recipe
 from funcam.statistics.intervals import Interval, Paired, bootstrap, paired
 
 _ROUNDING = 1e-3
@@ -38,15 +38,20 @@ class Trial:
 
 @dataclass(frozen=True)
 class Halves:
-    """The images by name: those that choose, and those that tell what the chosen is worth."""
+    """The images of a data set by name.
+
+    Attributes:
+        choosing: those that choose.
+        other: those that have no say and tell what the chosen is worth.
+    """
 
     choosing: frozenset[str]
     other: frozenset[str]
 
 
 @dataclass(frozen=True)
-class Choice:
-    """A recipe with the metric on the half that it was chosen on, and on the other half.
+class RankedRecipe:
+    """A recipe with the metric on the half by which recipes are ranked, and on the other half.
 
     Attributes:
         recipe: the recipe.
@@ -78,29 +83,31 @@ def halved(images: Iterable[str]) -> Halves:
     return Halves(choosing, frozenset(names) - choosing)
 
 
-def ranked(trials: Sequence[Trial], halves: Halves, metric: str) -> list[Choice]:
+def ranked(trials: Sequence[Trial], halves: Halves, metric: str) -> list[RankedRecipe]:
     """Every recipe, the best on the choosing half first; of equal ones the one that was tried first.
 
     Args:
-        tried: what was measured.
+        trials: what was measured.
         halves: of the images.
         metric: the name of a metric that was measured of all of them.
     """
-    choices = [Choice(t.recipe, _figure(t, halves.choosing, metric), _figure(t, halves.other, metric)) for t in trials]
-    return sorted(choices, key=lambda choice: _worst_last(choice.chosen_on.value, metric))
+    rows = [
+        RankedRecipe(t.recipe, _figure(t, halves.choosing, metric), _figure(t, halves.other, metric)) for t in trials
+    ]
+    return sorted(rows, key=lambda row: _worst_last(row.chosen_on.value, metric))
 
 
-def leading(trials: Sequence[Trial], halves: Halves, metric: str, most: int) -> list[Trial]:
+def distinct_best(trials: Sequence[Trial], halves: Halves, metric: str, most: int) -> list[Trial]:
     """The best few on the choosing half, but none that is the same on each of its images as a better one.
 
     Grad-CAM, XGrad-CAM and HiResCAM are one method in front of a pooling and a linear layer.
     """
-    order = {choice.recipe: place for place, choice in enumerate(ranked(trials, halves, metric))}
-    found: list[Trial] = []
+    order = {row.recipe: place for place, row in enumerate(ranked(trials, halves, metric))}
+    best: list[Trial] = []
     for one in sorted(trials, key=lambda one: order[one.recipe]):
-        if len(found) < most and not any(_same(one, other, halves.choosing, metric) for other in found):
-            found.append(one)
-    return found
+        if len(best) < most and not any(_same(one, other, halves.choosing, metric) for other in best):
+            best.append(one)
+    return best
 
 
 def difference(one: Trial, other: Trial, half: frozenset[str], metric: str) -> Paired:
@@ -116,15 +123,15 @@ def difference(one: Trial, other: Trial, half: frozenset[str], metric: str) -> P
     )
 
 
-def _figure(trials: Trial, half: frozenset[str], metric: str) -> Interval:
-    rows = trials.rows(half)
-    names = np.array([trials.keys[row][0] for row in rows], np.str_)
-    return bootstrap(trials.columns[metric][rows], statistic_of(metric), groups=names)
+def _figure(trial: Trial, half: frozenset[str], metric: str) -> Interval:
+    rows = trial.rows(half)
+    names = np.array([trial.keys[row][0] for row in rows], np.str_)
+    return bootstrap(trial.columns[metric][rows], statistic_of(metric), groups=names)
 
 
 def _worst_last(value: float, metric: str) -> tuple[bool, float]:
     """What sorts the best first, and a figure of no images last."""
-    return np.isnan(value).instance(), -value if METRICS[metric].higher_is_better else value
+    return np.isnan(value).item(), -value if METRICS[metric].higher_is_better else value
 
 
 def _same(one: Trial, other: Trial, half: frozenset[str], metric: str) -> bool:

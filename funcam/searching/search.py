@@ -8,20 +8,21 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from funcam.comparison.aggregation import collected
 from funcam.comparison.dataset import Example
 from funcam.comparison.journal import Journal
-from funcam.comparison.plan import METRICS, Plan, Rival
+from funcam.comparison.plan import METRICS, USUAL_RECIPE, Plan, Rival
 from funcam.comparison.run import JOURNAL, Tick, fill
 from funcam.errors import FuncamError, nearest
+from funcam.recipe import Recipe
 from funcam.searching.candidates import candidate_layers, combined, first_recipes, named_layer, takes, variations
-from funcam.searching.choosing import Halves, Trial, halved, leading, ranked
+from funcam.searching.choosing import Halves, Trial, distinct_best, halved, ranked
 from funcam.searching.costs import costs_of
-from funcam.searching.plans import Recipe, plans_of
-from funcam.zoo.nets import at_size
+from funcam.searching.plans import plans_of
+from funcam.searching.wording import described, layers_in_results
 
 _FINALISTS = 3
 
@@ -29,13 +30,13 @@ Stage = Callable[[int, int, int], None]
 
 
 @dataclass(frozen=True)
-class SearchSpec:
-    """What is searched for.
+class SearchSpace:
+    """What a search tries, and what decides.
 
     Attributes:
         metric: the name of the metric that chooses.
-        methods: the candidates.
-        layers: the candidates, the coarsest first; none for the last layer of each size.
+        methods: the candidate methods.
+        layers: the candidate layers, the coarsest first; none for the last layer of each size.
         input_size: where the search starts; None for the network's own.
         quick: whether the first stage is enough.
     """
@@ -52,7 +53,7 @@ class SearchResult:
     """What a search found.
 
     Attributes:
-        tried: every recipe that was measured, in the order in which they were tried.
+        trials: every recipe that was measured, in the order in which they were tried.
         default: Grad-CAM at the default layer and the network's own size, which need not be among them.
         halves: of the images.
         costs: of each recipe in forward passes of the network at its own size.
@@ -71,72 +72,74 @@ class SearchResult:
 def search(
     rival: Rival,
     examples: Sequence[Example],
-    asked: SearchSpec,
+    space: SearchSpace,
     base: Plan,
     folder: Path,
     *,
-    device: str = "cpu",
     stage: Stage = lambda _number, _recipes, _images: None,
     tick: Tick = lambda _count: None,
 ) -> SearchResult:
     """Find the best recipe for a network on a data set; it goes on where an earlier search in the folder stopped.
 
     Args:
-        rival: the network at its own size, on the device.
+        rival: the network at its own size.
         examples: the data set.
-        asked: what is searched for.
-        base: metrics, fit and batch; recipes make the rest.
+        space: what is tried.
+        base: metrics, fit and batch; its recipe is left as it is by default, for the search makes the recipes.
         folder: where the journal is; it exists.
-        device: where to compute.
         stage: called at the start of each with its number, how many recipes it has, and how many images are to be done.
         tick: called with the number of images just done.
 
     Raises:
-        FuncamError: an unknown metric, fewer than two images, or a network that can have none of the first recipes.
+        FuncamError: an unknown metric, a recipe in `base`, fewer than two images, or a network that can have none of
+            the first recipes.
     """
-    if asked.metric not in METRICS:
-        raise FuncamError(f"unknown metric {asked.metric!r}; nearest: {nearest(asked.metric, METRICS)}")
+    if space.metric not in METRICS:
+        raise FuncamError(f"unknown metric {space.metric!r}; nearest: {nearest(space.metric, METRICS)}")
+    if base.recipe != USUAL_RECIPE or base.layers:
+        raise FuncamError("a search makes its own recipes; leave recipe and layers out of its Plan, use SearchSpace")
     halves = halved(example.name for example in examples)
-    work = _Work(rival, examples, asked.metric, base, folder, device, stage, tick)
-    start = work.at(asked.input_size or rival.net.input_size)
-    layers = [named_layer(start, name) for name in asked.layers] or candidate_layers(start)
+    work = _Search(rival, examples, space.metric, base, folder, stage, tick)
+    start = rival.sized(Recipe(input_size=space.input_size))
+    layers = [named_layer(start, name) for name in space.layers] or candidate_layers(start)
     layers = list(dict.fromkeys(layers))
-    default = _begin(work, first_recipes(asked.methods, layers, start.net.input_size))
-    if not asked.quick:
+    default = _begin(work, first_recipes(space.methods, layers, start.net.input_size))
+    if not space.quick:
         _vary(work, halves, layers, start)
     trials = list(work.trials.values())
-    costs = costs_of([one.recipe for one in [*trials, default]], rival, examples, base, folder, device)
+    costs = costs_of([one.recipe for one in [*trials, default]], rival, examples, base, folder)
     return SearchResult(trials, default, halves, costs, work.skipped, list(work.problems))
 
 
-def _begin(work: _Work, recipes: Sequence[Recipe]) -> Trial:
+def _begin(work: _Search, recipes: Sequence[Recipe]) -> Trial:
     """The first stage; with it the network's default is measured, whether it is among the candidates or not."""
-    default = Recipe("grad-cam", (named_layer(work.rival, None),), work.rival.net.input_size)
+    layer, size = named_layer(work.rival, None), work.rival.net.input_size
+    default = Recipe(("grad-cam",), (layer,), input_size=size)
     work.measure(1, [*recipes, default])
-    found = work.need(default)
+    trial = work.need(default)
     if default not in recipes:
         del work.trials[default]
     if not work.trials:
         raise FuncamError(work.skipped[0])
-    return found
+    return trial
 
 
-def _vary(work: _Work, halves: Halves, layers: Sequence[str], start: Rival) -> None:
+def _vary(work: _Search, halves: Halves, layers: Sequence[str], start: Rival) -> None:
     """The second and the third stage."""
     size = start.net.input_size
     largest = 2 * size if takes(start, 2 * size) else size
     if largest == size:
         work.skipped.append(f"{2 * size} pixels: {start.label} takes no images of that size")
-    finalists = leading(list(work.trials.values()), halves, work.metric, _FINALISTS)
+    finalists = distinct_best(list(work.trials.values()), halves, work.metric, _FINALISTS)
     varied = {one.recipe: variations(one.recipe, layers, largest) for one in finalists}
-    work.measure(2, [recipe for found in varied.values() for recipe in found])
-    order = [choice.recipe for choice in ranked(list(work.trials.values()), halves, work.metric)]
-    plain = next(one for best in order for one, found in varied.items() if best in (one, *found))
+    work.measure(2, [recipe for several in varied.values() for recipe in several])
+    order = [row.recipe for row in ranked(list(work.trials.values()), halves, work.metric)]
+    plain = next(one for best in order for one, several in varied.items() if best in (one, *several))
     work.measure(3, combined(plain, [recipe for recipe in order if recipe in (plain, *varied[plain])]))
 
 
 @dataclass
-class _Work:
+class _Search:
     """What is measured on, what was measured, and what could not be."""
 
     rival: Rival
@@ -144,20 +147,15 @@ class _Work:
     metric: str
     base: Plan
     folder: Path
-    device: str
     stage: Stage
     tick: Tick
     trials: dict[Recipe, Trial] = field(default_factory=dict)
     skipped: list[str] = field(default_factory=list)
     problems: dict[str, None] = field(default_factory=dict)
 
-    def at(self, size: int) -> Rival:
-        """The network at an input size."""
-        return replace(self.rival, net=at_size(self.rival.net, size))
-
     def measure(self, number: int, recipes: Sequence[Recipe]) -> None:
         """Measure the recipes of a stage."""
-        plans = plans_of([recipe for recipe in recipes if recipe not in self.trials], self.rival.label, self.base)
+        plans = plans_of([recipe for recipe in recipes if recipe not in self.trials], self.base)
         self.stage(number, sum(len(together) for _, together in plans), len(self.examples) * len(plans))
         for plan, together in plans:
             self._run(plan, together)
@@ -165,30 +163,30 @@ class _Work:
     def need(self, recipe: Recipe) -> Trial:
         """What was measured with a recipe that there must be."""
         if recipe not in self.trials:
-            raise FuncamError(next(line for line in self.skipped if line.startswith(recipe.words)))
+            raise FuncamError(next(line for line in self.skipped if line.startswith(described(recipe))))
         return self.trials[recipe]
 
     def _run(self, plan: Plan, together: Sequence[Recipe]) -> None:
         """Measure what shares its passes; where that fails, each recipe alone, to find which the network can't have."""
-        rival = self.at(together[0].input_size)
         try:
-            problems = fill([rival], self.examples, plan, self.folder, device=self.device, tick=self.tick)
+            problems = fill([self.rival], self.examples, plan, self.folder, tick=self.tick)
         except FuncamError as error:
             if len(together) == 1:
-                self.skipped.append(f"{together[0].words}: {error}")
+                self.skipped.append(f"{described(together[0])}: {error}")
             for recipe in together if len(together) > 1 else ():
-                self._run(*plans_of([recipe], rival.label, self.base)[0])
+                self._run(*plans_of([recipe], self.base)[0])
             return
         self.problems.update(dict.fromkeys(problems))
-        self._keep(plan, rival, together)
+        self._keep(plan, together)
 
-    def _keep(self, plan: Plan, rival: Rival, together: Sequence[Recipe]) -> None:
+    def _keep(self, plan: Plan, together: Sequence[Recipe]) -> None:
+        label = self.rival.label
         names = {example.name for example in self.examples}
-        records = Journal(self.folder / JOURNAL).records({plan.key(rival)})
-        values, keys, _ = collected(r | {"net": rival.label} for r in records if r["image"] in names)
+        records = Journal(self.folder / JOURNAL).records({plan.key(self.rival)})
+        values, keys, _ = collected(r | {"net": label} for r in records if r["image"] in names)
         for recipe in together:
-            columns = values.get((rival.label, recipe.place, recipe.method), {})
+            columns = values.get((label, layers_in_results(recipe), recipe.method), {})
             if self.metric in columns:
-                self.trials[recipe] = Trial(recipe, columns, keys[rival.label])
+                self.trials[recipe] = Trial(recipe, columns, keys[label])
             else:
-                self.skipped.append(f"{recipe.words}: {self.metric} could not be measured")
+                self.skipped.append(f"{described(recipe)}: {self.metric} could not be measured")

@@ -25,7 +25,7 @@ _CELLS = 2**19
 class OfMean:
     """A statistic that is a function of the images' mean row; thousands of resamples of it are one matrix product.
 
-    Args:
+    Attributes:
         function: from means `[s, ...]` to numbers `[s]`, one for each of `s` resamples.
 
     Example:
@@ -106,7 +106,11 @@ def sampled(
     """What `bootstrap` and `paired` are made of, for figures that are compared with many others.
 
     Args:
-        values: as in `bootstrap`, like all that follows.
+        values: `[n]` or `[n, ...]`, one row an image.
+        statistic: from rows `[n, ...]` to a number.
+        groups: `[n]`, names of what rows belong to, where several are of one image; None for each its own.
+        samples: how many resamples.
+        seed: of the random numbers.
 
     Raises:
         FuncamError: a value is infinite, the shape has no axis of images, or `samples` is out of range.
@@ -140,23 +144,23 @@ def _grouped(rows: Values, group: NDArray[np.intp]) -> _Grouped:
     return _Grouped(rows, group, sums.reshape(len(sizes), *rows.shape[1:]), sizes)
 
 
-def _resampled(found: _Grouped, statistic: Statistic, samples: int, seed: int) -> Values:
+def _resampled(grouped: _Grouped, statistic: Statistic, samples: int, seed: int) -> Values:
     """The statistic in each resample, `[s]`: the same groups are drawn for all figures with as many groups."""
-    counts = _counts(len(found.sizes), samples, seed)
-    chunk = max(1, _CELLS // max(counts.shape[1], found.sums[0].size))
+    counts = _counts(len(grouped.sizes), samples, seed)
+    chunk = max(1, _CELLS // max(counts.shape[1], grouped.sums[0].size))
     return np.concatenate(
-        [_figures(found, statistic, counts[start : start + chunk]) for start in range(0, samples, chunk)]
+        [_figures(grouped, statistic, counts[start : start + chunk]) for start in range(0, samples, chunk)]
     )
 
 
-def _figures(found: _Grouped, statistic: Statistic, counts: NDArray[np.uint8]) -> Values:
+def _figures(grouped: _Grouped, statistic: Statistic, counts: NDArray[np.uint8]) -> Values:
     if isinstance(statistic, OfMean):
         drawn = counts.astype(np.float64)
-        sums = drawn @ found.sums.reshape(len(found.sums), -1)
-        means = sums / (drawn @ found.sizes)[:, None]
-        return statistic.function(means.reshape(len(counts), *found.sums.shape[1:]))
-    numbers = np.arange(len(found.rows))
-    drawn_rows = (found.rows[np.repeat(numbers, row[found.group])] for row in counts)
+        sums = drawn @ grouped.sums.reshape(len(grouped.sums), -1)
+        means = sums / (drawn @ grouped.sizes)[:, None]
+        return statistic.function(means.reshape(len(counts), *grouped.sums.shape[1:]))
+    numbers = np.arange(len(grouped.rows))
+    drawn_rows = (grouped.rows[np.repeat(numbers, row[grouped.group])] for row in counts)
     return np.array([float(statistic(rows)) for rows in drawn_rows])
 
 
@@ -178,15 +182,15 @@ def sign_flips(differences: Values, samples: int, seed: int) -> float:
     """The share of sign combinations whose sum is at least as far from 0."""
     count = len(differences)
     rounding = 1e-12 * np.abs(differences).sum()  # the same sum in another order is not smaller
-    found = abs(differences.sum()) - rounding
+    extent = abs(differences.sum()) - rounding
     if count < 63 and 2**count <= samples:
         signs = (np.arange(2**count)[:, None] >> np.arange(count)) % 2 * 2 - 1
-        return float(np.mean(np.abs(signs @ differences) >= found))
+        return float(np.mean(np.abs(signs @ differences) >= extent))
     generator = np.random.default_rng([seed, 1])  # Another stream than the resamples'.
     chunk, as_far = max(1, _CELLS // count), 0
     for start in range(0, samples, chunk):
         flips = generator.integers(0, 2, (min(chunk, samples - start), count), dtype=np.int8) * 2.0 - 1
-        as_far += int(np.count_nonzero(np.abs(flips @ differences) >= found))
+        as_far += int(np.count_nonzero(np.abs(flips @ differences) >= extent))
     return (as_far + 1) / (samples + 1)
 
 

@@ -31,6 +31,12 @@ __all__ = [
 class Interval(NamedTuple):
     """A figure with its interval: NaN without an image; without width, and so NaN, from a single one.
 
+    Attributes:
+        value: the figure.
+        low: the interval's lower end.
+        high: its upper end.
+        n: how many images.
+
     Example:
         >>> print(Interval(0.637, 0.612, 0.661, 300)); print(Interval(0.5, math.nan, math.nan, 1))
         0.637 [0.612, 0.661], n = 300
@@ -47,7 +53,14 @@ class Interval(NamedTuple):
 
 
 class Paired(NamedTuple):
-    """A difference with its interval, and the probability `p` of one at least as large if there were none.
+    """A difference with its interval.
+
+    Attributes:
+        difference: of the figures, `a` less `b`.
+        low: the interval's lower end.
+        high: its upper end.
+        p: the probability of a difference at least as large if there were none.
+        n: how many images have both.
 
     Example:
         >>> print(Paired(0.03, 0.01, 0.05, 0.004, 300))

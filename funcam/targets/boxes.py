@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import torch
 from torchvision.ops import box_iou
 
-from funcam.errors import FuncamError
+from funcam.errors import FuncamError, finite_number, shown
 
 Detections = list[dict[str, torch.Tensor]]
 
@@ -28,38 +28,62 @@ def box_score(
         The score is 0, with a gradient of 0, where no detection answers.
 
     Raises:
-        FuncamError: boxes of another shape, or another number of labels.
+        FuncamError: boxes of another shape, another number of labels, an overlap that is no share; or the model
+            returned no detections.
 
     Example:
-        >>> found = {"boxes": torch.tensor([[0.0, 0, 9, 9]]), "labels": torch.tensor([3]), "scores": torch.ones(1)}
-        >>> box_score([[0, 0, 10, 10], [20, 20, 30, 30]], 3)([found])
+        >>> scene = {"boxes": torch.tensor([[0.0, 0, 9, 9]]), "labels": torch.tensor([3]), "scores": torch.ones(1)}
+        >>> box_score([[0, 0, 10, 10], [20, 20, 30, 30]], 3)([scene])
         tensor([[1., 0.]])
     """
-    wanted = torch.as_tensor(boxes, dtype=torch.float32)
-    kinds = torch.as_tensor(labels)
-    if wanted.ndim not in (1, 2) or wanted.shape[-1] != 4 or not wanted.numel():
-        raise FuncamError(f"boxes have shape {list(wanted.shape)}; expected [4] or [n, 4], corners x0, y0, x1, y1")
-    if kinds.is_floating_point() or (kinds.ndim and kinds.shape != wanted.shape[:-1]):
+    corners, kinds = _numbers("boxes", boxes), _numbers("labels", labels)
+    if corners.ndim not in (1, 2) or corners.shape[-1] != 4 or not corners.numel():
+        raise FuncamError(f"boxes have shape {list(corners.shape)}; expected [4] or [n, 4], corners x0, y0, x1, y1")
+    if kinds.is_floating_point() or kinds.dtype == torch.bool or (kinds.ndim and kinds.shape != corners.shape[:-1]):
         raise FuncamError(
-            f"labels have shape {list(kinds.shape)} and type {kinds.dtype} for boxes of {list(wanted.shape)}; "
+            f"labels have shape {list(kinds.shape)} and type {kinds.dtype} for boxes of {list(corners.shape)}; "
             "expected whole numbers, one for each box or one for all"
         )
-    rows = wanted.reshape(-1, 4)
+    if not 0 <= finite_number("iou", iou) <= 1:
+        raise FuncamError(f"iou is {iou}; expected a share from 0 to 1")
+    rows = corners.float().reshape(-1, 4)
     kinds = kinds.expand(len(rows))
 
     def scores(outputs: Detections) -> torch.Tensor:
-        found = torch.stack([_answers(image, rows, kinds, iou) for image in outputs])
-        return found[:, 0] if wanted.ndim == 1 else found
+        _check_detections(outputs)
+        answers = torch.stack([_answers(image, rows, kinds, iou) for image in outputs])
+        return answers[:, 0] if corners.ndim == 1 else answers
 
     return scores
 
 
-def _answers(found: dict[str, torch.Tensor], boxes: torch.Tensor, labels: torch.Tensor, iou: float) -> torch.Tensor:
+def _numbers(what: str, values: Any) -> torch.Tensor:
+    try:
+        tensor = torch.as_tensor(values)
+    except (TypeError, ValueError, RuntimeError) as error:
+        raise FuncamError(f"{what} are {shown(values)}; expected numbers, in lists or a tensor") from error
+    if tensor.is_complex():
+        raise FuncamError(f"{what} have type {tensor.dtype}; expected real numbers")
+    return tensor
+
+
+def _check_detections(outputs: Any) -> None:
+    parts = {"boxes", "labels", "scores"}
+    if not isinstance(outputs, list | tuple) or not all(isinstance(x, Mapping) and parts <= set(x) for x in outputs):
+        raise FuncamError(
+            f"box_score reads detections, for each image a dict of boxes, labels and scores, and the model returned a "
+            f"{type(outputs).__name__}; give it a detector: explain(funcam.detector(model), images, box_score(...))"
+        )
+
+
+def _answers(
+    detections: Mapping[str, torch.Tensor], boxes: torch.Tensor, labels: torch.Tensor, iou: float
+) -> torch.Tensor:
     """The scores `[n]` of the detections of one image that answer to each of the boxes."""
-    scores = found["scores"]
+    scores = detections["scores"]
     if not len(scores):
         return scores.new_zeros(len(boxes))
-    overlap = box_iou(boxes.to(found["boxes"]), found["boxes"].detach())
-    overlap = torch.where(labels.to(scores.device)[:, None] == found["labels"], overlap, -1.0)
+    overlap = box_iou(boxes.to(detections["boxes"]), detections["boxes"].detach())
+    overlap = torch.where(labels.to(scores.device)[:, None] == detections["labels"], overlap, -1.0)
     best, index = overlap.max(1)
     return torch.where(best >= iou, scores[index], 0.0)

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from typing import Any
+
 import torch
 
-from funcam.errors import FuncamError
+from funcam.errors import FuncamError, finite_number, shown, whole_number
 from funcam.targets.target import Classes, ClassScore, class_targets, is_concrete, take
 
 
@@ -26,6 +29,9 @@ def as_residual_softmax(logits: torch.Tensor, classes: torch.Tensor) -> torch.Te
 def probability(classes: Classes = None) -> ClassScore:
     """Explain the probability (softmax) of classes instead of their logit.
 
+    Args:
+        classes: as in `class_targets`.
+
     Example:
         >>> from funcam.targets.target import bind
         >>> bind(probability(1), torch.zeros(1, 4), 1)(torch.zeros(1, 4))
@@ -37,6 +43,9 @@ def probability(classes: Classes = None) -> ClassScore:
 def log_probability(classes: Classes = None) -> ClassScore:
     """Explain the logarithm of the probability of classes instead of their logit.
 
+    Args:
+        classes: as in `class_targets`.
+
     Example:
         >>> from funcam.targets.target import bind
         >>> bind(log_probability(1), torch.zeros(1, 4), 1)(torch.zeros(1, 4)).exp()
@@ -46,18 +55,24 @@ def log_probability(classes: Classes = None) -> ClassScore:
 
 
 def contrast(
-    classes: Classes = None, against: int | str = "runner-up", *, similar: int = 0, gamma: float = 1.0
+    classes: Classes = None,
+    against: int | str | Sequence[int] | torch.Tensor = "runner-up",
+    *,
+    similar: int = 0,
+    gamma: float = 1.0,
 ) -> ClassScore:
     """Explain why a class and not another: `S_c - gamma S_d`, with the mean over several d.
 
     Args:
         classes: the classes c, as in `class_targets`.
-        against: the class d by its index, or `"runner-up"`: the likeliest class besides c.
-        similar: instead of `against`, the k classes whose logits are nearest to that of c.
+        against: the class d by its index (or a list of them, one for each image), or `"runner-up"`: the likeliest
+            class besides c.
+        similar: instead of `against`, the k classes whose logits are nearest to that of c; 0 for none.
         gamma: the weight of what is contrasted with.
 
     Raises:
-        FuncamError: d is no class, or there are not that many.
+        FuncamError: d is no class, there are not that many, both `against` and `similar` are given, or `gamma` is no
+            number.
 
     Example:
         >>> from funcam.targets.target import bind
@@ -65,24 +80,43 @@ def contrast(
         >>> bind(contrast(0, 1), logits, 1)(logits), bind(contrast(), logits, 1)(logits)
         (tensor([[2.]]), tensor([[1.]]))
     """
+    similar = whole_number("similar", similar, 0)
+    finite_number("gamma", gamma)
+    _check_against(against, similar)
 
     def fix(logits: torch.Tensor, chosen: torch.Tensor) -> tuple[torch.Tensor, ...]:
         if similar:
             return (similar_classes(logits, chosen, similar),)
         if isinstance(against, str):
             return (_runner_up(logits, chosen),)
-        others = class_targets(against, logits)[:, None, None].expand(*chosen.shape, 1)
+        others = class_targets(against, logits)
+        if others.ndim != 1:
+            raise FuncamError(
+                f"contrast against classes of shape {list(others.shape)}; expected one class, or one for each image"
+            )
+        others = others[:, None, None].expand(*chosen.shape, 1)
         if is_concrete(chosen) and bool((chosen == others[..., 0]).any()):
-            raise FuncamError(f"class {against} is contrasted with itself; contrast it with another class")
+            raise FuncamError(f"class {shown(against)} is contrasted with itself; contrast it with another class")
         return (others,)
 
     def score(logits: torch.Tensor, chosen: torch.Tensor, others: torch.Tensor) -> torch.Tensor:
         picked = take(logits, others.flatten(1)).view(len(logits), *others.shape[1:])
         return take(logits, chosen) - gamma * picked.mean(-1)
 
-    if isinstance(against, str) and against != "runner-up":
-        raise FuncamError(f"contrast against {against!r} is not known; expected a class index or 'runner-up'")
     return ClassScore(classes, score, fix)
+
+
+def _check_against(against: Any, similar: int) -> None:
+    if isinstance(against, str):
+        if against != "runner-up":
+            raise FuncamError(f"contrast against {against!r} is not known; expected a class index or 'runner-up'")
+        return
+    if similar:
+        raise FuncamError(
+            f"contrast against {shown(against)} and similar={similar} exclude each other; give one of them"
+        )
+    if not isinstance(against, list | tuple) and getattr(against, "ndim", 0) == 0:
+        whole_number("contrast against", against)
 
 
 def similar_classes(logits: torch.Tensor, classes: torch.Tensor, count: int) -> torch.Tensor:

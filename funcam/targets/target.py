@@ -8,7 +8,7 @@ from typing import Any
 
 import torch
 
-from funcam.errors import FuncamError
+from funcam.errors import FuncamError, is_flag, shown
 
 Score = Callable[..., torch.Tensor]
 Output = str | int | Callable[[Any], torch.Tensor] | None
@@ -23,7 +23,7 @@ class Target:
         indices: `[B]` or `[B, K]`: the classes, or the numbers of the scores where they aren't classes.
         score: `(outputs of n images, *constants) -> [n, K]`.
         constants: what belongs to the images, `[B, ...]` (or `[1, ...]`): their classes, masks, embeddings.
-        rule: for scores of a class the function of the logits that is explained, else None.
+        class_score: for scores of a class the function of the logits that is explained, else None.
     """
 
     indices: torch.Tensor
@@ -58,7 +58,12 @@ class ClassScore:
 
 @dataclass(frozen=True, eq=False)
 class PerImage:
-    """A score with constants that belong to the images: `score(outputs, *constants)`."""
+    """A score with constants that belong to the images: `score(outputs, *constants)`.
+
+    Attributes:
+        score: `(outputs of n images, *constants) -> [n]` or `[n, K]`.
+        constants: `[B, ...]`, or `[1, ...]` for what all images share.
+    """
 
     score: Score
     constants: tuple[torch.Tensor, ...]
@@ -93,7 +98,7 @@ def bind(targets: Targets, outputs: Any, batch: int, output: Output = None) -> T
         return targets
     if callable(targets):
         score, constants = (targets.score, targets.constants) if isinstance(targets, PerImage) else (targets, ())
-        values = _checked(score(outputs, *constants), score, batch)
+        values = _checked(_called(score, outputs, constants), score, batch)
         numbers = torch.arange(values[:1].numel(), device=values.device).expand(batch, -1)
         indices = numbers[:, 0] if values.ndim == 1 else numbers
         return Target(indices, lambda rows, *own: as_columns(score(rows, *own)), constants)
@@ -137,40 +142,78 @@ def logits_of(outputs: Any, output: Output = None) -> torch.Tensor:
         >>> logits_of({"logits": torch.zeros(1, 3), "loss": None}).shape
         torch.Size([1, 3])
     """
-    found = _selected(outputs, output)
-    if not isinstance(found, torch.Tensor):
+    logits = _selected(outputs, output)
+    if not isinstance(logits, torch.Tensor):
         known = f" with {', '.join(map(repr, outputs))}" if isinstance(outputs, Mapping) else ""
+        lacking = "" if output is None or callable(output) else f", in which there is no {output!r}"
+        leave_out = ", leave output out for a tensor" if isinstance(outputs, torch.Tensor) else ""
         raise FuncamError(
-            f"the model returned a {type(outputs).__name__}{known}; expected logits [B, N] in it: name them with "
-            "output='KEY' (an index, or a function of the outputs), or give a function of the outputs as the target"
+            f"the model returned a {type(outputs).__name__}{known}{lacking}; expected logits [B, N] in it: name them "
+            f"with output='KEY' (an index, or a function of the outputs{leave_out}), or give a function of the outputs "
+            "as the target"
         )
-    return found
+    return logits
+
+
+def check_output(output: Any) -> None:
+    """Refuse what can't say where the logits are.
+
+    Raises:
+        FuncamError: it is no key, no index and no function.
+
+    Example:
+        >>> check_output("logits")
+    """
+    if not (output is None or callable(output) or (isinstance(output, str | int) and output != "")) or is_flag(output):
+        raise FuncamError(
+            f"output is {shown(output)}; expected a key or attribute of what the model returns, an index, a function "
+            "of it, or None"
+        )
 
 
 def _selected(outputs: Any, output: Output) -> Any:
+    check_output(output)
     if callable(output):
         return output(outputs)
     if isinstance(output, int):
         return outputs[output] if isinstance(outputs, Sequence) and -len(outputs) <= output < len(outputs) else None
     if isinstance(outputs, torch.Tensor):
-        return outputs
+        return outputs if output is None else None
     if isinstance(outputs, Mapping):
         tensors = [value for value in outputs.values() if isinstance(value, torch.Tensor)]
         return outputs.get(output or "logits", tensors[0] if output is None and len(tensors) == 1 else None)
-    found = getattr(outputs, output or "logits", None)
-    if found is None and output is None and isinstance(outputs, tuple | list) and outputs:
+    logits = getattr(outputs, output or "logits", None)
+    if logits is None and output is None and isinstance(outputs, tuple | list) and outputs:
         return outputs[0]
-    return found
+    return logits
+
+
+def _called(score: Score, outputs: Any, constants: tuple[torch.Tensor, ...]) -> Any:
+    try:
+        return score(outputs, *constants)
+    except (FuncamError, torch.OutOfMemoryError):
+        raise
+    except Exception as error:
+        if torch.compiler.is_compiling():
+            raise
+        what = f"shape {list(outputs.shape)}" if isinstance(outputs, torch.Tensor) else f"a {type(outputs).__name__}"
+        reason = str(error).strip().partition("\n")[0] or "no reason given"
+        raise FuncamError(
+            f"the target {_name(score)!r} failed on what the model returned, {what}: {type(error).__name__}: {reason}"
+        ) from error
+
+
+def _name(score: Any) -> str:
+    return getattr(score, "__name__", type(score).__name__)
 
 
 def _checked(values: Any, score: Any, batch: int) -> torch.Tensor:
     if not isinstance(values, torch.Tensor) or values.ndim not in (1, 2) or len(values) != batch:
-        given = f"shape {list(values.shape)}" if isinstance(values, torch.Tensor) else f"a {type(values).__name__}"
-        name = getattr(score, "__name__", type(score).__name__)
+        returned = f"shape {list(values.shape)}" if isinstance(values, torch.Tensor) else f"a {type(values).__name__}"
         plural = "s" * (batch != 1)
         raise FuncamError(
-            f"the target {name!r} returned {given} for {batch} image{plural}; expected [{batch}], or [{batch}, K] for "
-            "K scores"
+            f"the target {_name(score)!r} returned {returned} for {batch} image{plural}; expected [{batch}], or "
+            f"[{batch}, K] for K scores"
         )
     return values
 
@@ -216,7 +259,7 @@ def class_targets(targets: Classes, logits: torch.Tensor) -> torch.Tensor:
     indices = _as_indices(targets).to(logits.device)
     if indices.ndim == 0:
         indices = indices.expand(batch)
-    if indices.ndim > 2 or len(indices) != batch or indices.numel() == 0:
+    if indices.ndim > 2 or len(indices) != batch or 0 in indices.shape[1:]:
         raise FuncamError(
             f"targets have shape {list(indices.shape)} for {batch} image{'s' * (batch != 1)}; expected [{batch}], one "
             f"class for each image, or [{batch}, K], several for each (one image, two classes: [[281, 282]])"
@@ -228,15 +271,27 @@ def class_targets(targets: Classes, logits: torch.Tensor) -> torch.Tensor:
 
 
 def _as_indices(targets: Any) -> torch.Tensor:
+    if isinstance(targets, list | tuple) and not targets:
+        targets = torch.zeros(0, dtype=torch.long)
     try:
         indices = torch.as_tensor(targets)
     except (TypeError, ValueError, RuntimeError) as error:
+        reason = str(error).partition("\n")[0]
+        alone = "; for functions give one of the whole batch's outputs" if _holds(targets, callable) else ""
         raise FuncamError(
-            f"targets {targets!r} are no class indices ({error}); expected whole numbers, [B] or [B, K]"
+            f"targets {shown(targets)} are no class indices ({reason}); expected whole numbers, [B] or [B, K]{alone}"
         ) from error
-    if indices.is_floating_point() or indices.is_complex() or indices.dtype == torch.bool:
-        raise FuncamError(f"targets have type {indices.dtype}; expected whole numbers, class indices")
+    if indices.is_floating_point() or indices.is_complex() or indices.dtype == torch.bool or _holds(targets, is_flag):
+        kind = torch.bool if _holds(targets, is_flag) else indices.dtype
+        raise FuncamError(f"targets have type {kind}; expected whole numbers, class indices")
     return indices.long()
+
+
+def _holds(targets: Any, is_such: Callable[[Any], bool]) -> bool:
+    """Whether one of the values in a list, or in the lists of a list, is such a one."""
+    if isinstance(targets, list | tuple):
+        return any(_holds(each, is_such) for each in targets)
+    return is_such(targets)
 
 
 def is_concrete(tensor: torch.Tensor) -> bool:

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import torch
 from torch.nn.functional import cosine_similarity
 
-from funcam.errors import FuncamError
-from funcam.targets.target import Output, PerImage, as_columns, logits_of
+from funcam.errors import FuncamError, shown, whole_number
+from funcam.targets.target import Output, PerImage, as_columns, check_output, logits_of
 
 
-def segmentation(category: int, mask: torch.Tensor | None = None, *, output: Output = "out") -> PerImage:
+def segmentation(
+    category: int, mask: torch.Tensor | Sequence[Any] | None = None, *, output: Output = "out"
+) -> PerImage:
     """Explain a class of a segmentation: the mean of its scores over a mask.
 
     Args:
@@ -21,13 +23,15 @@ def segmentation(category: int, mask: torch.Tensor | None = None, *, output: Out
         output: where the scores `[B, N, *size]` are in what the model returns; `"out"` is torchvision's.
 
     Raises:
-        FuncamError: there is no such class, or the mask has another size.
+        FuncamError: there is no such class, or the mask has another size or is none.
 
     Example:
         >>> target = segmentation(1, torch.eye(4))
         >>> target({"out": torch.ones(2, 3, 4, 4)})
         tensor([1., 1.])
     """
+    category = whole_number("category", category, 0)
+    check_output(output)
 
     def score(outputs: Any, *masks: torch.Tensor) -> torch.Tensor:
         scores = logits_of(outputs, output if isinstance(outputs, Mapping) or output != "out" else None)
@@ -35,9 +39,10 @@ def segmentation(category: int, mask: torch.Tensor | None = None, *, output: Out
             raise FuncamError(
                 f"class {category} is not in scores of shape {list(scores.shape)}; expected [B, N, *size]"
             )
-        if masks and masks[0].shape[1:] != scores.shape[2:]:
+        if masks and (masks[0].shape[1:] != scores.shape[2:] or len(masks[0]) not in (1, len(scores))):
             raise FuncamError(
-                f"the mask is {list(masks[0].shape[1:])}; the model's scores are {list(scores.shape[2:])}"
+                f"the mask is {list(masks[0].shape[1:])}; the model's scores are {list(scores.shape[2:])}, and masks "
+                f"come one for each of the {len(scores)} images or one for all ({len(masks[0])} were given)"
             )
         counted = masks[0] if masks else (scores.detach().argmax(1) == category)
         weights = counted.to(scores.dtype).flatten(1)
@@ -45,10 +50,13 @@ def segmentation(category: int, mask: torch.Tensor | None = None, *, output: Out
 
     if mask is None:
         return PerImage(score, ())
-    return PerImage(score, (mask if mask.ndim > 2 else mask[None],))
+    masks = _as_tensor("mask", mask)
+    if masks.ndim < 2:
+        raise FuncamError(f"the mask has shape {list(masks.shape)}; expected [B, *size] or [*size]")
+    return PerImage(score, (masks if masks.ndim > 2 else masks[None],))
 
 
-def similarity(embedding: torch.Tensor, *, output: Output = None) -> PerImage:
+def similarity(embedding: torch.Tensor | Sequence[Any], *, output: Output = None) -> PerImage:
     """Explain how like another embedding (of an image or a text) an image's is: the cosine of their angle.
 
     Args:
@@ -56,7 +64,7 @@ def similarity(embedding: torch.Tensor, *, output: Output = None) -> PerImage:
         output: where the embedding `[B, D]` is in what the model returns.
 
     Raises:
-        FuncamError: the model's embedding has another length.
+        FuncamError: it is no embedding, or the model's has another length.
 
     Example:
         >>> similarity(torch.tensor([1.0, 0.0]))(torch.tensor([[2.0, 0.0], [0.0, 3.0]]))
@@ -64,19 +72,31 @@ def similarity(embedding: torch.Tensor, *, output: Output = None) -> PerImage:
     """
 
     def score(outputs: Any, others: torch.Tensor) -> torch.Tensor:
-        found = logits_of(outputs, output)
-        if found.ndim != 2 or found.shape[1] != others.shape[-1]:
+        own = logits_of(outputs, output)
+        if own.ndim != 2 or own.shape[1] != others.shape[-1] or len(others) not in (1, len(own)):
             raise FuncamError(
-                f"the model's embedding has shape {list(found.shape)}, the other one {list(others.shape)}; expected "
-                f"[B, {others.shape[-1]}]"
+                f"the model's embedding has shape {list(own.shape)}, the other one {list(others.shape)}; expected "
+                f"[B, {others.shape[-1]}], and of the other ones one for each image or one for all"
             )
-        return cosine_similarity(found if others.ndim == 2 else found[:, None], others, dim=-1)
+        return cosine_similarity(own if others.ndim == 2 else own[:, None], others, dim=-1)
 
-    return PerImage(score, (embedding if embedding.ndim > 1 else embedding[None],))
+    check_output(output)
+    others = _as_tensor("embedding", embedding)
+    if not 1 <= others.ndim <= 3 or others.dtype == torch.bool:
+        raise FuncamError(
+            f"the embedding has shape {list(others.shape)} and type {others.dtype}; expected numbers, [D], [B, D] or "
+            "[B, K, D]"
+        )
+    others = others if others.is_floating_point() else others.float()
+    return PerImage(score, (others if others.ndim > 1 else others[None],))
 
 
 def regression(index: int = 0, *, output: Output = None) -> Callable[[Any], torch.Tensor]:
     """Explain a number that the model returns: `[B]`, or column `index` of `[B, N]`.
+
+    Args:
+        index: the column.
+        output: where the numbers are in what the model returns.
 
     Raises:
         FuncamError: there is no such column.
@@ -85,6 +105,8 @@ def regression(index: int = 0, *, output: Output = None) -> Callable[[Any], torc
         >>> regression(1)(torch.tensor([[1.0, 2.0]]))
         tensor([2.])
     """
+    index = whole_number("index", index, 0)
+    check_output(output)
 
     def number(outputs: Any) -> torch.Tensor:
         values = as_columns(logits_of(outputs, output))
@@ -93,3 +115,13 @@ def regression(index: int = 0, *, output: Output = None) -> Callable[[Any], torc
         return values[:, index]
 
     return number
+
+
+def _as_tensor(what: str, values: Any) -> torch.Tensor:
+    try:
+        tensor = torch.as_tensor(values)
+    except (TypeError, ValueError, RuntimeError) as error:
+        raise FuncamError(f"the {what} is {shown(values)}; expected a tensor, an array or lists of numbers") from error
+    if tensor.is_complex():
+        raise FuncamError(f"the {what} has type {tensor.dtype}; expected real numbers")
+    return tensor

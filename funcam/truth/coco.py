@@ -41,7 +41,7 @@ def read_coco(path: Path, labels: Labels, tally: Tally) -> dict[str, Truth]:
     images, annotations, categories = _parts(read_json(path), path)
     names = {entry.get("id"): str(entry.get("name", "")) for entry in categories}
     by_id = {entry.get("id"): entry for entry in images if isinstance(entry.get("file_name"), str)}
-    found: dict[str, list[Object]] = {}
+    objects_of: dict[str, list[Object]] = {}
     sizes: dict[str, tuple[int, int] | None] = {}
     for annotation in annotations:
         where = f"{path.name}, annotation {annotation.get('id', '?')}"
@@ -52,9 +52,9 @@ def read_coco(path: Path, labels: Labels, tally: Tally) -> dict[str, Truth]:
         size = _size(image)
         object_ = _object(annotation, names, size, labels, tally, where)
         if object_:
-            found.setdefault(image["file_name"], []).append(object_)
+            objects_of.setdefault(image["file_name"], []).append(object_)
             sizes[image["file_name"]] = size
-    return {name: Truth(name, tuple(objects), sizes[name]) for name, objects in found.items()}
+    return {name: Truth(name, tuple(objects), sizes[name]) for name, objects in objects_of.items()}
 
 
 def read_json(path: Path) -> Any:
@@ -98,8 +98,8 @@ def _object(
     category = _key(annotation.get("category_id"))
     name = names.get(category, "")
     try:
-        found = labels(name) if name else ()
-        if not found:
+        classes = labels(name) if name else ()
+        if not classes:
             raise FuncamError(f"category {category!r} has no name in 'categories'")
     except FuncamError as error:
         tally.note(f"{error}; its objects are left out", where)
@@ -113,7 +113,7 @@ def _object(
     if box is None:
         tally.note("an annotation has no 'bbox' of four numbers and no segmentation; it is left out", where)
         return None
-    return Object(found, name, box, mask, crowd=annotation.get("iscrowd") in (1, True))
+    return Object(classes, name, box, mask, crowd=annotation.get("iscrowd") in (1, True))
 
 
 def _mask(segmentation: Any, size: tuple[int, int] | None) -> Mask | None:

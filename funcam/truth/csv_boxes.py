@@ -55,7 +55,7 @@ def read_csv(path: Path, labels: Labels, tally: Tally) -> dict[str, Truth]:
     """
     rows = read_rows(path)
     columns, first = _columns(rows[0], path)
-    found: dict[str, list[Object]] = {}
+    objects_of: dict[str, list[Object]] = {}
     for line, row in enumerate(rows[first:], start=first + 1):
         where = f"{path.name}, row {line}"
         if len(row) < max(columns.values()) + 1:
@@ -63,8 +63,8 @@ def read_csv(path: Path, labels: Labels, tally: Tally) -> dict[str, Truth]:
             continue
         object_ = _object({name: row[index].strip() for name, index in columns.items()}, labels, tally, where)
         if object_:
-            found.setdefault(row[columns["file"]].strip(), []).append(object_)
-    return {name: Truth(name, tuple(objects)) for name, objects in found.items()}
+            objects_of.setdefault(row[columns["file"]].strip(), []).append(object_)
+    return {name: Truth(name, tuple(objects)) for name, objects in objects_of.items()}
 
 
 def read_rows(path: Path, expected: str = _EXPECTED) -> list[list[str]]:
@@ -115,11 +115,11 @@ def _columns(row: Sequence[str], path: Path) -> tuple[dict[str, int], int]:
     headings = [cell.strip().lower() for cell in row]
     if len(row) in _BY_POSITION and all(number(cell) is not None for cell in row[-4:]):
         return {name: index for index, name in enumerate(_BY_POSITION[len(row)])}, 0
-    found = {name: _first(headings, names) for name, names in _COLUMNS.items()}
+    columns = {name: _first(headings, names) for name, names in _COLUMNS.items()}
     if "x2" in headings:  # Beside an x2, x1 is the first corner.
-        found |= {"x1": _first(headings, ("x2",)), "y1": _first(headings, ("y2",))}
-    missing = [name for name in ("file", "classes", *_SIDES) if found[name] is None]
-    places = {name: index for name, index in found.items() if index is not None}
+        columns |= {"x1": _first(headings, ("x2",)), "y1": _first(headings, ("y2",))}
+    missing = [name for name in ("file", "classes", *_SIDES) if columns[name] is None]
+    places = {name: index for name, index in columns.items() if index is not None}
     if missing or len({places[side] for side in _SIDES}) < 4:
         raise FuncamError(f"{str(path)!r} begins with {','.join(row)[:80]!r}; {_EXPECTED}, with or without this header")
     return places, 1
@@ -137,10 +137,10 @@ def _object(cells: Mapping[str, str], labels: Labels, tally: Tally, where: str) 
     classes = cells["classes"]
     parts = classes.split() if all(part.isdigit() for part in classes.split()) else [classes]
     try:
-        found = tuple(dict.fromkeys(label for part in parts for label in labels(part)))
-        if not found:
+        indices = tuple(dict.fromkeys(label for part in parts for label in labels(part)))
+        if not indices:
             raise FuncamError("a row names no class")
     except FuncamError as error:
         tally.note(f"{error}; its objects are left out", where)
         return None
-    return Object(found, cells.get("name") or classes, (x0, y0, x1, y1))
+    return Object(indices, cells.get("name") or classes, (x0, y0, x1, y1))

@@ -59,7 +59,7 @@ def read_truth(
     if len(readers) > 1:
         counts = ", ".join(f"{kind} ({count})" for kind, count, _ in readers)
         tally.note(f"the truth is in several formats: {counts}; all are read", str(place))
-    found: dict[str, Truth] = {}
+    truths: dict[str, Truth] = {}
     for kind, _, read in readers:
         try:
             new = read()
@@ -69,14 +69,14 @@ def read_truth(
             tally.note("a file of truth can't be read; it is left out", str(error))
             continue
         for name, truth in new.items():
-            if name in found:
+            if name in truths:
                 tally.note(f"an image is in several files; {kind} is not asked about it", name)
             elif truth.objects:
-                found[name] = truth
-    if not found:
+                truths[name] = truth
+    if not truths:
         told = "".join(f"; {line}" for line in tally.lines()[:3])
         raise FuncamError(f"{str(place)!r} holds no object of the network's classes{told}; expected {_FORMATS}")
-    return TruthSet(found, tally.lines())
+    return TruthSet(truths, tally.lines())
 
 
 _Reader = tuple[str, int, Callable[[], dict[str, Truth]]]
@@ -114,10 +114,10 @@ def _files(place: Path) -> dict[str, list[Path]]:
 
 
 def _sorted_out(paths: Iterable[Path]) -> dict[str, list[Path]]:
-    found: dict[str, list[Path]] = {kind: [] for kind in ("CSV", "XML", "JSON", _MASKS)}
+    files: dict[str, list[Path]] = {kind: [] for kind in ("CSV", "XML", "JSON", _MASKS)}
     for path in sorted(paths):
         suffix = path.suffix.lower()
         kind = _KINDS.get(suffix, _MASKS if suffix in SUFFIXES else None)
         if kind and path.name not in SYNSET_FILES and not path.name.startswith(".") and path.is_file():
-            found[kind].append(path)
-    return found
+            files[kind].append(path)
+    return files

@@ -56,7 +56,7 @@ def read_solution(path: Path, labels: Labels, tally: Tally, classes: Sequence[st
     strings = {where: row[1].split() for where, row in rows if len(row) == 2}
     ids = {word for words in strings.values() for word in words[::5]}
     labels = with_synsets(labels, synsets(path.parent, classes) or in_order(ids, classes))
-    found: dict[str, Truth] = {}
+    truths: dict[str, Truth] = {}
     for where, row in rows:
         words = strings.get(where, [])
         if not words or len(words) % 5:
@@ -64,8 +64,8 @@ def read_solution(path: Path, labels: Labels, tally: Tally, classes: Sequence[st
             continue
         objects = tuple(_objects(words, labels, tally, where))
         if objects:
-            found[row[0].strip()] = Truth(row[0].strip(), objects)
-    return found
+            truths[row[0].strip()] = Truth(row[0].strip(), objects)
+    return truths
 
 
 def read_list(path: Path, labels: Labels, tally: Tally) -> dict[str, Truth]:
@@ -94,15 +94,15 @@ def read_list(path: Path, labels: Labels, tally: Tally) -> dict[str, Truth]:
         raise FuncamError(f"{str(path)!r} can't be read as UTF-8 text ({error}); {_LIST}") from None
     if len(lines) > 1 and [line[-1] for line in lines] == [str(index) for index in range(1, len(lines) + 1)]:
         raise FuncamError(f"{str(path)!r} only counts its lines, it names no classes; {_LIST}")
-    found: dict[str, Truth] = {}
+    truths: dict[str, Truth] = {}
     for index, line in enumerate(lines, start=1):
         try:
             if len(line) != 2:
                 raise FuncamError(f"a line is not as it should be; {_LIST}")
-            found[line[0]] = Truth(line[0], (Object(labels(line[1]), line[1], None),))
+            truths[line[0]] = Truth(line[0], (Object(labels(line[1]), line[1], None),))
         except FuncamError as error:
             tally.note(f"{error}; its objects are left out", f"{path.name}, line {index}")
-    return found
+    return truths
 
 
 def _objects(words: Sequence[str], labels: Labels, tally: Tally, where: str) -> Iterator[Object]:

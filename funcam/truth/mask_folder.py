@@ -37,7 +37,7 @@ def read_masks(paths: Sequence[Path], labels: Labels, tally: Tally, images: Iter
         (207,)
     """
     stems = {_normal(path.stem) for path in images}
-    found: dict[str, list[Object]] = {}
+    objects_of: dict[str, list[Object]] = {}
     sizes: dict[str, tuple[int, int]] = {}
     for path in paths:
         stem, name, classes = _split(_normal(path.stem), labels, stems)
@@ -54,8 +54,8 @@ def read_masks(paths: Sequence[Path], labels: Labels, tally: Tally, images: Iter
         if sizes.setdefault(stem, size) != size:
             tally.note("two masks of one image differ in size; the later is left out", str(path))
             continue
-        found.setdefault(stem, []).append(Object(classes, name, box, MaskFile(path)))
-    return {stem: Truth(stem, tuple(objects), sizes[stem]) for stem, objects in found.items()}
+        objects_of.setdefault(stem, []).append(Object(classes, name, box, MaskFile(path)))
+    return {stem: Truth(stem, tuple(objects), sizes[stem]) for stem, objects in objects_of.items()}
 
 
 def _split(stem: str, labels: Labels, stems: set[str]) -> tuple[str, str, tuple[int, ...]]:

@@ -17,7 +17,7 @@ from funcam.truth.truth import Box, Mask
 class Polygons:
     """The pixels whose centres lie in any of the polygons (even-odd rule).
 
-    Args:
+    Attributes:
         rings: each a polygon, `(x0, y0, x1, y1, ...)` in pixels.
         size: the `(width, height)` of the image that they are in pixels of.
 
@@ -42,7 +42,7 @@ class Polygons:
 class RunLengths:
     """COCO's run lengths: how many pixels are off, on, off, ..., down the columns.
 
-    Args:
+    Attributes:
         counts: the lengths, or COCO's text for them.
         size: the `(width, height)` of the mask.
 
@@ -66,6 +66,9 @@ class RunLengths:
 class MaskFile:
     """A mask in a picture: what is not 0 (black; a palette's first colour) is the object.
 
+    Attributes:
+        path: the picture's file.
+
     Example:
         >>> MaskFile(Path("masks/dog.png"))(375, 500).sum()  # doctest: +SKIP
         np.int64(61433)
@@ -79,7 +82,11 @@ class MaskFile:
 
 @dataclass(frozen=True, slots=True)
 class Turned:
-    """A mask of the picture as its file stores it, turned upright by the file's EXIF orientation (5 to 8).
+    """A mask of the picture as its file stores it, turned upright by the file's EXIF orientation.
+
+    Attributes:
+        mask: of the stored picture.
+        orientation: EXIF's number, 5 to 8.
 
     Example:
         >>> stored = Polygons(((0, 0, 1, 0, 1, 1, 0, 1),), (2, 1))

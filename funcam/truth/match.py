@@ -25,14 +25,25 @@ _T = TypeVar("_T")
 
 
 class Matched(NamedTuple):
-    """The truth of each image that has one, in the order of the images, and a line for each kind of problem."""
+    """What `match` brought together.
+
+    Attributes:
+        truths: the truth of each image that has one, in the order of the images.
+        problems: a line for each kind of problem.
+    """
 
     truths: dict[Path, Truth]
     problems: list[str]
 
 
 class Frame(NamedTuple):
-    """An image's size as it is read, upright, and the EXIF orientation that turned it there."""
+    """An image's size as it is read, and how it was turned.
+
+    Attributes:
+        width: in pixels, upright.
+        height: in pixels, upright.
+        orientation: the EXIF orientation that turned it there.
+    """
 
     width: int
     height: int
@@ -65,24 +76,24 @@ def match(truths: Mapping[str, Truth], images: Sequence[Path]) -> Matched:
     """
     tally = Tally()
     named = _named(truths, images, tally)
-    found: dict[Path, Truth] = {}
+    truth_of: dict[Path, Truth] = {}
     for path in images:
         if path not in named:
             tally.note("an image has no truth; it is left out", str(path))
             continue
         truth = fitted(replace(truths[named[path]], image=path), image_frame(path), tally)
         if truth.objects:
-            found[path] = truth
+            truth_of[path] = truth
         else:
             tally.note("no object of an image is left; it is left out", str(path))
     used = set(named.values())
     for name in truths:
         if name not in used:
             tally.note("truth names no image that is given; it is left out", name)
-    if not found:
+    if not truth_of:
         told = "".join(f"; {line}" for line in tally.lines()[:4])
         raise FuncamError(f"no image has truth ({len(images)} images, truth for {len(truths)}){told}; check the names")
-    return Matched(found, tally.lines())
+    return Matched(truth_of, tally.lines())
 
 
 def fitted(truth: Truth, frame: Frame | None, tally: Tally) -> Truth:
@@ -148,14 +159,14 @@ def _named(truths: Mapping[str, Truth], images: Sequence[Path], tally: Tally) ->
             tally.note("several entries of the truth could mean one image; it is left out", str(path))
         elif best:
             wanted.setdefault(best[0][1], []).append((best[0][0], path))
-    found: dict[Path, str] = {}
+    name_of: dict[Path, str] = {}
     for name, paths in wanted.items():
         best_paths = _longest(paths)
         if len(best_paths) == 1:
-            found[best_paths[0][1]] = name
+            name_of[best_paths[0][1]] = name
         else:
             tally.note("an entry of the truth could mean several images; add the folder to its name", name)
-    return found
+    return name_of
 
 
 def _longest(scored: Sequence[tuple[int, _T]]) -> list[tuple[int, _T]]:
@@ -165,10 +176,10 @@ def _longest(scored: Sequence[tuple[int, _T]]) -> list[tuple[int, _T]]:
 
 
 def _by(names: Iterable[str], key: Callable[[str], str]) -> dict[str, list[str]]:
-    found: dict[str, list[str]] = {}
+    names_by_key: dict[str, list[str]] = {}
     for name in names:
-        found.setdefault(key(name), []).append(name)
-    return found
+        names_by_key.setdefault(key(name), []).append(name)
+    return names_by_key
 
 
 def _file(name: str) -> str:

@@ -47,7 +47,7 @@ def read_names(path: Path | str, classes: Sequence[str]) -> dict[str, tuple[int,
         raise FuncamError(f"{str(file)!r} begins with {','.join(rows[0])[:80]!r}; {_EXPECTED}")
     name_at, class_at = headings.index("name"), headings.index("class_index")
     labels = labeller(classes)
-    found: dict[str, tuple[int, ...]] = {}
+    classes_of: dict[str, tuple[int, ...]] = {}
     for number, row in enumerate(rows[1:], start=2):
         name, meant = (row[index].strip() if index < len(row) else "" for index in (name_at, class_at))
         if not name or not meant:
@@ -56,10 +56,10 @@ def read_names(path: Path | str, classes: Sequence[str]) -> dict[str, tuple[int,
             indices = _meant(meant, labels)
         except FuncamError as error:
             raise FuncamError(f"{str(file)!r}, row {number}: {error}") from None
-        found[name] = tuple(dict.fromkeys((*found.get(name, ()), *indices)))
-    if not found:
+        classes_of[name] = tuple(dict.fromkeys((*classes_of.get(name, ()), *indices)))
+    if not classes_of:
         raise FuncamError(f"{str(file)!r} names no class; {_EXPECTED}")
-    return found
+    return classes_of
 
 
 def _meant(text: str, labels: Labels) -> tuple[int, ...]:

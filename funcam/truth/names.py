@@ -59,8 +59,8 @@ def wordnet_ids(texts: Iterable[str]) -> bool:
         >>> wordnet_ids(["n01440764", "n01443537"]), wordnet_ids(["tench"])
         (True, False)
     """
-    found = list(texts)
-    return bool(found) and all(_WORDNET.fullmatch(text) for text in found)
+    listed = list(texts)
+    return bool(listed) and all(_WORDNET.fullmatch(text) for text in listed)
 
 
 def synsets(place: Path, classes: Sequence[str]) -> dict[str, tuple[int, ...]]:
@@ -149,15 +149,15 @@ def _pairs(file: Path) -> list[tuple[str, list[str]]]:
 def _mapped(pairs: list[tuple[str, list[str]]], classes: Sequence[str]) -> dict[str, tuple[int, ...]]:
     if len(pairs) == len(classes):
         return {name: (index,) for index, (name, _) in enumerate(pairs)}
-    found: dict[str, tuple[int, ...]] = {}
+    class_of: dict[str, tuple[int, ...]] = {}
     for identity, names in pairs:
         for name in (identity, *names):
             try:
-                found[identity] = (_exact(name, classes),)
+                class_of[identity] = (_exact(name, classes),)
             except FuncamError:
                 continue  # The next synonym; an id without any is told where an object has it.
             break
-    return found
+    return class_of
 
 
 def _quoted(path: Path) -> str:

@@ -21,7 +21,7 @@ Mask: TypeAlias = Callable[[int, int], NDArray[np.bool_]]
 class Object:
     """One object of an image.
 
-    Args:
+    Attributes:
         labels: the network's classes that fit it, best known first; empty where the truth names no class.
         name: what the truth calls it.
         box: its box, in pixels of the image, upright as `read_image` gives it; None where the truth
@@ -50,7 +50,7 @@ class Object:
 class Truth:
     """What is known about one image.
 
-    Args:
+    Attributes:
         image: the image's file; as a reader returns it, the name that the truth uses.
         objects: its objects, in the order of the truth.
         size: the `(width, height)` that the boxes are in pixels of, where the truth says it. After `match` it is
@@ -79,8 +79,8 @@ class Truth:
 
     def multiple(self, label: int | None = None) -> bool:
         """Whether there are several objects (or a crowd) of the class; `None`: of any class."""
-        found = self.of(label)
-        return len(found) > 1 or any(object_.crowd for object_ in found)
+        objects = self.of(label)
+        return len(objects) > 1 or any(object_.crowd for object_ in objects)
 
     def single(self, label: int | None = None) -> bool:
         """Whether there is exactly one object of the class; `None`: of any class."""
@@ -88,7 +88,12 @@ class Truth:
 
 
 class TruthSet(NamedTuple):
-    """What a reader found: the truth by the name that it gives the image, and a line for each kind of problem."""
+    """What a reader found.
+
+    Attributes:
+        by_file: the truth by the name that it gives the image.
+        problems: a line for each kind of problem.
+    """
 
     by_file: dict[str, Truth]
     problems: list[str]

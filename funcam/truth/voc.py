@@ -44,13 +44,13 @@ def read_voc(paths: Sequence[Path], labels: Labels, tally: Tally, classes: Seque
     if wordnet_ids(names):
         labels = with_synsets(labels, synsets(paths[0].parent, classes) or in_order(names, classes))
         first = 0.0
-    found: dict[str, Truth] = {}
+    truths: dict[str, Truth] = {}
     for page in pages:
-        if page.image in found:
+        if page.image in truths:
             tally.note("two XML files are about one image; the first counts", f"{page.file} and {page.image}")
         else:
-            found[page.image] = Truth(page.image, tuple(_objects(page, labels, tally, first)), page.size)
-    return found
+            truths[page.image] = Truth(page.image, tuple(_objects(page, labels, tally, first)), page.size)
+    return truths
 
 
 def safe_xml(data: bytes, name: str) -> ElementTree.Element:

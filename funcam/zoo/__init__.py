@@ -8,7 +8,9 @@ does.
 """
 
 from funcam.zoo.names import ALIASES, DEFAULT_LAYERS, NETS, canonical_name
-from funcam.zoo.nets import Net, NetInfo, at_size, build_net, load_net, needs_download, net_infos, own_net
+from funcam.zoo.net import Net, NetInfo, at_size
+from funcam.zoo.nets import build_net, load_net, needs_download, net_infos
+from funcam.zoo.own import own_net
 
 __all__ = [
     "ALIASES",

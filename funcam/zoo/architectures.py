@@ -19,7 +19,7 @@ WITH_AUXILIARY = ("googlenet", "inception_v3")
 def construct(
     name: str, *, num_classes: int | None = None, image_size: int | None = None, transform_input: bool = True
 ) -> nn.Module:
-    """torchvision's network of that canonical name (or the scenes network), with random values.
+    """The network of that canonical name, torchvision's (or the scenes network), with random values.
 
     Inception v3 and GoogLeNet come without their auxiliary classifiers, which evaluation never runs.
 
@@ -42,8 +42,8 @@ def construct(
     if name in WITH_AUXILIARY:
         # Their own initialisation is slow, and torchvision warns where it isn't declined.
         options |= {"aux_logits": False, "init_weights": False, "transform_input": transform_input}
-    given = {key: value for key, value in options.items() if value is not None}
-    network: nn.Module = models.get_model(name, weights=None, **given)
+    stated = {key: value for key, value in options.items() if value is not None}
+    network: nn.Module = models.get_model(name, weights=None, **stated)
     return network
 
 

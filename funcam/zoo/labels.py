@@ -44,11 +44,13 @@ def find_class(text: str, classes: Sequence[str]) -> int:
         return classes.index(text)  # ImageNet has a Cardigan, which is a dog, and a cardigan
     folded = [_folded(name) for name in classes]
     for meets in _MATCHES:
-        found = [index for index, name in enumerate(folded) if meets(wanted, name)]
-        if len(found) > 1:
-            raise FuncamError(f"class {text!r} is ambiguous: {_listed(found, classes)}; give an index or a longer name")
-        if found:
-            return found[0]
+        matches = [index for index, name in enumerate(folded) if meets(wanted, name)]
+        if len(matches) > 1:
+            raise FuncamError(
+                f"class {text!r} is ambiguous: {_listed(matches, classes)}; give an index or a longer name"
+            )
+        if matches:
+            return matches[0]
     raise FuncamError(f"class {text!r} is unknown; nearest: {nearest(text, classes)}; give an index or a name")
 
 
@@ -109,9 +111,9 @@ def _checked_index(index: int, count: int) -> int:
     raise FuncamError(f"class {index} is out of range: the network has {count} classes, 0 to {count - 1}")
 
 
-def _listed(found: list[int], classes: Sequence[str]) -> str:
-    rest = f" and {len(found) - _SHOWN} more" if len(found) > _SHOWN else ""
-    return ", ".join(f"{index} {classes[index]!r}" for index in found[:_SHOWN]) + rest
+def _listed(indices: list[int], classes: Sequence[str]) -> str:
+    rest = f" and {len(indices) - _SHOWN} more" if len(indices) > _SHOWN else ""
+    return ", ".join(f"{index} {classes[index]!r}" for index in indices[:_SHOWN]) + rest
 
 
 def _line_names(text: str, file: Path) -> tuple[str, ...]:

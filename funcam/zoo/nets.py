@@ -1,4 +1,4 @@
-"""The zoo: a network by its name, with weights, class names, and how it wants its input; or a model of one's own.
+"""The zoo: a network by its name, with weights, class names, and how it wants its input.
 
 Importing this module imports neither torch nor torchvision; calling `load_net`, `build_net`, `own_net` or `net_infos`
 does.
@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from funcam.errors import FuncamError
+from funcam.errors import FuncamError, whole_number
 from funcam.zoo.labels import numbered, read_labels
 from funcam.zoo.names import ALIASES, NETS, canonical_name
+from funcam.zoo.net import Net, NetInfo, at_size, labelled
+from funcam.zoo.own import own_net
 
 if TYPE_CHECKING:
     from torch import nn
@@ -35,50 +36,6 @@ __all__ = [
 
 _FIXED = ("vit_", "maxvit_")
 """Families that take one input size and no other."""
-
-_IMAGENET_MEAN, _IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
-
-
-@dataclass(frozen=True)
-class Net:
-    """A network that is ready to predict, and what it wants of its input."""
-
-    name: str
-    model: nn.Module
-    """In evaluation mode, float32, on the CPU."""
-    classes: tuple[str, ...]
-    """The name of each logit; "class 17" where nobody named it."""
-    weights: str
-    """Where the values come from: a name such as IMAGENET1K_V1, a path, or a word."""
-    input_size: int
-    resize_size: int
-    """Length of the image's shorter edge before `input_size` is cropped from its centre."""
-    mean: tuple[float, ...]
-    std: tuple[float, ...]
-    interpolation: str
-    """How the image is resized: "bilinear" or "bicubic"."""
-    fixed_size: bool
-    """Whether the network takes `input_size` and no other."""
-    min_size: int
-    """The smallest side of an input that the network takes."""
-
-
-@dataclass(frozen=True)
-class NetInfo:
-    """What `funcam nets` says about a network, known without building it."""
-
-    name: str
-    aliases: tuple[str, ...]
-    parameters: int
-    input_size: int
-    fixed_size: bool
-    classes: int
-    weights: tuple[str, ...]
-    """The names that `load_net` takes as `weights`, the default first; none for the network in the package."""
-    megabytes: float
-    """Size of the default weights' file."""
-    accuracy: float | None
-    """Top-1 accuracy on ImageNet in percent with the default weights, as published."""
 
 
 def load_net(
@@ -147,92 +104,14 @@ def build_net(name: str, *, num_classes: int | None = None, seed: int = 0) -> Ne
     from funcam.zoo.published import default
 
     name = canonical_name(name)
-    if num_classes is not None and num_classes < 1:
+    whole_number("seed", seed)
+    if num_classes is not None and whole_number("num_classes", num_classes) < 1:
         raise FuncamError(f"num_classes={num_classes} is too few; give 1 or more")
     with torch.random.fork_rng(devices=[]):
         torch.default_generator.manual_seed(seed)  # torch.manual_seed would seed the accelerators too
         model = construct(name, num_classes=num_classes).eval()
     origin = f"random (seed {seed})"
     return _scenes_net(model, origin) if name == "scenes" else _torchvision_net(name, model, default(name), origin)
-
-
-def own_net(
-    model: nn.Module,
-    *,
-    input_size: int = 224,
-    mean: Sequence[float] = _IMAGENET_MEAN,
-    std: Sequence[float] = _IMAGENET_STD,
-    classes: Sequence[str] | None = None,
-    name: str | None = None,
-    interpolation: str = "bilinear",
-    fixed_size: bool = False,
-) -> Net:
-    """A model of one's own, with what it wants of its input.
-
-    Args:
-        model: images `[B, 3, H, W]` -> logits `[B, K]` (a tensor, or what `funcam.logits_of` finds them in).
-            It stays as it is: one that is in training mode, in half precision or on a GPU is copied first.
-        input_size: side of the input in pixels.
-        mean: with which an RGB image in 0..1 is normalised; ImageNet's unless given.
-        std: as `mean`.
-        classes: the K names. Otherwise ImageNet's for 1,000 classes and numbers for any other count.
-        name: what to call it; None for the model's class.
-        interpolation: how images are resized, "bilinear" or "bicubic".
-        fixed_size: whether it takes `input_size` and no other.
-
-    Raises:
-        FuncamError: a value can't be, the model can't take such an input, or the names are not as many as its logits.
-
-    Example:
-        >>> from torch import nn
-        >>> model = nn.Sequential(nn.Conv2d(3, 2, 9), nn.ReLU(), nn.AdaptiveAvgPool2d(1), nn.Flatten())
-        >>> own_net(model, input_size=64, mean=(0.5,) * 3, std=(0.25,) * 3, classes=("cat", "dog")).classes
-        ('cat', 'dog')
-    """
-    from funcam.zoo.published import default
-    from funcam.zoo.user_models import count_logits, ready
-
-    _check_input(input_size, mean, std, interpolation)
-    name = type(model).__name__ if name is None else name
-    model = ready(model)
-    count = count_logits(model, input_size, name)
-    imagenet = tuple(default("resnet50").meta["categories"])
-    net = Net(
-        name=name,
-        model=model,
-        classes=imagenet if count == len(imagenet) else numbered(count),
-        weights="its own",
-        input_size=input_size,
-        resize_size=input_size,
-        mean=tuple(mean),
-        std=tuple(std),
-        interpolation=interpolation,
-        fixed_size=fixed_size,
-        min_size=input_size if fixed_size else 1,
-    )
-    return net if classes is None else labelled(net, classes)
-
-
-def at_size(net: Net, size: int | None) -> Net:
-    """The network with an input of another size: coarse maps become finer where it is larger.
-
-    Args:
-        net: any network.
-        size: side of the input in pixels; None leaves the network as it is.
-
-    Raises:
-        FuncamError: the network takes its own size and no other, or none that small.
-
-    Example:
-        >>> at_size(build_net("resnet18"), 320).input_size
-        320
-    """
-    if size is None or size == net.input_size:
-        return net
-    if net.fixed_size or size < net.min_size:
-        smallest = f"exactly {net.input_size}" if net.fixed_size else f"at least {net.min_size}"
-        raise FuncamError(f"{net.name} can't take images of {size} pixels; it takes {smallest}")
-    return replace(net, input_size=size, resize_size=round(net.resize_size * size / net.input_size))
 
 
 def needs_download(name: str, weights: str | os.PathLike[str] | None = None) -> bool:
@@ -335,34 +214,6 @@ def _scenes_net(model: nn.Module, origin: str) -> Net:
         fixed_size=False,
         min_size=1,
     )
-
-
-def labelled(net: Net, names: Sequence[str]) -> Net:
-    """The network with these names for its classes.
-
-    Raises:
-        FuncamError: there are not as many names as classes.
-
-    Example:
-        >>> labelled(build_net("resnet18", num_classes=2), ["cat", "dog"]).classes
-        ('cat', 'dog')
-    """
-    if len(names) != len(net.classes):
-        message = f"{len(names)} class names were given, but {net.name} with the weights {net.weights} has"
-        raise FuncamError(f"{message} {len(net.classes)} classes; give one name for each, in their order")
-    return replace(net, classes=tuple(names))
-
-
-def _check_input(input_size: int, mean: Sequence[float], std: Sequence[float], interpolation: str) -> None:
-    if input_size < 1:
-        raise FuncamError(f"input_size={input_size} is too small; give the side of the input in pixels, such as 224")
-    for what, values in (("mean", mean), ("std", std)):
-        if len(values) != 3:
-            raise FuncamError(f"{what} has {len(values)} values; expected 3, for red, green and blue in 0..1")
-    if min(std) <= 0:
-        raise FuncamError(f"std={tuple(std)} divides by zero or less; expected 3 positive values, such as 0.25")
-    if interpolation not in ("bilinear", "bicubic"):
-        raise FuncamError(f"interpolation={interpolation!r} is unknown; expected 'bilinear' or 'bicubic'")
 
 
 def _torchvision_info(name: str) -> NetInfo:

@@ -4,9 +4,6 @@ from __future__ import annotations
 
 import os
 import re
-import socket
-from collections.abc import Iterator
-from contextlib import contextmanager
 from http.client import HTTPException
 from pathlib import Path
 from typing import Any
@@ -18,6 +15,7 @@ from torch import nn
 from torchvision import models
 
 from funcam.errors import FuncamError
+from funcam.zoo.downloading import download
 
 TIMEOUT = 15.0
 """Seconds without an answer after which a download is given up."""
@@ -95,8 +93,8 @@ def cached(entry: Any) -> Path:
 def fetch(entry: Any, name: str, *, progress: bool = True) -> Path:
     """The file of published weights in torch hub's cache; downloaded, and compared with its hash, unless it is there.
 
-    torchvision's `entry.get_state_dict` does the same with the same functions, but it prints to stdout, where the
-    command line's results go, waits for ever on a silent server, and reads all of the file into memory.
+    torchvision's `entry.get_state_dict` does the same, but it prints to stdout, where the command line's results go,
+    waits for ever on a silent server, and reads all of the file into memory.
 
     Args:
         entry: a member of a `WeightsEnum`.
@@ -116,24 +114,12 @@ def fetch(entry: Any, name: str, *, progress: bool = True) -> Path:
     stated = re.search(r"-([a-f0-9]{8,})\.", file.name)
     try:
         file.parent.mkdir(parents=True, exist_ok=True)
-        with _timeout(TIMEOUT):
-            torch.hub.download_url_to_file(entry.url, str(file), stated and stated[1], progress)
-    except (OSError, RuntimeError, HTTPException) as error:  # no network, HTTP 404, disk full; wrong hash; cut off
+        download(entry.url, file, stated[1] if stated else "", timeout=TIMEOUT, progress=progress)
+    except (OSError, ValueError, HTTPException) as error:  # no network, HTTP 404, disk full; wrong hash; cut off
         if isinstance(error, HTTPError):
             error.close()  # it holds the connection
         raise FuncamError(_ways_out(entry, name, file, error)) from None
     return file
-
-
-@contextmanager
-def _timeout(seconds: float) -> Iterator[None]:
-    """torch hub opens its connection without a timeout; the default for new sockets is the one way to give it one."""
-    before = socket.getdefaulttimeout()
-    socket.setdefaulttimeout(seconds if before is None else before)
-    try:
-        yield
-    finally:
-        socket.setdefaulttimeout(before)
 
 
 def _ways_out(entry: Any, name: str, file: Path, error: Exception) -> str:

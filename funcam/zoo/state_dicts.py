@@ -113,13 +113,13 @@ def _in_todays_names(name: str, state: Mapping[str, Tensor]) -> dict[str, Tensor
 
 def _conflicts(model: nn.Module, state: Mapping[str, Tensor]) -> dict[str, str]:
     """The entries that both have, but with different shapes or one of them not floating point."""
-    found = {}
+    misfits = {}
     for key, own in model.state_dict().items():
         if key in state and own.shape != state[key].shape:
-            found[key] = f"{key} has the shape {list(state[key].shape)}, expected {list(own.shape)}"
+            misfits[key] = f"{key} has the shape {list(state[key].shape)}, expected {list(own.shape)}"
         elif key in state and own.is_floating_point() != state[key].is_floating_point():
-            found[key] = f"{key} is {state[key].dtype}, expected {own.dtype}"
-    return found
+            misfits[key] = f"{key} is {state[key].dtype}, expected {own.dtype}"
+    return misfits
 
 
 def _read_off(name: str, model: nn.Module, state: Mapping[str, Tensor]) -> dict[str, Any]:

@@ -22,9 +22,10 @@ from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 from funcam.errors import FuncamError, nearest
+from funcam.zoo.neighbours import importing_from
 
 if TYPE_CHECKING:
-    from funcam.zoo.nets import Net
+    from funcam.zoo.net import Net
 
 _WORD = r"[^\W\d]\w*"
 _MODULE = re.compile(rf"{_WORD}(\.{_WORD})+")
@@ -34,13 +35,19 @@ _EXPECTED = "expected a function without arguments that returns a torch.nn.Modul
 
 @dataclass(frozen=True)
 class Factory:
-    """A function that makes a network: the file or the module that it is in, and its name."""
+    """A function that makes a network.
+
+    Attributes:
+        source: the file (`FILE.py`) or the module (`package.module`) that it is in.
+        function: its name there.
+    """
 
     source: str
     function: str
 
     @property
     def is_file(self) -> bool:
+        """Whether the source is a file, and not a module."""
         return self.source.endswith(_FILE)
 
     def __str__(self) -> str:
@@ -83,7 +90,7 @@ def load_from_factory(
     The file or module is imported and the function is called: its code runs. The file of weights never does.
 
     Args:
-        own: the function, without arguments. It returns a model (then images are put before it as torchvision's
+        factory: the function, without arguments. It returns a model (then images are put before it as torchvision's
             networks want them, at 224 pixels) or a `Net` (see `funcam.zoo.own_net`).
         weights: a file, read by `funcam.zoo.checkpoints.read_checkpoint`; None for the values that the function gives.
         labels: a file of the names of the classes, see `funcam.zoo.labels.read_labels`.
@@ -98,7 +105,7 @@ def load_from_factory(
     """
     from funcam.zoo.checkpoints import read_checkpoint, wrapping
     from funcam.zoo.labels import read_labels
-    from funcam.zoo.nets import labelled
+    from funcam.zoo.net import labelled
     from funcam.zoo.state_dicts import fill_state
     from funcam.zoo.user_models import fingerprint, ready
 
@@ -118,31 +125,36 @@ def _net(factory: Factory) -> Net:
     """What the function makes; what stands on its standard output goes to standard error."""
     from torch import nn
 
-    from funcam.zoo.nets import Net, own_net
+    from funcam.zoo.net import Net
+    from funcam.zoo.own import own_net
     from funcam.zoo.user_models import ready
 
-    with _blamed(factory, "can't be imported"), redirect_stdout(sys.stderr):
-        module = _module(factory)
-    function = _function(factory, module)
-    with _blamed(factory, "failed"), redirect_stdout(sys.stderr):
-        made = function()
-    if isinstance(made, Net):
-        return replace(made, model=ready(made.model))
-    if isinstance(made, nn.Module):
-        return own_net(made, name=str(factory))
+    with importing_from(_folder(factory)):  # to the end: a first forward pass may import what lies beside it
+        with _blamed(factory, "can't be imported"), redirect_stdout(sys.stderr):
+            module = _module(factory)
+        function = _function(factory, module)
+        with _blamed(factory, "failed"), redirect_stdout(sys.stderr):
+            made = function()
+        if isinstance(made, Net):
+            return replace(made, model=ready(made.model))
+        if isinstance(made, nn.Module):
+            return own_net(made, name=str(factory))
     raise FuncamError(f"{factory} returned a value of type {type(made).__name__}; {_EXPECTED}")
 
 
+def _folder(factory: Factory) -> str:
+    """Where the modules are that its code may import: beside the file, or in the current folder."""
+    return str(Path(factory.source).resolve().parent) if factory.is_file else os.getcwd()
+
+
 def _module(factory: Factory) -> ModuleType:
-    """The file or module, imported once in a process, with the modules that lie beside it."""
+    """The file or module, imported once in a process."""
     if not factory.is_file:
-        _search(os.getcwd())
         return importlib.import_module(factory.source)
     path = Path(factory.source).resolve()
     name = f"{path.stem}_{zlib.crc32(bytes(path)):08x}"  # no other module's
     if name in sys.modules:
         return sys.modules[name]
-    _search(str(path.parent))
     spec = importlib.util.spec_from_file_location(name, path)
     if spec is None or spec.loader is None:
         raise ImportError(f"{path} is no Python file")
@@ -156,31 +168,25 @@ def _module(factory: Factory) -> ModuleType:
     return module
 
 
-def _search(folder: str) -> None:
-    """Have modules looked for in the folder first, as Python does for the folder of a script."""
-    if folder not in sys.path:
-        sys.path.insert(0, folder)
-
-
 def _function(factory: Factory, module: ModuleType) -> Callable[[], Any]:
-    found = getattr(module, factory.function, None)
-    if found is None:
+    function = getattr(module, factory.function, None)
+    if function is None:
         known = [name for name, value in vars(module).items() if callable(value) and not name.startswith("_")]
         near = f"; nearest: {nearest(factory.function, known)}" if known else ""
         raise FuncamError(f"there is no function {factory.function!r} in {factory.source}{near}")
-    if isinstance(found, type) or inspect.isroutine(found):
-        return _without_arguments(factory, found)
-    raise FuncamError(f"{factory} is no function but a value of type {type(found).__name__}; {_EXPECTED}")
+    if isinstance(function, type) or inspect.isroutine(function):
+        return _without_arguments(factory, function)
+    raise FuncamError(f"{factory} is no function but a value of type {type(function).__name__}; {_EXPECTED}")
 
 
-def _without_arguments(factory: Factory, found: Callable[..., Any]) -> Callable[[], Any]:
+def _without_arguments(factory: Factory, function: Callable[..., Any]) -> Callable[[], Any]:
     try:
-        inspect.signature(found).bind()
+        inspect.signature(function).bind()
     except TypeError as error:
         raise FuncamError(f"{factory} can't be called without arguments ({error}); {_EXPECTED}") from None
     except ValueError:  # some of C's functions have no signature: the call will tell
         pass
-    return found
+    return function
 
 
 @contextmanager

@@ -89,10 +89,10 @@ def fingerprint(model: nn.Module) -> str:
         >>> fingerprint(nn.BatchNorm1d(2)) == fingerprint(nn.BatchNorm1d(2)) != fingerprint(nn.BatchNorm1d(3))
         True
     """
-    found = 0
+    checksum = 0
     for name, tensor in model.state_dict().items():
-        found = zlib.crc32(name.encode(), found)
+        checksum = zlib.crc32(name.encode(), checksum)
         if not isinstance(tensor, Tensor):  # what `get_extra_state` gives
             continue
-        found = zlib.crc32(tensor.detach().contiguous().flatten().view(torch.uint8).numpy().data, found)
-    return f"{found:08x}"
+        checksum = zlib.crc32(tensor.detach().contiguous().flatten().view(torch.uint8).numpy().data, checksum)
+    return f"{checksum:08x}"

@@ -78,6 +78,13 @@ def test_layers_of_one_network_and_their_combination(funcam: Funcam) -> None:
     assert names(one) == {"trunk_output+trunk_output.block1"}
 
 
+def test_the_input_size_is_that_of_every_network(funcam: Funcam) -> None:
+    run = ("compare", "--scenes", 2, "-n", "scenes", "-n", "other:scenes", "-m", "layer-cam", "--json")
+    own, small = (json.loads(funcam(*run, *more).out) for more in ((), ("--input-size", 64)))
+    of = lambda found, net: [row["value"] for row in found["results"] if row["net"] == net]  # noqa: E731
+    assert of(small, "scenes") == of(small, "other") != of(own, "scenes")
+
+
 def test_reports(funcam: Funcam) -> None:
     ran = funcam("compare", "--scenes", 2, "-n", "scenes", "--report", "a.html", "--report", "gallery/README.md", "-q")
     assert (ran.code, ran.out, ran.err) == (0, "", "")
@@ -110,6 +117,9 @@ def test_bad_images_come_at_the_end(funcam: Funcam, photos: Path) -> None:
         (("--net", "scenes", "--scenes", 2, "--layer", "a=b"), r"no network is called 'a'; there are scenes"),
         (("--net", "scenes", "--scenes", 2, "--target", "best"), r"--target 'best' is unknown"),
         (("--net", "scenes", "--scenes", 2, "--combine", "mean"), r"--combine mean makes one map of several layers"),
+        (("--net", "scenes", "--scenes", 2, "--combine", "sum"), r"--combine 'sum' is unknown; expected mean, max or"),
+        (("--net", "scenes", "--scenes", 2, "--smooth", "blur"), r"--smooth 'blur' is unknown; expected aug or eigen"),
+        (("--net", "scenes", "--scenes", 2, "--device", "gpu"), r"--device 'gpu' is unknown; expected auto, cpu"),
         (("--net", "scenes", "--scenes", 2, "--report", "a.pdf"), r"--report 'a.pdf': expected a page"),
     ],
 )

@@ -96,6 +96,7 @@ def no_torch(monkeypatch: pytest.MonkeyPatch) -> None:
         (("--scenes", 4, "-m", "all"), r"--method all is not for a comparison"),
         (("--scenes", 4, "--fit", "stretch"), r"--fit 'stretch' is unknown"),
         (("--scenes", 4, "--net", "resnet5"), r"resnet5"),
+        (("--scenes", 4, "--device", "gpu"), r"--device 'gpu' is unknown"),
         (("--scenes", 0), r"--scenes"),
     ],
 )
@@ -109,6 +110,12 @@ def test_help_is_answered_without_torch(funcam: Funcam) -> None:
     ran = funcam("evaluate", "--help")
     assert ran.code == 0
     assert "--quick" in ran.out
+
+
+def test_layers_may_have_commas_between(funcam: Funcam) -> None:
+    layers = "trunk_output,trunk_output.block1"
+    found = json.loads(funcam("evaluate", "--scenes", 2, "--quick", "-m", "layer-cam", "-l", layers, "--json").out)
+    assert {row["layer"] for row in found["ranking"]} == set(layers.split(","))
 
 
 def test_one_image_has_no_halves(funcam: Funcam, image: Path) -> None:

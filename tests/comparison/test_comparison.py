@@ -19,10 +19,11 @@ from funcam.comparison.findings import COLUMNS
 from funcam.comparison.instances import LocatedObjects, instances_of
 from funcam.comparison.reporting import report_of
 from funcam.errors import FuncamError
+from funcam.recipe import Recipe
 from funcam.report.data import check_report
 from funcam.scenes.network import inputs
 from funcam.truth import Object, Truth
-from funcam.zoo.nets import Net, load_net
+from funcam.zoo.nets import Net, at_size, load_net
 
 SUBJECTS = scene_examples(10)
 
@@ -44,12 +45,12 @@ def net() -> Net:
 
 
 def figures(run, method, subset="all"):
-    return {row["metric"]: row for row in run.rows if row["method"] == method and row["subset"] == subset}
+    return {row.metric: row for row in run.rows if row.method == method and row.subset == subset}
 
 
 @pytest.mark.parametrize("method", ["grad-cam", "grad-cam++", "layer-cam"])
 def test_figures_are_those_of_the_little_metrics(net: Net, tmp_path: Path, method: str) -> None:
-    run = compare([Rival("a", net)], BOXED, Plan(methods=(method,)), tmp_path)
+    run = compare([Rival("a", net)], BOXED, Plan(Recipe((method,))), tmp_path)
     values = []
     for example in BOXED:
         image, truth = instances_of(example, example.load(), Rival("a", net), Plan())[0].image, example.truth
@@ -64,26 +65,26 @@ def test_figures_are_those_of_the_little_metrics(net: Net, tmp_path: Path, metho
             )
     found = figures(run, method)
     for index, metric in enumerate(("pointing-game", "energy", "coverage")):
-        assert found[metric]["value"] == pytest.approx(np.mean([row[index] for row in values]), abs=1e-4)
-        assert found[metric]["low"] <= found[metric]["value"] <= found[metric]["high"]
-        assert found[metric]["n"] == len(BOXED)
+        assert found[metric].value == pytest.approx(np.mean([row[index] for row in values]), abs=1e-4)
+        assert found[metric].low <= found[metric].value <= found[metric].high
+        assert found[metric].n == len(BOXED)
     parts = max_box_acc(np.stack([row[3] for row in values]))
-    assert 100 * found["max-box-acc-v2"]["value"] == pytest.approx(np.mean(parts))
-    assert [100 * found[f"max-box-acc@{least}"]["value"] for least in (0.3, 0.5, 0.7)] == pytest.approx(parts)
+    assert 100 * found["max-box-acc-v2"].value == pytest.approx(np.mean(parts))
+    assert [100 * found[f"max-box-acc@{least}"].value for least in (0.3, 0.5, 0.7)] == pytest.approx(parts)
 
 
 def test_one_run_for_methods_layers_and_networks(net: Net, tmp_path: Path) -> None:
     rivals = [Rival("one", net), Rival("two", net)]
-    plan = Plan(layers={"one": ("trunk_output", "trunk_output.block1")}, methods=("grad-cam", "eigen-cam"))
+    plan = Plan(Recipe(("grad-cam", "eigen-cam")), layers={"one": ("trunk_output", "trunk_output.block1")})
     run = compare(rivals, SUBJECTS, plan, tmp_path)
-    places = {(row["net"], row["layer"], row["method"]) for row in run.rows}
+    places = {(row.net, row.layer, row.method) for row in run.rows}
     for layer in ("trunk_output", "trunk_output.block1"):
         assert {("one", layer, "grad-cam"), ("one", layer, "eigen-cam")} <= places
     assert ("two", "trunk_output", "grad-cam") in places
     for baseline in ("centre-gaussian", "uniform", "random"):
         assert ("one", "", baseline) in places
-    same = [p for p in run.pairs if p["kind"] == "net" and p["method"] == "grad-cam" and p["metric"] == "energy"]
-    assert {(p["a"], p["b"], p["difference"]) for p in same} == {("one", "two", 0.0)}
+    same = [p for p in run.pairs if p.kind == "net" and p.method == "grad-cam" and p.metric == "energy"]
+    assert {(p.a, p.b, p.difference) for p in same} == {("one", "two", 0.0)}
 
 
 def test_results_are_written(net: Net, tmp_path: Path) -> None:
@@ -100,6 +101,56 @@ def test_results_are_written(net: Net, tmp_path: Path) -> None:
     assert any("Grad-CAM++ covers more than Grad-CAM" in sentence for sentence in run.conclusions)
 
 
+def test_what_is_written_says_how_it_was_made(net: Net, tmp_path: Path) -> None:
+    """Every row is written as it is, every difference with what its two sides share and without what they have not."""
+    recipe = Recipe(("grad-cam", "score-cam"), smooth=("aug",), options={"score-cam": {"strongest": 2}})
+    plan = Plan(recipe, layers={"a": ("trunk_output",)}, fit="crop")
+    result = compare([Rival("a", net), Rival("b", net)], SUBJECTS[:2], plan, tmp_path)
+    document = json.loads((tmp_path / "results.json").read_text())
+    assert document["config"] == {
+        "methods": ["grad-cam", "score-cam"],
+        "layers": {"a": ["trunk_output"]},
+        "combine": None,
+        "smooth": ["aug"],
+        "groups": ["localisation"],
+        "against": "boxes",
+        "target": "truth",
+        "fit": "crop",
+        "steps": 50,
+        "batch": 8,
+        "options": {"score-cam": {"strongest": 2}},
+        "nets": [{"label": label, "name": "scenes", "weights": "the package"} for label in "ab"],
+    }
+    assert list(document["results"][0]) == list(COLUMNS)
+    assert [row["value"] for row in document["results"]] == [row.value for row in result.rows]
+    figures = ["metric", "subset", "difference", "low", "high", "p", "n"]
+    for kind, shared in (("net", "method"), ("method", "net")):
+        first = next(pair for pair in document["pairs"] if pair["kind"] == kind)
+        assert list(first) == ["kind", "a", "b", shared, *figures]
+
+
+def test_a_recipe_says_the_layers_and_the_size_of_the_input(net: Net, tmp_path: Path) -> None:
+    """The same figures as of a network that was put to that size, cut at those layers, before the comparison."""
+    small = Plan(Recipe(("layer-cam",), ("stem.2",), input_size=64))
+    sized = Plan(Recipe(("layer-cam",)), layers={"a": ("stem.2",)})
+    results = []
+    for plan, rival in ((small, Rival("a", net)), (sized, Rival("a", at_size(net, 64)))):
+        assert plan.key(rival) == small.key(Rival("a", net))
+        folder = tmp_path / str(len(results))
+        folder.mkdir()
+        results.append(compare([rival], SUBJECTS[:2], plan, folder))
+    assert results[0].rows == results[1].rows
+    assert results[0].pairs == results[1].pairs
+    assert small.key(Rival("a", net)) != replace(small, recipe=replace(small.recipe, input_size=128)).key(
+        Rival("a", net)
+    )
+
+
+def test_a_comparison_of_no_method_is_refused() -> None:
+    with pytest.raises(FuncamError, match="names no method"):
+        Plan(Recipe())
+
+
 def test_the_batch_changes_nothing(net: Net, tmp_path: Path) -> None:
     runs = []
     for batch in (1, 3, 8):
@@ -108,8 +159,8 @@ def test_the_batch_changes_nothing(net: Net, tmp_path: Path) -> None:
         runs.append(compare([Rival("a", net)], SUBJECTS[:5], Plan(batch=batch), folder))
     assert runs[0].rows
     for row, other, third in zip(*(run.rows for run in runs), strict=True):
-        assert row["value"] == pytest.approx(other["value"], abs=2e-3)
-        assert row["value"] == pytest.approx(third["value"], abs=2e-3)
+        assert row.value == pytest.approx(other.value, abs=2e-3)
+        assert row.value == pytest.approx(third.value, abs=2e-3)
 
 
 def test_an_interrupted_run_goes_on_where_it_stopped(net: Net, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -128,13 +179,13 @@ def test_an_interrupted_run_goes_on_where_it_stopped(net: Net, tmp_path: Path, m
     )
     again = compare(rivals, SUBJECTS, plan, tmp_path)
     assert 0 < len(set(measured)) < len(SUBJECTS)
-    assert {row["metric"] for row in again.rows} == {row["metric"] for row in whole.rows}
+    assert {row.metric for row in again.rows} == {row.metric for row in whole.rows}
     for row, other in zip(whole.rows, again.rows, strict=True):
-        assert row["value"] == pytest.approx(other["value"], abs=1e-6)
+        assert row.value == pytest.approx(other.value, abs=1e-6)
     measured.clear()
     compare(rivals, SUBJECTS, plan, tmp_path)
     assert measured == []
-    compare(rivals, SUBJECTS[:3], replace(plan, methods=("layer-cam",)), tmp_path)
+    compare(rivals, SUBJECTS[:3], replace(plan, recipe=Recipe(("layer-cam",))), tmp_path)
     assert len(set(measured)) == 3  # another plan shares nothing
 
 
@@ -171,15 +222,15 @@ def test_boxes_lie_where_the_network_sees_them(net: Net, tmp_path: Path, fit: st
 
 def test_without_truth_the_predicted_class_is_measured_for_faithfulness(net: Net, tmp_path: Path) -> None:
     examples = [Example(example.name, example.load) for example in SUBJECTS[:2]]
-    plan = Plan(groups=("faithfulness",), steps=10, methods=("grad-cam", "random-cam"))
+    plan = Plan(Recipe(("grad-cam", "random-cam")), groups=("faithfulness",), steps=10)
     run = compare([Rival("a", net)], examples, plan, tmp_path)
     found = figures(run, "grad-cam")
     assert set(found) == {"average-drop", "increase", "average-gain", "insertion", "deletion"}
-    assert found["insertion"]["value"] > figures(run, "random-cam")["insertion"]["value"]
+    assert found["insertion"].value > figures(run, "random-cam")["insertion"].value
 
 
 def test_the_report_has_everything(net: Net, tmp_path: Path) -> None:
-    plan = Plan(methods=("grad-cam", "guided-backprop"), fit="crop")
+    plan = Plan(Recipe(("grad-cam", "guided-backprop")), fit="crop")
     rivals = [Rival("a", net)]
     run = compare(rivals, SUBJECTS[:4], plan, tmp_path)
     report = report_of(run, rivals, SUBJECTS[:4], plan, tmp_path, title="A title", most=3)
@@ -196,12 +247,9 @@ def test_what_no_image_can_have_is_said_once(net: Net, tmp_path: Path) -> None:
 
 
 def test_one_network_under_two_labels_is_computed_once(net: Net, tmp_path: Path) -> None:
-    run = compare([Rival("a", net), Rival("b", net)], SUBJECTS[:3], Plan(methods=("grad-cam",)), tmp_path)
-    of = {
-        label: {(r["method"], r["metric"], r["subset"]): r["value"] for r in run.rows if r["net"] == label}
-        for label in "ab"
-    }
+    run = compare([Rival("a", net), Rival("b", net)], SUBJECTS[:3], Plan(Recipe(("grad-cam",))), tmp_path)
+    of = {label: {(r.method, r.metric, r.subset): r.value for r in run.rows if r.net == label} for label in "ab"}
     assert of["a"] == of["b"]
     assert len((tmp_path / "images.jsonl").read_text().splitlines()) == 3
-    again = compare([Rival("a", net), Rival("b", net)], SUBJECTS[:3], Plan(methods=("grad-cam",)), tmp_path)
+    again = compare([Rival("a", net), Rival("b", net)], SUBJECTS[:3], Plan(Recipe(("grad-cam",))), tmp_path)
     assert again.rows == run.rows

@@ -3,23 +3,23 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from funcam.comparison.conclusions import conclusions
+from funcam.report.data import Pair, Result
 
 
 def figure(net, value, *, method="grad-cam", metric="max-box-acc-v2", subset="single", n=300):
-    about = {"net": net, "layer": "last", "method": method, "metric": metric, "subset": subset}
-    return {**about, "value": value, "low": value - 0.02, "high": value + 0.02, "n": n}
+    return Result(net, "last", method, metric, subset, value, value - 0.02, value + 0.02, n)
 
 
 def pair(a, b, difference, half=0.01, *, kind="net", fixed="grad-cam", metric="max-box-acc-v2", subset="single"):
-    about = {"kind": kind, "a": a, "b": b, "metric": metric, "subset": subset, "net": None, "method": None}
-    about["method" if kind == "net" else "net"] = fixed
-    return {**about, "difference": difference, "low": difference - half, "high": difference + half, "p": 0.01, "n": 300}
+    shared = {"method" if kind == "net" else "net": fixed}
+    return Pair(kind, a, b, metric, subset, difference, difference - half, difference + half, 0.01, 300, **shared)
 
 
 def methods(net, a, b, difference, half=0.01, **where):
@@ -127,7 +127,7 @@ def test_what_counts_as_a_resnet(label: str, told: bool):
 
 def test_one_image_or_none_leaves_it_open():
     rows = [figure("a", 0.9), figure("b", 0.1), figure("c", math.nan)]
-    lone = {**pair("a", "b", 0.8), "low": None, "high": None, "p": None}
+    lone = replace(pair("a", "b", 0.8), low=math.nan, high=math.nan, p=math.nan)
     (line,) = conclusions(rows, [lone])
     assert "best" not in line
     assert "nan" not in line
@@ -143,7 +143,7 @@ def test_a_winner_is_named_exactly_where_every_interval_leaves_out_0(leads):
     pairs.append(pair("b", "c", values["b"] - values["c"], leads[2][1]))
     (line,) = conclusions([figure(net, value) for net, value in values.items()], pairs)
     first = max(values, key=values.__getitem__)
-    sure = [row["low"] > 0 if row["a"] == first else row["high"] < 0 for row in pairs if first in (row["a"], row["b"])]
+    sure = [row.low > 0 if row.a == first else row.high < 0 for row in pairs if first in (row.a, row.b)]
     assert (f"{first} localises best" in line) == all(sure)
     assert ("can't be told apart" in line) != all(sure)
 

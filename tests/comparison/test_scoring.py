@@ -19,6 +19,7 @@ from funcam.comparison.batches import baselines
 from funcam.comparison.instances import LocatedObjects, instances_of
 from funcam.comparison.plan import GROUPS
 from funcam.comparison.shuffled import cascading, independent
+from funcam.recipe import Recipe
 from funcam.scenes import scene
 from funcam.scenes.network import inputs
 from funcam.truth import Object, Truth
@@ -45,13 +46,13 @@ def maps_of(net: Net, example: Example, method: str = "grad-cam") -> list[tuple[
 
 
 def figure(run, method: str, metric: str) -> float:
-    (row,) = [r for r in run.rows if (r["method"], r["metric"], r["subset"]) == (method, metric, "all")]
-    return float(row["value"])
+    (row,) = [r for r in run.rows if (r.method, r.metric, r.subset) == (method, metric, "all")]
+    return float(row.value)
 
 
 def test_masks_are_measured_where_the_truth_has_them(net: Net, tmp_path: Path) -> None:
     """IoU and energy on the drawn pixels of the things, PxAP against scikit-learn's average precision."""
-    run = compare([Rival("a", net)], SUBJECTS, Plan(methods=("grad-cam",), against="masks"), tmp_path)
+    run = compare([Rival("a", net)], SUBJECTS, Plan(Recipe(("grad-cam",)), against="masks"), tmp_path)
     energies, overlaps, heats, objects = [], [], [], []
     for number, example in enumerate(SUBJECTS):
         things = scene(5_000_000 + number, ("single", "multiple")[number % 2]).things
@@ -96,7 +97,7 @@ def test_masks_lie_where_the_network_sees_them(net: Net, fit: str) -> None:
 
 def test_the_top_1_error_counts_wrong_classes(net: Net, tmp_path: Path) -> None:
     """With the right class it is what MaxBoxAcc at 0.5 misses; where the network is wrong the box is no help."""
-    right = compare([Rival("a", net)], SUBJECTS[::2], Plan(methods=("grad-cam",)), tmp_path)
+    right = compare([Rival("a", net)], SUBJECTS[::2], Plan(Recipe(("grad-cam",))), tmp_path)
     assert figure(right, "grad-cam", "top-1-error") == pytest.approx(1 - figure(right, "grad-cam", "max-box-acc@0.5"))
     wrong = []
     for example in SUBJECTS[::2]:
@@ -105,7 +106,7 @@ def test_the_top_1_error_counts_wrong_classes(net: Net, tmp_path: Path) -> None:
         moved = replace(truth, objects=tuple(replace(o, labels=((o.labels[0] + 1) % 10,)) for o in truth.objects))
         wrong.append(Example(example.name, example.load, lambda moved=moved: moved))
     (tmp_path / "wrong").mkdir()
-    run = compare([Rival("a", net)], wrong, Plan(methods=("grad-cam",)), tmp_path / "wrong")
+    run = compare([Rival("a", net)], wrong, Plan(Recipe(("grad-cam",))), tmp_path / "wrong")
     assert figure(run, "grad-cam", "top-1-error") == 1
     assert figure(run, "centre-gaussian", "top-1-error") == 1
 
@@ -113,8 +114,8 @@ def test_the_top_1_error_counts_wrong_classes(net: Net, tmp_path: Path) -> None:
 def test_every_group_is_measured(net: Net, tmp_path: Path) -> None:
     """Each group's figures are those of the public functions on the same maps, and every metric is in some group."""
     examples = SUBJECTS[:1]
-    run = compare([Rival("a", net)], examples, Plan(methods=("grad-cam",), groups=GROUPS, steps=5), tmp_path)
-    measured = {row["metric"] for row in run.rows if row["method"] == "grad-cam"}
+    run = compare([Rival("a", net)], examples, Plan(Recipe(("grad-cam",)), groups=GROUPS, steps=5), tmp_path)
+    measured = {row.metric for row in run.rows if row.method == "grad-cam"}
     assert measured == set(METRICS) - {"evenness"}  # of one object nothing can be uneven
     ((images, big, label),) = maps_of(net, examples[0])
     targets = torch.tensor([label])
@@ -144,8 +145,8 @@ def test_every_group_is_measured(net: Net, tmp_path: Path) -> None:
 
 def test_baselines_stand_beside_every_group_that_means_something_for_them(net: Net, tmp_path: Path) -> None:
     groups = ("faithfulness", "road", "arcc", "sanity")
-    run = compare([Rival("a", net)], SUBJECTS[:1], Plan(methods=("grad-cam",), groups=groups, steps=5), tmp_path)
-    of = {name: {row["metric"] for row in run.rows if row["method"] == name} for name in ("random", "uniform")}
+    run = compare([Rival("a", net)], SUBJECTS[:1], Plan(Recipe(("grad-cam",)), groups=groups, steps=5), tmp_path)
+    of = {name: {row.metric for row in run.rows if row.method == name} for name in ("random", "uniform")}
     assert of["random"] == {m.name for m in METRICS.values() if m.group in ("faithfulness", "road")}
     assert of["uniform"] == {"average-drop", "increase", "average-gain"}  # it has no order
     assert figure(run, "uniform", "average-drop") == pytest.approx(0, abs=1e-6)  # the image itself
@@ -176,7 +177,7 @@ def test_of_several_classes_that_fit_the_most_probable_is_explained(net: Net, tm
     right = truth.objects[0].labels[0]
     fitting = ((right + 1) % 10, right, (right + 2) % 10)
     loose = replace(truth, objects=(replace(truth.objects[0], labels=fitting),))
-    compare([Rival("a", net)], [Example("x", example.load, lambda: loose)], Plan(methods=("grad-cam",)), tmp_path)
+    compare([Rival("a", net)], [Example("x", example.load, lambda: loose)], Plan(Recipe(("grad-cam",))), tmp_path)
     (line,) = (tmp_path / "images.jsonl").read_text().splitlines()
     (record,) = json.loads(line)["records"]
     (instance,) = instances_of(example, example.load(), Rival("a", net), Plan())
@@ -202,14 +203,14 @@ def test_networks_are_held_against_each_other_on_what_both_have_done(net: Net, t
     truths = {path: example.truth for path, example in zip(paths, SUBJECTS, strict=True) if example.truth}
     few = replace(net, classes=net.classes[: SUBJECTS[0].truth.labels[0]])  # the first scene's class is none of its
     run = compare(
-        [Rival("a", net), Rival("b", few)], image_examples(paths, truths), Plan(methods=("grad-cam",)), tmp_path
+        [Rival("a", net), Rival("b", few)], image_examples(paths, truths), Plan(Recipe(("grad-cam",))), tmp_path
     )
     assert any("0.png names no class" in problem for problem in run.problems)
-    pairs = [p for p in run.pairs if p["kind"] == "net" and p["metric"] == "energy" and p["subset"] == "all"]
+    pairs = [p for p in run.pairs if p.kind == "net" and p.metric == "energy" and p.subset == "all"]
     counts = {
-        row["net"]: row["n"]
+        row.net: row.n
         for row in run.rows
-        if row["metric"] == "energy" and row["method"] == "grad-cam" and row["subset"] == "all"
+        if row.metric == "energy" and row.method == "grad-cam" and row.subset == "all"
     }
-    assert [p["difference"] for p in pairs] == [0.0]
-    assert pairs[0]["n"] == counts["b"] < counts["a"]
+    assert [p.difference for p in pairs] == [0.0]
+    assert pairs[0].n == counts["b"] < counts["a"]

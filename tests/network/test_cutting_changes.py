@@ -19,9 +19,9 @@ from funcam.network import known
 
 def test_a_model_is_traced_once_and_cut_once_for_each_layer(monkeypatch):
     traces, cuts = [], []
-    trace, make_cut = known.trace, known._make_cut
+    trace, make_cut = known.trace, known.make_cut
     monkeypatch.setattr(known, "trace", lambda model: traces.append(model) or trace(model))
-    monkeypatch.setattr(known, "_make_cut", lambda *args: cuts.append(args[1]) or make_cut(*args))
+    monkeypatch.setattr(known, "make_cut", lambda *args: cuts.append(args[1]) or make_cut(*args))
     model = small()
     for layer in ["stem", "blocks.0", "stem", None, "blocks.1"]:
         funcam.split(model, layer)(IMAGES)

@@ -15,7 +15,9 @@ from torch import nn
 from funcam.errors import FuncamError
 from funcam.imaging.fit import onto_image
 from funcam.imaging.reading import Pixels
-from funcam.pipeline.explaining import CAMS, GUIDED, Question, explain_image
+from funcam.pipeline.explaining import explain_image
+from funcam.pipeline.recipes import CAMS, GUIDED
+from funcam.recipe import Recipe
 from funcam.zoo.nets import Net, build_net
 
 CELL = 4
@@ -243,8 +245,9 @@ def test_a_map_that_is_not_finite_is_refused() -> None:
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ({"question": Question(layers=("lok",))}, "nearest: 'look'"),
-        ({"question": Question(layers=("say",))}, "'say'"),
+        ({"recipe": Recipe(layers=("lok",))}, "nearest: 'look'"),
+        ({"recipe": Recipe(layers=("say",))}, "'say'"),
+        ({"recipe": Recipe(scale=2), "fit": "native"}, "512 pixels and fit='native'"),
         ({"fit": "stretch"}, "'stretch'"),
         ({"classes": [2]}, "2"),
     ],

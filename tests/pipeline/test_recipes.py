@@ -37,7 +37,14 @@ def test_the_file_of_evaluate(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("content", "told"),
-    [("no JSON", "can't be read"), ("{}", "KeyError"), (json.dumps({**BEST, "input_size": "big"}), "input_size 'big'")],
+    [
+        ("no JSON", "can't be read"),
+        ("{}", "KeyError"),
+        (json.dumps({**BEST, "input_size": "big"}), "input_size 'big'"),
+        (json.dumps({**BEST, "input_size": 0}), "input_size is 0"),
+        (json.dumps({**BEST, "layers": "layer4"}), "layers 'layer4'"),
+        (json.dumps({**BEST, "smooth": "aug"}), "smooth 'aug'"),
+    ],
 )
 def test_a_file_that_is_none_is_told(tmp_path: Path, content: str, told: str) -> None:
     path = tmp_path / "recipe.json"

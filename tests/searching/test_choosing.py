@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 
 from funcam.comparison import Rival
-from funcam.searching.advice import Advice, advised, threshold
-from funcam.searching.choosing import Halves, Trial, halved, leading, ranked
-from funcam.searching.plans import Recipe
+from funcam.recipe import Recipe
+from funcam.searching.choosing import Halves, Trial, distinct_best, halved, ranked
+from funcam.searching.recommendation import Recommendation, recommend, threshold
 from funcam.searching.search import SearchResult
 from funcam.zoo.nets import load_net
 
@@ -16,18 +16,18 @@ RNG = np.random.default_rng(0)
 IMAGES = [f"{number}.png" for number in range(20)]
 KEYS = [(image, label) for image in IMAGES for label in (0, 1)]
 HALVES = halved(IMAGES)
-DEFAULT = Recipe("grad-cam", ("b",), 128)
+DEFAULT = Recipe(("grad-cam",), ("b",), input_size=128)
 
 
 def trials(values: np.ndarray, method: str = "layer-cam", metric: str = "energy") -> Trial:
-    return Trial(Recipe(method, ("b",), 128), {metric: values.astype(np.float32)}, KEYS)
+    return Trial(Recipe((method,), ("b",), input_size=128), {metric: values.astype(np.float32)}, KEYS)
 
 
-def told(best: Trial, default: Trial, metric: str = "energy") -> Advice:
+def told(best: Trial, default: Trial, metric: str = "energy") -> Recommendation:
     everything = [default, best]
     costs = {one.recipe: 1.0 for one in everything}
     found = SearchResult(everything, default, HALVES, costs, [], [])
-    return advised(found, Rival("a", load_net("scenes")), metric, "squash")
+    return recommend(found, Rival("a", load_net("scenes")), metric, "squash")
 
 
 def test_halves_do_not_depend_on_the_order_of_the_names() -> None:
@@ -61,7 +61,7 @@ def test_the_half_that_reports_has_no_say() -> None:
 def test_of_equal_recipes_the_first_and_no_other_leads() -> None:
     values = RNG.random(40)
     one, same, other = trials(values, "grad-cam"), trials(values + 1e-6, "xgrad-cam"), trials(values - 0.1, "fem")
-    assert [t.recipe.method for t in leading([one, same, other], HALVES, "energy", 2)] == ["xgrad-cam", "fem"]
+    assert [t.recipe.method for t in distinct_best([one, same, other], HALVES, "energy", 2)] == ["xgrad-cam", "fem"]
     assert ranked([one, trials(values, "xgrad-cam")], HALVES, "energy")[0].recipe.method == "grad-cam"
 
 
@@ -82,7 +82,7 @@ def test_the_verdict_is_that_of_the_interval(best, verdict: str, metric: str) ->
     default = trials(sign * values, "grad-cam", metric)
     advice = told(trials(sign * best(values, chosen), metric=metric), default, metric)
     if verdict == "default":
-        assert advice.best.choice == advice.default
+        assert advice.best.ranked == advice.default
         assert "nothing that was tried is better" in advice.sentences[0]
     else:
         assert advice.best.verdict(metric) == verdict
@@ -112,13 +112,13 @@ def test_what_is_nearly_as_good_for_less() -> None:
     costs = dict(zip([one.recipe for one in everything], [33.0, 5.0, 1.0, 1.0], strict=True))
     rival = Rival("a", load_net("scenes"))
     found = SearchResult(everything, default, HALVES, costs, [], [])
-    advice = advised(found, rival, "energy", "squash")
-    assert advice.best.choice.recipe.method == "layer-cam"
+    advice = recommend(found, rival, "energy", "squash")
+    assert advice.best.ranked.recipe.method == "layer-cam"
     assert advice.frugal is not None
-    assert advice.frugal.choice.recipe == near.recipe
+    assert advice.frugal.ranked.recipe == near.recipe
     assert advice.frugal.verdict("energy") == "better"
     cheap = SearchResult(everything, default, HALVES, {**costs, everything[0].recipe: 1.0}, [], [])
-    assert advised(cheap, rival, "energy", "squash").frugal is None
+    assert recommend(cheap, rival, "energy", "squash").frugal is None
 
 
 def test_the_threshold_is_of_boxes_alone() -> None:

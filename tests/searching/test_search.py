@@ -17,14 +17,16 @@ from funcam.comparison import run as run_module
 from funcam.comparison.instances import instances_of
 from funcam.errors import FuncamError
 from funcam.maps import upsample
+from funcam.recipe import Recipe
 from funcam.scenes.network import inputs
 from funcam.searching import costs as costing_module
-from funcam.searching.advice import Advice, advised
 from funcam.searching.choosing import difference
-from funcam.searching.plans import Recipe, plans_of
-from funcam.searching.search import SearchResult, SearchSpec, search
+from funcam.searching.plans import plans_of
+from funcam.searching.recommendation import Recommendation, recommend
+from funcam.searching.search import SearchResult, SearchSpace, search
+from funcam.searching.wording import described, layers_in_results
 from funcam.statistics.intervals import paired
-from funcam.zoo.nets import at_size, load_net, own_net
+from funcam.zoo.nets import load_net, own_net
 
 
 def boxed(example: Example) -> Example:
@@ -36,8 +38,8 @@ def boxed(example: Example) -> Example:
 
 
 SUBJECTS = [boxed(example) for example in scene_examples(6)]
-ASKED = SearchSpec("energy", ("grad-cam", "layer-cam"), ("trunk_output", "trunk_output.block1"))
-SMALL = SearchSpec("energy", ("layer-cam",), ("trunk_output",))
+ASKED = SearchSpace("energy", ("grad-cam", "layer-cam"), ("trunk_output", "trunk_output.block1"))
+SMALL = SearchSpace("energy", ("layer-cam",), ("trunk_output",))
 BASE = Plan()
 
 Journal = dict[tuple[str, str, str], dict[tuple[str, int], float]]
@@ -59,8 +61,8 @@ def found(rival: Rival, folder: Path) -> SearchResult:
 
 
 @pytest.fixture(scope="module")
-def advice(rival: Rival, found: SearchResult) -> Advice:
-    return advised(found, rival, "energy", "squash")
+def advice(rival: Rival, found: SearchResult) -> Recommendation:
+    return recommend(found, rival, "energy", "squash")
 
 
 @pytest.fixture(scope="module")
@@ -78,8 +80,8 @@ def journal(found: SearchResult, folder: Path) -> Journal:
 
 def energies(journal: Journal, rival: Rival, recipes: list[Recipe], recipe: Recipe) -> dict[tuple[str, int], float]:
     """Those of one recipe; ``recipes`` are those that were computed together."""
-    (plan,) = [plan for plan, together in plans_of(recipes, rival.label, BASE) if recipe in together]
-    return journal[plan.key(replace(rival, net=at_size(rival.net, recipe.input_size))), recipe.place, recipe.method]
+    (plan,) = [plan for plan, together in plans_of(recipes, BASE) if recipe in together]
+    return journal[plan.key(rival), layers_in_results(recipe), recipe.method]
 
 
 def test_halves_share_no_image_and_together_are_all(found: SearchResult) -> None:
@@ -88,21 +90,24 @@ def test_halves_share_no_image_and_together_are_all(found: SearchResult) -> None
     assert len(found.halves.choosing) == len(found.halves.other)
 
 
-def test_the_best_on_the_choosing_half_wins(found: SearchResult, advice: Advice, journal: Journal) -> None:
+def test_the_best_on_the_choosing_half_wins(found: SearchResult, advice: Recommendation, journal: Journal) -> None:
     means = [
         np.mean([value for (image, _), value in values.items() if image in found.halves.choosing])
         for (_, layer, _), values in journal.items()
         if layer  # no baseline
     ]
     assert len(means) == len(found.trials) == len(advice.ranking)
-    assert advice.best.choice.chosen_on.value == pytest.approx(max(means), abs=1e-5)
+    assert advice.best.ranked.chosen_on.value == pytest.approx(max(means), abs=1e-5)
     values = [choice.chosen_on.value for choice in advice.ranking]
     assert values == sorted(values, reverse=True)
 
 
-def test_the_figure_of_the_other_half_is_what_explain_gives(found: SearchResult, advice: Advice, rival: Rival) -> None:
+def test_the_figure_of_the_other_half_is_what_explain_gives(
+    found: SearchResult, advice: Recommendation, rival: Rival
+) -> None:
     net, values = rival.net, []
-    (choice,) = [choice for choice in advice.ranking if choice.recipe == Recipe("layer-cam", ("trunk_output",), 128)]
+    wanted = Recipe(("layer-cam",), ("trunk_output",), input_size=128)
+    (choice,) = [row for row in advice.ranking if row.recipe == wanted]
     for example in SUBJECTS:
         if example.name in found.halves.other:
             truth = example.truth
@@ -117,14 +122,18 @@ def test_the_figure_of_the_other_half_is_what_explain_gives(found: SearchResult,
 
 
 def test_the_difference_is_of_the_same_images_of_the_other_half(
-    found: SearchResult, advice: Advice, rival: Rival, journal: Journal
+    found: SearchResult, advice: Recommendation, rival: Rival, journal: Journal
 ) -> None:
-    default = Recipe("grad-cam", ("trunk_output",), 128)
+    default = Recipe(("grad-cam",), ("trunk_output",), input_size=128)
     assert advice.default.recipe == found.default.recipe == default
     first = [one.recipe for one in found.trials if not one.recipe.combine and not one.recipe.smooth]
     first = [recipe for recipe in first if recipe.input_size == 128]
     theirs = energies(journal, rival, first, default)
-    best = next(one for one in found.trials if one.recipe == Recipe("layer-cam", ("trunk_output.block1",), 128))
+    best = next(
+        one
+        for one in found.trials
+        if one.recipe == replace(default, methods=("layer-cam",), layers=("trunk_output.block1",))
+    )
     ours = energies(journal, rival, first, best.recipe)
     keys = [key for key in ours if key[0] in found.halves.other]
     expected = paired([ours[key] for key in keys], [theirs[key] for key in keys], groups=[image for image, _ in keys])
@@ -137,7 +146,7 @@ def test_the_difference_is_of_the_same_images_of_the_other_half(
 def test_every_kind_of_variation_is_tried_and_the_best_go_together(found: SearchResult) -> None:
     recipes = [one.recipe for one in found.trials]
     assert len(set(recipes)) == len(recipes)
-    assert [r.words for r in recipes[:4]] == [
+    assert [described(r) for r in recipes[:4]] == [
         f"{method} at {layer}, 128 pixels"
         for method in ("grad-cam", "layer-cam")
         for layer in ("trunk_output", "trunk_output.block1")
@@ -160,7 +169,7 @@ def test_a_second_search_measures_nothing(
     monkeypatch.setattr(costing_module, "cost_of", never)
     again = search(rival, SUBJECTS, ASKED, BASE, folder)
     assert {name: (folder / name).read_bytes() for name in before} == before
-    assert advised(again, rival, "energy", "squash") == advised(found, rival, "energy", "squash")
+    assert recommend(again, rival, "energy", "squash") == recommend(found, rival, "energy", "squash")
 
 
 def test_an_interrupted_search_goes_on_where_it_stopped(
@@ -185,7 +194,7 @@ def test_an_interrupted_search_goes_on_where_it_stopped(
     found = search(rival, SUBJECTS[:2], SMALL, one_by_one, tmp_path)
     assert len(measured) == len(set(measured))
     assert len(measured) > 5
-    ours, theirs = (advised(one, rival, "energy", "squash") for one in (found, expected))
+    ours, theirs = (recommend(one, rival, "energy", "squash") for one in (found, expected))
     assert ours.ranking == theirs.ranking
 
 
@@ -223,8 +232,8 @@ def test_the_first_stage_alone(rival: Rival, tmp_path: Path) -> None:
 
 def test_another_size_is_held_against_the_networks_own(rival: Rival, tmp_path: Path) -> None:
     found = search(rival, SUBJECTS[:2], replace(SMALL, input_size=64, quick=True), BASE, tmp_path)
-    assert [one.recipe.words for one in found.trials] == ["layer-cam at trunk_output, 64 pixels"]
-    assert found.default.recipe.words == "grad-cam at trunk_output, 128 pixels"
+    assert [described(one.recipe) for one in found.trials] == ["layer-cam at trunk_output, 64 pixels"]
+    assert described(found.default.recipe) == "grad-cam at trunk_output, 128 pixels"
     assert set(found.costs) == {found.default.recipe, found.trials[0].recipe}
     assert min(found.costs.values()) > 0
 
@@ -253,5 +262,7 @@ def test_what_cannot_be_searched(rival: Rival, tmp_path: Path) -> None:
         search(rival, SUBJECTS[:1], SMALL, BASE, tmp_path)
     with pytest.raises(FuncamError, match="insertion could not be measured"):
         search(rival, SUBJECTS[:2], replace(SMALL, metric="insertion"), BASE, tmp_path)
+    with pytest.raises(FuncamError, match="makes its own recipes"):
+        search(rival, SUBJECTS, SMALL, Plan(Recipe(("layer-cam",))), tmp_path)
     with pytest.raises(FuncamError, match="nowhere"):
         search(rival, SUBJECTS[:2], replace(SMALL, layers=("nowhere",)), BASE, tmp_path)

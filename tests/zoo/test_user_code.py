@@ -123,7 +123,13 @@ def test_logits_in_a_dict_are_counted() -> None:
     [
         ({"classes": ["a", "b"]}, "2 class names were given, but mine .* has 3 classes"),
         ({"input_size": 0}, "input_size=0 is too small"),
+        ({"input_size": "64"}, "input_size is '64'; expected a whole number"),
+        ({"input_size": True}, "input_size is True; expected a whole number"),
+        ({"input_size": 64.0}, "input_size is 64.0; expected a whole number"),
         ({"mean": (0.5,)}, "mean has 1 values; expected 3"),
+        ({"mean": 0.5}, "mean is 0.5; expected 3 numbers"),
+        ({"mean": "abc"}, "mean is 'abc'; expected 3 numbers"),
+        ({"std": (0.2, float("nan"), 0.2)}, "std is nan; expected a number"),
         ({"std": (1, 0, 1)}, "divides by zero"),
         ({"interpolation": "cubic"}, "'cubic' is unknown"),
         ({"input_size": 2}, r"mine can't take an image \[1, 3, 2, 2\]"),

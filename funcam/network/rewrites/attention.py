@@ -55,13 +55,13 @@ def attention_gradients(
         [(3, 1, 2, 5, 2, 2), (3, 1, 2, 5, 2, 2)]
     """
     graph = graph_of(model, images)
-    found = transformer(graph)
-    layout = found.layout(graph, tuple(images.shape))
-    maps, values, skipping = found.forward(images)
+    network = transformer(graph)
+    layout = network.layout(graph, tuple(images.shape))
+    maps, values, skipping = network.forward(images)
     gradients = []
-    for block, A, crossing in zip(found.blocks, maps, values, strict=True):
-        _check_map(found.model, block, A, layout, len(images))
-        scores, pullback, *_ = vjp(_scored(found, block, crossing, skipping, score), A)
+    for block, A, crossing in zip(network.blocks, maps, values, strict=True):
+        _check_map(network.model, block, A, layout, len(images))
+        scores, pullback, *_ = vjp(_scored(network, block, crossing, skipping, score), A)
         g = torch.cat(list(_pulled(pullback, scores, A, memory)))
         g = g.reshape(*g.shape[:2], -1, *g.shape[-2:])[..., layout.prefix :]  # [K, B, heads, T, keys]
         gradients.append(torch.unflatten(g, -1, layout.grid))
@@ -70,7 +70,12 @@ def attention_gradients(
 
 @dataclass(frozen=True, eq=False)
 class Block:
-    """A block of a transformer: its path, and the function from its attention map to its output tokens."""
+    """A block of a transformer.
+
+    Attributes:
+        path: its module path.
+        tail: its attention map (and what crosses beside it) -> its output tokens.
+    """
 
     path: str
     tail: fx.GraphModule
@@ -129,9 +134,9 @@ _CACHE: weakref.WeakKeyDictionary[Graph, Transformer] = weakref.WeakKeyDictionar
 
 
 def _scored(
-    found: Transformer, block: Block, crossing: Sequence[Any], skipping: Sequence[Any], score: Callable[[Any], Any]
+    network: Transformer, block: Block, crossing: Sequence[Any], skipping: Sequence[Any], score: Callable[[Any], Any]
 ) -> Callable[[torch.Tensor], torch.Tensor]:
-    return lambda A: score(found.end(block.tail(A, *crossing), *skipping))
+    return lambda A: score(network.end(block.tail(A, *crossing), *skipping))
 
 
 def _pulled(pullback: Any, scores: torch.Tensor, A: torch.Tensor, memory: int) -> Iterator[torch.Tensor]:

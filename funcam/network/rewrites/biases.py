@@ -101,10 +101,10 @@ def full_gradient(
     Example:
         >>> net = nn.Sequential(nn.Conv2d(3, 4, 3), nn.ReLU(), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(4, 2))
         >>> images = torch.rand(1, 3, 8, 8)
-        >>> found = full_gradient(net, images, lambda logits: logits, memory=2**20)
-        >>> [tuple(term.shape) for term in (found.image, *found.biases)]
+        >>> terms = full_gradient(net, images, lambda logits: logits, memory=2**20)
+        >>> [tuple(term.shape) for term in (terms.image, *terms.biases)]
         [(2, 1, 3, 8, 8), (2, 1, 4, 6, 6), (2, 1, 2)]
-        >>> whole = sum(term.flatten(2).sum(2) for term in (found.image, *found.biases))
+        >>> whole = sum(term.flatten(2).sum(2) for term in (terms.image, *terms.biases))
         >>> torch.allclose(whole.T, net(images), atol=1e-6)
         True
     """

@@ -16,6 +16,7 @@ from funcam.errors import FuncamError
 from funcam.network.activations import relu_ceiling
 from funcam.network.cutting import graph_of
 from funcam.network.graph import Graph
+from funcam.network.images import check_images
 from funcam.network.layers import operation
 
 _OTHER_ACTIVATIONS = (
@@ -85,6 +86,8 @@ def guided(model: nn.Module, images: torch.Tensor | None = None) -> Guided:
         >>> len(guided(nn.Sequential(nn.Conv2d(3, 4, 3), nn.ReLU(), nn.ReLU6(inplace=True))).rewritten)
         2
     """
+    if images is not None:
+        check_images(images)
     graph = graph_of(model, images)
     if graph not in _CACHE:
         _CACHE[graph] = _rewrite(graph)

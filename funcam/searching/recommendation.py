@@ -1,4 +1,4 @@
-"""What a search found: the ranking, the best recipe against the network's default, its threshold, how to use it."""
+"""What to use after a search: the ranking, the best recipe against the default, its threshold, its options."""
 
 from __future__ import annotations
 
@@ -12,9 +12,10 @@ import numpy as np
 from funcam.comparison.findings import versions
 from funcam.comparison.plan import METRICS, Rival
 from funcam.metrics.wsol import LEVELS
-from funcam.searching.choosing import Choice, Halves, Trial, difference, ranked
-from funcam.searching.plans import Recipe
+from funcam.recipe import Recipe
+from funcam.searching.choosing import Halves, RankedRecipe, Trial, difference, ranked
 from funcam.searching.search import SearchResult
+from funcam.searching.wording import described, explain_options, recipe_document
 from funcam.statistics.intervals import Interval, Paired, bootstrap
 
 _BOXES = "max-box-acc"
@@ -36,17 +37,17 @@ class Threshold(NamedTuple):
 
 
 @dataclass(frozen=True)
-class Advised:
+class RecommendedRecipe:
     """A recipe that one may want to use.
 
     Attributes:
-        choice: the recipe with its figures.
+        ranked: the recipe with its figures.
         difference: its metric minus that of the network's default, on the half that had no say.
         threshold: for boxes, where the metric is of boxes.
         options: what to give `funcam explain` for it.
     """
 
-    choice: Choice
+    ranked: RankedRecipe
     difference: Paired
     threshold: Threshold | None
     options: str
@@ -71,7 +72,7 @@ class Advised:
 
 
 @dataclass(frozen=True)
-class Advice:
+class Recommendation:
     """What to do with a network.
 
     Attributes:
@@ -90,11 +91,11 @@ class Advice:
     net: str
     weights: str
     metric: str
-    ranking: list[Choice]
+    ranking: list[RankedRecipe]
     costs: dict[Recipe, float]
-    default: Choice
-    best: Advised
-    frugal: Advised | None
+    default: RankedRecipe
+    best: RecommendedRecipe
+    frugal: RecommendedRecipe | None
     skipped: list[str]
     problems: list[str]
 
@@ -108,10 +109,10 @@ class Advice:
         ]
 
     def _against_default(self) -> str:
-        against, difference = f"the network's default ({self.default.recipe.words})", self.best.difference
-        if self.best.choice.recipe == self.default.recipe:
+        against, difference = f"the network's default ({described(self.default.recipe)})", self.best.difference
+        if self.best.ranked.recipe == self.default.recipe:
             return f"nothing that was tried is better than {against} on the half that chose"
-        by = f"the difference is {_told(self.metric, difference)} on {difference.n} images that had no say"
+        by = f"the difference is {_difference_text(self.metric, difference)} on {difference.n} images that had no say"
         because = "too few to tell" if np.isnan(difference.low) else "an interval with 0 in it"
         return {
             "better": f"it is surely better than {against}: {by}",
@@ -126,81 +127,81 @@ class Advice:
             "net": self.net,
             "weights": self.weights,
             "metric": self.metric,
-            "images": {"chosen_on": best.choice.chosen_on.n, "found_on": best.choice.found_on.n},
-            "best": {**self._row(best.choice), **best.document(self.metric)},
-            "frugal": frugal and {**self._row(frugal.choice), **frugal.document(self.metric)},
+            "images": {"chosen_on": best.ranked.chosen_on.n, "found_on": best.ranked.found_on.n},
+            "best": {**self._row(best.ranked), **best.document(self.metric)},
+            "frugal": frugal and {**self._row(frugal.ranked), **frugal.document(self.metric)},
             "default": self._row(self.default),
             "sentences": self.sentences,
-            "ranking": [self._row(choice) for choice in self.ranking],
+            "ranking": [self._row(row) for row in self.ranking],
             "skipped": self.skipped,
             "problems": self.problems,
             "versions": {"python": platform.python_version(), **versions()},
         }
 
-    def _row(self, choice: Choice) -> dict[str, Any]:
+    def _row(self, row: RankedRecipe) -> dict[str, Any]:
         return {
-            **choice.recipe.document(),
-            "words": choice.recipe.words,
-            "chosen_on": choice.chosen_on._asdict(),
-            "found_on": choice.found_on._asdict(),
-            "cost": self.costs[choice.recipe],
+            **recipe_document(row.recipe),
+            "words": described(row.recipe),
+            "chosen_on": row.chosen_on._asdict(),
+            "found_on": row.found_on._asdict(),
+            "cost": self.costs[row.recipe],
         }
 
 
-def advised(found: SearchResult, rival: Rival, metric: str, fit: str) -> Advice:
-    """What a search found.
+def recommend(result: SearchResult, rival: Rival, metric: str, fit: str) -> Recommendation:
+    """What to use, by the figures of a search.
 
     Args:
-        found: by `funcam.searching.search.search`.
+        result: of `funcam.searching.search.search`.
         rival: the network at its own size.
         metric: what chose.
         fit: how images were put before the network.
     """
-    ranking = ranked(found.trials, found.halves, metric)
-    frugal = _frugal(ranking, found.costs)
-    return Advice(
+    ranking = ranked(result.trials, result.halves, metric)
+    frugal = _frugal(ranking, result.costs)
+    return Recommendation(
         net=rival.label,
         weights=rival.net.weights,
         metric=metric,
         ranking=ranking,
-        costs=found.costs,
-        default=ranked([found.default], found.halves, metric)[0],
-        best=_advised(ranking[0], found, rival, metric, fit),
-        frugal=None if frugal == ranking[0] else _advised(frugal, found, rival, metric, fit),
-        skipped=found.skipped,
-        problems=found.problems,
+        costs=result.costs,
+        default=ranked([result.default], result.halves, metric)[0],
+        best=_recommended(ranking[0], result, rival, metric, fit),
+        frugal=None if frugal == ranking[0] else _recommended(frugal, result, rival, metric, fit),
+        skipped=result.skipped,
+        problems=result.problems,
     )
 
 
-def _frugal(ranking: Sequence[Choice], costs: Mapping[Recipe, float]) -> Choice:
+def _frugal(ranking: Sequence[RankedRecipe], costs: Mapping[Recipe, float]) -> RankedRecipe:
     """The cheapest recipe that is as good as the best but for a hundredth, on the half that chose."""
     best = ranking[0].chosen_on.value
-    near = [choice for choice in ranking if abs(choice.chosen_on.value - best) <= _NEAR * abs(best)]
-    return min(near or ranking[:1], key=lambda choice: costs[choice.recipe])
+    near = [row for row in ranking if abs(row.chosen_on.value - best) <= _NEAR * abs(best)]
+    return min(near or ranking[:1], key=lambda row: costs[row.recipe])
 
 
-def _advised(choice: Choice, found: SearchResult, rival: Rival, metric: str, fit: str) -> Advised:
-    trials = next(one for one in found.trials if one.recipe == choice.recipe)
-    options = choice.recipe.options(rival.net.input_size)
-    return Advised(
-        choice=choice,
-        difference=difference(trials, found.default, found.halves.other, metric),
-        threshold=threshold(trials, found.halves, metric) if metric.startswith(_BOXES) else None,
+def _recommended(row: RankedRecipe, result: SearchResult, rival: Rival, metric: str, fit: str) -> RecommendedRecipe:
+    trial = next(one for one in result.trials if one.recipe == row.recipe)
+    options = explain_options(row.recipe, rival.net.input_size)
+    return RecommendedRecipe(
+        ranked=row,
+        difference=difference(trial, result.default, result.halves.other, metric),
+        threshold=threshold(trial, result.halves, metric) if metric.startswith(_BOXES) else None,
         options=options if fit == "squash" else f"{options} --fit {fit}",
     )
 
 
-def threshold(trials: Trial, halves: Halves, metric: str) -> Threshold:
+def threshold(trial: Trial, halves: Halves, metric: str) -> Threshold:
     """The one level at which a recipe's boxes are best on the choosing half, on average over the metric's overlaps."""
-    hits = trials.columns[metric].mean(1)  # [n, T]
-    chosen, other = trials.rows(halves.choosing), trials.rows(halves.other)
+    hits = trial.columns[metric].mean(1)  # [n, T]
+    chosen, other = trial.rows(halves.choosing), trial.rows(halves.other)
     accuracy = np.nanmean(hits[chosen], axis=0)
     best = int(accuracy.argmax())
-    names = np.array([trials.keys[row][0] for row in other], np.str_)
+    names = np.array([trial.keys[row][0] for row in other], np.str_)
     return Threshold(LEVELS[best], float(accuracy[best]), bootstrap(hits[other, best], groups=names))
 
 
-def _told(metric: str, found: Paired) -> str:
+def _difference_text(metric: str, pair: Paired) -> str:
     share = METRICS[metric].share
-    numbers = [f"{100 * value:+.1f}" if share else f"{value:+.3g}" for value in found[:3]]
+    numbers = [f"{100 * value:+.1f}" if share else f"{value:+.3g}" for value in pair[:3]]
     return f"{numbers[0]}{' points' if share else ''} ({numbers[1]} to {numbers[2]})"

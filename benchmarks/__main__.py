@@ -1,0 +1,27 @@
+"""`python -m benchmarks COMMAND`: everything that is measured, one subcommand a module."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+
+from benchmarks.models import command as models
+
+COMMANDS = {"models": models}  # each: HELP, add_arguments(parser), main(arguments) -> exit status
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Parse the line and run the subcommand."""
+    for threads in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"):  # before torch is imported
+        os.environ.setdefault(threads, "1")
+    parser = argparse.ArgumentParser("python -m benchmarks", description=__doc__)
+    subparsers = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
+    for name, module in COMMANDS.items():
+        module.add_arguments(subparsers.add_parser(name, help=module.HELP, description=module.HELP))
+    arguments = parser.parse_args(argv)
+    return COMMANDS[arguments.command].main(arguments)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

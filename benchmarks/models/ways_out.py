@@ -1,0 +1,91 @@
+"""A refusal offers a way out; here it is taken, to see whether it leads anywhere."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+import funcam
+from benchmarks.models import reference as ref
+from benchmarks.models.entry import Entry
+
+MOST = 3  # of the layers that a message names
+
+
+def try_ways_out(entry: Entry, model: nn.Module, images: Tensor, right: ref.Reference, message: str) -> dict[str, Any]:
+    """Every way that a message offers and that can be taken without a person.
+
+    Returns:
+        `{"offered": [...], "worked": [...]}`: layers named in the message, `example=`, `output=`, a pair of functions.
+        Both are empty where the message offers none of them.
+    """
+    ways: dict[str, dict[str, Any]] = {}
+    for layer in _layers_in(message, model)[:MOST]:
+        ways[f"layer={layer!r}"] = {"layer": layer}
+    if "example" in message:
+        ways["example="] = {"example": True}
+    if "output=" in message and isinstance(right.outputs, Mapping | tuple | list):
+        ways["output="] = {"output": entry.output if entry.output is not None else 0}
+    if ("pair" in message or "(features, head)" in message) and entry.layout != "other":
+        ways["a pair"] = {"pair": True}
+    worked = [way for way, options in ways.items() if _works(entry, model, images, right, options)]
+    return {"offered": list(ways), "worked": worked}
+
+
+def _layers_in(message: str, model: nn.Module) -> list[str]:
+    """Names of modules in a message: in quotes, or in a list."""
+    names = set(dict(model.named_modules())) - {""}
+    words = [word.strip("'\"`,.;:()[]") for word in re.split(r"[\s,]+", message)]
+    quoted = re.findall(r"['`\"]([\w.#]+)['`\"]", message)
+    refused = re.match(r"(?:layer )?['`\"]([\w.#]+)['`\"]", message)
+    offered = [word for word in [*quoted, *words] if word in names and not (refused and word == refused[1])]
+    return list(dict.fromkeys(word for word in offered if "." in word or word in quoted))
+
+
+def _works(entry: Entry, model: nn.Module, images: Tensor, right: ref.Reference, options: Mapping[str, Any]) -> bool:
+    """Whether a call with these options gives finite maps, and for a pair the right ones."""
+    extra: dict[str, Any] = {}
+    if entry.target is None and (entry.output is not None or "output" in options):
+        extra["output"] = options.get("output", entry.output)
+    try:
+        if "pair" in options:
+            result = funcam.explain(pair_of(entry, model), images, entry.target, **extra)
+            return ref.distance(result.maps, right.cam) < 1e-3
+        if "example" in options:
+            split = funcam.split(model, example=images)
+            return bool(torch.isfinite(funcam.explain(split, images, entry.target, **extra).maps).all())
+        result = funcam.explain(model, images, entry.target, layer=options.get("layer"), **extra)
+        return bool(torch.isfinite(result.maps).all())
+    except Exception:
+        return False
+
+
+def pair_of(entry: Entry, model: nn.Module) -> Any:
+    """The model as a pair of functions, by a hook on a copy: what a user would write by hand."""
+    twin = ref.copied(model, entry.make)
+
+    def features(images: Tensor) -> tuple[Tensor, Any]:
+        seen: list[Tensor] = []
+        with ref.hooked(twin, entry.layers[0], entry.leaf, lambda part: seen.append(part.detach().clone())):
+            ref.run(twin, entry, images)
+        return ref.to_map(entry, seen[0]), (images, seen[0])
+
+    def head(A: Tensor, rest: Any) -> Any:
+        images, held = rest
+        with ref.hooked(twin, entry.layers[0], entry.leaf, lambda part: _from_map(entry, A, held)):
+            return ref.run(twin, entry, images)
+
+    return features, head
+
+
+def _from_map(entry: Entry, A: Tensor, held: Tensor) -> Tensor:
+    if entry.layout == "channels-first":
+        return A.clone()
+    if entry.layout == "channels-last":
+        return A.movedim(1, -1)
+    parts = [held[:, : entry.prefix], A.flatten(2).transpose(1, 2), held[:, held.shape[1] - entry.suffix :]]
+    return torch.cat(parts, 1)

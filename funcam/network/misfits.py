@@ -1,0 +1,86 @@
+"""Images of another number of axes or channels than a model's first convolution takes, refused before they are run."""
+
+from __future__ import annotations
+
+import weakref
+from collections.abc import Sequence
+from typing import NamedTuple
+
+from torch import fx
+from torch.nn.modules.batchnorm import _BatchNorm
+from torch.nn.modules.conv import _ConvNd
+
+from funcam.errors import FuncamError
+from funcam.network.graph import Graph
+from funcam.network.images import hint
+from funcam.network.layers import operation
+
+_AXES = {1: ("L",), 2: ("H", "W"), 3: ("D", "H", "W")}
+# What may stand between the images and the first convolution without changing how they are laid out.
+_KEEPING = {
+    *("add", "iadd", "sub", "isub", "mul", "imul", "truediv", "itruediv", "div", "neg", "clamp", "clone", "contiguous"),
+    *("to", "float", "double", "half", "bfloat16", "identity"),
+}
+_RESIZING = ("pad", "pool", "interpolate", "upsample")
+
+
+class _First(NamedTuple):
+    """The first convolution that is given the images, its name, and whether nothing at all is done to them before."""
+
+    name: str
+    conv: _ConvNd
+    direct: bool
+
+
+def refuse_misfits(graph: Graph, shape: Sequence[int]) -> None:
+    """Refuse images that the convolution which is given them can't take, before torch takes them for something else.
+
+    torch takes `[C, H, W]` for one image where a convolution is given it: in a network of one input channel nothing
+    would fail. Nothing is said of a network that turns its images round first.
+
+    Args:
+        graph: the traced model.
+        shape: the images' shape, `[B, channels, *size]`.
+
+    Raises:
+        FuncamError: another number of axes or channels; the message says what helps, e.g. `image[None]`.
+    """
+    first = _first_convolution(graph)
+    if first is None:
+        return
+    axes, channels = len(first.conv.kernel_size), first.conv.in_channels
+    fitting = (channels,) if first.direct else (channels, 1)  # a mean of three channels makes three of one
+    if len(shape) != axes + 2 or shape[1] not in fitting:
+        raise FuncamError(
+            f"images have shape {list(shape)} and {graph.model} takes {_taken(first.conv)}, by its first convolution "
+            f"{first.name!r}{hint(first.conv, shape)}"
+        )
+
+
+def _taken(conv: _ConvNd) -> str:
+    return f"[B, {conv.in_channels}, {', '.join(_AXES[len(conv.kernel_size)])}]"
+
+
+_FIRST: weakref.WeakKeyDictionary[Graph, _First | None] = weakref.WeakKeyDictionary()
+
+
+def _first_convolution(graph: Graph) -> _First | None:
+    if graph not in _FIRST:
+        _FIRST[graph] = _search(graph)
+    return _FIRST[graph]
+
+
+def _search(graph: Graph) -> _First | None:
+    as_they_are: set[fx.Node] = set()
+    for node in graph.module.graph.nodes:
+        if node.op == "placeholder":
+            as_they_are.add(node)
+        if as_they_are.isdisjoint(node.all_input_nodes):
+            continue
+        module = graph.module.get_submodule(str(node.target)) if node.op == "call_module" else None
+        if isinstance(module, _ConvNd) and not module.transposed and module.in_channels:
+            return _First(str(node.target), module, node.all_input_nodes[0].op == "placeholder")
+        name = operation(graph, node)
+        if name in _KEEPING or any(part in name for part in _RESIZING) or isinstance(module, _BatchNorm):
+            as_they_are.add(node)
+    return None

@@ -1,0 +1,43 @@
+"""A recipe applied to a batch: the one place where its words become arguments."""
+
+from __future__ import annotations
+
+import torch
+
+from funcam.attribution.explanation import Explanation, Model, explain_methods
+from funcam.recipe import Recipe
+from funcam.targets.target import Targets
+
+
+def explain_recipe(model: Model, images: torch.Tensor, targets: Targets, recipe: Recipe) -> list[Explanation]:
+    """Explain with every method of a recipe, in one forward pass for all of them and all layers.
+
+    Args:
+        model: as in `funcam.explain`.
+        images: `[B, channels, *size]`, already of the size that the recipe asks for.
+        targets: as in `funcam.explain`.
+        recipe: the recipe. Where it has one layer, there is nothing to combine.
+
+    Returns:
+        For each method an explanation at each layer, or one if layers are combined or the method has none.
+
+    Raises:
+        FuncamError: as in `funcam.explain`.
+
+    Example:
+        >>> import torchvision
+        >>> images, recipe = torch.rand(1, 3, 64, 64), Recipe(("grad-cam",), ("layer3", "layer4"), "mean")
+        >>> [result.layer for result in explain_recipe(torchvision.models.resnet18(), images, None, recipe)]
+        ['layer3+layer4']
+    """
+    several = len(recipe.layers) > 1
+    return explain_methods(
+        model,
+        images,
+        targets,
+        methods=recipe.methods,
+        layer=recipe.layers if several else next(iter(recipe.layers), None),
+        combine=recipe.combine if several else None,
+        smooth=recipe.smooth,
+        options=recipe.options,
+    )
