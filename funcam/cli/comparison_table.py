@@ -7,8 +7,8 @@ from pathlib import Path
 
 from rich.console import Console
 from rich.markup import escape
-from rich.table import Table
 
+from funcam.cli.tables import Column, print_prose, print_table
 from funcam.comparison.findings import ComparisonResult
 from funcam.comparison.plan import (
     ARCC,
@@ -23,6 +23,7 @@ from funcam.comparison.plan import (
 from funcam.report.data import Result
 
 _SUBSETS = {"all": "all images", "single": "single objects", "multiple": "several objects"}
+_PLACE = ("net", "layer", "method")
 _SHOWN = {
     LOCALISATION: ("max-box-acc-v2", "pointing-game", "energy", "coverage"),
     FAITHFULNESS: ("insertion", "deletion", "average-drop", "average-gain"),
@@ -46,32 +47,28 @@ def print_figures(console: Console, result: ComparisonResult, folder: Path) -> N
         if group != LOCALISATION or len(subsets) == 2:  # all of them are single, or several
             subsets = subsets[:1]
         for subset in subsets:
-            console.print(_table([row for row in measured if row.subset == subset], shown, _SUBSETS[subset]))
+            _print_table(console, [row for row in measured if row.subset == subset], shown, _SUBSETS[subset])
             console.print()
     for sentence in result.conclusions:
-        console.print(escape(sentence), soft_wrap=True)
+        print_prose(console, escape(sentence))
     console.print(
         f"{result.images} image{'s' * (result.images != 1)} compared; results in [bold]{escape(str(folder))}[/]",
         soft_wrap=True,
     )
 
 
-def _table(rows: Sequence[Result], names: Sequence[str], subset: str) -> Table:
+def _print_table(console: Console, rows: Sequence[Result], names: Sequence[str], subset: str) -> None:
     shown = [name for name in names if any(row.metric == name for row in rows)]
     unit = "% with 95 % intervals" if METRICS[shown[0]].share else "with 95 % intervals"
     count = max(row.n for row in rows)
-    table = Table(title=f"[bold]{subset}[/] (n = {count}), {unit}", title_justify="left", box=None, pad_edge=False)
-    for name in ("net", "layer", "method"):
-        table.add_column(name, no_wrap=True)
-    for name in shown:
-        table.add_column(METRICS[name].title, justify="right", no_wrap=True)
+    columns = [*map(Column, _PLACE), *(Column(METRICS[name].title, right=True) for name in shown)]
     cells: dict[tuple[str, str, str], dict[str, str]] = {}
     for row in rows:
         figure = figure_text(METRICS[row.metric], row.value, row.low, row.high)
         cells.setdefault((row.net, row.layer, row.method), {})[row.metric] = figure
-    for place, figures in cells.items():
-        table.add_row(*map(escape, place), *(figures.get(name, "") for name in shown))
-    return table
+    lines = [[*map(escape, place), *(figures.get(name, "") for name in shown)] for place, figures in cells.items()]
+    title = f"[bold]{subset}[/] (n = {count}), {unit}"
+    print_table(console, columns, lines, title=title, keys=len(_PLACE), split=True)
 
 
 def figure_text(metric: Metric, value: float, low: float, high: float) -> str:

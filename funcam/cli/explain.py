@@ -279,7 +279,7 @@ def _run(job: Job, sources: Sequence[ImageSource], as_json: bool, silent: bool) 
             record = _explain(job, source)
         except Exception as error:
             message = reason(error)
-            complain(message if source.name in message else f"{source.name}: {message}")
+            complain(message if source.name in message else f"{source.name}: {message}", above=shown)
             continue
         finally:
             collect_again()

@@ -10,12 +10,12 @@ from typing import Any
 from rich.bar import Bar
 from rich.console import Console
 from rich.markup import escape
-from rich.table import Table
 
+from funcam.cli.tables import Column, print_prose, print_table
 from funcam.zoo.nets import Net
 
 _DETAILED = 3
-_BAR, _BESIDE = 24, 52  # columns of the bar of a probability, and of what stands beside it
+_BAR, _LEAST, _BESIDE = 24, 4, 52  # columns of the bar of a probability, and of what stands beside it
 
 
 def print_summary(console: Console, net: Net, records: Sequence[dict[str, Any]], folder: Path) -> None:
@@ -26,15 +26,16 @@ def print_summary(console: Console, net: Net, records: Sequence[dict[str, Any]],
     """
     if len(records) <= _DETAILED:
         for record in records:
-            console.print(_predictions(record, bar=min(_BAR, max(0, console.width - _BESIDE))))
+            console.print(f"[bold]{escape(record['image'])}[/]", style="table.title", soft_wrap=True)
+            _print_predictions(console, record, bar=min(_BAR, max(_LEAST, console.width - _BESIDE)))
             console.print("[bold]written[/]")
             for line in _files(record):  # never folded: a name in two pieces can't be copied
                 console.print(f"  {escape(line)}", soft_wrap=True)
             console.print()
     else:
-        console.print(_overview(records))
+        _print_overview(console, records)
     for note in dict.fromkeys(note for record in records for note in record["notes"]):
-        console.print(f"[yellow]note[/] {escape(note)}", soft_wrap=True)
+        print_prose(console, f"[yellow]note[/] {escape(note)}")
     seconds = sum(record["seconds"] for record in records)
     count = f"{len(records)} image{'s' * (len(records) != 1)}"
     console.print(
@@ -45,20 +46,22 @@ def print_summary(console: Console, net: Net, records: Sequence[dict[str, Any]],
     )
 
 
-def _predictions(record: dict[str, Any], bar: int) -> Table:
+def _print_predictions(console: Console, record: dict[str, Any], bar: int) -> None:
     explained = {entry["index"] for entry in record["explained"]}
-    table = Table(title=f"[bold]{escape(record['image'])}[/]", title_justify="left", box=None, pad_edge=False)
-    table.add_column("class", justify="right", no_wrap=True)
-    table.add_column("name")
-    table.add_column("probability", justify="right", no_wrap=True)
-    table.add_column("", width=bar)
-    table.add_column("", no_wrap=True)
+    columns = (
+        Column("class", right=True),
+        Column("name", prose=True),
+        Column("probability", right=True),
+        Column(spare=True),
+        Column(),
+    )
+    rows = []
     for entry in _rows(record):
         mark = "explained" if entry["index"] in explained else ""
         probability = entry["probability"]
-        drawn = Bar(1, 0, probability, width=bar, color="green" if mark else "bright_black") if bar else ""
-        table.add_row(str(entry["index"]), escape(entry["name"]), f"{probability:.1%}", drawn, mark)
-    return table
+        drawn = Bar(1, 0, probability, width=bar, color="green" if mark else "bright_black")
+        rows.append((str(entry["index"]), escape(entry["name"]), f"{probability:.1%}", drawn, mark))
+    print_table(console, columns, rows, keys=2)
 
 
 def _rows(record: dict[str, Any]) -> list[dict[str, Any]]:
@@ -81,11 +84,18 @@ def _braced(names: Sequence[str]) -> str:
     return f"{start}{{{','.join(name.removeprefix(start).removesuffix(end) for name in names)}}}{end}"
 
 
-def _overview(records: Sequence[dict[str, Any]]) -> Table:
-    table = Table("image", "predicted", "probability", "explained", "panel", box=None, pad_edge=False)
+def _print_overview(console: Console, records: Sequence[dict[str, Any]]) -> None:
+    columns = (
+        Column("image"),
+        Column("predicted", prose=True),
+        Column("probability"),
+        Column("explained", prose=True),
+        Column("panel", spare=True),
+    )
+    rows = []
     for record in records:
         first = record["predictions"][0]
         names = ", ".join(entry["name"] for entry in record["explained"])
         row = (record["image"], first["name"], f"{first['probability']:.1%}", names, record["files"]["panel"])
-        table.add_row(*map(escape, row))
-    return table
+        rows.append([*map(escape, row)])
+    print_table(console, columns, rows)

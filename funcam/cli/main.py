@@ -14,6 +14,7 @@ from funcam.cli.collector import collector_off
 from funcam.cli.compare import compare
 from funcam.cli.evaluate import evaluate
 from funcam.cli.explain import explain
+from funcam.cli.help import Command, Group
 from funcam.cli.layers import layers
 from funcam.cli.messages import EPILOG, FAILURE, INTERRUPTED, USAGE, UsageError, complain, reason
 from funcam.cli.methods import methods
@@ -21,6 +22,7 @@ from funcam.cli.nets import nets
 
 app = typer.Typer(
     name="funcam",
+    cls=Group,
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
@@ -28,7 +30,7 @@ app = typer.Typer(
     epilog=EPILOG,
 )
 for command in (explain, compare, evaluate, nets, layers, methods):
-    app.command()(command)
+    app.command(cls=Command)(command)
 
 
 def _print_version(wanted: bool) -> None:

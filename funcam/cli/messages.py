@@ -71,9 +71,22 @@ def loading(what: str, silent: bool) -> Iterator[None]:
         yield
 
 
-def complain(message: str, code: int = FAILURE) -> int:
-    """Say what is wrong on standard error, in one line; returns the exit code."""
-    print(f"funcam: {' '.join(message.split())}", file=sys.stderr)
+def complain(message: str, code: int = FAILURE, *, above: Console | None = None) -> int:
+    """Say what is wrong on standard error, in one line.
+
+    Args:
+        message: what.
+        code: the exit code that it leads to.
+        above: the console on which a bar is drawn; Rich folds what is printed past it, also in the middle of a name.
+
+    Returns:
+        The exit code.
+    """
+    line = f"funcam: {' '.join(message.split())}"
+    if above is None:
+        print(line, file=sys.stderr)
+    else:
+        above.print(line, soft_wrap=True, markup=False)
     return code
 
 
@@ -92,4 +105,5 @@ def console(stderr: bool = False) -> Console:
     from rich.console import Console
 
     stream = sys.stderr if stderr else sys.stdout
-    return Console(stderr=stderr, highlight=False, width=None if stream.isatty() else _UNFOLDED)
+    width = None if stream.isatty() else _UNFOLDED
+    return Console(stderr=stderr, highlight=False, emoji=False, width=width)  # :dog: may be in a file's name

@@ -8,9 +8,8 @@ from funcam.methods import METHODS
 
 def methods() -> None:
     """List the methods: name, what it does, the paper."""
-    from rich.table import Table
+    from funcam.cli.tables import Column, print_table
 
-    table = Table("method", "what it does", "paper", box=None, pad_edge=False)
-    for method in METHODS.values():
-        table.add_row(f"[bold]{method.name}[/]", method.summary, method.paper)
-    console().print(table)
+    columns = Column("method"), Column("what it does", prose=True), Column("paper", prose=True)
+    rows = [(f"[bold]{method.name}[/]", method.summary, method.paper) for method in METHODS.values()]
+    print_table(console(), columns, rows)

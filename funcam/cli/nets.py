@@ -15,20 +15,26 @@ def nets(
     pattern: Annotated[str, typer.Argument(help="Only networks whose name has this in it.")] = "",
 ) -> None:
     """List the networks: name, parameters, input size, default layer."""
-    from rich.table import Table
-
+    from funcam.cli.tables import Column, print_prose, print_table
     from funcam.zoo.nets import net_infos
 
     infos = [info for info in net_infos() if any(pattern.lower() in name for name in (info.name, *info.aliases))]
     if not infos:
         raise FuncamError(f"no network has {pattern!r} in its name; `funcam nets` lists them all")
-    table = Table(box=None, pad_edge=False)
-    for title in ("network", "parameters", "input", "default layer", "top-1", "also called"):
-        table.add_column(title, justify="right" if title in ("parameters", "input", "top-1") else "left", no_wrap=True)
+    rows = []
     for info in infos:
         accuracy = "" if info.accuracy is None else f"{info.accuracy:.1f}"
         size, parameters = f"{info.input_size}{'' if info.fixed_size else '+'}", f"{info.parameters:,}"
         row = (parameters, size, DEFAULT_LAYERS[info.name], accuracy, ", ".join(info.aliases))
-        table.add_row(f"[bold]{info.name}[/]", *row)
-    console().print(table)
-    console().print("input: pixels on a side; + takes larger images too. top-1: ImageNet, in percent, as published.")
+        rows.append((f"[bold]{info.name}[/]", *row))
+    columns = (
+        Column("network"),
+        Column("parameters", right=True),
+        Column("input", right=True),
+        Column("default layer"),
+        Column("top-1", right=True, spare=True),
+        Column("also called", spare=True),
+    )
+    print_table(console(), columns, rows)
+    told = "input: pixels on a side; + takes larger images too. top-1: ImageNet, in percent, as published."
+    print_prose(console(), told)

@@ -18,6 +18,8 @@ from rich.text import Text
 
 from funcam.cli.messages import console
 
+_ROOM = 80  # columns of the terminal in which a bar has room beside a stage's name
+
 
 class ImagesPerSecond(ProgressColumn):
     """How many images are done in a second; empty until the first ones are, when nobody knows.
@@ -78,7 +80,9 @@ def stage_bars(
         def start(number: int, recipes: int, images: int) -> None:
             for task in progress.task_ids:
                 progress.remove_task(task)
-            title = f"stage {number} of {len(stages)}, {stages[number - 1]}: {recipes} recipes, images"
+            title = f"stage {number} of {len(stages)}"
+            if shown.width >= _ROOM:
+                title += f", {stages[number - 1]}: {recipes} recipe{'s' * (recipes != 1)}, images"
             progress.add_task(title, total=images)
 
         yield start, lambda count: progress.advance(progress.task_ids[-1], count)

@@ -6,9 +6,9 @@ from pathlib import Path
 
 from rich.console import Console
 from rich.markup import escape
-from rich.table import Table
 
 from funcam.cli.comparison_table import figure_text
+from funcam.cli.tables import Column, print_prose, print_table
 from funcam.comparison.plan import METRICS
 from funcam.searching.choosing import RankedRecipe
 from funcam.searching.recommendation import Recommendation, RecommendedRecipe
@@ -30,21 +30,15 @@ def print_recommendation(console: Console, recommendation: Recommendation, file:
     images = recommendation.best.ranked.chosen_on.n, recommendation.best.ranked.found_on.n
     halves = f"chosen on {images[0]} images, found on {images[1]} others"
     title = f"[bold]{escape(recommendation.net)}[/], {metric.title}{unit}: {halves}"
-    table = Table("recipe", title=title, title_justify="left", box=None, pad_edge=False)
-    for name in _FIGURES:
-        table.add_column(name, justify="right", no_wrap=True)
+    columns = [Column("recipe", prose=True), *(Column(name, right=True) for name in _FIGURES)]
     shown = recommendation.ranking[:_SHOWN]
     if recommendation.default.recipe not in [row.recipe for row in shown]:
         shown = [*shown, recommendation.default]
-    for row in shown:
-        table.add_row(*_cells(recommendation, row))
-    console.print(table)
-    console.print(
-        f"{len(recommendation.ranking)} recipes tried; cost in forward passes of the network at its own size",
-        soft_wrap=True,
-    )
+    print_table(console, columns, [_cells(recommendation, row) for row in shown], title=title)
+    tried = len(recommendation.ranking)
+    print_prose(console, f"{tried} recipes tried; cost in forward passes of the network at its own size")
     for line in recommendation.skipped:
-        console.print(f"[dim]left out: {escape(line)}[/]", soft_wrap=True)
+        print_prose(console, f"left out: {escape(line)}", style="dim")
     _print_best(console, recommendation, file)
 
 
@@ -60,12 +54,13 @@ def _cells(recommendation: Recommendation, row: RankedRecipe) -> list[str]:
 
 
 def _print_best(console: Console, recommendation: Recommendation, file: Path) -> None:
-    lines = [_line(recommendation, "best", recommendation.best), *map(escape, recommendation.sentences)]
+    for sentence in (_line(recommendation, "best", recommendation.best), *map(escape, recommendation.sentences)):
+        print_prose(console, sentence)
     level = recommendation.best.threshold
     if level is not None:
         at = f"{_figure(recommendation, level.found_on)} at that level"
-        lines.append(f"boxes are best above {level.level:g} of a map's maximum: {at}")
-    lines.append(f"to use it: funcam explain ... {escape(recommendation.best.options)}")
+        print_prose(console, f"boxes are best above {level.level:g} of a map's maximum: {at}")
+    lines = [f"to use it: funcam explain ... {escape(recommendation.best.options)}"]
     lines.append(f"or funcam explain ... --recipe [bold]{escape(str(file))}[/], which has all of this")
     if recommendation.frugal is not None:
         lines.append(_line(recommendation, "nearly as good for less", recommendation.frugal))

@@ -1,0 +1,57 @@
+"""Help for narrow terminals: Typer's tables cut the names of options there, and a name is there to be typed."""
+
+from __future__ import annotations
+
+import shutil
+import sys
+import textwrap
+from typing import Any
+
+from typer.core import TyperCommand, TyperGroup
+
+_ROOM = 80  # columns of the terminal in which Typer's tables show the longest names whole
+
+
+class Command(TyperCommand):
+    """A command whose help suits the terminal."""
+
+    def format_help(self, ctx: Any, formatter: Any) -> None:
+        """Write the help, in a narrow terminal as a list."""
+        if _narrow():
+            formatter.write(_list(self, ctx))
+        else:
+            super().format_help(ctx, formatter)
+
+
+class Group(TyperGroup):
+    """A command with others below it, whose help suits the terminal."""
+
+    def format_help(self, ctx: Any, formatter: Any) -> None:
+        """Write the help, in a narrow terminal as a list."""
+        if _narrow():
+            formatter.write(_list(self, ctx, [(name, command.help or "") for name, command in self.commands.items()]))
+        else:
+            super().format_help(ctx, formatter)
+
+
+def _narrow() -> bool:
+    return sys.stdout.isatty() and shutil.get_terminal_size().columns < _ROOM
+
+
+def _list(command: TyperCommand | TyperGroup, ctx: Any, below: Any = ()) -> str:
+    """Each name in a line of its own, and what it means below it."""
+    records = [parameter.get_help_record(ctx) for parameter in command.get_params(ctx)]
+    usage = f"Usage: {ctx.command_path} {' '.join(command.collect_usage_pieces(ctx))}"
+    parts = [_folded(usage), _folded(command.help or "")]
+    parts += [f"{name}\n{_folded(meaning, 4)}" for name, meaning in [*filter(None, records), *below]]
+    return "\n\n".join([*parts, _folded(command.epilog or "")]).rstrip() + "\n"
+
+
+def _folded(text: str, indent: int = 0) -> str:
+    """The text in lines that end with a word."""
+    space = " " * indent
+    columns = max(indent + 1, shutil.get_terminal_size().columns)
+    wrapper = textwrap.TextWrapper(
+        columns, initial_indent=space, subsequent_indent=space, break_long_words=False, break_on_hyphens=False
+    )
+    return wrapper.fill(" ".join(text.split()))
