@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Callable
 from functools import cache
 from pathlib import Path
@@ -55,6 +56,8 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Mark tests by the fixtures they use and the files they are in, so that `-m` picks the tiers of bin/test."""
     long = {Path(__file__).parent / name for name in LONG}
     for item in items:
+        if re.search(r" at 0x[0-9a-f]{6,}", item.nodeid):
+            raise pytest.UsageError(f"{item.nodeid}: an address differs between xdist's processes; give other ids")
         if item.path in long:
             item.add_marker("long")
         for fixture in MARKS.keys() & set(getattr(item, "fixturenames", ())):

@@ -11,7 +11,14 @@ import sys
 import termios
 from typing import Any
 
-_SLOW = ("torch", "torchvision", "rich.progress", "funcam.pipeline.explaining", "funcam.comparison.run", "funcam.searching")
+_SLOW = (
+    "torch",
+    "torchvision",
+    "rich.progress",
+    "funcam.pipeline.explaining",
+    "funcam.comparison.run",
+    "funcam.searching",
+)
 
 
 def serve() -> None:

@@ -62,7 +62,6 @@ SIDES = (8, 9, 10)
         (lambda: flat(3, 2), (4, *SIDES, 2), "images.permute(0, 4, 1, 2, 3)"),
         (lambda: flat(1, 2), (4, 16, 2), "images.permute(0, 2, 1)"),
     ],
-    ids=str,
 )
 @pytest.mark.parametrize("named", [False, True])
 def test_the_step_that_is_named_helps(make, shape, step, named):

@@ -81,7 +81,6 @@ def test_ranges_and_numbers_alone():
         (funcam.similarity(torch.ones(2, 5)), r"the other one \[2, 5\].*one for each image or one for all"),
         (funcam.box_score([0, 0, 9, 9], 1), r"box_score reads detections.*returned a Tensor; give it a detector"),
     ],
-    ids=str,
 )
 def test_what_is_no_target(targets, message):
     refused(lambda: funcam.explain(MODEL, IMAGES, targets), message)
