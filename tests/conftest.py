@@ -25,6 +25,8 @@ MARKS = {"assets": "real", "browser": "browser", "process": "long", "checkout": 
 LONG = {
     "attribution/test_explanation_modes.py",
     "attribution/test_explanation_transforms.py",
+    "benchmarks/test_models_judge.py",
+    "benchmarks/test_models_matrix.py",
     "cli/test_evaluate.py",
     "cli/test_explain.py",
     "comparison/test_comparison.py",
@@ -40,16 +42,19 @@ LONG = {
     "network/test_wrappers.py",
     "pipeline/test_explaining.py",
     "scenes/test_network.py",
+    "scenes/test_scenes.py",
     "searching/test_choosing.py",
     "searching/test_search.py",
+    "test_new_method.py",
     "test_purity.py",
     "test_readme.py",
     "test_wheel.py",
     "zoo/test_checkpoints.py",
     "zoo/test_names.py",
     "zoo/test_nets.py",
+    "zoo/test_state_dicts.py",
 }
-"""Files whose tests go through many networks or many methods."""
+"""Files whose tests go through many networks, methods or pictures."""
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -60,6 +65,8 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             raise pytest.UsageError(f"{item.nodeid}: an address differs between xdist's processes; give other ids")
         if item.path in long:
             item.add_marker("long")
+        if item.path.parent.name == "real":
+            item.add_marker("real")
         for fixture in MARKS.keys() & set(getattr(item, "fixturenames", ())):
             item.add_marker(MARKS[fixture])
 
