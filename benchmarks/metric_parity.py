@@ -31,7 +31,8 @@ import torch
 import torchvision
 
 ROOT = Path(__file__).resolve().parents[1]
-sys.path[:0] = [str(ROOT), str(ROOT / "tests" / "helpers"), str(ROOT / "benchmarks")]
+if str(ROOT / "tests" / "helpers") not in sys.path:  # a script; pytest has put it there
+    sys.path[:0] = [str(ROOT), str(ROOT / "tests" / "helpers")]
 
 from metric_pairs import PAIRS, difference  # noqa: E402
 from metric_peers import Place  # noqa: E402

@@ -26,7 +26,8 @@ from pathlib import Path
 from typing import Any
 
 ROOT = Path(__file__).resolve().parents[1]
-sys.path[:0] = [str(ROOT), str(ROOT / "tests" / "helpers"), str(ROOT / "benchmarks")]
+if str(ROOT / "tests" / "helpers") not in sys.path:  # a script; pytest has put it there
+    sys.path[:0] = [str(ROOT), str(ROOT / "tests" / "helpers")]
 
 os.environ.setdefault("TQDM_DISABLE", "1")  # grad-cam draws progress bars
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Callable
 from functools import cache
 from pathlib import Path
@@ -24,39 +25,54 @@ MARKS = {"assets": "real", "browser": "browser", "process": "long", "checkout": 
 LONG = {
     "attribution/test_explanation_modes.py",
     "attribution/test_explanation_transforms.py",
+    "benchmarks/test_models_judge.py",
+    "benchmarks/test_models_matrix.py",
+    "cli/test_compare.py",
     "cli/test_evaluate.py",
     "cli/test_explain.py",
+    "cli/test_recipe.py",
+    "cli/test_recipe_options.py",
     "comparison/test_comparison.py",
     "comparison/test_scoring.py",
+    "methods/test_several_layers.py",
     "models/test_every_method.py",
     "models/test_models.py",
+    "network/rewrites/test_attention.py",
     "network/test_cutting.py",
     "network/test_cutting_changes.py",
     "network/test_cutting_threads.py",
+    "network/test_detection.py",
     "network/test_exported.py",
     "network/test_graph.py",
     "network/test_taps.py",
     "network/test_wrappers.py",
     "pipeline/test_explaining.py",
     "scenes/test_network.py",
+    "scenes/test_scenes.py",
     "searching/test_choosing.py",
     "searching/test_search.py",
+    "test_new_method.py",
     "test_purity.py",
     "test_readme.py",
     "test_wheel.py",
     "zoo/test_checkpoints.py",
     "zoo/test_names.py",
     "zoo/test_nets.py",
+    "zoo/test_state_dicts.py",
 }
-"""Files whose tests go through many networks or many methods."""
+"""Files whose tests go through many networks, methods or pictures."""
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Mark tests by the fixtures they use and the files they are in, so that `-m` picks the tiers of bin/test."""
     long = {Path(__file__).parent / name for name in LONG}
     for item in items:
+        if re.search(r" at 0x[0-9a-f]{6,}", item.nodeid):
+            raise pytest.UsageError(f"{item.nodeid}: an address differs between xdist's processes; give other ids")
         if item.path in long:
             item.add_marker("long")
+        if item.path.parent.name == "real":
+            item.add_marker("real")
         for fixture in MARKS.keys() & set(getattr(item, "fixturenames", ())):
             item.add_marker(MARKS[fixture])
 

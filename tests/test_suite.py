@@ -8,6 +8,7 @@ import sys
 import tomllib
 import warnings
 from collections.abc import Iterator
+from functools import cache
 from importlib import metadata
 from pathlib import Path
 
@@ -26,6 +27,7 @@ SOURCES = {
 }
 
 
+@cache
 def _tree(path: Path) -> ast.Module:
     return ast.parse(path.read_text(encoding="utf-8"))
 
@@ -91,8 +93,16 @@ def test_no_test_changes_the_import_path() -> None:
     assert [place for place, target in changes if path.fullmatch(ast.unparse(target))] == []
 
 
-DISTRIBUTIONS = {"PIL": "pillow", "cv2": "opencv-python", "pytorch_grad_cam": "grad-cam", "skimage": "scikit-image"}
-DISTRIBUTIONS |= {"sklearn": "scikit-learn", "yaml": "pyyaml"}
+DISTRIBUTIONS = {
+    "PIL": "pillow",
+    "cv2": "opencv-python",
+    "open_clip": "open_clip_torch",
+    "pytorch_grad_cam": "grad-cam",
+    "segmentation_models_pytorch": "segmentation-models-pytorch",
+    "skimage": "scikit-image",
+    "sklearn": "scikit-learn",
+    "yaml": "pyyaml",
+}
 """What is imported under another name than it is installed."""
 
 
@@ -110,7 +120,11 @@ def _imported(path: Path) -> Iterator[str]:
 
 
 def _third_party(room: str) -> set[str]:
-    ours = {"funcam", *(path.stem for path in (*SOURCES["benchmarks"], *(ROOT / "tests" / "helpers").glob("*.py")))}
+    ours = {
+        "funcam",
+        "benchmarks",
+        *(path.stem for path in (*SOURCES["benchmarks"], *(ROOT / "tests" / "helpers").glob("*.py"))),
+    }
     top = {name.partition(".")[0] for path in SOURCES[room] for name in _imported(path)}
     return {DISTRIBUTIONS.get(name, name) for name in top - ours - set(sys.stdlib_module_names)}
 
@@ -122,7 +136,7 @@ def _declared(*extras: str) -> set[str]:
 
 @pytest.mark.parametrize(
     ("room", "extras"),
-    [("funcam", ["safetensors"]), ("tests", ["test"]), ("benchmarks", ["bench"])],
+    [("funcam", ["safetensors"]), ("tests", ["test"]), ("benchmarks", ["bench", "models"])],
 )
 def test_every_import_is_declared(room: str, extras: list[str]) -> None:
     third_party = _third_party(room)

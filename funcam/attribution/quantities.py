@@ -7,12 +7,10 @@ every image, so that an image's map does not depend on its neighbours.
 
 from __future__ import annotations
 
-import importlib
-import warnings
 import weakref
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from functools import cache, partial
+from functools import partial
 from typing import Any
 
 import torch
@@ -31,6 +29,7 @@ from funcam.attribution.batch_run import (
 from funcam.errors import FuncamError
 from funcam.maps import pooled
 from funcam.methods import Method
+from funcam.network.forward_mode import prepare_forward_mode
 from funcam.network.graph import Graph
 from funcam.network.heads import why_not_linear
 from funcam.network.layers import find_node
@@ -108,8 +107,7 @@ def _gradient(chunk: Chunk, layer: int, method: Method, _options: Options) -> to
 
 def _hessian_times_features(chunk: Chunk, layer: int, method: Method, _options: Options) -> torch.Tensor:
     """`H A`, forward over reverse: the derivative of the gradient in the direction of the features."""
-    if not torch.compiler.is_dynamo_compiling():
-        _prepare_forward_mode()
+    prepare_forward_mode()
     run, target = chunk.run, explained(chunk.run, method)
     A, head = run.at(layer)
 
@@ -124,14 +122,6 @@ def _hessian_times_features(chunk: Chunk, layer: int, method: Method, _options: 
         if len(cotangents) == 1:
             return full_precision(along_features(cotangents[0])[None])
         return full_precision(vmap(along_features)(cotangents))
-
-
-@cache
-def _prepare_forward_mode() -> None:
-    """What torch imports at the first `jvp` warns that torch uses something deprecated: not our users' affair."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", FutureWarning)
-        importlib.import_module("torch._decomp.decompositions_for_jvp")
 
 
 def _noisy_gradients(chunk: Chunk, layer: int, _method: Method, options: Options) -> torch.Tensor:

@@ -68,6 +68,7 @@ def test_maps_carry_no_graph_unless_asked():
     assert funcam.explain(MODEL, images, differentiable=True).maps.requires_grad
 
 
+@pytest.mark.filterwarnings("ignore:.torch.jit.script. is deprecated:FutureWarning")  # torch, at its first jvp
 @pytest.mark.parametrize("method", [*CAMS[1:], "xgrad-cam", "shapley-cam", "finer-cam", "fem"])
 def test_the_whole_function_compiles_into_one_graph(method):
     torch.compiler.reset()

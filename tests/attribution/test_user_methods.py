@@ -65,7 +65,6 @@ def test_one_image_and_one_class():
         {"targets": funcam.contrast(1)},
         {"targets": lambda logits: logits[:, :2] ** 2},
     ],
-    ids="-".join,
 )
 @pytest.mark.parametrize("function", [weighted, branching])
 def test_it_goes_with_everything_a_named_method_goes_with(function, settings):

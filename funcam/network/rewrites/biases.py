@@ -12,6 +12,7 @@ from torch import fx, nn
 from torch.func import jvp, vjp, vmap
 
 from funcam.errors import FuncamError
+from funcam.network.forward_mode import prepare_forward_mode
 from funcam.network.graph import Graph
 from funcam.network.layers import layout_of, operation
 from funcam.network.rewrites.explicit_attention import attentions_of, explicit
@@ -254,6 +255,7 @@ class _Adder(fx.Interpreter):
 
     def _curved(self, node: fx.Node, out: torch.Tensor) -> torch.Tensor:
         function, given = self._function(node)
+        prepare_forward_mode()
         try:
             _, tangent, *_ = jvp(function, given, given)
         except (RuntimeError, NotImplementedError) as error:
