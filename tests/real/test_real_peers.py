@@ -18,11 +18,6 @@ from torch.nn.functional import adaptive_avg_pool2d
 
 import funcam
 
-pytestmark = [  # what captum says whenever it guides
-    pytest.mark.filterwarnings("ignore:Input Tensor 0 did not already require gradients:UserWarning"),
-    pytest.mark.filterwarnings("ignore:Setting backward hooks on ReLU activations:UserWarning"),
-]
-
 captum_attr = pytest.importorskip("captum.attr")
 grad_cam = pytest.importorskip("pytorch_grad_cam")
 torchcam_methods = pytest.importorskip("torchcam.methods")
