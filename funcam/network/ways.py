@@ -227,8 +227,9 @@ def _settle_exported(
 
 
 def _traced(known: Known, model: nn.Module, sample: Inputs, via: str | None) -> TracedModel | None:
-    if via == "tap" or sample.args or sample.kwargs:
-        return None
+    recurrent = any(isinstance(module, nn.RNNBase) for module in model.modules())
+    if via == "tap" or sample.args or sample.kwargs or (recurrent and via is None):
+        return None  # (a graph's recurrent layers keep nothing for their derivative where grad mode is off)
     if via == "export":
         return known.exported(model, sample.images, "")
     traced = known.traced(model)
@@ -298,7 +299,10 @@ def _reference(model: nn.Module, sample: Inputs, place: Place | None, manner: Ma
     if not manner.hooks:
         return reference(model, sample, place, manner), without
     hooked = reference(model, sample, place, manner)
-    bare = reference(model, sample, place, without)
+    try:
+        bare = reference(model, sample, place, without)
+    except Exception:  # whatever the model's code raises where its own hooks are missing
+        return hooked, manner
     return (hooked, manner) if _differ(hooked, bare) else (bare, without)
 
 

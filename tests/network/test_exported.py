@@ -116,7 +116,7 @@ def test_item_assignment_is_tapped_or_exported() -> None:
     cut = funcam.split(model, "conv")
     A, head = cut(IMAGES)
     torch.testing.assert_close(head(A), model(IMAGES.clone()))
-    assert cut.way == "tap"
+    assert cut.way in ("tap", "export")  # its code may be differentiable as it is, or not
     assert "item assignment" in cut.why
     with pytest.raises(FuncamError, match=r"Applied can't be traced: .*item assignment.*test_exported\.py.*leave via"):
         funcam.split(model, "conv", example=IMAGES, via="fx")
