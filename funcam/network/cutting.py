@@ -11,7 +11,7 @@ from typing import Any, cast
 import torch
 from torch import nn
 
-from funcam.errors import FuncamError, shown, whole_number
+from funcam.errors import FuncamError, nearest, shown, whole_number
 from funcam.network.checks import manner_of
 from funcam.network.choice import LAST_CONV, last_conv
 from funcam.network.cuts import Cut as Cut
@@ -194,7 +194,7 @@ def split(
     if example is not None:
         made.settled(Inputs(example, wrt=wrt))
         return made
-    return replace(made, _layer=_named_now(module, name, via)) if wrt == 0 else made
+    return replace(made, _layer=_named_now(module, name, via, isinstance(layer, nn.Module))) if wrt == 0 else made
 
 
 def split_for(model: nn.Module, layer: LayerLike | None, inputs: Inputs, hooks: bool | None) -> Split:
@@ -207,7 +207,7 @@ def split_for(model: nn.Module, layer: LayerLike | None, inputs: Inputs, hooks: 
     return made
 
 
-def _named_now(model: nn.Module, layer: str | None, via: str | None) -> str | None:
+def _named_now(model: nn.Module, layer: str | None, via: str | None, by_module: bool) -> str | None:
     """The layer's name as far as it is known without images; an unknown one is refused."""
     traced = known_of(model).traced(model) if via in (None, "fx") else None
     if traced is None:
@@ -220,8 +220,14 @@ def _named_now(model: nn.Module, layer: str | None, via: str | None) -> str | No
     name = plain_name({**traced.graph.outputs, **traced.graph.nodes, **modules}, layer)
     if place_of(name).path not in modules:
         find_node(traced.graph, name)  # says what is nearest
-    if name in traced.graph.outputs or name in traced.graph.nodes:
+    known = {**traced.graph.outputs, **traced.graph.nodes}
+    if name in known:
         traced.cut(name, None)  # refuses what does not lead to the outputs
+    elif by_module:
+        raise FuncamError(
+            f"{name!r} is in {traced.graph.model} but is never called there by itself (it only holds others, or is run "
+            f"as a part of one); nearest: {nearest(name, known)}"
+        )
     return name
 
 

@@ -37,7 +37,7 @@ class TracedModel:
         self.graph = graph
         self._shapes: dict[tuple[int, ...] | None, Shapes] = {}
         self._defaults: weakref.WeakKeyDictionary[Shapes, str] = weakref.WeakKeyDictionary()
-        self._lock = threading.RLock()
+        self.lock = threading.RLock()
         self._cuts: dict[str, Cut] = {}
 
     def shapes(self, image: tuple[int, ...] | None) -> Shapes:
@@ -45,7 +45,7 @@ class TracedModel:
         if image is not None:
             refuse_misfits(self.graph, image)
         key = image and (1, *image[1:])
-        with self._lock:
+        with self.lock:
             if key not in self._shapes:
                 shapes = probe_shapes(self.graph) if image is None else shapes_of(self.graph, image)
                 if not self._shapes:  # cuts made before a size was known lack their patch
@@ -68,7 +68,7 @@ class TracedModel:
             refuse_misfits(self.graph, image)
         if not self._shapes:
             self._learn_shapes(image)
-        with self._lock:
+        with self.lock:
             if layer not in self._cuts:
                 self._cuts[layer] = make_cut(self.graph, layer, self._patch(find_node(self.graph, layer)))
             return self._cuts[layer]
@@ -101,10 +101,14 @@ class Known:
         facts: what was found out for some kind of input, the latest last; few are kept.
     """
 
+    state: list[Any]
+    lock: threading.RLock
+    facts: OrderedDict[Any, Any]
+
     def __init__(self, state: list[Any]) -> None:
         self.state = state
         self.lock = threading.RLock()
-        self.facts: OrderedDict[Any, Any] = OrderedDict()
+        self.facts = OrderedDict()
         self._traced: TracedModel | None = None
         self._failure = ""
         self._exports: dict[tuple[Any, ...], TracedModel] = {}
@@ -130,6 +134,12 @@ class Known:
                 except FuncamError as error:
                     self._failure = str(error)
             return self._traced
+
+    def renew_locks(self) -> None:
+        """Locks that nobody holds, in the child of a fork."""
+        self.lock = threading.RLock()
+        for traced in filter(None, (self._traced, *self._exports.values())):
+            traced.lock = threading.RLock()
 
     @property
     def failure(self) -> str:
@@ -187,7 +197,7 @@ class _Memo:
         """In a child of a fork: a lock that another thread held there is held for ever."""
         self.lock = threading.Lock()
         for known in list(self.models.values()):
-            known.lock = threading.RLock()
+            known.renew_locks()
 
 
 _MEMO = _Memo()

@@ -57,6 +57,12 @@ def refuse_misfits(graph: Graph, shape: Sequence[int]) -> None:
         )
 
 
+def axes_taken(graph: Graph, otherwise: int) -> int:
+    """How many axes images have for the convolution that is given them; `otherwise` where there is none."""
+    first = _first_convolution(graph)
+    return otherwise if first is None else len(first.conv.kernel_size) + 2
+
+
 def _taken(conv: _ConvNd) -> str:
     return f"[B, {conv.in_channels}, {', '.join(_AXES[len(conv.kernel_size)])}]"
 

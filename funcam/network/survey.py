@@ -135,7 +135,11 @@ def _alive(model: nn.Module, inputs: Inputs, manner: Manner, maps: Sequence[Seen
     """Those maps that see the images and on which the outputs depend."""
     ours, gradients = _derivatives(model, inputs, manner, maps)
     other = Inputs(_another(inputs.images), inputs.args, inputs.kwargs, inputs.wrt)
-    theirs = _features(model, other, manner, [one.place for one in maps])
+    try:
+        theirs = _features(model, other, manner, [one.place for one in maps])
+    except FuncamError:  # other images take another way through its code
+        other = Inputs(inputs.images * 1.01, inputs.args, inputs.kwargs, inputs.wrt)
+        theirs = _features(model, other, manner, [one.place for one in maps])
     alive = [
         one
         for one, a, b, g in zip(maps, ours, theirs, gradients, strict=True)
@@ -206,10 +210,13 @@ def _features(model: nn.Module, inputs: Inputs, manner: Manner, places: Sequence
 def _carries_all(model: nn.Module, inputs: Inputs, manner: Manner, one: Seen) -> bool:
     """Whether everything passes there: with the features of other images the outputs are those of the others."""
     other = Inputs(_another(inputs.images), inputs.args, inputs.kwargs, inputs.wrt)
-    (features,) = _features(model, other, manner, [one.place])
-    with torch.no_grad():
-        swapped = run(model, inputs, {one.place: lambda _: features}, manner)
-        wanted = run(model, other, {}, manner)
+    try:
+        (features,) = _features(model, other, manner, [one.place])
+        with torch.no_grad():
+            swapped = run(model, inputs, {one.place: lambda _: features}, manner)
+            wanted = run(model, other, {}, manner)
+    except FuncamError:  # other images take another way through its code
+        return False
     return not difference([t for _, t in leaves(swapped)], [t for _, t in leaves(wanted)])
 
 

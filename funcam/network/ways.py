@@ -24,12 +24,13 @@ from funcam.network.cuts import Cut
 from funcam.network.derivative import vjp
 from funcam.network.graph import Graph
 from funcam.network.known import Known, TracedModel, known_of
+from funcam.network.misfits import axes_taken
 from funcam.network.outputs import leaves
 from funcam.network.survey import default_place, last_convolution, survey
 from funcam.network.tap import Inputs, Manner, Place, place_of
 from funcam.network.tracing import is_batched, is_compiled
 from funcam.network.twin import has_hooks
-from funcam.network.wrappers import plain_name
+from funcam.network.wrappers import plain_name, unwrapped
 
 Shape = tuple[int, ...]
 VIA = (None, "fx", "tap", "export")
@@ -103,6 +104,7 @@ def graph_of(model: nn.Module, images: Tensor | Shape | None = None) -> Graph:
     Raises:
         FuncamError: neither `torch.fx` nor `torch.export` can follow it, or hooks are part of the function.
     """
+    model = unwrapped(model)
     known = known_of(model)
     traced = known.traced(model)
     why = known.failure
@@ -120,6 +122,7 @@ def graph_of(model: nn.Module, images: Tensor | Shape | None = None) -> Graph:
 
 def structure_of(model: nn.Module, images: Tensor | Shape | None = None) -> TracedModel:
     """The model's graph, whether it computes just what the model does or not: what follows what is the same."""
+    model = unwrapped(model)
     known = known_of(model)
     return known.traced(model) or known.exported(model, images, known.failure)
 
@@ -174,8 +177,10 @@ def _settle(
         manner = _manner(known, model, sample, hooks)
     except FuncamError as error:
         raise unfit or error from None
-    if unfit is not None:  # the model takes what its graph can't: they are not the same
-        traced = None
+    if unfit is not None and traced is not None:
+        if inputs.images.ndim != axes_taken(traced.graph, inputs.images.ndim):  # one image, where several are expected
+            raise unfit
+        traced = None  # the model takes what its graph can't: they are not the same
     name = _named(known, model, traced, layer, sample, manner)
     place = _place(model, name)
     if place is None and (traced is None or name not in {**traced.graph.outputs, **traced.graph.nodes}):

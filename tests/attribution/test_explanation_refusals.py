@@ -116,5 +116,11 @@ def test_a_model_that_cannot_be_traced():
         def forward(self, x):
             return super().forward(x) if x.mean() > 0 else x
 
-    with pytest.raises(FuncamError, match=r"Moody can't be traced: .*control flow"):
-        funcam.explain(Moody(), IMAGES)
+    model, images = randomised(Moody()).eval(), IMAGES.abs()
+    plain = randomised(Small()).eval()
+    plain.load_state_dict(model.state_dict())
+    result = funcam.explain(model, images, 1, layer="blocks")
+    torch.testing.assert_close(result.maps, funcam.explain(plain, images, 1, layer="blocks").maps)
+    assert funcam.split(model, "blocks", example=images).way == "tap"
+    with pytest.raises(FuncamError, match=r"Moody can't be traced: .*control flow.*leave via out"):
+        funcam.split(model, "blocks", example=images, via="fx")

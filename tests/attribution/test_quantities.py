@@ -15,6 +15,7 @@ from funcam import FuncamError
 from funcam.attribution.batch_run import run_batch
 from funcam.attribution.quantities import PER_SCORE, Chunk
 from funcam.methods import METHODS
+from funcam.network.tap import Inputs
 
 IMAGES = torch.randn(2, 3, 32, 32, generator=torch.Generator().manual_seed(1))
 
@@ -24,7 +25,7 @@ def quantity(name, method, run, columns, **options):
 
 
 def case_of(model, images, targets, layer=None):
-    return run_batch(model, images, targets, [layer], memory=2**28, output=None, gradient=True)
+    return run_batch(model, Inputs(images), targets, [layer], memory=2**28, output=None, gradient=True)
 
 
 @pytest.mark.parametrize("dimensions", [1, 2, 3])
