@@ -34,9 +34,9 @@ if TYPE_CHECKING:  # what type checkers see; `as` (and `*`) says that it is publ
     from funcam.methods.reduce import *
     from funcam.network.cutting import Layer as Layer
     from funcam.network.cutting import Split as Split
-    from funcam.network.cutting import list_layers as list_layers
     from funcam.network.cutting import split as split
     from funcam.network.detection import detector as detector
+    from funcam.network.listing import list_layers as list_layers
     from funcam.network.rewrites.guidance import Guided as Guided
     from funcam.network.rewrites.guidance import guided as guided
     from funcam.targets.boxes import box_score as box_score
@@ -57,7 +57,8 @@ _HOMES = {
     "methods.factorization": ("deep_feature_factorization",),
     "methods.pixels": ("guided_backprop",),
     "methods.reduce": ("eigen_smoothed", "first_component", "positive_sum", "signed_sum"),
-    "network.cutting": ("Layer", "Split", "list_layers", "split"),
+    "network.cutting": ("Layer", "Split", "split"),
+    "network.listing": ("list_layers",),
     "network.detection": ("detector",),
     "network.rewrites.guidance": ("Guided", "guided"),
     "targets.boxes": ("box_score",),

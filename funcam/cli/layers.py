@@ -23,7 +23,7 @@ def layers(
     from rich.markup import escape
 
     from funcam.cli.tables import Column, print_prose, print_table
-    from funcam.network.cutting import list_layers
+    from funcam.network.listing import list_layers
 
     model, size = _model(spec)
     rows = []

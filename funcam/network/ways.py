@@ -26,9 +26,10 @@ from funcam.network.graph import Graph
 from funcam.network.known import Known, TracedModel, known_of
 from funcam.network.misfits import axes_taken
 from funcam.network.outputs import leaves
+from funcam.network.samples import kind_of, numbers, sample_of
 from funcam.network.survey import default_place, last_convolution, survey
 from funcam.network.tap import Inputs, Manner, Place, place_of
-from funcam.network.tracing import is_batched, is_compiled
+from funcam.network.tracing import is_compiled
 from funcam.network.twin import has_hooks
 from funcam.network.wrappers import plain_name, unwrapped
 
@@ -90,7 +91,7 @@ def settle(model: nn.Module, layer: str | None, inputs: Inputs, via: str | None,
     """
     known = known_of(model)
     return known.fact(
-        ("cut", layer, via, hooks, _kind_of(inputs)), lambda: _settle(known, model, layer, inputs, via, hooks)
+        ("cut", layer, via, hooks, kind_of(inputs)), lambda: _settle(known, model, layer, inputs, via, hooks)
     )
 
 
@@ -127,28 +128,6 @@ def structure_of(model: nn.Module, images: Tensor | Shape | None = None) -> Trac
     return known.traced(model) or known.exported(model, images, known.failure)
 
 
-def _kind_of(inputs: Inputs) -> tuple[Any, ...]:
-    """What a check holds for: shape, type and device of the images, autocast, the kinds of what else goes in."""
-    images = inputs.images
-    kind = images.device.type
-    casting = torch.get_autocast_dtype(kind) if torch.is_autocast_enabled(kind) else None
-    others = [inputs.args, dict(inputs.kwargs)]
-    shapes = tuple(tuple(t.shape) for _, t in leaves(others)) if inputs.args or inputs.kwargs else ()
-    return (*images.shape[1:], images.dtype, images.device, casting, inputs.wrt, shapes)
-
-
-def _sample(inputs: Inputs) -> Inputs:
-    """One image to check with: the first, or one of ours where the images' values can't be looked at."""
-    images = inputs.images
-    if inputs.args or inputs.kwargs:  # who knows which of the others have a row for each image
-        return inputs
-    if len(images) and not is_batched(images):
-        sample = images[:1].detach()
-        if bool(sample.isfinite().all()):
-            return replace(inputs, images=sample)
-    return replace(inputs, images=_numbers((1, *images.shape[1:]), images.dtype, images.device))
-
-
 def _usual_images(model: nn.Module, traced: TracedModel, image: Shape | None) -> Tensor | None:
     """An image of a shape, or of a usual one, to run a model on; None where it takes none of these."""
     try:
@@ -158,19 +137,13 @@ def _usual_images(model: nn.Module, traced: TracedModel, image: Shape | None) ->
             raise
         return None
     like = next((p for p in model.parameters() if p.is_floating_point()), torch.empty(()))
-    return _numbers((1, *shape[1:]), like.dtype, like.device)
-
-
-def _numbers(shape: Shape, dtype: torch.dtype, device: torch.device) -> Tensor:
-    """An image of numbers between -1 and 1, always the same, made without the random state."""
-    count = torch.Size(shape).numel()
-    return torch.arange(count, dtype=torch.float64).sin().view(shape).to(device=device, dtype=dtype)
+    return numbers((1, *shape[1:]), like.dtype, like.device)
 
 
 def _settle(
     known: Known, model: nn.Module, layer: str | None, inputs: Inputs, via: str | None, hooks: bool | None
 ) -> Settled:
-    sample = _sample(inputs)
+    sample = sample_of(inputs)
     traced = _traced(known, model, sample, via)
     unfit = _unfit(traced, inputs)
     try:
@@ -255,7 +228,7 @@ def _unfit(traced: TracedModel | None, inputs: Inputs) -> FuncamError | None:
 
 def _manner(known: Known, model: nn.Module, sample: Inputs, hooks: bool | None) -> Manner:
     with_hooks = hooks is not False and has_hooks(model)
-    key = ("manner", with_hooks, _kind_of(sample))
+    key = ("manner", with_hooks, kind_of(sample))
     return known.fact(key, lambda: manner_of(model, sample, with_hooks))
 
 
@@ -277,7 +250,7 @@ def _named(
 
 
 def _surveyed_default(known: Known, model: nn.Module, sample: Inputs, manner: Manner) -> str:
-    return known.fact(("default", _kind_of(sample)), lambda: str(default_place(model, sample, manner).place))
+    return known.fact(("default", kind_of(sample)), lambda: str(default_place(model, sample, manner).place))
 
 
 def _place(model: nn.Module, name: str) -> Place | None:
@@ -388,7 +361,7 @@ def _patch(
 
 def _why_not_graph(known: Known, model: nn.Module, traced: TracedModel, inputs: Inputs) -> str:
     def find() -> str:
-        sample = _sample(inputs)
+        sample = sample_of(inputs)
         manner = _manner(known, model, sample, None)
         found, manner = _reference(model, sample, None, manner)
         if manner.hooks:
@@ -396,9 +369,9 @@ def _why_not_graph(known: Known, model: nn.Module, traced: TracedModel, inputs: 
         why = why_not_believed(lambda: _through(traced, "", sample, None, found), found)
         return f"by torch.fx, {why}" if why else ""
 
-    return known.fact(("graph", _kind_of(inputs)), find)
+    return known.fact(("graph", kind_of(inputs)), find)
 
 
 def _hooks_count(known: Known, model: nn.Module, inputs: Inputs) -> bool:
-    sample = _sample(inputs)
+    sample = sample_of(inputs)
     return _reference(model, sample, None, _manner(known, model, sample, None))[1].hooks

@@ -25,7 +25,7 @@ def candidate_layers(rival: Rival) -> list[str]:
         >>> candidate_layers(Rival("net", build_net("resnet18")))
         ['layer4', 'layer3', 'layer2', 'layer1']
     """
-    from funcam.network.cutting import list_layers
+    from funcam.network.listing import list_layers
 
     side = rival.net.input_size
     known = list_layers(rival.net.model, (1, 3, side, side))

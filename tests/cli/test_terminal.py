@@ -16,7 +16,7 @@ from PIL import Image
 import funcam as package
 from funcam.cli.main import app
 from funcam.methods import METHODS
-from funcam.network.cutting import list_layers
+from funcam.network.listing import list_layers
 from funcam.scenes import CLASSES
 from funcam.zoo.names import DEFAULT_LAYERS
 from funcam.zoo.nets import build_net, net_infos

@@ -1,0 +1,43 @@
+"""What a check of a model holds for, and the image that it is done with."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from funcam.network.outputs import leaves
+from funcam.network.tap import Inputs
+from funcam.network.tracing import is_batched
+
+Shape = tuple[int, ...]
+
+
+def kind_of(inputs: Inputs) -> tuple[Any, ...]:
+    """What a check holds for: shape, type and device of the images, autocast, the kinds of what else goes in."""
+    images = inputs.images
+    kind = images.device.type
+    casting = torch.get_autocast_dtype(kind) if torch.is_autocast_enabled(kind) else None
+    others = [inputs.args, dict(inputs.kwargs)]
+    shapes = tuple(tuple(t.shape) for _, t in leaves(others)) if inputs.args or inputs.kwargs else ()
+    return (*images.shape[1:], images.dtype, images.device, casting, inputs.wrt, shapes)
+
+
+def sample_of(inputs: Inputs) -> Inputs:
+    """One image to check with: the first, or one of ours where the images' values can't be looked at."""
+    images = inputs.images
+    if inputs.args or inputs.kwargs:  # who knows which of the others have a row for each image
+        return inputs
+    if len(images) and not is_batched(images):
+        sample = images[:1].detach()
+        if bool(sample.isfinite().all()):
+            return replace(inputs, images=sample)
+    return replace(inputs, images=numbers((1, *images.shape[1:]), images.dtype, images.device))
+
+
+def numbers(shape: Shape, dtype: torch.dtype, device: torch.device) -> Tensor:
+    """An image of numbers between -1 and 1, always the same, made without the random state."""
+    count = torch.Size(shape).numel()
+    return torch.arange(count, dtype=torch.float64).sin().view(shape).to(device=device, dtype=dtype)
