@@ -261,7 +261,7 @@ def pull(pullback: Pullback, cotangents: torch.Tensor) -> Tensors:
     try:
         gradients: Tensors = vmap(pullback)(cotangents)
     except RuntimeError as error:  # an operation that torch can't batch: one after the other, then
-        if isinstance(error, torch.OutOfMemoryError) or torch.compiler.is_compiling():
+        if isinstance(error, torch.OutOfMemoryError) or torch.compiler.is_dynamo_compiling():
             raise
         gradients = tuple(map(torch.stack, zip(*(pullback(one) for one in cotangents), strict=True)))
     return gradients

@@ -238,7 +238,7 @@ def _modes(differentiable: bool) -> Iterator[None]:
     """Autograd records nothing of ours unless it was asked for; inference mode, in which nothing can be
     differentiated, is left for the duration.
     """
-    if torch.compiler.is_compiling():  # the compiler asks that inference mode be left alone
+    if torch.compiler.is_dynamo_compiling():  # the compiler asks that inference mode be left alone
         with torch.set_grad_enabled(differentiable):
             yield
     else:

@@ -39,7 +39,7 @@ def user_method(function: Function, options: Mapping[str, Any]) -> tuple[Method,
             f"the class {name} was given as a method; expected {_EXPECTED}, or a name, nearest: "
             f"{nearest(name, METHODS)}"
         )
-    if not torch.compiler.is_compiling():
+    if not torch.compiler.is_dynamo_compiling():
         _check_signature(name, function, options)
     method = Method(name, name, "", ("A", "g"), "map", "a function of the caller's", "")
     return method, partial(function, **options) if options else function
@@ -90,7 +90,7 @@ def user_maps(name: str, function: Function, A: torch.Tensor, g: torch.Tensor) -
     try:
         maps: torch.Tensor = vmap(vmap(one), in_dims=(None, 0))(A, g)
     except FuncamError:
-        if torch.compiler.is_compiling():
+        if torch.compiler.is_dynamo_compiling():
             raise
         maps = torch.stack([torch.stack([one(*pair) for pair in zip(A, row, strict=True)]) for row in g])
     return maps.transpose(0, 1)
@@ -102,7 +102,7 @@ def _one_map(name: str, function: Function, A: torch.Tensor, g: torch.Tensor) ->
     except (FuncamError, torch.OutOfMemoryError):
         raise
     except Exception as error:
-        if torch.compiler.is_compiling():
+        if torch.compiler.is_dynamo_compiling():
             raise
         reason = f"{type(error).__name__}: {str(error).strip().partition(chr(10))[0]}"
         raise FuncamError(f"the method {name!r} failed on A and g of shape {list(A.shape)}: {reason}") from error

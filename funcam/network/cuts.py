@@ -7,14 +7,12 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
-from torch import fx, nn
-from torchvision.models.feature_extraction import create_feature_extractor
+from torch import fx
 
 from funcam.errors import FuncamError
-from funcam.network.graph import Graph, confined_tracing
+from funcam.network.graph import Graph, acyclic
 from funcam.network.inplace import reuse_memory
 from funcam.network.layers import between, find_node, output_of
-from funcam.network.twin import twin
 
 
 @dataclass(frozen=True, eq=False)
@@ -54,38 +52,18 @@ def make_cut(graph: Graph, layer: str, patch: tuple[int, ...]) -> Cut:
 
 
 def feature_extractor(graph: Graph, crossing: dict[fx.Node, str]) -> fx.GraphModule:
-    """torchvision's feature extractor for some nodes of the graph, under the names given.
+    """The graph up to some nodes as a module `images -> their values by the names given`.
 
-    Each of them passes through an identity module, so that it has a name of ours whatever the node is called.
+    What torchvision's `create_feature_extractor` makes of a model, from a graph that is there already: torchvision's
+    would trace it again, which changes `nn.Module` for all threads and the training flags of what it traces.
     """
-    if graph.shapes is not None:
-        return _exported_features(graph, crossing)
-    copy = fx.Graph()
-    placed: dict[fx.Node, fx.Node] = {}
-    copy.graph_copy(graph.module.graph, placed)
-    # A twin: torchvision puts what it traces into training mode for a moment, while other threads may run the graph.
-    root = twin(graph.module)
-    for node, name in crossing.items():
-        root._modules[name] = nn.Identity()
-        with copy.inserting_after(placed[node]):
-            copy.call_module(name, (placed[node],))
-    reuse_memory(copy, root)
-    copy.output(tuple(placed[node] for node in crossing))
-    module = fx.GraphModule(root, copy, graph.model)
-    with confined_tracing():
-        extractor: fx.GraphModule = create_feature_extractor(module, list(crossing.values()))
-    return extractor.eval()
-
-
-def _exported_features(graph: Graph, crossing: dict[fx.Node, str]) -> fx.GraphModule:
-    """The same of ATen operations, which torchvision's extractor can't trace again."""
     copy = fx.Graph()
     placed: dict[fx.Node, fx.Node] = {}
     copy.graph_copy(graph.module.graph, placed)
     copy.output({name: placed[node] for node, name in crossing.items()})
     copy.eliminate_dead_code(lambda node: node.op in ("placeholder", "output"))
     reuse_memory(copy, graph.module)
-    return fx.GraphModule(graph.module, copy, graph.model).eval()
+    return acyclic(fx.GraphModule(graph.module, copy, graph.model).eval())
 
 
 def _head(graph: Graph, crossing: dict[fx.Node, str], rest: list[fx.Node]) -> fx.GraphModule:
@@ -94,4 +72,4 @@ def _head(graph: Graph, crossing: dict[fx.Node, str], rest: list[fx.Node]) -> fx
     placed = {node: copy.placeholder(name) for node, name in crossing.items()}
     for node in rest:
         placed[node] = copy.node_copy(node, placed.__getitem__)
-    return fx.GraphModule(graph.module, copy, graph.model).eval()
+    return acyclic(fx.GraphModule(graph.module, copy, graph.model).eval())

@@ -59,7 +59,7 @@ class Split:
             FuncamError: the images have a shape that the model can't take, or the layer is no feature map for them.
         """
         check_images(images)
-        return _run(self._cut if torch.compiler.is_compiling() else self.current(images), images)
+        return _run(self._cut if torch.compiler.is_dynamo_compiling() else self.current(images), images)
 
     def unchecked(self, images: torch.Tensor) -> tuple[torch.Tensor, Head]:
         """As a call, but without looking for modules that were replaced since: for a split that was just made."""
@@ -178,7 +178,7 @@ def run_features(cut: Cut, images: torch.Tensor) -> list[Any]:
     """The values that cross the cut, the layer's own first."""
     if cut.image is not None and images.shape[1:] != cut.image[1:]:
         raise FuncamError(f"the cut was made by torch.export for images of {list(cut.image)}, not {list(images.shape)}")
-    values = cut.features(images) if torch.compiler.is_compiling() else _reporting(cut, images)
+    values = cut.features(images) if torch.compiler.is_dynamo_compiling() else _reporting(cut, images)
     return [values[name] for name in cut.names]
 
 

@@ -17,7 +17,7 @@ def prepare_forward_mode() -> None:
         >>> torch.func.jvp(torch.sin, (torch.zeros(1),), (torch.ones(1),))[1]
         tensor([1.])
     """
-    if not torch.compiler.is_compiling():
+    if not torch.compiler.is_dynamo_compiling():
         _import_quietly()
 
 

@@ -4,18 +4,17 @@ from __future__ import annotations
 
 import math
 import re
-import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
-from unittest import mock
 
+import torch
 import torchvision
 from torch import fx, nn
 from torchvision.models import feature_extraction
 
 from funcam.errors import FuncamError
+from funcam.network.confined import confined
 from funcam.network.failures import trouble_of
 from funcam.network.inplace import InplaceProxy, free_of_inplace
 from funcam.network.twin import twin
@@ -50,32 +49,54 @@ class Graph:
 
 
 class ConfinedTracer(feature_extraction.NodePathTracer):  # type: ignore[misc]
-    """torchvision's tracer, seen by its own thread only, that remembers what each module was given and returned.
+    """torchvision's tracer, without a trace of it outside, that remembers what each module was given and returned.
 
-    While any `fx` tracer runs, `nn.Module.__call__` is patched for the whole process; without the check below a
-    model that runs in another thread in the meantime would be traced, and fail.
+    While `torch.fx`'s own `trace` runs, `nn.Module.__call__`, `nn.Module.__getattr__`, `math` and other globals are
+    patched for the whole process, so that models in other threads, and the user's own tracing, go wrong. Here the
+    twin's modules are given classes of their own instead, which do the same for the twin alone.
     """
 
     def __init__(self, **options: Any) -> None:
         super().__init__(**options)
-        self.thread = threading.get_ident()
         self.name_counts: dict[str, int] = {}
         self.module_outputs: dict[str, fx.Node] = {}
         self.module_inputs: dict[str, fx.Node] = {}
 
+    def trace(self, root: nn.Module, concrete_args: dict[str, Any] | None = None) -> fx.Graph:
+        """The graph of a twin; as `fx.Tracer.trace` without its patches."""
+        self.root = root
+        self.root_module_name = type(root).__name__
+        self.submodule_paths = {module: name for name, module in root.named_modules()}
+        self.parameter_names = {id(parameter): name for name, parameter in root.named_parameters()}
+        self.parameter_proxies: dict[str, fx.Proxy] = {}
+        self.tensor_attrs = {value: path for path, value in _tensor_attributes(root)}
+        self.graph = fx.Graph(tracer_cls=type(self))
+        with confined(root, self.called, self.attribute, self._autowrap_function_ids):
+            function, arguments = self.create_args_for_root(type(root).forward, True, concrete_args)
+            self.create_node("output", "output", (self.create_arg(function(*arguments)),), {})
+        return self.graph
+
     def proxy(self, node: fx.Node) -> fx.Proxy:
         return InplaceProxy(node, self)
 
-    def call_module(self, m: nn.Module, forward: Callable[..., Any], args: Any, kwargs: Any) -> Any:
-        if threading.get_ident() != self.thread:
-            return forward(*args, **kwargs)
-        out = super().call_module(m, forward, args, kwargs)
-        path = self.path_of_module(m)
+    def called(self, module: nn.Module, call: Callable[..., Any], args: Any, kwargs: Any) -> Any:
+        """What a call of a module of the twin's returns."""
+        out = self.call_module(module, call, args, kwargs)
+        path = self.path_of_module(module)
         if isinstance(out, fx.Proxy):
             self.module_outputs.setdefault(path, out.node)
         if args and isinstance(args[0], fx.Proxy):
             self.module_inputs.setdefault(path, args[0].node)
         return out
+
+    def attribute(self, value: Any) -> Any:
+        """What a module's parameter looks like to its code: a proxy, so that methods called on it are recorded."""
+        name = self.parameter_names.get(id(value)) if isinstance(value, nn.Parameter) else None
+        if name is None:
+            return value
+        if name not in self.parameter_proxies:
+            self.parameter_proxies[name] = self.create_proxy("get_attr", name, (), {})
+        return self.parameter_proxies[name]
 
     def _get_node_qualname(self, module_qualname: str, node: fx.Node) -> str:
         """torchvision's names, without its search through all earlier ones for every node."""
@@ -86,17 +107,13 @@ class ConfinedTracer(feature_extraction.NodePathTracer):  # type: ignore[misc]
         count = self.name_counts[name] = self.name_counts.get(name, -1) + 1
         return f"{name}_{count}" if count else name
 
-    def getattr(self, attr: str, attr_val: Any, parameter_proxy_cache: dict[str, Any]) -> Any:
-        if threading.get_ident() != self.thread:
-            return attr_val
-        return super().getattr(attr, attr_val, parameter_proxy_cache)
 
-
-@contextmanager
-def confined_tracing() -> Iterator[None]:
-    """`create_feature_extractor` makes its tracer itself: inside this context it makes a confined one."""
-    with mock.patch.object(feature_extraction, "NodePathTracer", ConfinedTracer):
-        yield
+def _tensor_attributes(root: nn.Module) -> Iterator[tuple[str, Any]]:
+    """Tensors that modules hold as plain attributes, with their paths."""
+    for path, module in root.named_modules():
+        for name, value in vars(module).items():
+            if isinstance(value, torch.Tensor):
+                yield f"{path}.{name}".removeprefix("."), value
 
 
 def trace(model: nn.Module) -> Graph:
@@ -119,14 +136,38 @@ def trace(model: nn.Module) -> Graph:
     """
     name = type(model).__name__
     tracer = ConfinedTracer(**_TRACER_OPTIONS)
+    with torch.inference_mode(False):  # in which tensors have no versions
+        own = one_argument(twin(model, own_buffers=True))
+    versions = {id(buffer): buffer._version for buffer in own.buffers()}
     try:
-        traced = tracer.trace(one_argument(twin(model)))
+        traced = tracer.trace(own)
     except Exception as error:
         raise FuncamError(f"{name} can't be traced: {trouble_of(error)}") from error
+    _refuse_written_buffers(own, versions, name)
+    _share_buffers(own, twin(model))
     nodes = {path: node for node, path in tracer.node_to_qualname.items()}
     free_of_inplace(traced, tracer.root, name)
-    module = fx.GraphModule(tracer.root, traced, name).eval()
+    module = acyclic(fx.GraphModule(tracer.root, traced, name).eval())
     return Graph(module, nodes, tracer.module_outputs, tracer.module_inputs, name)
+
+
+def _refuse_written_buffers(own: nn.Module, versions: dict[int, int], name: str) -> None:
+    """Code that writes into a buffer did so once, while it was traced: in a graph that stands for ever."""
+    for path, buffer in own.named_buffers():
+        if versions.get(id(buffer)) != buffer._version:
+            raise FuncamError(f"{name} can't be traced: its code writes into its buffer {path!r}")
+
+
+def _share_buffers(own: nn.Module, shared: nn.Module) -> None:
+    """Put the model's own buffers in the place of the copies that were traced with."""
+    for module, other in zip(own.modules(), shared.modules(), strict=True):
+        module._buffers = dict(other._buffers)
+
+
+def acyclic(module: fx.GraphModule) -> fx.GraphModule:
+    """The module, known no longer by its own graph: what holds parameters is freed at once when nobody needs it."""
+    module.graph._owning_module = None
+    return module
 
 
 def one_argument(model: nn.Module) -> nn.Module:

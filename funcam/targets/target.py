@@ -194,7 +194,7 @@ def _called(score: Score, outputs: Any, constants: tuple[torch.Tensor, ...]) -> 
     except (FuncamError, torch.OutOfMemoryError):
         raise
     except Exception as error:
-        if torch.compiler.is_compiling():
+        if torch.compiler.is_dynamo_compiling():
             raise
         what = f"shape {list(outputs.shape)}" if isinstance(outputs, torch.Tensor) else f"a {type(outputs).__name__}"
         reason = str(error).strip().partition("\n")[0] or "no reason given"
@@ -296,7 +296,7 @@ def _holds(targets: Any, is_such: Callable[[Any], bool]) -> bool:
 
 def is_concrete(tensor: torch.Tensor) -> bool:
     """Whether the tensor's values may be looked at: not while compiling or inside `torch.func.vmap`."""
-    if torch.compiler.is_compiling():
+    if torch.compiler.is_dynamo_compiling():
         return False
     functorch = torch._C._functorch
     while functorch.is_functorch_wrapped_tensor(tensor):

@@ -207,7 +207,14 @@ def hooked(model):
     model.stem.register_forward_hook(lambda *_: None)
 
 
-@pytest.mark.parametrize("change", [in_place_weights, loaded, modes, frozen, gradients, hooked])
+def test_a_hook_may_be_part_of_the_model_and_so_of_its_signature():
+    model = randomised(Small())
+    before = signature(model)
+    hooked(model)
+    assert signature(model) != before
+
+
+@pytest.mark.parametrize("change", [in_place_weights, loaded, modes, frozen, gradients])
 def test_a_signature_ignores(change):
     model = randomised(Small())
     before = signature(model)
