@@ -63,24 +63,24 @@ class _Shadows:
     def __init__(self, leaf_functions: set[int]) -> None:
         self.leaf_functions = leaf_functions
         self.wrapped: dict[int, set[str]] = {}
-        for (_, name), namespace in _symbolic_trace._wrapped_fns_to_patch.items():
+        for (_, name), namespace in list(_symbolic_trace._wrapped_fns_to_patch.items()):
             self.wrapped.setdefault(id(namespace), set()).add(name)
         self.globals: dict[int, dict[str, Any] | None] = {}
         self.math = types.SimpleNamespace(**{name: self._recorder(value) for name, value in vars(math).items()})
 
     def methods(self, base: type) -> dict[str, Any]:
         """The methods of a module's class, with the recorders in their globals where there are any to put there."""
-        found: dict[str, Any] = {}
+        shadowed: dict[str, Any] = {}
         for one in base.__mro__:
             if one is nn.Module:
                 break
-            for name, value in vars(one).items():
+            for name, value in list(vars(one).items()):
                 function = getattr(value, "__func__", value) if isinstance(value, staticmethod) else value
-                if name not in found and isinstance(function, types.FunctionType):
+                if name not in shadowed and isinstance(function, types.FunctionType):
                     shadow = self._shadow(function)
                     if shadow is not function:
-                        found[name] = staticmethod(shadow) if isinstance(value, staticmethod) else shadow
-        return found
+                        shadowed[name] = staticmethod(shadow) if isinstance(value, staticmethod) else shadow
+        return shadowed
 
     def _shadow(self, function: types.FunctionType) -> types.FunctionType:
         namespace = self._namespace(function.__globals__)
@@ -91,7 +91,7 @@ class _Shadows:
         if id(namespace) not in self.globals:
             names = self.wrapped.get(id(namespace), set())
             changed = {name: self._recorder(_looked_up(namespace, name), True) for name in names}
-            for name, value in namespace.items():
+            for name, value in list(namespace.items()):
                 if value is math:
                     changed[name] = self.math
                 elif name not in changed and id(value) in self.leaf_functions:
@@ -101,7 +101,7 @@ class _Shadows:
 
     def _filled(self, namespace: dict[str, Any], changed: Mapping[str, Any]) -> dict[str, Any]:
         new = dict(namespace)
-        for name, value in namespace.items():
+        for name, value in list(namespace.items()):  # (an import elsewhere may add to it)
             if isinstance(value, types.FunctionType) and value.__globals__ is namespace:
                 new[name] = _rebuilt(value, new)
         new.update(changed)
