@@ -30,16 +30,14 @@ _BACKWARD_HOOKS = ("_backward_hooks", "_backward_pre_hooks")
 _MOST_ENTRIES = 64
 
 
-def twin(model: nn.Module, *, hooks: bool = False, frozen: bool = False, own_buffers: bool = False) -> nn.Module:
-    """A copy of the module tree that shares every parameter and buffer, in evaluation mode.
+def twin(model: nn.Module, *, own_buffers: bool = False) -> nn.Module:
+    """A copy of the module tree that shares every parameter and buffer, in evaluation mode, free of foreign hooks.
 
     Whatever else the model's code may write into belongs to the twin: dicts, lists, sets and plain objects that modules
     hold, at any depth. Methods that are bound to a module of the tree are bound to its twin.
 
     Args:
         model: any module; it is only read.
-        hooks: whether the caller's forward hooks come along; torch's own that compute weights always do.
-        frozen: whether its parameters ask for no gradient (they share their memory with the model's all the same).
         own_buffers: whether it gets copies of the buffers, for code that may write into them.
 
     Returns:
@@ -51,7 +49,7 @@ def twin(model: nn.Module, *, hooks: bool = False, frozen: bool = False, own_buf
         >>> copy.training, model.training, copy[0].weight is model[0].weight
         (False, True, True)
     """
-    return _Copying(hooks, frozen, own_buffers).module(model)
+    return _Copying(own_buffers).module(model)
 
 
 def meta_twin(model: nn.Module) -> nn.Module:
@@ -74,8 +72,8 @@ def meta_twin(model: nn.Module) -> nn.Module:
 class _Copying:
     """One copy of a module tree: what was copied already, by identity."""
 
-    def __init__(self, hooks: bool, frozen: bool, own_buffers: bool) -> None:
-        self.hooks, self.frozen, self.own_buffers = hooks, frozen, own_buffers
+    def __init__(self, own_buffers: bool) -> None:
+        self.own_buffers = own_buffers
         self.done: dict[int, Any] = {}
 
     def module(self, module: nn.Module) -> nn.Module:
@@ -112,26 +110,23 @@ class _Copying:
                 fields[name] = type(fields[name])()
         if any(fields[name] for name in _HOOKS):
             for name in _HOOKS:
-                kept = {k: hook for k, hook in fields[name].items() if self.hooks or _computes_weights(hook)}
+                kept = {k: hook for k, hook in fields[name].items() if _computes_weights(hook)}
                 fields[name] = type(fields[name])((key, self.value(hook)) for key, hook in kept.items())
-            if not self.hooks:
-                for name in _HOOK_FLAGS:
-                    fields[name] = type(fields[name])()
+            for name in _HOOK_FLAGS:
+                fields[name] = type(fields[name])()
 
     def _parameter(self, tensor: torch.Tensor | None) -> torch.Tensor | None:
-        if tensor is None or (not self.frozen and not tensor.is_inference()):
+        if tensor is None or not tensor.is_inference():
             return tensor
         if id(tensor) not in self.done:
-            alias = _usable(tensor)
-            self.done[id(tensor)] = alias.detach() if self.frozen else alias
+            self.done[id(tensor)] = _usable(tensor)
         return self.done[id(tensor)]  # type: ignore[no-any-return]
 
     def _buffer(self, tensor: torch.Tensor | None) -> torch.Tensor | None:
-        if tensor is None or not (self.own_buffers or tensor.is_inference() or (self.frozen and tensor.requires_grad)):
+        if tensor is None or not (self.own_buffers or tensor.is_inference()):
             return tensor
         if id(tensor) not in self.done:
             usable = _usable(tensor)
-            usable = usable.detach() if self.frozen else usable
             self.done[id(tensor)] = usable.clone() if self.own_buffers else usable
         return self.done[id(tensor)]  # type: ignore[no-any-return]
 
@@ -160,9 +155,8 @@ class _Copying:
 
     def _loose(self, tensor: torch.Tensor) -> torch.Tensor:
         """A tensor that is no parameter and no buffer: a cache, a list of flat weights."""
-        if tensor.is_inference() or (self.frozen and tensor.requires_grad):
-            tensor = _usable(tensor)
-            return tensor.detach() if self.frozen else tensor
+        if tensor.is_inference():
+            return _usable(tensor)
         return tensor.clone() if self.own_buffers and not tensor.requires_grad else tensor
 
     def _container(self, value: Any) -> Any:
