@@ -70,17 +70,17 @@ class _Shadows:
 
     def methods(self, base: type) -> dict[str, Any]:
         """The methods of a module's class, with the recorders in their globals where there are any to put there."""
-        found: dict[str, Any] = {}
+        shadowed: dict[str, Any] = {}
         for one in base.__mro__:
             if one is nn.Module:
                 break
             for name, value in list(vars(one).items()):
                 function = getattr(value, "__func__", value) if isinstance(value, staticmethod) else value
-                if name not in found and isinstance(function, types.FunctionType):
+                if name not in shadowed and isinstance(function, types.FunctionType):
                     shadow = self._shadow(function)
                     if shadow is not function:
-                        found[name] = staticmethod(shadow) if isinstance(value, staticmethod) else shadow
-        return found
+                        shadowed[name] = staticmethod(shadow) if isinstance(value, staticmethod) else shadow
+        return shadowed
 
     def _shadow(self, function: types.FunctionType) -> types.FunctionType:
         namespace = self._namespace(function.__globals__)
@@ -101,7 +101,7 @@ class _Shadows:
 
     def _filled(self, namespace: dict[str, Any], changed: Mapping[str, Any]) -> dict[str, Any]:
         new = dict(namespace)
-        for name, value in list(namespace.items()):
+        for name, value in list(namespace.items()):  # (an import elsewhere may add to it)
             if isinstance(value, types.FunctionType) and value.__globals__ is namespace:
                 new[name] = _rebuilt(value, new)
         new.update(changed)

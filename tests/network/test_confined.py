@@ -1,0 +1,112 @@
+"""What is traced in one thread is seen by nobody else: not by models, not by other tracers, not afterwards."""
+
+from __future__ import annotations
+
+import math
+import sys
+import threading
+from contextlib import suppress
+from functools import partial
+
+import torch
+from small import small, tiny_densenet, tiny_swin
+from torch import fx, nn
+from torch.fx import _symbolic_trace
+
+import funcam
+from funcam import FuncamError
+from funcam.network.graph import trace
+
+IMAGES = torch.randn(2, 3, 32, 32, generator=torch.Generator().manual_seed(1))
+
+
+def globals_of_torch():
+    namespaces = [(name, namespace) for (_, name), namespace in _symbolic_trace._wrapped_fns_to_patch.items()]
+    wrapped = [namespace[name] for name, namespace in namespaces if name in namespace]
+    root = sys.modules["math"].sqrt  # not by a name that a shadow may hold
+    return [nn.Module.__call__, nn.Module.__getattr__, root, *wrapped]
+
+
+SEEN: list[list[object]] = []
+
+
+class Looking(nn.Module):
+    """A module that looks at torch's globals while it is traced."""
+
+    def __init__(self):
+        super().__init__()
+        self.conv, self.fc = nn.Conv2d(3, 4, 3), nn.Linear(4, 2)
+
+    def forward(self, x):
+        SEEN.append(globals_of_torch())
+        return self.fc(self.conv(x).relu().mean((2, 3)) * math.sqrt(4))
+
+
+def same(one, other):
+    return all(a is b for a, b in zip(one, other, strict=True))
+
+
+def test_nothing_is_patched_while_a_model_is_traced():
+    before = globals_of_torch()
+    SEEN.clear()
+    trace(Looking())
+    assert len(SEEN) == 1
+    assert same(SEEN[0], before)
+    assert same(globals_of_torch(), before)
+
+
+CALLS = {
+    "several layers": lambda m: funcam.explain(m, IMAGES, 1, layer=["stem", "blocks"]),
+    "prototype-cam": lambda m: funcam.explain(m, IMAGES, 1, method="prototype-cam"),
+    "guided": lambda m: funcam.explain(m, IMAGES, 1, method="guided-backprop"),
+    "grad-cam": lambda m: funcam.explain(m, IMAGES, 1),
+}
+
+
+def in_threads(*functions):
+    threads = [threading.Thread(target=function) for function in functions]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+
+
+def test_four_threads_trace_their_own_models_at_once():
+    """40 calls of each kind: each is right, and torch is as it was."""
+    before, right = globals_of_torch(), []
+    want = {name: call(small(3)).maps for name, call in CALLS.items()}
+
+    def explaining(name):
+        for _ in range(40):
+            right.append(torch.equal(CALLS[name](small(3)).maps, want[name]))
+
+    in_threads(*(partial(explaining, name) for name in CALLS))
+    assert right.count(True) == 160
+    assert same(globals_of_torch(), before)
+
+
+def test_the_users_own_tracer_is_left_alone():
+    """fx itself patches what all threads see, so that nobody else may run a module meanwhile: we only trace here."""
+    before, codes, done = globals_of_torch(), set(), threading.Event()
+    plain = fx.symbolic_trace(small(3)).code
+
+    def tracing():
+        while not done.is_set():
+            codes.add(fx.symbolic_trace(small(3)).code)
+
+    def ours():
+        for _ in range(20):
+            with suppress(FuncamError):  # while fx's patch is there it takes our twin for its own
+                trace(Looking())
+        done.set()
+
+    in_threads(tracing, ours)
+    assert codes == {plain}
+    assert same(globals_of_torch(), before)
+
+
+def test_functions_that_are_recorded_as_one_operation_are_so_in_the_twin_alone():
+    """torchvision's Swin calls functions of `torch.fx.wrap`: they are nodes, as in torchvision's own trace."""
+    names = {getattr(node.target, "__name__", "") for node in trace(tiny_swin()).module.graph.nodes}
+    assert "shifted_window_attention" in names
+    assert trace(tiny_densenet()).module(IMAGES).shape == tiny_densenet()(IMAGES).shape
