@@ -36,6 +36,7 @@ class Seen:
         grid: the grid of cells in force there, for a layer of tokens.
         same: the number of the tensor: an outer module may return what an inner one did.
         weighted: whether the module itself multiplies by weights.
+        bare: whether the module returned the tensor itself, not something that holds it.
     """
 
     place: Place
@@ -44,6 +45,7 @@ class Seen:
     grid: Shape
     same: int
     weighted: bool
+    bare: bool
 
     def layout(self, image: Shape) -> Layout | None:
         """How it holds a feature map of such images; None where it holds none."""
@@ -73,7 +75,7 @@ def survey(model: nn.Module, inputs: Inputs, manner: Manner) -> list[Seen]:
             weighted = any(p.ndim > 1 for p in module._parameters.values() if p is not None)
             whole = not path or len(list(leaves(returned))) == 1
             at = Place(place.path, place.call, () if whole else path)
-            seen.append(Seen(at, type(module), shape, grid, same, weighted))
+            seen.append(Seen(at, type(module), shape, grid, same, weighted, not path))
 
     _observe(model, inputs, manner, note)
     return seen
@@ -210,10 +212,13 @@ def _features(model: nn.Module, inputs: Inputs, manner: Manner, places: Sequence
 def _carries_all(model: nn.Module, inputs: Inputs, manner: Manner, one: Seen) -> bool:
     """Whether everything passes there: with the features of other images the outputs are those of the others."""
     other = Inputs(_another(inputs.images), inputs.args, inputs.kwargs, inputs.wrt)
+    layout = one.layout(tuple(inputs.images.shape))
+    assert layout is not None
     try:
         (features,) = _features(model, other, manner, [one.place])
+        cells = layout.to_map(features)  # a class token beside them stays: it is another way to the outputs
         with torch.no_grad():
-            swapped = run(model, inputs, {one.place: lambda _: features}, manner)
+            swapped = run(model, inputs, {one.place: lambda tensor: layout.from_map(cells, tensor)}, manner)
             wanted = run(model, other, {}, manner)
     except FuncamError:  # other images take another way through its code
         return False
@@ -221,8 +226,9 @@ def _carries_all(model: nn.Module, inputs: Inputs, manner: Manner, one: Seen) ->
 
 
 def _outermost(one: Seen, alive: Sequence[Seen]) -> Seen:
-    """The outermost module that returns the same tensor."""
-    return min((other for other in alive if other.same == one.same), key=lambda s: s.place.path.count("."))
+    """The outermost module that returns the same tensor, and nothing beside it if there is such a one."""
+    same = [other for other in alive if other.same == one.same]
+    return min(same, key=lambda s: (not s.bare, s.place.path.count(".")))
 
 
 def last_convolution(seen: Sequence[Seen], model: nn.Module) -> Place:
