@@ -13,11 +13,12 @@ from torch.func import vjp, vmap
 from funcam.errors import FuncamError
 from funcam.network import derivative
 from funcam.network.cutting import Split, run_cut, split, split_for
-from funcam.network.finer import finer_layer
+from funcam.network.finer import finer_layer, finer_place
 from funcam.network.images import check_images
 from funcam.network.layers import find_node
 from funcam.network.outputs import unpacked
 from funcam.network.rewrites.batchnorm import fused
+from funcam.network.samples import sample_of
 from funcam.network.tap import Inputs
 from funcam.network.tap import run as run_model
 from funcam.network.taps import run_tapped
@@ -203,7 +204,7 @@ def run_batch(
     splits = _splits(model, given, layers, hooks)
     cuts = _distinct(splits, given)
     source = None if splits[0].is_pair else splits[0].source
-    beside = [_finer_layer(cut, source, given.images) for cut in cuts] if finer else [None] * len(cuts)
+    beside = [_finer_layer(cut, source, given) for cut in cuts] if finer else [None] * len(cuts)
     here = [cut.layer for cut in cuts]
     names = list(dict.fromkeys(name for name in beside if name and name not in here))
     inputs, tail, plain = _tail(cuts, names, source, given)
@@ -242,13 +243,12 @@ def _distinct(splits: Sequence[Split], given: Inputs) -> tuple[Settled, ...]:
     return tuple(by_node.values())
 
 
-def _finer_layer(cut: Settled, source: Callable[[], nn.Module] | None, images: torch.Tensor) -> str | None:
+def _finer_layer(cut: Settled, source: Callable[[], nn.Module] | None, given: Inputs) -> str | None:
     if source is None:  # a pair of functions: nobody knows what is in it
         return None
-    try:
-        return finer_layer(source(), cut.layer, images)
-    except FuncamError:  # nobody has its graph
-        return None
+    if isinstance(cut.cut, TapCut):
+        return finer_place(source(), cut.cut.place, sample_of(given), cut.cut.manner)
+    return finer_layer(source(), cut.layer, given.images)
 
 
 def _tail(

@@ -15,6 +15,7 @@ from funcam.network.derivative import vjp
 from funcam.network.failures import place_of as place_in_code
 from funcam.network.failures import reason_of
 from funcam.network.outputs import leaves
+from funcam.network.samples import scattered
 from funcam.network.tap import Inputs, Manner, Place, run
 from funcam.network.twin import has_hooks, twin
 
@@ -140,12 +141,8 @@ def features_at(model: nn.Module, inputs: Inputs, place: Place, manner: Manner) 
 
 
 def cotangents(values: Sequence[Tensor]) -> list[Tensor]:
-    """Random cotangents, the same ones at every call, without a look at the random state."""
-    made = []
-    for number, value in enumerate(values):
-        generator = torch.Generator().manual_seed(number)
-        made.append(torch.randn(value.shape, generator=generator, dtype=torch.float32).to(value))
-    return made
+    """Cotangents without a pattern, the same ones at every call, made without the random state."""
+    return [scattered(value.shape, value.dtype, value.device, number) for number, value in enumerate(values)]
 
 
 def difference(ours: Sequence[Tensor], theirs: Sequence[Tensor]) -> str:

@@ -21,6 +21,7 @@ from funcam.network.layers import Layout, find_node, layout_of
 from funcam.network.naming import Layer as Layer
 from funcam.network.naming import LayerLike, layer_name
 from funcam.network.pair import NAMES, check_features, closed_head, is_pair, named_features
+from funcam.network.samples import numbers
 from funcam.network.tap import Inputs, place_of, run
 from funcam.network.tracing import is_compiled
 from funcam.network.twin import twin
@@ -97,18 +98,24 @@ class Split:
 
     def settled(self, inputs: Inputs) -> Settled:
         """The cut of the model as it is now, for such inputs: a new one if a module was replaced."""
-        if self._kept is None or is_compiled():
-            return self._made_before()
+        if self._kept is None:
+            return self._latest[0]
+        if not is_compiled():
+            return self._settle(inputs)
+        images = inputs.images
+        if not inputs.args and not inputs.kwargs:
+            _settle_while_compiling(self, tuple(int(side) for side in images.shape[1:]), images.dtype, images.device)
+        return self._made_before()
+
+    def _settle(self, inputs: Inputs) -> Settled:
         settled = settle(self.source(), self._layer, inputs, self._via, self._hooks)
-        self._latest[:] = [settled]
+        if self._latest[:1] != [settled]:
+            self._latest[:] = [settled]
         return settled
 
     def _made_before(self) -> Settled:
         if not self._latest:
-            raise FuncamError(
-                "inside torch.compile a cut can't be checked against the model; call it once before, or give example "
-                "images: split(model, layer, example=images)"
-            )
+            raise FuncamError("inside torch.compile a model of several inputs can't be checked; call the split before")
         if self._latest[0].way == "tap":
             raise FuncamError(f"torch.compile can't follow taps, and the model is cut by one ({self._latest[0].why})")
         return self._latest[0]
@@ -131,6 +138,13 @@ class Split:
         model = self._model()
         assert self._kept is not None or model is not None
         return model if model is not None else self._kept  # type: ignore[return-value]
+
+
+@torch.compiler.assume_constant_result  # type: ignore[untyped-decorator]
+def _settle_while_compiling(cut: Split, image: Image, dtype: torch.dtype, device: torch.device) -> bool:
+    """Find the cut for images of a shape, run by the compiler, outside what it follows."""
+    cut._settle(Inputs(numbers((1, *image), dtype, device)))
+    return True
 
 
 def split(

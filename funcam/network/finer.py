@@ -11,6 +11,8 @@ from funcam.network.activations import relu_ceiling
 from funcam.network.choice import carries_all
 from funcam.network.graph import Graph
 from funcam.network.layers import Shapes, ancestors, find_node, name_of, of_images, operation, shapes_of
+from funcam.network.survey import outermost, survey
+from funcam.network.tap import Inputs, Manner, Place
 from funcam.network.ways import structure_of
 
 _NOT_NEGATIVE = ("sigmoid", "softmax", "hardsigmoid", "softplus", "abs", "square", "exp", "clamp_min")
@@ -55,6 +57,20 @@ def finer_layer(model: nn.Module, layer: str, images: torch.Tensor) -> str | Non
     if key not in known:
         known[key] = _find(graph, layer, (1, *images.shape[1:]))
     return known[key]
+
+
+def finer_place(model: nn.Module, place: Place, inputs: Inputs, manner: Manner) -> str | None:
+    """As `finer_layer`, for a model whose own code is run: among what its modules return."""
+    image = tuple(inputs.images.shape)
+    seen = survey(model, inputs, manner)
+    at = max((i for i, one in enumerate(seen) if one.place == place), default=0)
+    larger = [one for one in seen[:at] if one.cells(image) > seen[at].cells(image)]
+    if not larger:
+        return None
+    next_larger = min(one.cells(image) for one in larger)
+    candidates = [one for one in larger if one.cells(image) == next_larger]
+    active = [one for one in candidates if one.active]
+    return str(outermost((active or candidates)[-1], candidates).place)
 
 
 _CACHE: weakref.WeakKeyDictionary[Graph, dict[tuple[str | int, ...], str | None]] = weakref.WeakKeyDictionary()

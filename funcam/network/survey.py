@@ -17,6 +17,7 @@ from funcam.network.choice import LAST_CONV, PASSING_MODULES
 from funcam.network.derivative import vjp
 from funcam.network.layers import GRID_NAMES, Layout, layout_of
 from funcam.network.outputs import leaves
+from funcam.network.samples import scattered
 from funcam.network.tap import Inputs, Manner, Place, Visit, run
 
 _MOST_SWAPS = 12
@@ -37,6 +38,7 @@ class Seen:
         same: the number of the tensor: an outer module may return what an inner one did.
         weighted: whether the module itself multiplies by weights.
         bare: whether the module returned the tensor itself, not something that holds it.
+        active: whether none of its values is negative.
     """
 
     place: Place
@@ -46,6 +48,12 @@ class Seen:
     same: int
     weighted: bool
     bare: bool
+    active: bool
+
+    def cells(self, image: Shape) -> int:
+        """How many cells its feature map has; 0 where it holds none."""
+        layout = self.layout(image)
+        return math.prod(layout.spatial(self.shape)) if layout else 0
 
     def layout(self, image: Shape) -> Layout | None:
         """How it holds a feature map of such images; None where it holds none."""
@@ -75,7 +83,8 @@ def survey(model: nn.Module, inputs: Inputs, manner: Manner) -> list[Seen]:
             weighted = any(p.ndim > 1 for p in module._parameters.values() if p is not None)
             whole = not path or len(list(leaves(returned))) == 1
             at = Place(place.path, place.call, () if whole else path)
-            seen.append(Seen(at, type(module), shape, grid, same, weighted, not path))
+            active = tensor.is_floating_point() and bool((tensor >= 0).all())
+            seen.append(Seen(at, type(module), shape, grid, same, weighted, not path, active))
 
     _observe(model, inputs, manner, note)
     return seen
@@ -122,10 +131,10 @@ def default_place(model: nn.Module, inputs: Inputs, manner: Manner) -> Seen:
     alive = _alive(model, inputs, manner, maps)
     for one in list(reversed(alive))[:_MOST_SWAPS]:
         if _carries_all(model, inputs, manner, one):
-            return _outermost(one, alive)
+            return outermost(one, alive)
     norms = [one for one in alive if "norm" in one.kind.__name__.lower() and one.grid]
     tokens = [one for one in norms if _kind(one, image) == "tokens"]
-    return (tokens or [_outermost(alive[-1], alive)])[-1]
+    return (tokens or [outermost(alive[-1], alive)])[-1]
 
 
 def _kind(one: Seen, image: Shape) -> str:
@@ -162,8 +171,7 @@ def _map_gradient(one: Seen, gradient: Tensor, inputs: Inputs) -> Tensor:
 
 def _another(images: Tensor) -> Tensor:
     """Other images of the same range."""
-    generator = torch.Generator().manual_seed(0)
-    noise = torch.rand(images.shape, generator=generator).to(images)
+    noise = (scattered(images.shape, images.dtype, images.device) + 1) / 2
     low, high = images.amin(), images.amax()
     return low + (high - low + (high == low)) * noise
 
@@ -225,7 +233,7 @@ def _carries_all(model: nn.Module, inputs: Inputs, manner: Manner, one: Seen) ->
     return not difference([t for _, t in leaves(swapped)], [t for _, t in leaves(wanted)])
 
 
-def _outermost(one: Seen, alive: Sequence[Seen]) -> Seen:
+def outermost(one: Seen, alive: Sequence[Seen]) -> Seen:
     """The outermost module that returns the same tensor, and nothing beside it if there is such a one."""
     same = [other for other in alive if other.same == one.same]
     return min(same, key=lambda s: (not s.bare, s.place.path.count(".")))

@@ -18,6 +18,7 @@ from torchvision.models.segmentation import lraspp_mobilenet_v3_large
 from torchvision.models.video import r3d_18
 
 import funcam
+from funcam.network.tap import Inputs
 
 
 def timm(name: str, **options: Any) -> nn.Module:
@@ -180,22 +181,25 @@ def check_rows(cut: funcam.Split, image: torch.Tensor, *, crossed: bool) -> None
     torch.testing.assert_close(got, want)
     assert (want - want[:1]).abs().max() > 0
     if not crossed:
-        assert len(cut.current(image).names) == 1
+        assert len(cut.settled(Inputs(image)).cut.names) == 1
         torch.testing.assert_close(values_of(head(rows)), want)
 
 
 @pytest.mark.parametrize("name", [name for name, case in CASES.items() if case.via == "export"])
-def test_a_model_that_fx_cannot_follow_is_exported_without_being_asked(name: str) -> None:
+def test_a_model_that_fx_cannot_follow_is_tapped_and_exported_if_asked(name: str) -> None:
     case = CASES[name]
     model = randomised(case.make()).eval()
     images = torch.randn(2, *case.images)
     with pytest.raises(funcam.FuncamError, match="can't be traced"):
         funcam.split(model, case.default, example=images, via="fx")
-    with pytest.raises(funcam.FuncamError, match=r"can't be traced.*\.py:\d+ in .*example=images.*\(features, head\)"):
-        funcam.split(model, case.default)
-    A, head = funcam.split(model, case.default, example=images)(images)
-    assert type(head(A)) is type(model(images))
-    torch.testing.assert_close(head(A).logits, model(images).logits)
+    with pytest.raises(funcam.FuncamError, match=r"can't be traced.*\.py:\d+ in .*list_layers\(model, images\)"):
+        funcam.list_layers(model)
+    for via, way in ((None, "tap"), ("export", "export")):
+        cut = funcam.split(model, case.default, via=via)
+        A, head = cut(images)
+        assert cut.way == way
+        assert type(head(A)) is type(model(images))
+        torch.testing.assert_close(head(A).logits, model(images).logits)
 
 
 def test_a_skip_connection_across_the_cut_of_a_resnet_under_vmap() -> None:
@@ -203,5 +207,5 @@ def test_a_skip_connection_across_the_cut_of_a_resnet_under_vmap() -> None:
     image = torch.rand(1, 3, 64, 64)
     for via in ("fx", "export"):
         cut = funcam.split(model, "layer4.2.conv3", example=image, via=via)
-        assert len(cut.current(image).names) == 2
+        assert len(cut.settled(Inputs(image)).cut.names) == 2
         check_rows(cut, image, crossed=True)
