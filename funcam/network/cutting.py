@@ -283,7 +283,8 @@ def _run_tap(cut: TapCut, layer: str, model: nn.Module, inputs: Inputs) -> tuple
     def head(features: torch.Tensor) -> Any:
         rows = len(features) // max(1, len(inputs.images))
         given = inputs if rows == 1 else repeated(inputs, rows)
-        return run(model, given, {cut.place: lambda tensor: layout.from_map(features, tensor)}, cut.manner, recording)
+        visits = {cut.place: lambda tensor: layout.from_map(features, tensor).clone()}  # its code may write into it
+        return run(model, given, visits, cut.manner, recording)
 
     return layout.to_map(tensor), head
 

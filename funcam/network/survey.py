@@ -38,6 +38,7 @@ class Seen:
         same: the number of the tensor: an outer module may return what an inner one did.
         weighted: whether the module itself multiplies by weights.
         bare: whether the module returned the tensor itself, not something that holds it.
+        first: whether no module returned the tensor before: it was made there.
         active: whether none of its values is negative.
     """
 
@@ -48,6 +49,7 @@ class Seen:
     same: int
     weighted: bool
     bare: bool
+    first: bool
     active: bool
 
     def cells(self, image: Shape) -> int:
@@ -74,17 +76,18 @@ def survey(model: nn.Module, inputs: Inputs, manner: Manner) -> list[Seen]:
         nonlocal grid
         for path, tensor in leaves(returned):
             shape = tuple(tensor.shape)
-            first = len(shape) == len(image) and layout_of(shape, image) == Layout("channels-first")
-            if first and (not grid or any(part in type(module).__name__.lower() for part in GRID_NAMES)):
+            plain = len(shape) == len(image) and layout_of(shape, image) == Layout("channels-first")
+            if plain and (not grid or any(part in type(module).__name__.lower() for part in GRID_NAMES)):
                 grid = shape[2:]
             same = next((i for i, other in enumerate(kept) if other is tensor), len(kept))
-            if same == len(kept):
+            first = same == len(kept)
+            if first:
                 kept.append(tensor)
             weighted = any(p.ndim > 1 for p in module._parameters.values() if p is not None)
             whole = not path or len(list(leaves(returned))) == 1
             at = Place(place.path, place.call, () if whole else path)
             active = tensor.is_floating_point() and bool((tensor >= 0).all())
-            seen.append(Seen(at, type(module), shape, grid, same, weighted, not path, active))
+            seen.append(Seen(at, type(module), shape, grid, same, weighted, not path, first, active))
 
     _observe(model, inputs, manner, note)
     return seen
@@ -121,7 +124,9 @@ def default_place(model: nn.Module, inputs: Inputs, manner: Manner) -> Seen:
     image = tuple(inputs.images.shape)
     seen = survey(model, inputs, manner)
     last_weight = max((i for i, one in enumerate(seen) if one.weighted), default=-1)
-    maps = [one for one in seen[:last_weight] if one.layout(image) and not issubclass(one.kind, PASSING_MODULES)]
+    pooled = {one.same for one in seen if issubclass(one.kind, PASSING_MODULES) and one.first}
+    maps = [one for one in seen[:last_weight] if one.layout(image) and one.same not in pooled]
+    maps = [one for one in maps if not issubclass(one.kind, PASSING_MODULES)]
     maps = maps[-_MOST_PLACES:]
     if not maps:
         raise FuncamError(
