@@ -68,7 +68,7 @@ class Seen:
 def survey(model: nn.Module, inputs: Inputs, manner: Manner) -> list[Seen]:
     """Every tensor that a module of a model returns for some images, in the order in which they are returned."""
     image = tuple(inputs.images.shape)
-    kept: list[Tensor] = []  # alive until the end, so that no identity is used twice
+    kept: list[tuple[Tensor, int]] = []  # alive until the end, so that no identity is used twice; and its version
     seen: list[Seen] = []
     grid: Shape = ()
 
@@ -79,10 +79,11 @@ def survey(model: nn.Module, inputs: Inputs, manner: Manner) -> list[Seen]:
             plain = len(shape) == len(image) and layout_of(shape, image) == Layout("channels-first")
             if plain and (not grid or any(part in type(module).__name__.lower() for part in GRID_NAMES)):
                 grid = shape[2:]
-            same = next((i for i, other in enumerate(kept) if other is tensor), len(kept))
+            version = tensor._version  # what writes in place returns the same tensor with other values
+            same = next((i for i, (other, then) in enumerate(kept) if other is tensor and then == version), len(kept))
             first = same == len(kept)
             if first:
-                kept.append(tensor)
+                kept.append((tensor, version))
             weighted = any(p.ndim > 1 for p in module._parameters.values() if p is not None)
             whole = not path or len(list(leaves(returned))) == 1
             at = Place(place.path, place.call, () if whole else path)
