@@ -1,0 +1,100 @@
+"""Which way a layer's tensor holds a map, asked of the model: where does it answer when a patch of the image changes?"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+import torch
+from torch import Tensor
+
+from funcam.network.layout import Layout, Shape
+from funcam.network.samples import scattered
+
+_ENOUGH, _ENOUGH_FOR_RARE = 0.3, 0.6
+_MOST_LESS = 0.25
+PLACES = 4
+
+
+def patched(image: Tensor) -> Tensor:
+    """An image, and it with a patch changed at each of four places: `[5, channels, *size]`."""
+    low, high = image.amin(), image.amax()
+    high = torch.where(high > low, high, low + 1)
+    copies = [image]
+    for number, box in enumerate(_boxes(tuple(image.shape[2:]))):
+        copy = image.clone()
+        region = copy[(slice(None), slice(None), *box)]
+        noise = scattered(tuple(region.shape), image.dtype, image.device, number)
+        region.copy_(low + (high - low) * (noise + 1) / 2)
+        copies.append(copy)
+    return torch.cat(copies)
+
+
+def _places(axes: int) -> list[tuple[float, ...]]:
+    """Four places, relative to the image: the centres of its quarters (along time: first, last, last, first)."""
+    corners = [(0.25, 0.25), (0.25, 0.75), (0.75, 0.25), (0.75, 0.75)]
+    if axes == 1:
+        return [(0.25,), (0.75,), (0.375,), (0.625,)]
+    return [(time, *place)[-axes:] for time, place in zip((0.25, 0.75, 0.75, 0.25), corners, strict=True)]
+
+
+def _boxes(size: Shape) -> Iterator[tuple[slice, ...]]:
+    for place in _places(len(size)):
+        edges = [(int((at - 0.125) * side), int((at + 0.125) * side)) for at, side in zip(place, size, strict=True)]
+        yield tuple(slice(low, max(high, low + 1)) for low, high in edges)
+
+
+def decided(answers: Tensor, possible: Sequence[Layout]) -> Layout | None:
+    """The reading of a layer's tensor in which it answers where the image was changed; None where none is plain.
+
+    Args:
+        answers: what the layer held for `patched` images.
+        possible: the readings to choose from.
+
+    Returns:
+        The reading that leaves the fewest tokens beside the map among those that answer nearly best.
+    """
+    scored = [(agreement(answers, reading), reading) for reading in possible]
+    best = max((float(places.mean()) for places, _ in scored), default=0.0)
+    good = [(float(places.mean()), reading) for places, reading in scored if _convinces(places, reading, best)]
+    if not good:
+        return None
+    fewest = min(_beside(reading) for _, reading in good)
+    return max((pair for pair in good if _beside(pair[1]) == fewest), key=lambda pair: pair[0])[1]
+
+
+def _beside(reading: Layout) -> int:
+    return reading.prefix + reading.suffix
+
+
+def _convinces(places: Tensor, reading: Layout, best: float) -> bool:
+    mean, least = float(places.mean()), float(places.min())
+    rare = bool(reading.order) or _beside(reading) > 1
+    return mean >= max(_ENOUGH_FOR_RARE if rare else _ENOUGH, best - _MOST_LESS) and least > (0.3 if rare else 0.0)
+
+
+def agreement(answers: Tensor, reading: Layout) -> Tensor:
+    """How well the answers lie where the image was changed, for each of the places: correlations, `[4]`.
+
+    Where a cell answers is told by the mean of its channels' absolute changes, less what it answers to the other places.
+    """
+    maps = reading.to_map(answers).float()
+    change = _against_others((maps[1:] - maps[:1]).abs().mean(1))
+    expected = _against_others(_expected(tuple(change.shape[1:]), change.device))
+    change, expected = (x.flatten(1) - x.flatten(1).mean(1, keepdim=True) for x in (change, expected))
+    return (change * expected).sum(1) / (change.norm(dim=1) * expected.norm(dim=1) + 1e-30)
+
+
+def _against_others(x: Tensor) -> Tensor:
+    return x - (x.sum(0, keepdim=True) - x) / (len(x) - 1)
+
+
+def _expected(grid: Shape, device: torch.device) -> Tensor:
+    """Where each of the changed patches is on a grid: bells about their places."""
+    bells = []
+    for place in _places(len(grid)):
+        bell = torch.ones((), device=device)
+        for side, at in zip(grid, place, strict=True):
+            centres = (torch.arange(side, device=device) + 0.5) / side
+            bell = bell[..., None] * torch.exp(-(((centres - at) / max(0.15, 0.5 / side)) ** 2) / 2)
+        bells.append(bell)
+    return torch.stack(bells)
