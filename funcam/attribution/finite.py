@@ -53,7 +53,7 @@ def naming_images(images: torch.Tensor) -> Iterator[None]:
 
 def _holding(images: Any) -> torch.Tensor | None:
     """Which images hold NaN or infinity; None where none does, or nobody can look."""
-    if not isinstance(images, torch.Tensor) or images.ndim < 2 or not is_concrete(images):
+    if not isinstance(images, torch.Tensor) or images.ndim < 2 or images.is_meta or not is_concrete(images):
         return None
     holding = _rows_with(~images.isfinite())
     return holding if bool(holding.any()) else None

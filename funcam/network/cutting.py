@@ -185,6 +185,7 @@ def split(
     if is_pair(model):
         return _split_pair(*cast(Functions, model), layer)
     module = unwrapped(model)
+    known_of(module)  # refuses what can't be explained
     name = layer_name(module, layer)
     if wrt == 0:
         refuse_inputs(module)
