@@ -187,7 +187,7 @@ def _unlogged() -> Iterator[None]:
         logger.removeFilter(elsewhere)
 
 
-class _OfTheModel(Exception):  # noqa: N818
+class _OfTheModel(Exception):
     """What the model's code raised while it was exported. Of a `RuntimeError` torch prints the graph to stderr."""
 
 
