@@ -37,7 +37,7 @@ class Behind(nn.Module):
         return self.tail(self.backbone(x))
 
 
-@pytest.mark.filterwarnings("ignore:`torch.jit.(script|trace)` is deprecated:FutureWarning")
+@pytest.mark.filterwarnings("ignore:`torch.jit.(script|trace)(_method)?` is deprecated:FutureWarning")
 @pytest.mark.parametrize("compiled", [torch.jit.script, lambda model: torch.jit.trace(model, IMAGES)])
 @pytest.mark.parametrize("layer", [None, "conv", "backbone", "backbone.2"])
 def test_torchscript_anywhere(compiled: types.FunctionType, layer: str | None) -> None:
