@@ -180,7 +180,7 @@ def test_every_method_on_a_pair_that_detects(method: str) -> None:
     model = randomised(Detector()).eval()
     target = funcam.box_score([8.0, 8.0, 12.0, 12.0], 1)
     if method in MORE_THAN_A_PAIR:
-        with pytest.raises(FuncamError, match="a pair|contrasts classes"):
+        with pytest.raises(FuncamError, match=r"a pair|contrasts classes"):
             funcam.explain((model.backbone, model.head), IMAGES, target, method=method)
         return
     result = funcam.explain((model.backbone, model.head), IMAGES, target, method=method)

@@ -103,14 +103,6 @@ def test_tensors_and_modules_of_libraries_that_quantise(library: str) -> None:
         funcam.explain(model, IMAGES)
 
 
-def test_real_torchao() -> None:
-    quantization = pytest.importorskip("torchao.quantization")
-    model = small()
-    quantization.quantize_(model, quantization.Int8WeightOnlyConfig())
-    with pytest.raises(FuncamError, match=r"'weight' of 'fc' \(Linear\) is quantised"):
-        funcam.explain(model, IMAGES)
-
-
 def test_an_offloaded_model() -> None:
     """As accelerate leaves it (a stand-in, so that the test runs without it)."""
     model = small()
@@ -121,16 +113,8 @@ def test_an_offloaded_model() -> None:
         model.fc._hf_hook = hook
         with pytest.raises(FuncamError, match=r"'fc' \(Linear\) is offloaded.*remove_hook_from_submodules\(model\)"):
             funcam.explain(model, IMAGES)
-
-
-def test_a_really_offloaded_model_and_its_way_out() -> None:
-    accelerate = pytest.importorskip("accelerate")
-    model, wanted = small(), funcam.explain(small(), IMAGES).maps
-    accelerate.cpu_offload(model, execution_device="cpu")
-    with pytest.raises(FuncamError, match=r"is offloaded \(device_map\)"):
-        funcam.explain(model, IMAGES)
-    accelerate.hooks.remove_hook_from_submodules(model)
-    torch.testing.assert_close(funcam.explain(model, IMAGES).maps, wanted)
+        del model.fc._hf_hook  # what remove_hook_from_submodules does, the weights being there
+        torch.testing.assert_close(funcam.explain(model, IMAGES).maps, funcam.explain(small(), IMAGES).maps)
 
 
 def test_devices_apart() -> None:
