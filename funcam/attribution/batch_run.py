@@ -322,19 +322,6 @@ def one_by_one_where_vmap_fails(one: Callable[[torch.Tensor], torch.Tensor]) -> 
     return rows
 
 
-def pull(pullback: Pullback, cotangents: torch.Tensor) -> Tensors:
-    """Gradients at each layer `[k, B, C, *S]` for cotangents `[k, B, K]`, all at once."""
-    if len(cotangents) == 1:  # the usual case, spared the cost of batching
-        return tuple(g[None] for g in pullback(cotangents[0]))
-    try:
-        gradients: Tensors = vmap(pullback)(cotangents)
-    except RuntimeError as error:  # an operation that torch can't batch: one after the other, then
-        if isinstance(error, torch.OutOfMemoryError) or is_compiled():
-            raise
-        gradients = tuple(map(torch.stack, zip(*(pullback(one) for one in cotangents), strict=True)))
-    return gradients
-
-
 def unit_cotangents(columns: torch.Tensor, like: torch.Tensor) -> torch.Tensor:
     """Cotangents that pick one score of every image: columns `[k]` of K scores `like [B, K]`, `[k, B, K]`.
 

@@ -23,12 +23,12 @@ from funcam.attribution.batch_run import (
     Tensors,
     full_precision,
     module_of,
-    pull,
     unit_cotangents,
 )
 from funcam.errors import FuncamError
 from funcam.maps import pooled
 from funcam.methods import Method
+from funcam.network.derivative import pull
 from funcam.network.forward_mode import prepare_forward_mode
 from funcam.network.graph import Graph
 from funcam.network.heads import why_not_linear

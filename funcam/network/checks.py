@@ -15,6 +15,7 @@ from funcam.network.derivative import vjp
 from funcam.network.failures import place_of as place_in_code
 from funcam.network.failures import reason_of
 from funcam.network.outputs import leaves
+from funcam.network.refusals import devices_apart
 from funcam.network.samples import scattered
 from funcam.network.tap import Inputs, Manner, Place, run
 from funcam.network.twin import has_hooks, twin
@@ -77,8 +78,11 @@ def _cannot_run(model: nn.Module, inputs: Inputs, error: Exception, hooks: bool)
             f"a hook on {type(model).__name__} can't run beside funcam ({said}); remove it, or leave the hooks out: "
             "hooks=False"
         )
+    apart = devices_apart(model, inputs.images)
     return FuncamError(
-        f"the model can't take images of shape {shape} and type {inputs.images.dtype} on {inputs.images.device}: {said}"
+        apart
+        or f"the model can't take images of shape {shape} and type {inputs.images.dtype} on {inputs.images.device}: "
+        f"{said}"
     )
 
 

@@ -172,7 +172,9 @@ def split(
             (`model.layer4[2]`; at its first call, under its first name) or a line of `list_layers`; None for the last
             feature map before pooling, after its activation; `last-conv` for the last convolution in module order.
         example: images of the kind that will be explained: layer and way are settled at once, not at the first call.
-        via: `fx`, `tap` or `export` to use one of them alone; None for the first of `fx` and `tap` that is right.
+        via: `fx`, `tap` or `export` to use one of them alone; None for the first of `fx` and `tap` that is right, and
+            `export` where the model's code has no derivative as it is. (While `torch.export` runs it changes torch for
+            the whole process; other threads shouldn't trace or compile then.)
         hooks: False to leave forward hooks on the model out. Otherwise a check runs them once; where outputs or
             derivative are others without them, they are a part of the model and run in every pass.
         wrt: which argument of the model the images are: its position or name.
@@ -199,6 +201,7 @@ def split(
     if is_pair(model):
         return _split_pair(*cast(Functions, model), layer)
     module = unwrapped(model)
+    known_of(module)  # refuses what can't be explained
     name = layer_name(module, layer)
     if wrt == 0:
         refuse_inputs(module)

@@ -19,8 +19,8 @@ from funcam.network.failures import PAIR
 from funcam.network.graph import Graph, trace
 from funcam.network.layers import Shapes, find_node, probe_shapes, shapes_of
 from funcam.network.misfits import refuse_misfits
+from funcam.network.refusals import refuse
 from funcam.network.twin import signature
-from funcam.network.wrappers import refuse
 
 Image = tuple[int, ...]
 Fact = TypeVar("Fact")

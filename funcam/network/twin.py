@@ -252,6 +252,8 @@ def signature(model: nn.Module) -> list[Any]:
     for module in pending:  # grows while it runs; plain and flat, because this is done at every call
         fields = module.__dict__
         parts += (id(module), type(module))
+        if isinstance(module, torch.jit.ScriptModule):  # keeps all it has elsewhere, and is refused
+            continue
         if fields["_modules"]:
             parts += fields["_modules"]
             pending += [child for child in fields["_modules"].values() if child is not None]

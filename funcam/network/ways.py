@@ -26,6 +26,7 @@ from funcam.network.graph import Graph
 from funcam.network.known import Known, TracedModel, known_of
 from funcam.network.misfits import axes_taken
 from funcam.network.outputs import leaves
+from funcam.network.refusals import refuse_without_values
 from funcam.network.samples import kind_of, numbers, sample_of
 from funcam.network.survey import default_place, last_convolution, survey
 from funcam.network.tap import Inputs, Manner, Place, place_of
@@ -90,6 +91,8 @@ def settle(model: nn.Module, layer: str | None, inputs: Inputs, via: str | None,
         FuncamError: it can't be cut there.
     """
     known = known_of(model)
+    if inputs.images.is_meta:
+        refuse_without_values(model, inputs.images)
     return known.fact(
         ("cut", layer, via, hooks, kind_of(inputs)), lambda: _settle(known, model, layer, inputs, via, hooks)
     )
@@ -146,6 +149,8 @@ def _settle(
     sample = sample_of(inputs)
     traced = _traced(known, model, sample, via)
     unfit = _unfit(traced, inputs)
+    if unfit is None:
+        refuse_without_values(model, sample.images)
     try:
         manner = _manner(known, model, sample, hooks)
     except FuncamError as error:

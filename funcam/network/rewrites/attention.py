@@ -11,9 +11,10 @@ from typing import Any
 
 import torch
 from torch import fx, nn
-from torch.func import vjp, vmap
+from torch.func import vjp
 
 from funcam.errors import FuncamError
+from funcam.network.derivative import pull
 from funcam.network.graph import Graph
 from funcam.network.layers import Layout, between, layout_of, operation, shapes_of
 from funcam.network.rewrites.explicit_attention import attentions_of, explicit
@@ -143,7 +144,7 @@ def _pulled(pullback: Any, scores: torch.Tensor, A: torch.Tensor, memory: int) -
     """The gradients of the scores `[B, K]`, `[k, B, ...]` for as many scores at a time as fit into the memory."""
     picks = torch.eye(scores.shape[1], dtype=scores.dtype, device=scores.device)[:, None].expand(-1, len(scores), -1)
     for part in torch.split(picks, max(1, memory // max(1, A.numel() * A.element_size() * _COPIES))):
-        yield vmap(pullback)(part)[0]
+        yield pull(pullback, part)[0]
 
 
 def _check_map(model: str, block: Block, A: torch.Tensor, layout: Layout, batch: int) -> None:
