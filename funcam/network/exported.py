@@ -6,12 +6,12 @@ import functools
 import io
 import logging
 import operator
+import os
 import sys
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, redirect_stderr
 from typing import Any
-from unittest import mock
 
 import torch
 from torch import fx, nn
@@ -22,6 +22,7 @@ from torch.utils import _pytree as pytree
 from funcam.errors import FuncamError
 from funcam.network.failures import PAIR, trouble_of
 from funcam.network.graph import Graph, acyclic, one_argument, with_forward
+from funcam.network.tap import SlowPath
 from funcam.network.twin import twin
 
 _ATEN = torch.ops.aten
@@ -135,21 +136,34 @@ def _marking(forward: Callable[..., Any], path: str, mark: Callable[[str, str, A
     return marking
 
 
+class _OneAtATime:
+    """torch says for all threads that one exports, and says so for ever after two did at once."""
+
+    def __init__(self) -> None:
+        self.lock = threading.RLock()
+
+    def renew(self) -> None:
+        """In a child of a fork: a lock that another thread held there is held for ever."""
+        self.lock = threading.RLock()
+
+
+_ONE_AT_A_TIME = _OneAtATime()
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_ONE_AT_A_TIME.renew)
+
+
 @contextmanager
 def _export_modes(device: str) -> Iterator[None]:
     """As the model runs on its own, whatever the caller's modes; without fused layers that have no derivative."""
-    fast = torch.backends.mha.get_fastpath_enabled()
-    torch.backends.mha.set_fastpath_enabled(False)
-    try:
-        with (
-            torch.inference_mode(False),
-            torch.enable_grad(),
-            torch.autocast(device, enabled=False),
-            _silence(),
-        ):
-            yield
-    finally:
-        torch.backends.mha.set_fastpath_enabled(fast)
+    with (
+        _ONE_AT_A_TIME.lock,
+        torch.inference_mode(False),
+        torch.enable_grad(),
+        torch.autocast(device, enabled=False),
+        SlowPath(),
+        _silence(),
+    ):
+        yield
 
 
 @contextmanager
@@ -167,7 +181,7 @@ def _silence() -> Iterator[None]:
     logger = logging.getLogger("torch.fx.experimental.symbolic_shapes")
     logger.addFilter(elsewhere)
     try:
-        with mock.patch.object(sys, "stderr", OtherThreads()):
+        with redirect_stderr(OtherThreads()):
             yield
     finally:
         logger.removeFilter(elsewhere)

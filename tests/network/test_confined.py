@@ -94,6 +94,11 @@ def test_four_threads_trace_their_own_models_at_once():
     assert same(globals_of_torch(), before)
 
 
+def alike(maps, others):
+    """Equal but for rounding: which kernel torch takes is another matter while other threads compute."""
+    return torch.allclose(maps, others, rtol=1e-5, atol=1e-5 * float(others.abs().max()))
+
+
 class Moody(nn.Module):
     """Control flow on values: its code is tapped."""
 
@@ -126,7 +131,7 @@ def test_four_threads_of_each_kind_of_call(make, calls, shared):
         try:
             for _ in range(10):
                 for name, call in calls.items():
-                    right.append(torch.equal(call(one if shared else make(3)).maps, want[name]))
+                    right.append(alike(call(one if shared else make(3)).maps, want[name]))
         except Exception as error:
             trouble.append(error)
 
