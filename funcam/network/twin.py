@@ -177,6 +177,8 @@ class _Copying:
         return copy
 
     def _tuple(self, value: Any) -> Any:
+        if all(type(part) in _ATOMS for part in value):
+            return value
         parts = [self.value(part) for part in value]
         if all(new is old for new, old in zip(parts, value, strict=True)):
             return value
