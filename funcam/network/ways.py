@@ -107,7 +107,7 @@ def graph_of(model: nn.Module, images: Tensor | Shape | None = None) -> Graph:
     known = known_of(model)
     traced = known.traced(model)
     sample = _to_run(model, traced, images)
-    if sample is None or is_compiled():  # nothing to run it on
+    if sample is None or sample.is_meta or is_compiled():  # nothing to run it on
         return (traced or known.exported(model, images, known.failure)).graph
     if has_hooks(model) and manner_for(model, sample_of(Inputs(sample))).hooks:
         raise FuncamError(
@@ -130,9 +130,9 @@ def structure_of(model: nn.Module, images: Tensor | Shape | None = None) -> Trac
 
 
 def _to_run(model: nn.Module, traced: TracedModel | None, images: Tensor | Shape | None) -> Tensor | None:
-    """What a model's graph can be checked with; None where there is nothing with values."""
+    """What a model's graph can be checked with; None where there is nothing."""
     if isinstance(images, Tensor):
-        return None if images.is_meta else images
+        return images
     return None if traced is None else _usual_images(model, traced, images)
 
 

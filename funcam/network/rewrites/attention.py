@@ -239,7 +239,7 @@ def _returning(root: nn.Module, graph: fx.Graph, values: Any) -> fx.GraphModule:
     placed: dict[fx.Node, fx.Node] = {}
     copied.graph_copy(graph, placed)
     copied.output(fx.node.map_arg(values, placed.__getitem__))
-    module = acyclic(fx.GraphModule(root, copied))
+    module = fx.GraphModule(root, copied)
     module.graph.eliminate_dead_code()
     module.recompile()
-    return module.eval()
+    return acyclic(module.eval())
