@@ -112,7 +112,9 @@ def _with_grad_mode(pullback: Pullback) -> Pullback:
 
 def _plain(function: Callable[..., tuple[Any, Any]], inputs: Sequence[Tensor]) -> tuple[Any, Pullback, Any]:
     with torch.inference_mode(False), torch.enable_grad():
-        given = [tensor.detach().clone().requires_grad_() for tensor in inputs]
+        given = [tensor.detach().clone() for tensor in inputs]
+        for tensor in given:
+            tensor.requires_grad = True
         values, auxiliary = function(*given)
 
     def pullback(cotangents: Any) -> tuple[Tensor, ...]:

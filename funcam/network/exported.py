@@ -25,7 +25,7 @@ from torch.utils import _pytree as pytree
 
 from funcam.errors import FuncamError
 from funcam.network.failures import PAIR, trouble_of
-from funcam.network.graph import Graph, one_argument, with_forward
+from funcam.network.graph import Graph, acyclic, one_argument, with_forward
 from funcam.network.tap import SlowPath
 from funcam.network.twin import twin
 
@@ -243,7 +243,7 @@ class _Builder:
         self.copy.eliminate_dead_code(lambda node: node.op in ("placeholder", "output"))
         alive = set(self.copy.nodes)
         outputs, inputs_of = ({path: node for path, node in table.items() if node in alive} for table in tables)
-        module = fx.GraphModule(self.root, self.copy, name).eval()
+        module = acyclic(fx.GraphModule(self.root, self.copy, name).eval())
         shapes = {node: shape for node, shape in self.shapes.items() if node in alive}
         return Graph(module, self._names(alive), outputs, inputs_of, name, image, shapes)
 

@@ -15,7 +15,7 @@ from torch.func import vjp
 
 from funcam.errors import FuncamError
 from funcam.network.derivative import pull
-from funcam.network.graph import Graph
+from funcam.network.graph import Graph, acyclic
 from funcam.network.layers import Layout, between, layout_of, operation, shapes_of
 from funcam.network.rewrites.explicit_attention import attentions_of, explicit
 from funcam.network.ways import graph_of
@@ -175,7 +175,7 @@ def _rewrite(graph: Graph) -> Transformer:
     ]
     return Transformer(
         model=graph.model,
-        network=fx.GraphModule(root, copied, graph.model).eval(),
+        network=acyclic(fx.GraphModule(root, copied, graph.model).eval()),
         forward=_returning(root, copied, (maps, [crossing for _, crossing in parts], skipping)),
         blocks=tuple(blocks),
         end=part(root, outputs[-1], skipping, end, None),
@@ -231,7 +231,7 @@ def part(
         placed[node] = copied.node_copy(node, placed.__getitem__)
     if end is not None:
         copied.output(placed[end])
-    return fx.GraphModule(root, copied).eval()
+    return acyclic(fx.GraphModule(root, copied).eval())
 
 
 def _returning(root: nn.Module, graph: fx.Graph, values: Any) -> fx.GraphModule:
@@ -243,4 +243,4 @@ def _returning(root: nn.Module, graph: fx.Graph, values: Any) -> fx.GraphModule:
     module = fx.GraphModule(root, copied)
     module.graph.eliminate_dead_code()
     module.recompile()
-    return module.eval()
+    return acyclic(module.eval())

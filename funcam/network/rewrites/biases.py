@@ -14,7 +14,7 @@ from torch.func import jvp, vjp
 from funcam.errors import FuncamError
 from funcam.network.derivative import pull
 from funcam.network.forward_mode import prepare_forward_mode
-from funcam.network.graph import Graph
+from funcam.network.graph import Graph, acyclic
 from funcam.network.layers import layout_of, operation
 from funcam.network.rewrites.explicit_attention import attentions_of, explicit
 from funcam.network.ways import graph_of
@@ -177,7 +177,7 @@ def _plan_of(graph: Graph) -> _Plan:
 def _plan(graph: Graph) -> _Plan:
     # torch's fused attention has no tangent everywhere; written out it is a few ordinary operations
     copied, root, *_ = explicit(graph, attentions_of(graph))
-    module = fx.GraphModule(root, copied, graph.model).eval()
+    module = acyclic(fx.GraphModule(root, copied, graph.model).eval())
     written = replace(graph, module=module, shapes=None)
     names = {node: operation(written, node) for node in module.graph.nodes}
     first = next(node for node in module.graph.nodes if node.op == "placeholder")
