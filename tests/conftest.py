@@ -23,6 +23,7 @@ MARKS = {"assets": "real", "browser": "browser", "process": "long", "checkout": 
 """Fixtures that take long by what they are, and the marks of the tests that use them."""
 
 LONG = {
+    "attribution/test_edges.py",
     "attribution/test_explanation_modes.py",
     "attribution/test_explanation_transforms.py",
     "benchmarks/test_models_judge.py",
@@ -44,6 +45,7 @@ LONG = {
     "network/test_detection.py",
     "network/test_exported.py",
     "network/test_graph.py",
+    "network/test_refusals.py",
     "network/test_taps.py",
     "network/test_wrappers.py",
     "pipeline/test_explaining.py",

@@ -53,6 +53,9 @@ def used() -> tuple[nn.Module, list[str]]:
     return model, events
 
 
+ONE_PASS = ["before", "before", "before", "forward", "forward", "forward"]
+
+
 def global_state():
     return [
         torch.get_rng_state().numpy().tobytes(),
@@ -66,6 +69,9 @@ def global_state():
         nn.Module.__call__,
         nn.Module.__getattr__,
         torch.nn.functional.relu,
+        torch.backends.mha.get_fastpath_enabled(),
+        torch.compiler.is_compiling(),
+        sys.stderr,
     ]
 
 
@@ -108,7 +114,7 @@ def test_a_call_changes_nothing(name):
     SUCCEEDING[name](model)
     assert state_of(model) == before
     assert global_state() == everything
-    assert events == happened, "a hook of the caller's ran"
+    assert events[len(happened) :] in ([], ONE_PASS), "hooks that only watch see the one check and nothing else"
     assert torch.equal(IMAGES, images)
     model(IMAGES).sum().backward()  # and the hooks are still there
     assert len(events) > len(happened)
@@ -123,23 +129,33 @@ def test_a_call_that_fails_changes_nothing(name):
         call(model)
     assert state_of(model) == before
     assert global_state() == everything
-    assert events == happened
+    assert events[len(happened) :] == ONE_PASS[: len(events) - len(happened)], "a part of one check"
+
+
+class Moody(nn.Module):
+    """Control flow on values, in place: `torch.fx` can't follow it."""
+
+    def __init__(self):
+        super().__init__()
+        self.conv, self.norm, self.relu = nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4), nn.ReLU(inplace=True)
+
+    def forward(self, x):
+        x = self.relu(self.norm(self.conv(x)))
+        return x.mean((2, 3)) if x.sum() > 0 else -x.mean((2, 3))
 
 
 def test_a_model_that_cannot_be_traced_is_left_alone():
-    class Moody(nn.Module):
-        def __init__(self):
-            super().__init__()
-            self.conv, self.norm, self.relu = nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4), nn.ReLU(inplace=True)
-
-        def forward(self, x):
-            x = self.relu(self.norm(self.conv(x)))
-            return x if x.sum() > 0 else -x
-
+    """It is tapped; what needs a graph or images says so."""
     model = Moody()
     before, everything = state_of(model), global_state()
-    for call in (funcam.split, funcam.guided, funcam.list_layers, lambda m: funcam.explain(m, IMAGES)):
-        with pytest.raises(FuncamError, match="can't be traced"):
+    split = funcam.split(model, "conv", example=IMAGES)
+    assert split.way == "tap"
+    A, head = split(IMAGES)
+    torch.testing.assert_close(head(A), copy.deepcopy(model).eval()(IMAGES))
+    for method in set(HERE) - {"cam", "full-grad", "guided-backprop", "guided-grad-cam"}:
+        funcam.explain(model, IMAGES, 1, layer="conv", method=method)
+    for call in (funcam.guided, funcam.list_layers):
+        with pytest.raises(FuncamError, match=r"can't be traced: .*control flow"):
             call(model)
     assert state_of(model) == before
     assert global_state() == everything

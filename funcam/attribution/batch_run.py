@@ -223,6 +223,8 @@ def run_batch(
 def _splits(model: Any, given: Inputs, layers: Sequence[Any], hooks: bool | None) -> list[Split]:
     if isinstance(model, nn.Module):
         return [split_for(model, layer, given, hooks) for layer in layers]
+    if hooks is not None:
+        raise FuncamError(f"hooks={hooks} goes with a module; give it to split(model, layer, hooks={hooks}) instead")
     if len(layers) == 1 and isinstance(model, Split):
         layer = layers[0]
         if layer is not None and plain_name({model.layer}, layer) != model.layer:
@@ -258,7 +260,7 @@ def _tail(
     if source is None:
         A, head = run_cut(cuts[0], source, given)
         return (A,), lambda features: (head(features), (features,)), False
-    others = [settle(source(), name, given, None, None) for name in beside]
+    others = [settle(source(), name, given, None) for name in beside]
     tapped = run_tapped([*cuts, *others], source, given)
     count = len(cuts)
     if not others:
@@ -320,19 +322,6 @@ def one_by_one_where_vmap_fails(one: Callable[[torch.Tensor], torch.Tensor]) -> 
             return torch.stack([one(row) for row in tensor])
 
     return rows
-
-
-def pull(pullback: Pullback, cotangents: torch.Tensor) -> Tensors:
-    """Gradients at each layer `[k, B, C, *S]` for cotangents `[k, B, K]`, all at once."""
-    if len(cotangents) == 1:  # the usual case, spared the cost of batching
-        return tuple(g[None] for g in pullback(cotangents[0]))
-    try:
-        gradients: Tensors = vmap(pullback)(cotangents)
-    except RuntimeError as error:  # an operation that torch can't batch: one after the other, then
-        if isinstance(error, torch.OutOfMemoryError) or is_compiled():
-            raise
-        gradients = tuple(map(torch.stack, zip(*(pullback(one) for one in cotangents), strict=True)))
-    return gradients
 
 
 def unit_cotangents(columns: torch.Tensor, like: torch.Tensor) -> torch.Tensor:

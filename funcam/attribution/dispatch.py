@@ -26,6 +26,7 @@ from funcam.errors import FuncamError, nearest, shown
 from funcam.methods import METHODS, Method, find_method
 from funcam.methods.pixels import guided_backprop
 from funcam.methods.reduce import eigen_smoothed
+from funcam.network.casting import cast_as_now, uncast
 from funcam.targets.target import Target
 
 # Looked up once: the compiler can't follow an import.
@@ -176,6 +177,8 @@ def apply_methods(run: BatchRun, resolved: Sequence[ResolvedMethod]) -> list[lis
     """Each method's values at each layer, `[B, K, ...]`: tensor methods chunk by chunk, the others image by image."""
     for each in resolved:
         _refuse_misfit(run, each)
+    if not len(run.images):
+        return [[_no_maps(run, each, layer) for layer in _places(run, each)] for each in resolved]
     chunked = [each for each in resolved if not each.method.whole and "cam" not in each.method.takes]
     maps = dict(zip(map(id, chunked), _in_chunks(run, chunked), strict=True))
     for each in resolved:
@@ -192,6 +195,13 @@ def _refuse_misfit(run: BatchRun, resolved: ResolvedMethod) -> None:
         require_linear_head(run, resolved.method)
     if resolved.method.needs == "classes" and run.target.class_score is None:
         raise FuncamError(f"{resolved.method.name} contrasts classes and the target is a function; use grad-cam for it")
+
+
+def _no_maps(run: BatchRun, resolved: ResolvedMethod, layer: int) -> torch.Tensor:
+    """A method's values for no image, `[0, K, ...]`."""
+    A = run.features[layer]
+    sizes = {"map": A.shape[2:], "heat": run.images.shape[2:], "pixels": run.images.shape[1:]}
+    return full_precision(A.new_zeros((0, run.scores.shape[1], *sizes[resolved.method.gives])))
 
 
 def _places(run: BatchRun, resolved: ResolvedMethod) -> range:
@@ -214,9 +224,15 @@ def _in_chunks(run: BatchRun, resolved: Sequence[ResolvedMethod]) -> list[list[t
 
 def _applied(chunk: Chunk, resolved: ResolvedMethod, layer: int) -> torch.Tensor:
     """One method on one chunk, `[B, k, ...]`: the function is for one image and one score, `vmap` adds both."""
-    function, takes = resolved.function(), resolved.method.takes
-    per_score = [name in PER_SCORE for name in takes]
-    values: list[Any] = [_QUANTITIES[name](chunk, layer, resolved.method, resolved.options) for name in takes]
+    takes = resolved.method.takes
+    values = [_QUANTITIES[name](chunk, layer, resolved.method, resolved.options) for name in takes]
+    with uncast(chunk.run.images.device):
+        return _called(chunk, resolved, values)
+
+
+def _called(chunk: Chunk, resolved: ResolvedMethod, values: Sequence[Any]) -> torch.Tensor:
+    function = resolved.function()
+    per_score = [name in PER_SCORE for name in resolved.method.takes]
     if resolved.own is not None:
         return user_maps(resolved.method.name, function, *values)
     batch, scores = len(chunk.run.images), len(chunk.columns)
@@ -248,9 +264,8 @@ def _image_by_image(run: BatchRun, resolved: ResolvedMethod, layer: int) -> torc
     maps = []
     for index in range(len(run.images)):
         arguments = [_of_image(run, layer, index, target, name) for name in resolved.method.takes]
-        maps.append(full_precision(function(*arguments)))
-    if not maps:
-        raise FuncamError(f"{resolved.method.name} was given no image; expected [B, channels, *size] with B above 0")
+        with uncast(run.images.device):
+            maps.append(full_precision(function(*arguments)))
     return torch.stack(maps)
 
 
@@ -261,9 +276,9 @@ def _of_image(run: BatchRun, layer: int, index: int, target: Target, name: str) 
     if name == "image":
         return run.images[index]
     if name == "head":
-        return run.head(layer, index, target)
+        return cast_as_now(run.head(layer, index, target), run.images.device)
     made = {"network": BatchRun.network, "guided_network": guided_rows, "masked_network": BatchRun.masked_network}
-    return made[name](run, index, target)
+    return cast_as_now(made[name](run, index, target), run.images.device)
 
 
 def _masked(
@@ -279,4 +294,6 @@ def _masked(
 
     (gradients,) = maps_of("guided-backprop")
     function = vmap(vmap(resolved.function()))
-    return [function(gradients, maps) for maps in maps_of(resolved.options["cam"])]
+    masks = maps_of(resolved.options["cam"])
+    with uncast(run.images.device):
+        return [function(gradients, maps) for maps in masks]

@@ -20,7 +20,7 @@ from funcam.attribution.arguments import (
     resolved_methods,
     smoothings,
 )
-from funcam.attribution.batch_run import BatchRun, run_batch
+from funcam.attribution.batch_run import BatchRun, full_precision, run_batch
 from funcam.attribution.dispatch import (
     MethodLike,
     ResolvedMethod,
@@ -29,12 +29,13 @@ from funcam.attribution.dispatch import (
     uses_finer,
     uses_gradient,
 )
+from funcam.attribution.finite import check_finite, naming_images
 from funcam.attribution.smoothing import variants
 from funcam.errors import FuncamError, whole_number
 from funcam.maps import combine_maps
 from funcam.network.cutting import Split
 from funcam.network.tap import Inputs
-from funcam.targets.target import Output, Targets, is_concrete, logits_of
+from funcam.targets.target import Output, Targets, logits_of
 
 Model = nn.Module | Split | tuple[Callable[..., Any], Callable[..., Any]]
 WHOLE_NETWORK = "whole network"
@@ -45,13 +46,14 @@ class Explanation:
     """What `explain` returns.
 
     Attributes:
-        maps: the method's own values, float, not rescaled and not upsampled: `targets.shape + S` for class activation
-            maps, `targets.shape + [*image size]` for FullGrad, `targets.shape + [channels, *image size]` for
-            gradients of the image (combined layers: at the finest of their grids, each in 0..1).
+        maps: the method's own values, float32 (float64 of a model in it), not rescaled and not upsampled:
+            `targets.shape + S` for class activation maps, `targets.shape + [*image size]` for FullGrad,
+            `targets.shape + [channels, *image size]` for gradients of the image (combined layers: at the finest of
+            their grids, each in 0..1). Of no image there are none: `[0, ...]`.
         outputs: what the model returned.
         targets: the classes that are explained, `[B]` or `[B, K]` (for a function of the outputs: its scores'
             numbers).
-        scores: the values of what is explained, of the shape of `targets`.
+        scores: the values of what is explained, of the shape of `targets` and the type of the maps.
         layer: the name of the layer where the model was cut, `layer3+layer4` for combined ones, `whole network`
             for a method that has none.
         method: the name of the method (of a function: what it is called).
@@ -116,7 +118,7 @@ def explain(
 
     Raises:
         FuncamError: the model can't be split there, it can't have the method, images or targets have another shape, or
-            values aren't finite; an argument that can't be used is refused, never ignored.
+            an image's map isn't finite (the image is named); an argument that can't be used is refused, never ignored.
 
     Example:
         >>> import torchvision
@@ -209,7 +211,7 @@ def _explained(
     check_settings(output, differentiable)
     memory = whole_number("memory", memory, 1)
     check_layers(model, layers, combine)
-    with _modes(differentiable):
+    with _modes(differentiable), naming_images(given.images):
         run = run_batch(
             model,
             given,
@@ -229,7 +231,7 @@ def _explained(
                 for i, result in enumerate(results)
             ]
     for result in results:
-        _check_finite(result)
+        check_finite(run, result)
     return results
 
 
@@ -276,19 +278,15 @@ def _results(run: BatchRun, resolved: Sequence[ResolvedMethod], combine: str | N
     """Every method at every layer, or combined over them."""
     names = [cut.layer for cut in run.cuts]
     indices, results = run.target.indices, []
+    scores = full_precision(run.scores).view(indices.shape)
     for each, maps in zip(resolved, apply_methods(run, resolved), strict=True):
         places = names if each.method.at_layer else [WHOLE_NETWORK]
         if len(maps) > 1 and combine is not None:
             maps, places = [combine_maps(maps, combine, spatial=maps[0].ndim - 2)], ["+".join(names)]
         for layer, values in zip(places, maps, strict=True):
-            shaped, scores = values if indices.ndim == 2 else values[:, 0], run.scores.view(indices.shape)
+            shaped, scores = (
+                values if indices.ndim == 2 else values[:, 0],
+                full_precision(run.scores).view(indices.shape),
+            )
             results.append(Explanation(shaped, run.outputs, indices, scores, layer, each.method.name, run.output))
     return results
-
-
-def _check_finite(result: Explanation) -> None:
-    if is_concrete(result.maps) and not bool(torch.isfinite(result.maps).all()):
-        raise FuncamError(
-            f"{result.method} at {result.layer!r} is not finite (NaN or infinity): look for NaN in the weights or the "
-            f"images, or use a wider type than {result.maps.dtype}"
-        )

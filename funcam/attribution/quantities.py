@@ -23,16 +23,17 @@ from funcam.attribution.batch_run import (
     Tensors,
     full_precision,
     module_of,
-    pull,
     unit_cotangents,
 )
 from funcam.errors import FuncamError
 from funcam.maps import pooled
 from funcam.methods import Method
+from funcam.network.derivative import pull
 from funcam.network.forward_mode import prepare_forward_mode
 from funcam.network.graph import Graph
 from funcam.network.heads import why_not_linear
 from funcam.network.layers import find_node
+from funcam.network.recent import Recent
 from funcam.network.rewrites.attention import attention_gradients
 from funcam.network.rewrites.biases import FullGradient, full_gradient
 from funcam.network.rewrites.guidance import guided
@@ -233,11 +234,9 @@ def require_linear_head(run: BatchRun, method: Method) -> None:
     model = module_of(run, f"{method.name} has to look into the head")
     for cut in run.cuts:
         graph = graph_of(model, run.images)
-        known = _HEADS.setdefault(graph, {})
+        known = _HEADS.setdefault(graph, Recent())
         key = (cut.layer, *run.images.shape[1:])
-        if key not in known:
-            known[key] = why_not_linear(graph, find_node(graph, cut.layer), (1, *run.images.shape[1:]))
-        why = known[key]
+        why = known.get(key, partial(why_not_linear, graph, find_node(graph, cut.layer), (1, *run.images.shape[1:])))
         if why is not None:
             raise FuncamError(
                 f"{method.name} is defined where the head is pooling and one linear layer; {why}; use grad-cam, which "
@@ -245,7 +244,7 @@ def require_linear_head(run: BatchRun, method: Method) -> None:
             )
 
 
-_HEADS: weakref.WeakKeyDictionary[Graph, dict[tuple[Any, ...], str | None]] = weakref.WeakKeyDictionary()
+_HEADS: weakref.WeakKeyDictionary[Graph, Recent[str | None]] = weakref.WeakKeyDictionary()
 
 
 def bytes_each(run: BatchRun, method: Method, options: Options) -> int:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import torch
 
 from funcam.methods.perturbation import check_counts
-from funcam.methods.reduce import at_least_single
+from funcam.methods.reduce import at_least_single, eigh
 
 
 @dataclass(frozen=True, eq=False)
@@ -122,7 +122,7 @@ def _singular_start(V: torch.Tensor, factors: int) -> tuple[torch.Tensor, torch.
     Returns `[F, n]` and `[F, C]`, zero beyond the rank.
     """
     wide = V if V.shape[0] <= V.shape[1] else V.T
-    values, vectors = torch.linalg.eigh(wide @ wide.T)
+    values, vectors = eigh(wide @ wide.T)
     sigma = values.flip(0)[:factors].clamp(min=0).sqrt()
     u = vectors.T.flip(0)[:factors]
     u = torch.where(sigma[:, None] > sigma[0] * 1e-4, u, 0.0)  # what is smaller is rounding

@@ -12,6 +12,7 @@ from funcam.methods.reduce import (
     Reduce,
     at_least_single,
     centred,
+    eigh,
     oriented,
     positive_sum,
     principal_map,
@@ -76,7 +77,7 @@ def kpca_cam(
     X = centred(at_least_single(A).flatten(1).T)
     K = _kernel_matrix(X, kernel, gamma, offset)
     K = centred(centred(K).T)
-    values, vectors = torch.linalg.eigh((K + K.T) / 2)
+    values, vectors = eigh((K + K.T) / 2)
     component = values[-1].clamp(min=0).sqrt() * vectors[:, -1]
     return oriented(component.view(A.shape[1:]).to(A.dtype), A.sum(0))
 

@@ -72,12 +72,17 @@ def _scores_without(head: Scores, A: torch.Tensor, chunk: int) -> torch.Tensor:
         ablated.zero_()
         scores.append(head(rows[: len(part)]).clone())  # a view of the rows would change with them
         ablated.copy_(part.movedim(0, -1))
-        if first == 0 and not torch.compiler.is_compiling() and not torch.equal(rows, A.expand_as(rows)):
+        if first == 0 and not torch.compiler.is_dynamo_compiling() and _differ(rows, A):
             raise FuncamError(
                 "the head changes its argument in place, so its rows can't be used again; expected a pure function: "
                 "look for inplace=True or +=, or give it a copy, `lambda rows: head(rows.clone())`"
             )
     return torch.cat(scores)
+
+
+def _differ(rows: torch.Tensor, A: torch.Tensor) -> bool:
+    """Whether any row isn't `A` any more; NaN is what it was."""
+    return not torch.equal(rows.nan_to_num(), A.nan_to_num().expand_as(rows))
 
 
 def score_cam(

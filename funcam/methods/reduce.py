@@ -120,11 +120,23 @@ def principal_map(A: torch.Tensor, *, centre: bool) -> torch.Tensor:
     scale = X.abs().amax()
     X = X / torch.where(scale == 0, 1.0, scale)  # else the squares of small gradients underflow
     if X.shape[0] <= X.shape[1]:
-        values, vectors = torch.linalg.eigh(X @ X.T)
+        values, vectors = eigh(X @ X.T)
         projection: torch.Tensor = values[-1].clamp(min=0).sqrt() * vectors[:, -1]
     else:
-        projection = X @ torch.linalg.eigh(X.T @ X)[1][:, -1]
+        projection = X @ eigh(X.T @ X)[1][:, -1]
     return (projection * scale).view(A.shape[1:]).to(A.dtype)
+
+
+def eigh(matrix: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    """Eigenvalues and eigenvectors of a symmetric matrix; NaN where it is not finite, for which LAPACK raises.
+
+    Example:
+        >>> eigh(torch.tensor([[2.0]])), eigh(torch.tensor([[torch.inf]]))
+        ((tensor([2.]), tensor([[1.]])), (tensor([nan]), tensor([[nan]])))
+    """
+    finite = matrix.isfinite().all()
+    values, vectors = torch.linalg.eigh(torch.where(finite, matrix, 0.0))
+    return torch.where(finite, values, torch.nan), torch.where(finite, vectors, torch.nan)
 
 
 def oriented(values: torch.Tensor, like: torch.Tensor) -> torch.Tensor:

@@ -15,9 +15,10 @@ from funcam.network.derivative import vjp
 from funcam.network.failures import place_of as place_in_code
 from funcam.network.failures import reason_of
 from funcam.network.outputs import leaves
+from funcam.network.refusals import devices_apart
 from funcam.network.samples import scattered
 from funcam.network.tap import Inputs, Manner, Place, run
-from funcam.network.twin import has_hooks, twin
+from funcam.network.twin import twin
 
 _TOLERANCE = {torch.float64: 1e-9, torch.float32: 1e-4, torch.bfloat16: 5e-2, torch.float16: 1e-2}
 
@@ -51,9 +52,9 @@ def manner_of(model: nn.Module, inputs: Inputs, hooks: bool) -> Manner:
         hooks: whether the caller's hooks run.
 
     Raises:
-        FuncamError: the model can't take the images, or one of its hooks fails.
+        FuncamError: the model can't take the images.
     """
-    with _own_random_numbers(inputs.images), torch.inference_mode(False), torch.no_grad():
+    with own_random_numbers(inputs.images), torch.inference_mode(False), torch.no_grad():
         own = twin(model, hooks=hooks, frozen=True, own_buffers=True)
         buffers = list(own.buffers())
         images = inputs.images.detach().clone()
@@ -61,34 +62,21 @@ def manner_of(model: nn.Module, inputs: Inputs, hooks: bool) -> Manner:
         try:
             inputs.call(own, images)
         except Exception as error:
-            raise _cannot_run(model, inputs, error, hooks) from error
+            raise _cannot_run(model, inputs, error) from error
         changed = [tensor._version != version for tensor, version in zip((*buffers, images), before, strict=True)]
         replaced = any(a is not b for a, b in zip(own.buffers(), buffers, strict=False))
     return Manner(hooks, any(changed[:-1]) or replaced, changed[-1])
 
 
-def _cannot_run(model: nn.Module, inputs: Inputs, error: Exception, hooks: bool) -> Exception:
+def _cannot_run(model: nn.Module, inputs: Inputs, error: Exception) -> Exception:
     if isinstance(error, FuncamError | torch.OutOfMemoryError):
         return error
-    shape = list(inputs.images.shape)
-    said = f"{reason_of(error)}{place_in_code(error)}"
-    if hooks and has_hooks(model) and _runs_without_hooks(model, inputs):
-        return FuncamError(
-            f"a hook on {type(model).__name__} can't run beside funcam ({said}); remove it, or leave the hooks out: "
-            "hooks=False"
-        )
+    apart = devices_apart(model, inputs.images)
     return FuncamError(
-        f"the model can't take images of shape {shape} and type {inputs.images.dtype} on {inputs.images.device}: {said}"
+        apart
+        or f"the model can't take images of shape {list(inputs.images.shape)} and type {inputs.images.dtype} on "
+        f"{inputs.images.device}: {reason_of(error)}{place_in_code(error)}"
     )
-
-
-def _runs_without_hooks(model: nn.Module, inputs: Inputs) -> bool:
-    try:
-        with torch.no_grad():
-            inputs.call(twin(model, frozen=True, own_buffers=True), inputs.images.clone())
-    except Exception:  # whatever the model's code raises: then the hooks are not to blame
-        return False
-    return True
 
 
 def reference(model: nn.Module, inputs: Inputs, place: Place | None, manner: Manner) -> Reference:
@@ -114,7 +102,7 @@ def reference(model: nn.Module, inputs: Inputs, place: Place | None, manner: Man
         tensors = [tensor for _, tensor in leaves(outputs)]
         return [t for t in tensors if t.is_floating_point()], (tensors, seen)
 
-    with _own_random_numbers(inputs.images):
+    with own_random_numbers(inputs.images):
         try:
             values, pullback, (tensors, seen), plain = vjp(function, (torch.zeros_like(shape),))
             (gradient,) = pullback(cotangents(values))
@@ -135,7 +123,7 @@ def features_at(model: nn.Module, inputs: Inputs, place: Place, manner: Manner) 
         seen.append(tensor.detach().clone())
         return tensor
 
-    with _own_random_numbers(inputs.images), torch.no_grad():
+    with own_random_numbers(inputs.images), torch.no_grad():
         run(model, inputs, {place: visit}, manner)
     return seen[0]
 
@@ -162,7 +150,7 @@ def difference(ours: Sequence[Tensor], theirs: Sequence[Tensor]) -> str:
 
 
 @contextmanager
-def _own_random_numbers(images: Tensor) -> Iterator[None]:
+def own_random_numbers(images: Tensor) -> Iterator[None]:
     """The random state is what it was afterwards; it is touched only where the model drew from it."""
     before = torch.get_rng_state()
     device = images.device

@@ -27,28 +27,39 @@ def confined(
         attribute: a parameter, buffer or child of a module -> what its code sees.
         leaf_functions: the identities of functions that are recorded as one operation, as those of `torch.fx.wrap`.
     """
-    shadows = _Shadows(leaf_functions)
+    shadows, observer = _Shadows(leaf_functions), _Observer(called, attribute)
     bases = [(module, type(module)) for module in root.modules()]
     classes: dict[type, type] = {}
     for module, base in bases:
         if base not in classes:
-            classes[base] = _observed(base, called, attribute, shadows.methods(base))
+            classes[base] = _observed(base, observer, shadows.methods(base))
         module.__class__ = classes[base]
     try:
         yield
     finally:
         for module, base in bases:
             module.__class__ = base
+        observer.forget()
+        shadows.forget()
 
 
-def _observed(
-    base: type, called: Called, attribute: Callable[[Any], Any], methods: Mapping[str, Any]
-) -> type[nn.Module]:
+class _Observer:
+    """What answers for the modules. A class lives until the garbage collector comes: it must not hold a model."""
+
+    def __init__(self, called: Called, attribute: Callable[[Any], Any]) -> None:
+        self.called, self.attribute = called, attribute
+
+    def forget(self) -> None:
+        """Hold no tracer any more, nor what it holds."""
+        vars(self).clear()
+
+
+def _observed(base: type, observer: _Observer, methods: Mapping[str, Any]) -> type[nn.Module]:
     def call(self: nn.Module, *args: Any, **kwargs: Any) -> Any:
-        return called(self, lambda *a, **k: base.__call__(self, *a, **k), args, kwargs)
+        return observer.called(self, lambda *a, **k: base.__call__(self, *a, **k), args, kwargs)
 
     def lookup(self: nn.Module, name: str) -> Any:
-        return attribute(base.__getattr__(self, name))  # type: ignore[attr-defined]
+        return observer.attribute(base.__getattr__(self, name))  # type: ignore[attr-defined]
 
     body = {"__call__": call, "__getattr__": lookup, "__module__": base.__module__, **methods}
     return type(base.__name__, (base,), body)
@@ -67,6 +78,11 @@ class _Shadows:
             self.wrapped.setdefault(id(namespace), set()).add(name)
         self.globals: dict[int, dict[str, Any] | None] = {}
         self.math = types.SimpleNamespace(**{name: self._recorder(value) for name, value in vars(math).items()})
+
+    def forget(self) -> None:
+        """Empty the copied globals, which are in cycles with their functions: the caller's model may be one of them."""
+        for namespace in filter(None, self.globals.values()):
+            namespace.clear()
 
     def methods(self, base: type) -> dict[str, Any]:
         """The methods of a module's class, with the recorders in their globals where there are any to put there."""

@@ -15,6 +15,7 @@ from funcam.errors import FuncamError, nearest, shown
 from funcam.network.choice import LAST_CONV, last_conv
 from funcam.network.cuts import Cut as Cut
 from funcam.network.failures import reason_of
+from funcam.network.hooks import without_hooks
 from funcam.network.images import check_images, hint_of
 from funcam.network.known import known_of
 from funcam.network.layers import Layout, find_node, layout_of
@@ -108,7 +109,7 @@ class Split:
         return self._made_before()
 
     def _settle(self, inputs: Inputs) -> Settled:
-        settled = settle(self.source(), self._layer, inputs, self._via, self._hooks)
+        settled = settle(self.source(), self._layer, inputs, self._via)
         if self._latest[:1] != [settled]:
             self._latest[:] = [settled]
         return settled
@@ -136,8 +137,9 @@ class Split:
     def source(self) -> nn.Module:
         """The model as it is now; where it is gone, what the split kept of it: modules that share its parameters."""
         model = self._model()
-        assert self._kept is not None or model is not None
-        return model if model is not None else self._kept  # type: ignore[return-value]
+        assert self._kept is not None
+        model = self._kept if model is None else model
+        return without_hooks(model) if self._hooks is False else model
 
 
 @torch.compiler.assume_constant_result  # type: ignore[untyped-decorator]
@@ -172,7 +174,9 @@ def split(
             (`model.layer4[2]`; at its first call, under its first name) or a line of `list_layers`; None for the last
             feature map before pooling, after its activation; `last-conv` for the last convolution in module order.
         example: images of the kind that will be explained: layer and way are settled at once, not at the first call.
-        via: `fx`, `tap` or `export` to use one of them alone; None for the first of `fx` and `tap` that is right.
+        via: `fx`, `tap` or `export` to use one of them alone; None for the first of `fx` and `tap` that is right, and
+            `export` where the model's code has no derivative as it is. (While `torch.export` runs it changes torch for
+            the whole process; other threads shouldn't trace or compile then.)
         hooks: False to leave forward hooks on the model out. Otherwise a check runs them once; where outputs or
             derivative are others without them, they are a part of the model and run in every pass.
         wrt: which argument of the model the images are: its position or name.
@@ -199,6 +203,7 @@ def split(
     if is_pair(model):
         return _split_pair(*cast(Functions, model), layer)
     module = unwrapped(model)
+    known_of(module)  # refuses what can't be explained
     name = layer_name(module, layer)
     if wrt == 0:
         refuse_inputs(module)

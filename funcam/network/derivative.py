@@ -9,7 +9,9 @@ import torch
 from torch import Tensor
 from torch.utils import _pytree as pytree
 
+from funcam.network.casting import uncast
 from funcam.network.outputs import mapped
+from funcam.network.tracing import is_compiled
 
 # What torch.func says of old `autograd.Function`s, of `.numpy()`, `checkpoint` and its like, which autograd takes.
 _REFUSALS = (
@@ -46,6 +48,29 @@ def vjp(
             if plain is False or not _refused(error):
                 raise
     return *_plain(function, inputs), True
+
+
+def pull(pullback: Pullback, cotangents: Tensor) -> tuple[Tensor, ...]:
+    """Gradients for many cotangents `[k, *values]` at once: by `vmap`, or one after the other where torch can't.
+
+    Autocast is off: a derivative has the types of what it is the derivative of.
+
+    Example:
+        >>> _, pullback, _, _ = vjp(lambda x: (x**2, None), [torch.tensor([3.0])])
+        >>> pull(pullback, torch.eye(1)[None].expand(2, 1, 1)[:, 0])
+        (tensor([[6.],
+                [6.]]),)
+    """
+    with uncast(cotangents.device):
+        if len(cotangents) == 1:  # the usual case, spared the cost of batching
+            return tuple(g[None] for g in pullback(cotangents[0]))
+        try:
+            gradients: tuple[Tensor, ...] = torch.func.vmap(pullback)(cotangents)
+        except RuntimeError as error:
+            if isinstance(error, torch.OutOfMemoryError) or is_compiled():
+                raise
+            gradients = tuple(map(torch.stack, zip(*(pullback(one) for one in cotangents), strict=True)))
+    return gradients
 
 
 def _refused(error: BaseException | None) -> bool:
@@ -87,7 +112,9 @@ def _with_grad_mode(pullback: Pullback) -> Pullback:
 
 def _plain(function: Callable[..., tuple[Any, Any]], inputs: Sequence[Tensor]) -> tuple[Any, Pullback, Any]:
     with torch.inference_mode(False), torch.enable_grad():
-        given = [tensor.detach().clone().requires_grad_() for tensor in inputs]
+        given = [tensor.detach().clone() for tensor in inputs]
+        for tensor in given:
+            tensor.requires_grad = True
         values, auxiliary = function(*given)
 
     def pullback(cotangents: Any) -> tuple[Tensor, ...]:

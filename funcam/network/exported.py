@@ -1,17 +1,21 @@
-"""Models that `torch.fx` can't follow, by `torch.export`: a flat graph of ATen operations for one image size."""
+"""Models that `torch.fx` can't follow, by `torch.export`: a flat graph of ATen operations for one image size.
+
+`torch.export` itself changes torch for the whole process while it runs: `nn.Module.__call__` is patched, and
+`torch.compiler.is_compiling()` is true in every thread. So it is used only where it is asked for (`via="export"`),
+where a method needs a graph that `torch.fx` can't give, and where code has no derivative as it is; one export at a
+time. A program whose other threads trace or compile models meanwhile had better cut by a tap (`via="tap"`).
+"""
 
 from __future__ import annotations
 
 import functools
-import io
 import logging
 import operator
-import sys
+import os
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
-from unittest import mock
 
 import torch
 from torch import fx, nn
@@ -21,14 +25,30 @@ from torch.utils import _pytree as pytree
 
 from funcam.errors import FuncamError
 from funcam.network.failures import PAIR, trouble_of
-from funcam.network.graph import Graph, one_argument, with_forward
+from funcam.network.graph import Graph, acyclic, one_argument, with_forward
+from funcam.network.tap import SlowPath
 from funcam.network.twin import twin
 
 _ATEN = torch.ops.aten
 _NORM = _ATEN._native_batch_norm_legit_no_training.default
 _VIEWS = {_ATEN.view.default, _ATEN._unsafe_view.default, _ATEN.reshape.default}
 _STATED = {InputKind.PARAMETER, InputKind.BUFFER}
-_Marks = dict[str, torch.Tensor]
+
+
+class _OneAtATime:
+    """torch can't export twice at once: each would put the other's patches back."""
+
+    def __init__(self) -> None:
+        self.lock = threading.RLock()
+
+    def renew(self) -> None:
+        """In the child of a fork: a lock that another thread held there is held for ever."""
+        self.lock = threading.RLock()
+
+
+_EXPORTING = _OneAtATime()
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_EXPORTING.renew)
 
 
 def export(model: nn.Module, images: torch.Tensor) -> Graph:
@@ -53,7 +73,7 @@ def export(model: nn.Module, images: torch.Tensor) -> Graph:
     paths: list[tuple[str, str]] = []  # (module, "in" or "out") of each value that is returned beside the outputs
     watched = _watched(one_argument(_frozen_twin(model)), paths)
     try:
-        with _export_modes(images.device.type):
+        with _EXPORTING.lock, _export_modes(images.device.type):
             blank = torch.zeros((2, *images.shape[1:]), dtype=images.dtype, device=images.device)
             batches = ({0: torch.export.Dim.DYNAMIC},)
             program = torch.export.export(watched, (blank,), dynamic_shapes=batches, strict=False)
@@ -116,7 +136,10 @@ def _watched(model: nn.Module, paths: list[tuple[str, str]]) -> nn.Module:
     def whole(self: nn.Module, images: torch.Tensor) -> Any:
         marks.clear()
         paths.clear()
-        outputs = forward(images)
+        try:
+            outputs = forward(images)
+        except Exception as error:
+            raise _OfTheModel(str(error)).with_traceback(error.__traceback__) from error
         mark("", "out", outputs)
         return outputs, list(marks)
 
@@ -138,28 +161,20 @@ def _marking(forward: Callable[..., Any], path: str, mark: Callable[[str, str, A
 @contextmanager
 def _export_modes(device: str) -> Iterator[None]:
     """As the model runs on its own, whatever the caller's modes; without fused layers that have no derivative."""
-    fast = torch.backends.mha.get_fastpath_enabled()
-    torch.backends.mha.set_fastpath_enabled(False)
-    try:
-        with (
-            torch.inference_mode(False),
-            torch.enable_grad(),
-            torch.autocast(device, enabled=False),
-            _silence(),
-        ):
-            yield
-    finally:
-        torch.backends.mha.set_fastpath_enabled(fast)
+    with (
+        torch.inference_mode(False),
+        torch.enable_grad(),
+        torch.autocast(device, enabled=False),
+        SlowPath(),
+        _unlogged(),
+    ):
+        yield
 
 
 @contextmanager
-def _silence() -> Iterator[None]:
-    """`torch.export` prints a failed graph: what matters of it goes into our error. Other threads go on printing."""
-    thread, stderr = threading.get_ident(), sys.stderr
-
-    class OtherThreads(io.TextIOBase):
-        def write(self, text: str, /) -> int:
-            return len(text) if threading.get_ident() == thread else stderr.write(text)
+def _unlogged() -> Iterator[None]:
+    """`torch.export` logs why it failed, which our error says. What other threads log is logged."""
+    thread = threading.get_ident()
 
     def elsewhere(record: logging.LogRecord) -> bool:
         return record.thread != thread
@@ -167,10 +182,13 @@ def _silence() -> Iterator[None]:
     logger = logging.getLogger("torch.fx.experimental.symbolic_shapes")
     logger.addFilter(elsewhere)
     try:
-        with mock.patch.object(sys, "stderr", OtherThreads()):
-            yield
+        yield
     finally:
         logger.removeFilter(elsewhere)
+
+
+class _OfTheModel(Exception):
+    """What the model's code raised while it was exported. Of a `RuntimeError` torch prints the graph to stderr."""
 
 
 def _detach_what_is_without_gradient(graph: fx.Graph) -> None:
@@ -225,7 +243,7 @@ class _Builder:
         self.copy.eliminate_dead_code(lambda node: node.op in ("placeholder", "output"))
         alive = set(self.copy.nodes)
         outputs, inputs_of = ({path: node for path, node in table.items() if node in alive} for table in tables)
-        module = fx.GraphModule(self.root, self.copy, name).eval()
+        module = acyclic(fx.GraphModule(self.root, self.copy, name).eval())
         shapes = {node: shape for node, shape in self.shapes.items() if node in alive}
         return Graph(module, self._names(alive), outputs, inputs_of, name, image, shapes)
 

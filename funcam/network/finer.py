@@ -11,6 +11,7 @@ from funcam.network.activations import relu_ceiling
 from funcam.network.choice import carries_all
 from funcam.network.graph import Graph
 from funcam.network.layers import Shapes, ancestors, find_node, name_of, of_images, operation, shapes_of
+from funcam.network.recent import Recent
 from funcam.network.survey import outermost, survey
 from funcam.network.tap import Inputs, Manner, Place
 from funcam.network.ways import structure_of
@@ -52,11 +53,9 @@ def finer_layer(model: nn.Module, layer: str, images: torch.Tensor) -> str | Non
         'layer3'
     """
     graph = structure_of(model, images).graph
-    known = _CACHE.setdefault(graph, {})
+    known = _CACHE.setdefault(graph, Recent())
     key = (layer, *images.shape[1:])
-    if key not in known:
-        known[key] = _find(graph, layer, (1, *images.shape[1:]))
-    return known[key]
+    return known.get(key, lambda: _find(graph, layer, (1, *images.shape[1:])))
 
 
 def finer_place(model: nn.Module, place: Place, inputs: Inputs, manner: Manner) -> str | None:
@@ -73,7 +72,7 @@ def finer_place(model: nn.Module, place: Place, inputs: Inputs, manner: Manner) 
     return str(outermost((active or candidates)[-1], candidates).place)
 
 
-_CACHE: weakref.WeakKeyDictionary[Graph, dict[tuple[str | int, ...], str | None]] = weakref.WeakKeyDictionary()
+_CACHE: weakref.WeakKeyDictionary[Graph, Recent[str | None]] = weakref.WeakKeyDictionary()
 
 
 def _find(graph: Graph, layer: str, image: tuple[int, ...]) -> str | None:

@@ -73,7 +73,10 @@ class ConfinedTracer(feature_extraction.NodePathTracer):  # type: ignore[misc]
         self.graph = fx.Graph(tracer_cls=type(self))
         with confined(root, self.called, self.attribute, self._autowrap_function_ids):
             function, arguments = self.create_args_for_root(type(root).forward, True, concrete_args)
-            self.create_node("output", "output", (self.create_arg(function(*arguments)),), {})
+            try:
+                self.create_node("output", "output", (self.create_arg(function(*arguments)),), {})
+            finally:
+                self.parameter_proxies.clear()  # they know the tracer, which holds the model
         return self.graph
 
     def proxy(self, node: fx.Node) -> fx.Proxy:

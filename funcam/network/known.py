@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import threading
 import weakref
-from collections import OrderedDict
 from collections.abc import Callable
 from typing import Any, TypeVar
 
@@ -19,13 +18,13 @@ from funcam.network.failures import PAIR
 from funcam.network.graph import Graph, trace
 from funcam.network.layers import Shapes, find_node, probe_shapes, shapes_of
 from funcam.network.misfits import refuse_misfits
+from funcam.network.recent import Recent
+from funcam.network.refusals import refuse
 from funcam.network.twin import signature
-from funcam.network.wrappers import refuse
 
 Image = tuple[int, ...]
 Fact = TypeVar("Fact")
 
-_MOST_FACTS = 64
 _MOST_EXPORTS = 8
 _MOST_SHAPES = 16
 
@@ -98,17 +97,17 @@ class Known:
     Attributes:
         state: the model's signature.
         lock: held while something is found out of the model.
-        facts: what was found out for some kind of input, the latest last; few are kept.
+        facts: what was found out for some kind of input; the latest are kept.
     """
 
     state: list[Any]
     lock: threading.RLock
-    facts: OrderedDict[Any, Any]
+    facts: Recent[Any]
 
     def __init__(self, state: list[Any]) -> None:
         self.state = state
         self.lock = threading.RLock()
-        self.facts = OrderedDict()
+        self.facts = Recent()
         self._traced: TracedModel | None = None
         self._failure = ""
         self._exports: dict[tuple[Any, ...], TracedModel] = {}
@@ -117,13 +116,7 @@ class Known:
     def fact(self, key: Any, find: Callable[[], Fact]) -> Fact:
         """Something about the model, found out once."""
         with self.lock:
-            if key not in self.facts:
-                found = find()
-                self.facts[key] = found
-                while len(self.facts) > _MOST_FACTS:
-                    self.facts.popitem(last=False)
-            self.facts.move_to_end(key)
-            return self.facts[key]  # type: ignore[no-any-return]
+            return self.facts.get(key, find)  # type: ignore[no-any-return]
 
     def traced(self, model: nn.Module) -> TracedModel | None:
         """The model's graph by `torch.fx`, whether it is believed or not; None where it has none."""

@@ -9,13 +9,12 @@ import torch
 from torch import nn
 
 from funcam.errors import FuncamError, shown, whole_number
-from funcam.network.checks import manner_of
 from funcam.network.known import Known, blank, known_of
 from funcam.network.layers import leads_out, name_of, of_images
 from funcam.network.naming import Layer
 from funcam.network.survey import default_place, survey
 from funcam.network.tap import Inputs
-from funcam.network.twin import has_hooks
+from funcam.network.ways import manner_for
 from funcam.network.wrappers import unwrapped
 
 Image = tuple[int, ...]
@@ -63,7 +62,7 @@ def _surveyed(model: nn.Module, known: Known, image: Any) -> list[Layer]:
         raise FuncamError(f"{known.failure}; give images, so that it can be run: list_layers(model, images)")
     images = image if isinstance(image, torch.Tensor) else blank(model, _image_shape(image)).contiguous()
     inputs = Inputs(images[:1])
-    manner = manner_of(model, inputs, hooks=has_hooks(model))
+    manner = manner_for(model, inputs)
     default = str(default_place(model, inputs, manner).place)
     rows = {}
     for seen in reversed(survey(model, inputs, manner)):

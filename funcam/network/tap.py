@@ -234,7 +234,7 @@ def _never_called(own: nn.Module, place: Place, count: int) -> str:
     return f"layer {str(place)!r} of {type(own).__name__} {called}{why}; {way}"
 
 
-class _SlowPath(TorchFunctionMode):
+class SlowPath(TorchFunctionMode):
     """Inside this context (and thread), torch's attention calls its parts instead of one fused operation.
 
     The fused operation passes the parts by, so that taps there see nothing, and has no derivative.
@@ -254,5 +254,5 @@ def _modes(model: nn.Module) -> Iterator[None]:
         stack.enter_context(torch.inference_mode(False))
         stack.enter_context(torch.enable_grad())
         if any(isinstance(module, _FUSED) for module in model.modules()):
-            stack.enter_context(_SlowPath())
+            stack.enter_context(SlowPath())
         yield

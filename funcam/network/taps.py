@@ -116,7 +116,7 @@ def _tapped_code(cuts: Sequence[Settled], source: Callable[[], nn.Module], input
 
 def _tap_of(settled: Settled, source: Callable[[], nn.Module], inputs: Inputs) -> TapCut:
     """A tap for a layer that its graph was good for."""
-    cut = settle(source(), settled.layer, inputs, "tap", None).cut
+    cut = settle(source(), settled.layer, inputs, "tap").cut
     assert isinstance(cut, TapCut)
     return cut
 

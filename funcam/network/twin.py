@@ -9,6 +9,7 @@ from __future__ import annotations
 import functools
 import types
 from collections import OrderedDict, defaultdict, deque
+from collections.abc import Iterator
 from itertools import islice
 from typing import Any
 
@@ -176,6 +177,8 @@ class _Copying:
         return copy
 
     def _tuple(self, value: Any) -> Any:
+        if all(type(part) in _ATOMS for part in value):
+            return value
         parts = [self.value(part) for part in value]
         if all(new is old for new, old in zip(parts, value, strict=True)):
             return value
@@ -225,12 +228,16 @@ def has_hooks(model: nn.Module) -> bool:
         >>> has_hooks(model)
         True
     """
-    return any(
-        not _computes_weights(hook)
-        for module in model.modules()
-        for name in _HOOKS
-        for hook in module.__dict__[name].values()
-    )
+    return next(callers_hooks(model), None) is not None
+
+
+def callers_hooks(model: nn.Module) -> Iterator[tuple[str, Any]]:
+    """The caller's forward hooks on a model, each with the path of its module."""
+    for path, module in model.named_modules():
+        for name in _HOOKS:
+            for hook in module.__dict__[name].values():
+                if not _computes_weights(hook):
+                    yield path, hook
 
 
 def signature(model: nn.Module) -> list[Any]:
@@ -252,13 +259,17 @@ def signature(model: nn.Module) -> list[Any]:
     for module in pending:  # grows while it runs; plain and flat, because this is done at every call
         fields = module.__dict__
         parts += (id(module), type(module))
+        if isinstance(module, torch.jit.ScriptModule):  # keeps all it has elsewhere, and is refused
+            continue
         if fields["_modules"]:
             parts += fields["_modules"]
             pending += [child for child in fields["_modules"].values() if child is not None]
         parts += map(id, fields["_parameters"].values())
         parts += map(id, fields["_buffers"].values())
         if fields["_forward_hooks"] or fields["_forward_pre_hooks"]:
-            parts += map(id, (*fields["_forward_hooks"].values(), *fields["_forward_pre_hooks"].values()))
+            for name in _HOOKS:  # (the number of a hook is never used twice, the place of a freed one is)
+                parts += fields[name]
+                parts += map(id, fields[name].values())
         if len(fields) > _OWN_FIELDS:
             for value in islice(fields.values(), _OWN_FIELDS, None):
                 kind = type(value)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
@@ -23,9 +23,11 @@ from funcam.network.choice import LAST_CONV, last_conv
 from funcam.network.cuts import Cut
 from funcam.network.derivative import vjp
 from funcam.network.graph import Graph
+from funcam.network.hooks import hooks_count
 from funcam.network.known import Known, TracedModel, known_of
 from funcam.network.misfits import axes_taken
 from funcam.network.outputs import leaves
+from funcam.network.refusals import refuse_without_values
 from funcam.network.samples import kind_of, numbers, sample_of
 from funcam.network.survey import default_place, last_convolution, survey
 from funcam.network.tap import Inputs, Manner, Place, place_of
@@ -76,7 +78,7 @@ class Settled:
     cut: Cut | TapCut
 
 
-def settle(model: nn.Module, layer: str | None, inputs: Inputs, via: str | None, hooks: bool | None) -> Settled:
+def settle(model: nn.Module, layer: str | None, inputs: Inputs, via: str | None) -> Settled:
     """Cut a model at a layer for some inputs; what was found out is kept, and holds for inputs of that kind.
 
     Args:
@@ -84,15 +86,14 @@ def settle(model: nn.Module, layer: str | None, inputs: Inputs, via: str | None,
         layer: its name; None for the default layer.
         inputs: what will be explained.
         via: the only way that is allowed; None for the first that works.
-        hooks: False to leave the caller's hooks out; None to run them where they are part of the function.
 
     Raises:
         FuncamError: it can't be cut there.
     """
     known = known_of(model)
-    return known.fact(
-        ("cut", layer, via, hooks, kind_of(inputs)), lambda: _settle(known, model, layer, inputs, via, hooks)
-    )
+    if inputs.images.is_meta:
+        refuse_without_values(model, inputs.images)
+    return known.fact(("cut", layer, via, kind_of(inputs)), lambda: _settle(known, model, layer, inputs, via))
 
 
 def graph_of(model: nn.Module, images: Tensor | Shape | None = None) -> Graph:
@@ -108,16 +109,19 @@ def graph_of(model: nn.Module, images: Tensor | Shape | None = None) -> Graph:
     model = unwrapped(model)
     known = known_of(model)
     traced = known.traced(model)
+    sample = _to_run(model, traced, images)
+    if sample is None or sample.is_meta or is_compiled():  # nothing to run it on
+        return (traced or known.exported(model, images, known.failure)).graph
+    if has_hooks(model) and manner_for(model, sample_of(Inputs(sample))).hooks:
+        raise FuncamError(
+            f"{type(model).__name__} has hooks that are part of what it computes, and a graph has none; remove them, "
+            "or leave them out: hooks=False"
+        )
     why = known.failure
     if traced is not None:
-        sample = images if isinstance(images, Tensor) else _usual_images(model, traced, images)
-        if sample is None or sample.is_meta or is_compiled():  # nothing to run it on
-            return traced.graph
         why = _why_not_graph(known, model, traced, Inputs(sample))
         if not why:
             return traced.graph
-        if _hooks_count(known, model, Inputs(sample)):
-            raise FuncamError(f"{traced.graph.model} has hooks that are part of what it computes, and a graph has none")
     return known.exported(model, images, why).graph
 
 
@@ -126,6 +130,13 @@ def structure_of(model: nn.Module, images: Tensor | Shape | None = None) -> Trac
     model = unwrapped(model)
     known = known_of(model)
     return known.traced(model) or known.exported(model, images, known.failure)
+
+
+def _to_run(model: nn.Module, traced: TracedModel | None, images: Tensor | Shape | None) -> Tensor | None:
+    """What a model's graph can be checked with; None where there is nothing."""
+    if isinstance(images, Tensor):
+        return images
+    return None if traced is None else _usual_images(model, traced, images)
 
 
 def _usual_images(model: nn.Module, traced: TracedModel, image: Shape | None) -> Tensor | None:
@@ -140,34 +151,35 @@ def _usual_images(model: nn.Module, traced: TracedModel, image: Shape | None) ->
     return numbers((1, *shape[1:]), like.dtype, like.device)
 
 
-def _settle(
-    known: Known, model: nn.Module, layer: str | None, inputs: Inputs, via: str | None, hooks: bool | None
-) -> Settled:
+def _settle(known: Known, model: nn.Module, layer: str | None, inputs: Inputs, via: str | None) -> Settled:
     sample = sample_of(inputs)
     traced = _traced(known, model, sample, via)
     unfit = _unfit(traced, inputs)
+    if unfit is None:
+        refuse_without_values(model, sample.images)
     try:
-        manner = _manner(known, model, sample, hooks)
-    except FuncamError as error:
-        raise unfit or error from None
-    if unfit is not None and traced is not None:
+        manner = manner_for(model, sample)
+    except FuncamError:
+        if unfit:
+            raise FuncamError(unfit) from None
+        raise
+    if unfit and traced is not None:
         if inputs.images.ndim != axes_taken(traced.graph, inputs.images.ndim):  # one image, where several are expected
-            raise unfit
+            raise FuncamError(unfit)
         traced = None  # the model takes what its graph can't: they are not the same
     name = _named(known, model, traced, layer, sample, manner)
     place = _place(model, name)
     if place is None and (traced is None or name not in {**traced.graph.outputs, **traced.graph.nodes}):
         raise FuncamError(_unknown(model, traced, name))
-    with_hooks = manner.hooks
     if traced is not None and name in {**traced.graph.outputs, **traced.graph.nodes}:
         traced.cut(name, tuple(sample.images.shape))  # refuses what does not lead to the output
-    known_reference, manner = _reference(model, sample, place, manner)
+    as_it_is = reference(model, sample, place, manner)
     why = known.failure
     if manner.hooks:
         why = "the caller's hooks are part of what it computes"
     elif traced is not None and via != "tap":
-        compared = partial(_through, traced, name, sample, place, known_reference)
-        why = why_not_believed(compared, known_reference)
+        compared = partial(_through, traced, name, sample, place, as_it_is)
+        why = why_not_believed(compared, as_it_is)
         if not why:
             way = "export" if traced.graph.shapes is not None else "fx"
             return Settled(name, way, _BELIEVED, traced.cut(name, tuple(sample.images.shape)))
@@ -177,16 +189,16 @@ def _settle(
     if place is None and layer is None:  # the graph's default is an operation: of the modules, then
         place = place_of(_surveyed_default(known, model, sample, manner))
         name = str(place)
-        known_reference, manner = _reference(model, sample, place, replace(manner, hooks=with_hooks))
+        as_it_is = reference(model, sample, place, manner)
         traced = None
     if place is None:
         raise FuncamError(
             f"layer {name!r} is an operation in the graph of {type(model).__name__}, which can't be used ({why}); name "
             "a module"
         )
-    if known_reference.gradient is None and via is None:
-        return _settle_exported(known, model, name, place, sample, known_reference, why)
-    cut = _tapped(model, traced, name, place, manner, known_reference, sample)
+    if as_it_is.gradient is None and via is None:
+        return _settle_exported(known, model, name, place, sample, as_it_is, why)
+    cut = _tapped(model, traced, name, place, manner, as_it_is, sample)
     return Settled(name, "tap", why or "it was asked for", cut)
 
 
@@ -216,20 +228,21 @@ def _traced(known: Known, model: nn.Module, sample: Inputs, via: str | None) -> 
     return traced
 
 
-def _unfit(traced: TracedModel | None, inputs: Inputs) -> FuncamError | None:
-    """Why the images don't fit the graph, if they don't."""
+def _unfit(traced: TracedModel | None, inputs: Inputs) -> str:
+    """Why the images don't fit the graph, in words (an error would keep what it passed alive); "" where they do."""
     if traced is not None:
         try:
             traced.shapes(tuple(inputs.images.shape))
         except FuncamError as error:
-            return error
-    return None
+            return str(error)
+    return ""
 
 
-def _manner(known: Known, model: nn.Module, sample: Inputs, hooks: bool | None) -> Manner:
-    with_hooks = hooks is not False and has_hooks(model)
-    key = ("manner", with_hooks, kind_of(sample))
-    return known.fact(key, lambda: manner_of(model, sample, with_hooks))
+def manner_for(model: nn.Module, inputs: Inputs) -> Manner:
+    """How a model has to be run, found out once for inputs of a kind; the caller's hooks see no more than that."""
+    known, kind = known_of(model), kind_of(inputs)
+    with_hooks = has_hooks(model) and known.fact(("hooks", kind), lambda: hooks_count(model, inputs))
+    return known.fact(("manner", kind), lambda: manner_of(model, inputs, with_hooks))
 
 
 def _named(
@@ -269,27 +282,6 @@ def _unknown(model: nn.Module, traced: TracedModel | None, name: str) -> str:
         f"layer {name!r} is not in {type(model).__name__}; nearest: {nearest(name, names)} "
         "(`funcam layers NET` and funcam.list_layers(model) list them all)"
     )
-
-
-def _reference(model: nn.Module, sample: Inputs, place: Place | None, manner: Manner) -> tuple[Reference, Manner]:
-    """What the model does, and whether the caller's hooks are a part of it."""
-    without = replace(manner, hooks=False)
-    if not manner.hooks:
-        return reference(model, sample, place, manner), without
-    hooked = reference(model, sample, place, manner)
-    try:
-        bare = reference(model, sample, place, without)
-    except Exception:  # whatever the model's code raises where its own hooks are missing
-        return hooked, manner
-    return (hooked, manner) if _differ(hooked, bare) else (bare, without)
-
-
-def _differ(one: Reference, other: Reference) -> bool:
-    if difference(one.outputs, other.outputs):
-        return True
-    if one.gradient is None or other.gradient is None:
-        return one.gradient is not other.gradient
-    return bool(difference([one.gradient], [other.gradient]))
 
 
 def _through(
@@ -362,16 +354,11 @@ def _patch(
 def _why_not_graph(known: Known, model: nn.Module, traced: TracedModel, inputs: Inputs) -> str:
     def find() -> str:
         sample = sample_of(inputs)
-        manner = _manner(known, model, sample, None)
-        found, manner = _reference(model, sample, None, manner)
+        manner = manner_for(model, sample)
         if manner.hooks:
             return "the caller's hooks are part of what it computes"
-        why = why_not_believed(lambda: _through(traced, "", sample, None, found), found)
+        as_it_is = reference(model, sample, None, manner)
+        why = why_not_believed(lambda: _through(traced, "", sample, None, as_it_is), as_it_is)
         return f"by torch.fx, {why}" if why else ""
 
     return known.fact(("graph", kind_of(inputs)), find)
-
-
-def _hooks_count(known: Known, model: nn.Module, inputs: Inputs) -> bool:
-    sample = sample_of(inputs)
-    return _reference(model, sample, None, _manner(known, model, sample, None))[1].hooks

@@ -12,11 +12,10 @@ from torch import nn
 
 from funcam.errors import FuncamError
 from funcam.network.failures import PAIR
+from funcam.network.refusals import refuse
 
 _WRAPPERS = (nn.DataParallel, nn.parallel.DistributedDataParallel)
 _PREFIXES = ("module", "_orig_mod")
-_QUANTISED = ("torch.ao.nn.quantized", "torch.ao.nn.intrinsic.quantized", "torch.ao.nn.sparse.quantized")
-_SHARDED = {"FullyShardedDataParallel", "FSDPModule"}
 _LIST = re.compile(r"(typing\.)?list\b|<class 'list'>", re.IGNORECASE)
 _EMPTY = inspect.Parameter.empty
 _VARIADIC = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
@@ -36,7 +35,7 @@ def unwrapped(model: Any) -> nn.Module:
     if not isinstance(model, nn.Module):
         raise _no_module(model)
     if isinstance(model, torch.jit.ScriptModule):
-        raise FuncamError("a TorchScript module can't be traced; give the Python module that it was made from")
+        refuse(model)
     if isinstance(model, _WRAPPERS):
         return unwrapped(model.module)
     inner = model._modules.get("_orig_mod")
@@ -73,25 +72,6 @@ def _no_module(model: Any) -> FuncamError:
     return FuncamError(
         f"a {type(model).__name__} is no model; give a torch.nn.Module, or a pair of functions (features, head)"
     )
-
-
-def refuse(model: nn.Module) -> None:
-    """Refuse a model that can't be explained whichever way it is followed.
-
-    Raises:
-        FuncamError: it is quantised, sharded over several processes, or takes something else than one tensor of images.
-    """
-    for path, module in model.named_modules():
-        where = f"{path!r} ({type(module).__name__})" if path else type(module).__name__
-        if _SHARDED & {base.__name__ for base in type(module).__mro__}:
-            raise FuncamError(
-                f"{where} is sharded (FSDP): its weights are spread over processes and gathered by hooks, which a "
-                "graph does not run; gather them into a plain module first (get_model_state_dict, full_state_dict=True)"
-            )
-        if type(module).__module__.startswith(_QUANTISED):
-            raise FuncamError(
-                f"{where} is quantised and can't be differentiated; explain the float model it was made from"
-            )
 
 
 def forward_of(model: nn.Module) -> Callable[..., Any]:

@@ -17,6 +17,16 @@ from types import ModuleType
 _ONE_AT_A_TIME = threading.RLock()
 """`sys.path` and `sys.modules` belong to all threads; a function may itself load another's network."""
 
+
+def _renew_lock() -> None:
+    """In a child of a fork: a lock that another thread held there is held for ever."""
+    global _ONE_AT_A_TIME
+    _ONE_AT_A_TIME = threading.RLock()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_renew_lock)
+
 _IMPORTED: dict[str, dict[str, ModuleType]] = {}
 """By folder: the modules that were imported from there, by name."""
 

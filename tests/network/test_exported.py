@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import copy
 import gc
+import sys
 import threading
 import weakref
 from collections import OrderedDict
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
@@ -311,3 +313,31 @@ def test_a_return_type_that_torch_does_not_know() -> None:
 def test_via_is_one_of_two() -> None:
     with pytest.raises(FuncamError, match="via='jit' is unknown; expected 'fx', 'tap', 'export' or None"):
         funcam.split(small(), via="jit")
+
+
+def test_a_failed_export_prints_nothing_and_leaves_torch_as_it_was(capfd: pytest.CaptureFixture[str]) -> None:
+    class Moody(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.conv = nn.Conv2d(3, 4, 3)
+
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            x = self.conv(x)
+            return (x * 2 if x.sum() > 0 else x).mean((2, 3))
+
+    before = (nn.Module.__call__, sys.stderr, torch.backends.mha.get_fastpath_enabled())
+    with pytest.raises(FuncamError, match=r"depends on the values of a tensor \(.*test_exported.py:\d+ in forward\)"):
+        export(Moody(), torch.zeros(1, 3, 8, 8))
+    assert capfd.readouterr() == ("", "")
+    assert (nn.Module.__call__, sys.stderr, torch.backends.mha.get_fastpath_enabled()) == before
+
+
+def test_exports_in_several_threads() -> None:
+    """One after the other: torch's patches would get mixed up."""
+    call, models = nn.Module.__call__, [nn.Sequential(nn.Conv2d(3, 4, 3), nn.ReLU()) for _ in range(3)]
+    images = torch.randn(2, 3, 8, 8)
+    with ThreadPoolExecutor(3) as threads:
+        graphs = list(threads.map(lambda model: export(model, images), models))
+    for graph, model in zip(graphs, models, strict=True):
+        torch.testing.assert_close(graph.module(images), model(images))
+    assert nn.Module.__call__ is call

@@ -11,10 +11,11 @@ from typing import Any
 
 import torch
 from torch import fx, nn
-from torch.func import vjp, vmap
+from torch.func import vjp
 
 from funcam.errors import FuncamError
-from funcam.network.graph import Graph
+from funcam.network.derivative import pull
+from funcam.network.graph import Graph, acyclic
 from funcam.network.layers import Layout, between, layout_of, operation, shapes_of
 from funcam.network.rewrites.explicit_attention import attentions_of, explicit
 from funcam.network.ways import graph_of
@@ -143,7 +144,7 @@ def _pulled(pullback: Any, scores: torch.Tensor, A: torch.Tensor, memory: int) -
     """The gradients of the scores `[B, K]`, `[k, B, ...]` for as many scores at a time as fit into the memory."""
     picks = torch.eye(scores.shape[1], dtype=scores.dtype, device=scores.device)[:, None].expand(-1, len(scores), -1)
     for part in torch.split(picks, max(1, memory // max(1, A.numel() * A.element_size() * _COPIES))):
-        yield vmap(pullback)(part)[0]
+        yield pull(pullback, part)[0]
 
 
 def _check_map(model: str, block: Block, A: torch.Tensor, layout: Layout, batch: int) -> None:
@@ -174,7 +175,7 @@ def _rewrite(graph: Graph) -> Transformer:
     ]
     return Transformer(
         model=graph.model,
-        network=fx.GraphModule(root, copied, graph.model).eval(),
+        network=acyclic(fx.GraphModule(root, copied, graph.model).eval()),
         forward=_returning(root, copied, (maps, [crossing for _, crossing in parts], skipping)),
         blocks=tuple(blocks),
         end=part(root, outputs[-1], skipping, end, None),
@@ -230,7 +231,7 @@ def part(
         placed[node] = copied.node_copy(node, placed.__getitem__)
     if end is not None:
         copied.output(placed[end])
-    return fx.GraphModule(root, copied).eval()
+    return acyclic(fx.GraphModule(root, copied).eval())
 
 
 def _returning(root: nn.Module, graph: fx.Graph, values: Any) -> fx.GraphModule:
@@ -242,4 +243,4 @@ def _returning(root: nn.Module, graph: fx.Graph, values: Any) -> fx.GraphModule:
     module = fx.GraphModule(root, copied)
     module.graph.eliminate_dead_code()
     module.recompile()
-    return module.eval()
+    return acyclic(module.eval())

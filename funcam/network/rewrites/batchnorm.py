@@ -6,7 +6,7 @@ from torch import fx, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
-from funcam.network.graph import Graph
+from funcam.network.graph import Graph, acyclic
 from funcam.network.inplace import reuse_memory
 from funcam.network.twin import twin
 
@@ -38,7 +38,7 @@ def fused(graph: Graph) -> fx.GraphModule:
             node.replace_all_uses_with(given)
             copy.erase_node(node)
     reuse_memory(copy, root)
-    return fx.GraphModule(root, copy, graph.model).eval()
+    return acyclic(fx.GraphModule(root, copy, graph.model).eval())
 
 
 def _foldable(root: nn.Module, given: fx.Node, node: fx.Node, calls: list[str]) -> bool:

@@ -9,11 +9,12 @@ from typing import Any
 
 import torch
 from torch import fx, nn
-from torch.func import jvp, vjp, vmap
+from torch.func import jvp, vjp
 
 from funcam.errors import FuncamError
+from funcam.network.derivative import pull
 from funcam.network.forward_mode import prepare_forward_mode
-from funcam.network.graph import Graph
+from funcam.network.graph import Graph, acyclic
 from funcam.network.layers import layout_of, operation
 from funcam.network.rewrites.explicit_attention import attentions_of, explicit
 from funcam.network.ways import graph_of
@@ -134,7 +135,7 @@ def _pulled(pullback: Any, scores: torch.Tensor, size: int, memory: int) -> Iter
     """Gradients of the scores `[B, K]` with respect to everything, for as many scores at a time as fit."""
     picks = torch.eye(scores.shape[1], dtype=scores.dtype, device=scores.device)[:, None].expand(-1, len(scores), -1)
     for part in torch.split(picks, max(1, memory // (size * _COPIES))):
-        yield vmap(pullback)(part)
+        yield pull(pullback, part)
 
 
 def _as_maps(term: torch.Tensor, image: torch.Size, grid: tuple[int, ...], name: str) -> list[torch.Tensor]:
@@ -176,7 +177,7 @@ def _plan_of(graph: Graph) -> _Plan:
 def _plan(graph: Graph) -> _Plan:
     # torch's fused attention has no tangent everywhere; written out it is a few ordinary operations
     copied, root, *_ = explicit(graph, attentions_of(graph))
-    module = fx.GraphModule(root, copied, graph.model).eval()
+    module = acyclic(fx.GraphModule(root, copied, graph.model).eval())
     written = replace(graph, module=module, shapes=None)
     names = {node: operation(written, node) for node in module.graph.nodes}
     first = next(node for node in module.graph.nodes if node.op == "placeholder")

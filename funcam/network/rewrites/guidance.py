@@ -14,7 +14,7 @@ from torch.nn import functional
 
 from funcam.errors import FuncamError
 from funcam.network.activations import relu_ceiling
-from funcam.network.graph import Graph
+from funcam.network.graph import Graph, acyclic
 from funcam.network.images import check_images
 from funcam.network.layers import operation
 from funcam.network.ways import graph_of
@@ -117,7 +117,7 @@ def _rewrite(graph: Graph) -> Guided:
             f"guided backpropagation is undefined for {graph.model}: it has no ReLU to rewrite"
             f"{f' ({len(left)} other activations)' if left else ''}; use grad-cam, or a network with ReLUs"
         )
-    return Guided(fx.GraphModule(graph.module, copy, graph.model).eval(), tuple(rewritten), tuple(left))
+    return Guided(acyclic(fx.GraphModule(graph.module, copy, graph.model).eval()), tuple(rewritten), tuple(left))
 
 
 def _named(graph: Graph) -> list[tuple[str, fx.Node]]:
