@@ -15,6 +15,7 @@ from funcam.errors import FuncamError, nearest
 from funcam.network.failures import reason_of
 from funcam.network.graph import Graph
 from funcam.network.images import hint_of
+from funcam.network.layout import Layout as Layout
 from funcam.network.twin import meta_twin
 
 # What makes a new grid of cells; a tensor of attention heads [B, heads, T, d] only looks like one.
@@ -23,46 +24,6 @@ _MOST_PREFIX_TOKENS = 16
 _PROBE_SIZES = (224, 299, 384, 518, 512, 256, 128, 96, 64, 32)
 
 Shape = tuple[int, ...]
-
-
-@dataclass(frozen=True)
-class Layout:
-    """How a layer's tensor holds a feature map `[B, C, *S]`.
-
-    Attributes:
-        kind: `channels-first` (`[B, C, *S]`), `channels-last` (`[B, *S, C]`) or `tokens` (`[B, P + T, C]`).
-        prefix: for tokens, the number P of class and register tokens in front of the T tokens of the grid.
-        grid: for tokens, the grid `S` whose cells they are, row by row.
-    """
-
-    kind: str
-    prefix: int = 0
-    grid: Shape = ()
-
-    def to_map(self, tensor: torch.Tensor) -> torch.Tensor:
-        """The feature map `[B, C, *S]` in a layer's tensor."""
-        if self.kind == "channels-last":
-            return tensor.movedim(-1, 1)
-        if self.kind == "tokens":
-            tokens = tensor[:, self.prefix :].transpose(1, 2)
-            return tokens.reshape(*tokens.shape[:2], *self.grid)
-        return tensor
-
-    def from_map(self, features: torch.Tensor, tensor: torch.Tensor) -> torch.Tensor:
-        """The layer's tensor that holds these features; class tokens are taken from `tensor`, as constants."""
-        if self.kind == "channels-last":
-            return features.movedim(1, -1)
-        if self.kind == "tokens":
-            tokens = features.flatten(2).transpose(1, 2)
-            prefix = tensor[:, : self.prefix].detach().expand(len(tokens), -1, -1)
-            return torch.cat([prefix, tokens], dim=1)
-        return features
-
-    def spatial(self, shape: Sequence[int]) -> Shape:
-        """The spatial extent `S` of a tensor of this shape."""
-        if self.kind == "tokens":
-            return self.grid
-        return tuple(shape[1:-1] if self.kind == "channels-last" else shape[2:])
 
 
 def layout_of(shape: Sequence[int], image: Sequence[int], grid: Shape = ()) -> Layout | None:
@@ -77,7 +38,7 @@ def layout_of(shape: Sequence[int], image: Sequence[int], grid: Shape = ()) -> L
         >>> layout_of((1, 7, 7, 768), (1, 3, 224, 224)).kind
         'channels-last'
         >>> layout_of((1, 197, 768), (1, 3, 224, 224), grid=(14, 14))
-        Layout(kind='tokens', prefix=1, grid=(14, 14))
+        Layout(kind='tokens', prefix=1, suffix=0, grid=(14, 14), order=(), folded=0)
         >>> layout_of((1, 1000), (1, 3, 224, 224)) is None
         True
     """
@@ -87,7 +48,7 @@ def layout_of(shape: Sequence[int], image: Sequence[int], grid: Shape = ()) -> L
         return Layout("channels-first" if first <= last else "channels-last")
     prefix = shape[1] - math.prod(grid) if len(shape) == 3 and grid else -1
     if 0 <= prefix <= _MOST_PREFIX_TOKENS:
-        return Layout("tokens", prefix, grid)
+        return Layout("tokens", prefix, grid=grid)
     return None
 
 

@@ -57,6 +57,8 @@ class Layout:
 
     def to_map(self, tensor: Tensor) -> Tensor:
         """The feature map `[B, C, *S]` in a layer's tensor."""
+        if self == PLAIN:
+            return tensor
         if self.folded:
             tensor = tensor.unflatten(0, (-1, self.folded)).transpose(1, 2)
         moved = tensor.movedim(_AXES[self.kind], (0, 1))
@@ -67,6 +69,8 @@ class Layout:
 
     def from_map(self, features: Tensor, tensor: Tensor) -> Tensor:
         """The layer's tensor that holds these features; what stands beside them is taken from `tensor`, as constants."""
+        if self == PLAIN:
+            return features
         if self.order:
             features = features.movedim(self._axes(), self._positions())
         if self.grid:
@@ -104,6 +108,20 @@ class Layout:
         words += [f"{self.prefix} in front"] if self.prefix else []
         words += [f"{self.suffix} behind"] if self.suffix else []
         return ", ".join(words)
+
+
+PLAIN = Layout("channels-first")
+
+
+def of_images(shape: Sequence[int]) -> Layout:
+    """How images hold their own axes: `[B, channels, *size]`, or clips with the frames first, `[B, T, channels, H, W]`.
+
+    Example:
+        >>> of_images((1, 16, 3, 224, 224)).kind, of_images((1, 3, 16, 224, 224)).kind
+        ('frames-first', 'channels-first')
+    """
+    frames_first = len(shape) == 5 and shape[2] in (1, 3) and shape[1] not in (1, 3)
+    return Layout("frames-first") if frames_first else PLAIN
 
 
 def readings(shape: Sequence[int], image: Sequence[int]) -> Iterator[Layout]:

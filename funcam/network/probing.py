@@ -7,26 +7,27 @@ from collections.abc import Iterator, Sequence
 import torch
 from torch import Tensor
 
-from funcam.network.layout import Layout, Shape
+from funcam.network.layout import Layout, Shape, of_images
 from funcam.network.samples import scattered
 
 _ENOUGH, _ENOUGH_FOR_RARE = 0.3, 0.6
 _MOST_LESS = 0.25
-PLACES = 4
+_TIE = 0.02
 
 
-def patched(image: Tensor) -> Tensor:
-    """An image, and it with a patch changed at each of four places: `[5, channels, *size]`."""
+def patched(image: Tensor) -> list[Tensor]:
+    """An image with a patch changed, at each of four places."""
+    own = of_images(image.shape)
     low, high = image.amin(), image.amax()
     high = torch.where(high > low, high, low + 1)
-    copies = [image]
-    for number, box in enumerate(_boxes(tuple(image.shape[2:]))):
+    copies = []
+    for number, box in enumerate(_boxes(own.spatial(image.shape))):
         copy = image.clone()
-        region = copy[(slice(None), slice(None), *box)]
+        region = own.to_map(copy)[(slice(None), slice(None), *box)]
         noise = scattered(tuple(region.shape), image.dtype, image.device, number)
         region.copy_(low + (high - low) * (noise + 1) / 2)
         copies.append(copy)
-    return torch.cat(copies)
+    return copies
 
 
 def _places(axes: int) -> list[tuple[float, ...]]:
@@ -43,11 +44,11 @@ def _boxes(size: Shape) -> Iterator[tuple[slice, ...]]:
         yield tuple(slice(low, max(high, low + 1)) for low, high in edges)
 
 
-def decided(answers: Tensor, possible: Sequence[Layout]) -> Layout | None:
+def decided(answers: Sequence[Tensor], possible: Sequence[Layout]) -> Layout | None:
     """The reading of a layer's tensor in which it answers where the image was changed; None where none is plain.
 
     Args:
-        answers: what the layer held for `patched` images.
+        answers: what the layer held for an image, and for each of the `patched` ones.
         possible: the readings to choose from.
 
     Returns:
@@ -59,7 +60,9 @@ def decided(answers: Tensor, possible: Sequence[Layout]) -> Layout | None:
     if not good:
         return None
     fewest = min(_beside(reading) for _, reading in good)
-    return max((pair for pair in good if _beside(pair[1]) == fewest), key=lambda pair: pair[0])[1]
+    nearest = [(mean, reading) for mean, reading in good if _beside(reading) == fewest]
+    highest = max(mean for mean, _ in nearest)
+    return next(reading for mean, reading in nearest if mean >= highest - _TIE)  # the first has the image's proportions
 
 
 def _beside(reading: Layout) -> int:
@@ -72,12 +75,12 @@ def _convinces(places: Tensor, reading: Layout, best: float) -> bool:
     return mean >= max(_ENOUGH_FOR_RARE if rare else _ENOUGH, best - _MOST_LESS) and least > (0.3 if rare else 0.0)
 
 
-def agreement(answers: Tensor, reading: Layout) -> Tensor:
+def agreement(answers: Sequence[Tensor], reading: Layout) -> Tensor:
     """How well the answers lie where the image was changed, for each of the places: correlations, `[4]`.
 
     Where a cell answers is told by the mean of its channels' absolute changes, less what it answers to the other places.
     """
-    maps = reading.to_map(answers).float()
+    maps = torch.cat([reading.to_map(answer) for answer in answers]).float()
     change = _against_others((maps[1:] - maps[:1]).abs().mean(1))
     expected = _against_others(_expected(tuple(change.shape[1:]), change.device))
     change, expected = (x.flatten(1) - x.flatten(1).mean(1, keepdim=True) for x in (change, expected))
