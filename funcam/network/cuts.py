@@ -24,7 +24,6 @@ class Cut:
         features: images -> the values that cross the cut, by name (`create_feature_extractor`'s).
         rest: the values that cross the cut, the layer's own first -> what the model returns.
         names: the names of those values, the layer's own first.
-        patch: for a layer of tokens, the side lengths in pixels of the patch that each token stands for.
         image: the shape of the images that the cut is for, where it is for one (`torch.export`'s are).
     """
 
@@ -32,11 +31,10 @@ class Cut:
     features: Callable[[torch.Tensor], dict[str, Any]]
     rest: Callable[..., Any]
     names: tuple[str, ...]
-    patch: tuple[int, ...]
     image: tuple[int, ...] | None = None
 
 
-def make_cut(graph: Graph, layer: str, patch: tuple[int, ...]) -> Cut:
+def make_cut(graph: Graph, layer: str) -> Cut:
     """A graph cut at a layer.
 
     Raises:
@@ -48,7 +46,7 @@ def make_cut(graph: Graph, layer: str, patch: tuple[int, ...]) -> Cut:
         raise FuncamError(f"layer {layer!r} of {graph.model} does not lead to its output; name a layer that does")
     names = tuple(f"crossing{i}" for i in range(1 + len(crossing)))
     placed = dict(zip([node, *crossing], names, strict=True))
-    return Cut(layer, feature_extractor(graph, placed), _head(graph, placed, rest), names, patch, graph.image)
+    return Cut(layer, feature_extractor(graph, placed), _head(graph, placed, rest), names, graph.image)
 
 
 def feature_extractor(graph: Graph, crossing: dict[fx.Node, str]) -> fx.GraphModule:

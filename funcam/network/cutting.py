@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import weakref
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
@@ -12,13 +11,15 @@ import torch
 from torch import nn
 
 from funcam.errors import FuncamError, nearest, shown
+from funcam.network.axes import LayoutLike, checked_map
 from funcam.network.choice import LAST_CONV, last_conv
 from funcam.network.cuts import Cut as Cut
 from funcam.network.failures import reason_of
 from funcam.network.hooks import without_hooks
 from funcam.network.images import check_images, hint_of
 from funcam.network.known import known_of
-from funcam.network.layers import Layout, find_node, layout_of
+from funcam.network.layers import find_node
+from funcam.network.layout import PLAIN
 from funcam.network.naming import Layer as Layer
 from funcam.network.naming import LayerLike, layer_name
 from funcam.network.pair import NAMES, check_features, closed_head, is_pair, named_features
@@ -45,6 +46,7 @@ class Split:
     _via: str | None = field(repr=False, default=None)
     _hooks: bool | None = field(repr=False, default=None)
     _wrt: int | str = field(repr=False, default=0)
+    _layout: LayoutLike | None = field(repr=False, default=None)
     _latest: list[Settled] = field(repr=False, default_factory=list)
 
     @property
@@ -109,7 +111,7 @@ class Split:
         return self._made_before()
 
     def _settle(self, inputs: Inputs) -> Settled:
-        settled = settle(self.source(), self._layer, inputs, self._via)
+        settled = settle(self.source(), self._layer, inputs, self._via, self._layout)
         if self._latest[:1] != [settled]:
             self._latest[:] = [settled]
         return settled
@@ -253,8 +255,8 @@ def _split_pair(features: Callable[[torch.Tensor], Any], head: Callable[..., Any
         raise FuncamError(
             f"layer {shown(layer)} was given with a pair (features, head), which is cut already; leave it out"
         )
-    cut = Cut(NAMES[0], named_features(features), closed_head(head), NAMES, ())
-    return Split(NAMES[0], lambda: None, None, _latest=[Settled(NAMES[0], "functions", "they were given", cut)])
+    cut = Cut(NAMES[0], named_features(features), closed_head(head), NAMES)
+    return Split(NAMES[0], lambda: None, None, _latest=[Settled(NAMES[0], "functions", "they were given", cut, PLAIN)])
 
 
 def run_cut(settled: Settled, source: Callable[[], nn.Module] | None, inputs: Inputs) -> tuple[torch.Tensor, Head]:
@@ -262,17 +264,19 @@ def run_cut(settled: Settled, source: Callable[[], nn.Module] | None, inputs: In
     cut, images = settled.cut, inputs.images
     if isinstance(cut, TapCut):
         assert source is not None
-        return _run_tap(cut, settled.layer, source(), inputs)
+        return _run_tap(cut, settled, source(), inputs)
     tensor, *crossing = run_features(cut, images)
-    layout = layout_at(cut, settled.layer, tensor, images)
+    layout = settled.of_layer
+    if settled.way == "functions":
+        check_features(tensor, images)
 
     def head(features: torch.Tensor) -> Any:
         return cut.rest(layout.from_map(features, tensor), *crossing)
 
-    return layout.to_map(tensor), head
+    return checked_map(settled.layer, layout, tensor, images), head
 
 
-def _run_tap(cut: TapCut, layer: str, model: nn.Module, inputs: Inputs) -> tuple[torch.Tensor, Head]:
+def _run_tap(cut: TapCut, settled: Settled, model: nn.Module, inputs: Inputs) -> tuple[torch.Tensor, Head]:
     recording = torch.is_grad_enabled()
     inputs = inputs if recording else replace(inputs, images=inputs.images.detach())
     seen: list[torch.Tensor] = []
@@ -283,7 +287,7 @@ def _run_tap(cut: TapCut, layer: str, model: nn.Module, inputs: Inputs) -> tuple
 
     reported(lambda: run(model, inputs, {cut.place: read}, cut.manner, recording), model, inputs.images)
     tensor = seen[0]
-    layout = layout_at(cut, layer, tensor, inputs.images)
+    layout = settled.of_layer
 
     def head(features: torch.Tensor) -> Any:
         rows = len(features) // max(1, len(inputs.images))
@@ -291,7 +295,7 @@ def _run_tap(cut: TapCut, layer: str, model: nn.Module, inputs: Inputs) -> tuple
         visits = {cut.place: lambda tensor: layout.from_map(features, tensor).clone()}  # its code may write into it
         return run(model, given, visits, cut.manner, recording)
 
-    return layout.to_map(tensor), head
+    return checked_map(settled.layer, layout, tensor, inputs.images), head
 
 
 def repeated(inputs: Inputs, rows: int) -> Inputs:
@@ -335,24 +339,3 @@ def reported(run: Callable[[], Any], model: Any, images: torch.Tensor) -> Any:
             f"the model can't take images of shape {list(images.shape)} and type {images.dtype} on {images.device}: "
             f"{reason_of(error)}{hint}"
         ) from error
-
-
-def layout_at(cut: Cut | TapCut, layer: str, tensor: Any, images: torch.Tensor) -> Layout:
-    """How a layer's tensor holds a feature map of the images.
-
-    Raises:
-        FuncamError: it holds none.
-    """
-    if isinstance(cut, Cut) and cut.names == NAMES:
-        check_features(tensor, images)
-        return Layout("channels-first")
-    if not isinstance(tensor, torch.Tensor):
-        raise FuncamError(f"layer {layer!r} is no feature map: it holds a {type(tensor).__name__}, not a tensor")
-    grid = tuple(side // patch for side, patch in zip(images.shape[2:], cut.patch, strict=False))
-    layout = layout_of(tensor.shape, images.shape, grid)
-    if layout is None or len(tensor) != len(images) or math.prod(layout.spatial(tensor.shape)) < 2:
-        raise FuncamError(
-            f"layer {layer!r} is no feature map: its output is {list(tensor.shape)} for images of "
-            f"{list(images.shape)}; expected [B, C, *S] with a spatial extent above one cell (name an earlier layer)"
-        )
-    return layout

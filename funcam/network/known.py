@@ -9,14 +9,14 @@ from collections.abc import Callable
 from typing import Any, TypeVar
 
 import torch
-from torch import fx, nn
+from torch import nn
 
 from funcam.errors import FuncamError
 from funcam.network.choice import default_layer
 from funcam.network.cuts import Cut, make_cut
 from funcam.network.failures import PAIR
 from funcam.network.graph import Graph, trace
-from funcam.network.layers import Shapes, find_node, probe_shapes, shapes_of
+from funcam.network.layers import Shapes, probe_shapes, shapes_of
 from funcam.network.misfits import refuse_misfits
 from funcam.network.recent import Recent
 from funcam.network.refusals import refuse
@@ -47,8 +47,6 @@ class TracedModel:
         with self.lock:
             if key not in self._shapes:
                 shapes = probe_shapes(self.graph) if image is None else shapes_of(self.graph, image)
-                if not self._shapes:  # cuts made before a size was known lack their patch
-                    self._cuts.clear()
                 self._shapes[key] = shapes
                 while len(self._shapes) > _MOST_SHAPES:
                     del self._shapes[next(iter(self._shapes))]
@@ -65,27 +63,10 @@ class TracedModel:
         """The graph cut at a layer."""
         if image is not None:
             refuse_misfits(self.graph, image)
-        if not self._shapes:
-            self._learn_shapes(image)
         with self.lock:
             if layer not in self._cuts:
-                self._cuts[layer] = make_cut(self.graph, layer, self._patch(find_node(self.graph, layer)))
+                self._cuts[layer] = make_cut(self.graph, layer)
             return self._cuts[layer]
-
-    def _learn_shapes(self, image: tuple[int, ...] | None) -> None:
-        try:
-            self.shapes(image)
-        except FuncamError:  # tokens then wait for images that the model takes, other layers need nothing
-            if image is not None:
-                raise
-
-    def _patch(self, node: fx.Node) -> tuple[int, ...]:
-        """The patch size behind a layer of tokens, read off any image size that the model is known to take."""
-        shapes = next(iter(self._shapes.values()), None)
-        layout = shapes.layout(node) if shapes else None
-        if shapes is None or layout is None:
-            return ()
-        return tuple(whole // part for whole, part in zip(shapes.image[2:], layout.grid, strict=False))
 
 
 class Known:

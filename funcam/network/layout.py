@@ -60,7 +60,7 @@ class Layout:
         if self == PLAIN:
             return tensor
         if self.folded:
-            tensor = tensor.unflatten(0, (-1, self.folded)).transpose(1, 2)
+            tensor = tensor.reshape(-1, self.folded, *tensor.shape[1:]).transpose(1, 2)
         moved = tensor.movedim(_AXES[self.kind], (0, 1))
         if self.grid:
             cells = moved[:, :, self.prefix : moved.shape[2] - self.suffix]
@@ -68,7 +68,7 @@ class Layout:
         return moved.movedim(self._positions(), self._axes()) if self.order else moved
 
     def from_map(self, features: Tensor, tensor: Tensor) -> Tensor:
-        """The layer's tensor that holds these features; what stands beside them is taken from `tensor`, as constants."""
+        """The layer's tensor that holds these features; what is beside them is taken from `tensor`, as constants."""
         if self == PLAIN:
             return features
         if self.order:
@@ -145,10 +145,12 @@ def readings(shape: Sequence[int], image: Sequence[int]) -> Iterator[Layout]:
 
 def _possible(shape: Shape, batch: int, size: Shape) -> Iterator[Layout]:
     axes = len(size)
-    orders = {1: [()], 2: [(), (1, 0)], 3: [(), (1, 2, 0)]}.get(axes, [()])
+    orders: list[Shape] = {2: [(), (1, 0)], 3: [(), (1, 2, 0)]}.get(axes, [()])
     if len(shape) == axes + 2 and shape[0] == batch:
         kinds = ["channels-first", "channels-last", *["frames-first"] * (axes == 3)]
-        yield from (Layout(kind, order=order) for kind in kinds for order in orders if kind != "frames-first" or not order)
+        yield from (
+            Layout(kind, order=order) for kind in kinds for order in orders if kind != "frames-first" or not order
+        )
     if axes == 3 and len(shape) == 4 and shape[0] > batch and shape[0] % batch == 0:
         yield Layout("channels-first", folded=shape[0] // batch)
     if len(shape) == 3 and axes > 1:
@@ -183,7 +185,7 @@ def grids(cells: int, size: Sequence[int]) -> list[Shape]:
 
 
 def fits(grid: Sequence[int], size: Sequence[int]) -> bool:
-    """Whether a grid may be an image's: all of its sides are reduced by about the same factor, none is enlarged much."""
+    """Whether a grid may be an image's: all of its sides are reduced by about the same factor, none enlarged much."""
     return len(grid) == len(size) and math.prod(grid) > 1 and skew(grid[-2:], size[-2:]) <= _MOST_SKEW
 
 

@@ -1,4 +1,4 @@
-"""Which way a layer's tensor holds a map, asked of the model: where does it answer when a patch of the image changes?"""
+"""Which way a layer's tensor holds a map, asked of the model: where does it answer when a patch changes?"""
 
 from __future__ import annotations
 
@@ -78,13 +78,15 @@ def _convinces(places: Tensor, reading: Layout, best: float) -> bool:
 def agreement(answers: Sequence[Tensor], reading: Layout) -> Tensor:
     """How well the answers lie where the image was changed, for each of the places: correlations, `[4]`.
 
-    Where a cell answers is told by the mean of its channels' absolute changes, less what it answers to the other places.
+    A cell's answer is the mean of its channels' absolute changes, less what it answers to the other places.
     """
-    maps = torch.cat([reading.to_map(answer) for answer in answers]).float()
+    maps = torch.cat([reading.to_map(answer)[:1] for answer in answers]).float()
     change = _against_others((maps[1:] - maps[:1]).abs().mean(1))
     expected = _against_others(_expected(tuple(change.shape[1:]), change.device))
     change, expected = (x.flatten(1) - x.flatten(1).mean(1, keepdim=True) for x in (change, expected))
-    return (change * expected).sum(1) / (change.norm(dim=1) * expected.norm(dim=1) + 1e-30)
+    products: Tensor = (change * expected).sum(1)
+    sizes: Tensor = change.norm(dim=1) * expected.norm(dim=1)
+    return products / (sizes + 1e-30)
 
 
 def _against_others(x: Tensor) -> Tensor:

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from typing import Any
 
-import torch
 from torch import Tensor
 from torch.utils import _pytree as pytree
 from torch.utils._python_dispatch import TorchDispatchMode
@@ -17,7 +16,18 @@ _LOCAL = frozenset(
         *("native_batch_norm", "_native_batch_norm_legit", "_native_batch_norm_legit_no_training", "cudnn_batch_norm"),
         *("_batch_norm_with_update", "_batch_norm_no_update", "native_group_norm", "instance_norm"),
         *("relu", "hardtanh", "hardswish", "hardsigmoid", "leaky_relu", "elu", "celu", "selu", "gelu", "silu", "mish"),
-        *("_prelu_kernel", "prelu", "softplus", "sigmoid", "tanh", "exp", "clamp", "clamp_min", "clamp_max", "threshold"),
+        *(
+            "_prelu_kernel",
+            "prelu",
+            "softplus",
+            "sigmoid",
+            "tanh",
+            "exp",
+            "clamp",
+            "clamp_min",
+            "clamp_max",
+            "threshold",
+        ),
         *("add", "sub", "mul", "div", "rsub", "pow", "sqrt", "rsqrt", "neg", "abs", "square", "maximum", "minimum"),
         *("max_pool2d_with_indices", "max_pool3d_with_indices", "mkldnn_max_pool2d", "mkldnn_max_pool3d"),
         *("avg_pool2d", "avg_pool3d", "_adaptive_avg_pool2d", "_adaptive_avg_pool3d", "mkldnn_adaptive_avg_pool2d"),
@@ -32,7 +42,7 @@ _AXES = frozenset(("cat", "slice", "split", "split_with_sizes", "chunk", "select
 _VIEWS = frozenset(("view", "_unsafe_view", "reshape", "unsqueeze", "squeeze", "expand", "transpose", "permute"))
 
 
-class Provenance(TorchDispatchMode):
+class Provenance(TorchDispatchMode):  # type: ignore[no-untyped-call]
     """Inside, it is followed which tensors have the image's axes last, in order: `[B, ..., *S]`.
 
     Example:
@@ -44,7 +54,7 @@ class Provenance(TorchDispatchMode):
     """
 
     def __init__(self, images: Tensor) -> None:
-        super().__init__()
+        super().__init__()  # type: ignore[no-untyped-call]
         self._axes = images.ndim - 2
         self._plain: dict[int, tuple[Tensor, bool]] = {id(images): (images, True)}  # alive: no identity is used twice
 

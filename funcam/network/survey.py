@@ -22,6 +22,7 @@ from funcam.network.tap import Inputs, Manner, Place, Visit, run
 
 _MOST_SWAPS = 12
 _MOST_PLACES = 400
+_MOST_OTHERS = 6
 
 Shape = tuple[int, ...]
 
@@ -141,6 +142,13 @@ def default_place(model: nn.Module, inputs: Inputs, manner: Manner) -> Seen:
     norms = [one for one in alive if "norm" in one.kind.__name__.lower() and one.grid]
     tokens = [one for one in norms if _kind(one, image) == "tokens"]
     return (tokens or [outermost(alive[-1], alive)])[-1]
+
+
+def other_defaults(model: nn.Module, inputs: Inputs, manner: Manner) -> list[Place]:
+    """Layers that may stand in for the default one: maps that the outputs depend on, the deepest first."""
+    image = tuple(inputs.images.shape)
+    maps = [one for one in survey(model, inputs, manner) if one.layout(image) and one.first][-_MOST_PLACES:]
+    return [one.place for one in reversed(_alive(model, inputs, manner, maps))][:_MOST_OTHERS]
 
 
 def _kind(one: Seen, image: Shape) -> str:

@@ -10,12 +10,12 @@ from typing import Any
 import torch
 from torch import fx, nn
 
-from funcam.errors import FuncamError
+from funcam.network.axes import AnyLayout, checked_map
 from funcam.network.cuts import Cut, feature_extractor
-from funcam.network.cutting import layout_at, reported, run_cut, run_features
+from funcam.network.cutting import reported, run_cut, run_features
 from funcam.network.graph import Graph, acyclic
 from funcam.network.known import TracedModel, known_of
-from funcam.network.layers import Layout, between, dependants, find_node, output_of, shapes_of
+from funcam.network.layers import between, dependants, find_node, output_of, shapes_of
 from funcam.network.tap import Inputs, Manner, Place, Visit, run
 from funcam.network.ways import Settled, TapCut, settle
 
@@ -84,22 +84,17 @@ def _tapped_code(cuts: Sequence[Settled], source: Callable[[], nn.Module], input
     recording = torch.is_grad_enabled()
     inputs = inputs if recording else replace(inputs, images=inputs.images.detach())
     batch, like = len(inputs.images), inputs.images
-    zeros = [like.new_zeros((), dtype=tap.dtype).expand(batch, *tap.shape[1:]) for tap in taps]
-    layouts = [
-        layout_at(tap, settled.layer, zero, inputs.images) for tap, settled, zero in zip(taps, cuts, zeros, strict=True)
-    ]
+    layouts = [settled.of_layer for settled in cuts]
+    zeros = [like.new_zeros((), dtype=tap.dtype).expand(tap.shape) for tap in taps]
 
     def tail(*added: torch.Tensor) -> tuple[Any, tuple[torch.Tensor, ...]]:
         seen: dict[Place, torch.Tensor] = {}
 
-        def visit(place: Place, layout: Layout, delta: torch.Tensor) -> Visit:
+        def visit(place: Place, layout: AnyLayout, delta: torch.Tensor) -> Visit:
             def add(tensor: torch.Tensor) -> torch.Tensor:
-                if len(tensor) != batch:
-                    raise FuncamError(
-                        f"layer {str(place)!r} is no feature map: its output is {list(tensor.shape)} for {batch} images"
-                    )
+                checked_map(str(place), layout, tensor, inputs.images)
                 seen[place] = tensor.clone()
-                return tensor + layout.from_map(delta, torch.zeros_like(tensor[:1]))
+                return tensor + layout.from_map(delta, torch.zeros_like(tensor))
 
             return add
 
@@ -110,13 +105,18 @@ def _tapped_code(cuts: Sequence[Settled], source: Callable[[], nn.Module], input
         outputs = reported(lambda: run(model, inputs, visits, manner, recording), model, inputs.images)
         return outputs, tuple(layout.to_map(seen[tap.place]) for layout, tap in zip(layouts, taps, strict=True))
 
-    maps = tuple(layout.to_map(zero) for layout, zero in zip(layouts, zeros, strict=True))
+    maps = tuple(_of_batch(layout.to_map(zero), batch) for layout, zero in zip(layouts, zeros, strict=True))
     return Tapped(maps, tail, any(tap.plain for tap in taps))
+
+
+def _of_batch(one: torch.Tensor, batch: int) -> torch.Tensor:
+    """Zeros of one image as those of a batch."""
+    return one.expand(batch, *one.shape[1:])
 
 
 def _tap_of(settled: Settled, source: Callable[[], nn.Module], inputs: Inputs) -> TapCut:
     """A tap for a layer that its graph was good for."""
-    cut = settle(source(), settled.layer, inputs, "tap").cut
+    cut = settle(source(), settled.layer, inputs, "tap", settled.layout).cut
     assert isinstance(cut, TapCut)
     return cut
 
@@ -124,8 +124,8 @@ def _tap_of(settled: Settled, source: Callable[[], nn.Module], inputs: Inputs) -
 def _tapped_graph(cuts: Sequence[Settled], model: nn.Module, images: torch.Tensor) -> Tapped:
     taps = _taps_of(model, cuts, images)
     crossing = run_features(taps.first, images)
-    raw = _raw_inputs(taps, crossing, len(images))
-    layouts = [layout_at(cut, cut.layer, tensor, images) for cut, tensor in zip(taps.cuts, raw, strict=True)]
+    layouts = [settled.of_layer for settled in cuts]
+    raw = _raw_inputs(taps, layouts, crossing, len(images))
 
     def tail(*inputs: torch.Tensor) -> tuple[Any, tuple[torch.Tensor, ...]]:
         given = [layout.from_map(x, tensor) for layout, x, tensor in zip(layouts, inputs, raw, strict=True)]
@@ -134,16 +134,23 @@ def _tapped_graph(cuts: Sequence[Settled], model: nn.Module, images: torch.Tenso
         outputs, features = taps.first.rest(*roots, *crossing[len(roots) :], *added)
         return outputs, tuple(layout.to_map(A) for layout, A in zip(layouts, features, strict=True))
 
-    return Tapped(tuple(layout.to_map(x) for layout, x in zip(layouts, raw, strict=True)), tail)
+    rows = zip(cuts, layouts, raw, strict=True)
+    maps = [checked_map(settled.layer, layout, tensor, images) for settled, layout, tensor in rows]
+    return Tapped(tuple(maps), tail)
 
 
-def _raw_inputs(taps: _Taps, crossing: list[Any], batch: int) -> list[torch.Tensor]:
+def _raw_inputs(taps: _Taps, layouts: Sequence[AnyLayout], crossing: list[Any], batch: int) -> list[torch.Tensor]:
     """The layers' own tensors where they are inputs of the rest; zeros of the right shape where they lie behind one."""
     roots = iter(crossing)
     like = crossing[0]
+
+    def zeros(layout: AnyLayout, shape: tuple[int, ...]) -> torch.Tensor:
+        one = like.new_zeros(()).expand(shape)
+        return layout.from_map(_of_batch(layout.to_map(one), batch), one)
+
     return [
-        next(roots) if root else like.new_zeros(()).expand(batch, *shape[1:])
-        for root, shape in zip(taps.roots, taps.shapes, strict=True)
+        next(roots) if root else zeros(layout, shape)
+        for root, layout, shape in zip(taps.roots, layouts, taps.shapes, strict=True)
     ]
 
 

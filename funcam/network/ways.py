@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from contextlib import suppress
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
@@ -11,10 +12,12 @@ import torch
 from torch import Tensor, nn
 
 from funcam.errors import FuncamError, nearest
+from funcam.network.axes import AnyLayout, LayoutLike, UnknownAxes, layout_of_layer
 from funcam.network.checks import (
     Reference,
     cotangents,
     difference,
+    features_at,
     manner_of,
     reference,
     why_not_believed,
@@ -29,7 +32,7 @@ from funcam.network.misfits import axes_taken
 from funcam.network.outputs import leaves
 from funcam.network.refusals import refuse_without_values
 from funcam.network.samples import kind_of, numbers, sample_of
-from funcam.network.survey import default_place, last_convolution, survey
+from funcam.network.survey import default_place, last_convolution, other_defaults, survey
 from funcam.network.tap import Inputs, Manner, Place, place_of
 from funcam.network.tracing import is_compiled
 from funcam.network.twin import has_hooks
@@ -48,7 +51,6 @@ class TapCut:
         place: the module, its call, the part of what it returns.
         manner: how the model has to be run.
         plain: whether plain autograd has to differentiate it.
-        patch: for a layer of tokens, the side lengths in pixels of the patch that each token stands for.
         shape: the shape of what the layer returns for one image.
         dtype: its type.
     """
@@ -56,7 +58,6 @@ class TapCut:
     place: Place
     manner: Manner
     plain: bool
-    patch: Shape
     shape: Shape
     dtype: torch.dtype
 
@@ -70,15 +71,25 @@ class Settled:
         way: `fx`, `export`, `tap` or `functions`.
         why: why that way.
         cut: the graph cut there, or where the model's code is tapped.
+        layout: how the layer holds a feature map; None while that isn't known yet.
     """
 
     layer: str
     way: str
     why: str
     cut: Cut | TapCut
+    layout: AnyLayout | None = None
+
+    @property
+    def of_layer(self) -> AnyLayout:
+        """How the layer holds a feature map."""
+        assert self.layout is not None
+        return self.layout
 
 
-def settle(model: nn.Module, layer: str | None, inputs: Inputs, via: str | None) -> Settled:
+def settle(
+    model: nn.Module, layer: str | None, inputs: Inputs, via: str | None, layout: LayoutLike | None = None
+) -> Settled:
     """Cut a model at a layer for some inputs; what was found out is kept, and holds for inputs of that kind.
 
     Args:
@@ -86,14 +97,47 @@ def settle(model: nn.Module, layer: str | None, inputs: Inputs, via: str | None)
         layer: its name; None for the default layer.
         inputs: what will be explained.
         via: the only way that is allowed; None for the first that works.
+        layout: how the layer holds a feature map, if the caller says it.
 
     Raises:
-        FuncamError: it can't be cut there.
+        FuncamError: it can't be cut there, or which axes of the layer are the image's is undecided.
     """
     known = known_of(model)
     if inputs.images.is_meta:
         refuse_without_values(model, inputs.images)
-    return known.fact(("cut", layer, via, kind_of(inputs)), lambda: _settle(known, model, layer, inputs, via))
+
+    def find() -> Settled:
+        if layer is None and layout is None:
+            return _settle_default(known, model, inputs, via)
+        return _laid_out(model, _settle(known, model, layer, inputs, via), inputs, layout)
+
+    return known.fact(("cut", layer, via, layout, kind_of(inputs)), find)
+
+
+def _settle_default(known: Known, model: nn.Module, inputs: Inputs, via: str | None) -> Settled:
+    """At the default layer; where the model's answers don't tell its axes, at the deepest one where they do."""
+    settled = _settle(known, model, None, inputs, via)
+    try:
+        return _laid_out(model, settled, inputs, None)
+    except UnknownAxes as error:
+        sample = sample_of(inputs)
+        for place in other_defaults(model, sample, manner_for(model, sample)):
+            with suppress(FuncamError):
+                return _laid_out(model, _settle(known, model, str(place), inputs, via), inputs, None)
+        raise FuncamError(str(error)) from None
+
+
+def _laid_out(model: nn.Module, settled: Settled, inputs: Inputs, layout: LayoutLike | None) -> Settled:
+    """With how the layer holds a feature map."""
+    sample, cut = sample_of(inputs), settled.cut
+
+    def tensor_of(images: Tensor) -> Any:
+        with torch.inference_mode(False), torch.no_grad():
+            if isinstance(cut, TapCut):
+                return features_at(model, replace(sample, images=images), cut.place, cut.manner)
+            return cut.features(images)[cut.names[0]]
+
+    return replace(settled, layout=layout_of_layer(settled.layer, tensor_of, sample.images, layout))
 
 
 def graph_of(model: nn.Module, images: Tensor | Shape | None = None) -> Graph:
@@ -198,7 +242,7 @@ def _settle(known: Known, model: nn.Module, layer: str | None, inputs: Inputs, v
         )
     if as_it_is.gradient is None and via is None:
         return _settle_exported(known, model, name, place, sample, as_it_is, why)
-    cut = _tapped(model, traced, name, place, manner, as_it_is, sample)
+    cut = _tapped(model, name, place, manner, as_it_is)
     return Settled(name, "tap", why or "it was asked for", cut)
 
 
@@ -311,15 +355,7 @@ def _derivative(function: Any, tensor: Tensor) -> tuple[list[Tensor], Tensor]:
     return [t.detach() for t in outputs], gradient
 
 
-def _tapped(
-    model: nn.Module,
-    traced: TracedModel | None,
-    name: str,
-    place: Place,
-    manner: Manner,
-    known: Reference,
-    sample: Inputs,
-) -> TapCut:
+def _tapped(model: nn.Module, name: str, place: Place, manner: Manner, known: Reference) -> TapCut:
     if known.gradient is None:
         raise FuncamError(
             f"torch can't differentiate {type(model).__name__} at {name!r}: {known.trouble}; make that operation "
@@ -331,24 +367,12 @@ def _tapped(
             f"only through values without a derivative; name {_neighbour(place)}"
         )
     assert known.features is not None
-    patch = _patch(model, traced, name, place, manner, sample)
-    return TapCut(place, manner, known.plain, patch, tuple(known.features.shape), known.features.dtype)
+    return TapCut(place, manner, known.plain, tuple(known.features.shape), known.features.dtype)
 
 
 def _neighbour(place: Place) -> str:
     parent = place.path.rpartition(".")[0]
     return f"{parent!r}, which it is part of, or an earlier layer" if parent else "another layer"
-
-
-def _patch(
-    model: nn.Module, traced: TracedModel | None, name: str, place: Place, manner: Manner, sample: Inputs
-) -> Shape:
-    """The patch behind a layer of tokens: from the graph where there is one, else from what the modules return."""
-    if traced is not None and name in {**traced.graph.outputs, **traced.graph.nodes}:
-        return traced.cut(name, tuple(sample.images.shape)).patch
-    grids = [one.grid for one in survey(model, sample, manner) if one.place.path == place.path and one.grid]
-    sides = sample.images.shape[2:]
-    return tuple(whole // part for whole, part in zip(sides, grids[0], strict=False)) if grids else ()
 
 
 def _why_not_graph(known: Known, model: nn.Module, traced: TracedModel, inputs: Inputs) -> str:

@@ -1,0 +1,202 @@
+"""Which axes of a layer's tensor are the image's: followed from the images, else asked of the model, else undecided."""
+
+from __future__ import annotations
+
+import inspect
+import math
+import re
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from funcam.errors import FuncamError, shown
+from funcam.network.layout import KINDS, PLAIN, Layout, Shape, of_images, readings
+from funcam.network.probing import agreement, decided, patched
+from funcam.network.provenance import follow
+
+ToMap = Callable[[Tensor], Tensor]
+FromMap = Callable[..., Tensor]
+_SAY = "layout='channels-first', 'channels-last', 'tokens 14x14 prefix=1' or a pair of functions"
+
+
+@dataclass(frozen=True)
+class OwnLayout:
+    """A layout by two functions of the caller's.
+
+    Attributes:
+        forth: the layer's tensor -> the feature map `[B, C, *S]`.
+        back: such a map (and the tensor, if it takes two) -> the layer's tensor.
+    """
+
+    forth: ToMap
+    back: FromMap
+
+    def to_map(self, tensor: Tensor) -> Tensor:
+        """The feature map in a layer's tensor."""
+        return self.forth(tensor)
+
+    def from_map(self, features: Tensor, tensor: Tensor) -> Tensor:
+        """The layer's tensor that holds these features."""
+        return self.back(features, tensor) if len(inspect.signature(self.back).parameters) > 1 else self.back(features)
+
+
+AnyLayout = Layout | OwnLayout
+LayoutLike = str | AnyLayout | tuple[ToMap, FromMap]
+
+
+class UnknownAxes(FuncamError):
+    """Which axes of a layer are the image's is undecided, or it has none."""
+
+
+def layout_of_layer(
+    layer: str, tensor_of: Callable[[Tensor], Any], images: Tensor, given: LayoutLike | None
+) -> AnyLayout:
+    """How a layer's tensor holds a feature map of images.
+
+    Where only convolutions, pooling, norms, activations, sums and products of cells lie between, it is `[B, C, *S]`.
+    Everywhere else patches of the image are changed at four places, and the layout is the one in which the layer
+    answers there.
+
+    Args:
+        layer: its name, for messages.
+        tensor_of: an image -> what the layer holds for it.
+        images: one image, `[1, channels, *size]`.
+        given: what the caller says; it is checked against the tensor's shape.
+
+    Raises:
+        FuncamError: the layer holds no map, or the model's answers don't tell which axes are the image's.
+    """
+    tensor, followed = _followed(tensor_of, images)
+    if not isinstance(tensor, Tensor):
+        raise FuncamError(f"layer {layer!r} is no feature map: it holds a {type(tensor).__name__}, not a tensor")
+    if given is not None:
+        return _checked(layer, given, tensor, images)
+    image = _canonical(images)
+    possible = [reading for reading in readings(tensor.shape, image) if math.prod(reading.spatial(tensor.shape)) > 1]
+    if followed and tensor.ndim == images.ndim and math.prod(tensor.shape[2:]) > 1:
+        return PLAIN
+    if not possible:
+        raise UnknownAxes(
+            f"layer {layer!r} is no feature map: its output is {list(tensor.shape)} for images of "
+            f"{list(images.shape)}; expected [B, C, *S] with a spatial extent above one cell (name an earlier layer, or "
+            f"say how: {_SAY})"
+        )
+    answers = [tensor, *map(tensor_of, patched(images))]
+    if any(answer.shape != tensor.shape for answer in answers):
+        raise UnknownAxes(f"layer {layer!r} has another shape for another image; name another layer")
+    found = decided(answers, possible)
+    if found is None:
+        raise UnknownAxes(_undecided(layer, tensor, answers, possible))
+    return found
+
+
+def _followed(tensor_of: Callable[[Tensor], Any], images: Tensor) -> tuple[Any, bool]:
+    with torch.no_grad():
+        tensor, plain = follow(images, tensor_of)
+    return tensor, plain and of_images(images.shape) == PLAIN
+
+
+def _canonical(images: Tensor) -> Shape:
+    """The images' shape with the channels first."""
+    return tuple(of_images(images.shape).to_map(images).shape)
+
+
+def _undecided(layer: str, tensor: Tensor, answers: Sequence[Tensor], possible: Sequence[Layout]) -> str:
+    scored = sorted(((float(agreement(answers, one).mean()), str(one)) for one in possible), reverse=True)
+    shown_first = "; ".join(f"{reading} ({score:.2f})" for score, reading in scored[:4])
+    return (
+        f"layer {layer!r} holds {list(tensor.shape)}, and which of its axes are the image's is undecided: changed "
+        f"patches of the image don't show where they belong ({shown_first}; 1 is certain); say it, {_SAY}, or name "
+        "another layer"
+    )
+
+
+def parsed(given: Any) -> Layout | OwnLayout:
+    """A layout as the caller says it.
+
+    Raises:
+        FuncamError: it says nothing that we know.
+
+    Example:
+        >>> parsed("tokens 14x14 prefix=1")
+        Layout(kind='tokens', prefix=1, suffix=0, grid=(14, 14), order=(), folded=0)
+    """
+    if isinstance(given, Layout | OwnLayout):
+        return given
+    if isinstance(given, tuple) and len(given) == 2 and all(map(callable, given)):
+        return OwnLayout(*given)
+    words = re.split(r"[\s,]+", given.strip()) if isinstance(given, str) else []
+    numbers = dict.fromkeys(("prefix", "suffix"), 0)
+    grid: Shape = ()
+    for word in words[1:]:
+        name, _, number = word.partition("=")
+        if re.fullmatch(r"\d{1,6}(x\d{1,6})*", word):
+            grid = tuple(map(int, word.split("x")))
+        elif name in numbers and re.fullmatch(r"\d{1,6}", number):
+            numbers[name] = int(number)
+        else:
+            words = []
+            break
+    if not words or words[0] not in KINDS or ((grid or any(numbers.values())) and "tokens" not in words[0]):
+        raise FuncamError(f"layout={shown(given)} is unknown; expected {_SAY}")
+    return Layout(words[0], numbers["prefix"], numbers["suffix"], grid)
+
+
+def _checked(layer: str, given: Any, tensor: Tensor, images: Tensor) -> AnyLayout:
+    layout = parsed(given)
+    if isinstance(layout, Layout) and "tokens" in layout.kind and not layout.grid:
+        layout = _with_grid(layer, layout, tensor, images)
+    try:
+        features = layout.to_map(tensor)
+        back = layout.from_map(features, tensor)
+    except Exception as error:  # functions of the caller's may raise whatever they like
+        raise FuncamError(
+            f"layout={shown(given)} doesn't fit layer {layer!r}, which holds {list(tensor.shape)}: {error}"
+        ) from error
+    if (
+        not isinstance(features, Tensor)
+        or features.ndim < 3
+        or len(features) != len(images)
+        or features[0, 0].numel() < 2
+    ):
+        got = list(features.shape) if isinstance(features, Tensor) else type(features).__name__
+        raise FuncamError(
+            f"layout={shown(given)} makes {got} of layer {layer!r}; expected [B, C, *S] with a spatial "
+            "extent above one cell"
+        )
+    if not isinstance(back, Tensor) or back.shape != tensor.shape or not torch.equal(back, tensor):
+        raise FuncamError(f"layout={shown(given)}: its second function doesn't undo its first at layer {layer!r}")
+    return layout
+
+
+def _with_grid(layer: str, layout: Layout, tensor: Tensor, images: Tensor) -> Layout:
+    """The grid of a caller's tokens: the one with the image's proportions."""
+    for reading in readings(tensor.shape, _canonical(images)):
+        if (reading.kind, reading.prefix, reading.suffix, reading.order) == (
+            layout.kind,
+            layout.prefix,
+            layout.suffix,
+            (),
+        ):
+            return reading
+    raise FuncamError(
+        f"layer {layer!r} holds {list(tensor.shape)}: no grid of {layout} has about the image's proportions; give the "
+        "grid: layout='tokens 14x14 prefix=1'"
+    )
+
+
+def checked_map(layer: str, layout: AnyLayout, tensor: Any, images: Tensor) -> Tensor:
+    """The feature map in what a layer holds for these images.
+
+    Raises:
+        FuncamError: it holds no map of these images.
+    """
+    features = layout.to_map(tensor)
+    if len(features) != len(images):
+        raise FuncamError(
+            f"layer {layer!r} is no feature map: its output is {list(tensor.shape)} for {len(images)} images"
+        )
+    return features
