@@ -52,7 +52,7 @@ class UnknownAxes(FuncamError):
 
 
 def layout_of_layer(
-    layer: str, tensor_of: Callable[[Tensor], Any], images: Tensor, given: LayoutLike | None
+    layer: str, tensor_of: Callable[[Tensor], Any], images: Tensor, given: LayoutLike | None, batch: int = 1
 ) -> AnyLayout:
     """How a layer's tensor holds a feature map of images.
 
@@ -65,6 +65,7 @@ def layout_of_layer(
         tensor_of: an image -> what the layer holds for it.
         images: one image, `[1, channels, *size]`.
         given: what the caller says; it is checked against the tensor's shape.
+        batch: how many images the caller has, for messages.
 
     Raises:
         FuncamError: the layer holds no map, or the model's answers don't tell which axes are the image's.
@@ -80,17 +81,22 @@ def layout_of_layer(
         return PLAIN
     if not possible:
         raise UnknownAxes(
-            f"layer {layer!r} is no feature map: its output is {list(tensor.shape)} for images of "
-            f"{list(images.shape)}; expected [B, C, *S] with a spatial extent above one cell (name an earlier layer, or "
-            f"say how: {_SAY})"
+            f"layer {layer!r} is no feature map: its output is {_told(tensor, batch)} for images of "
+            f"{_told(images, batch)}; expected [B, C, *S] with a spatial extent above one cell (name an earlier layer, "
+            f"or say how: {_SAY})"
         )
     answers = [tensor, *map(tensor_of, patched(images))]
     if any(answer.shape != tensor.shape for answer in answers):
         raise UnknownAxes(f"layer {layer!r} has another shape for another image; name another layer")
-    found = decided(answers, possible)
+    found = decided(answers, possible, image[2:])
     if found is None:
         raise UnknownAxes(_undecided(layer, tensor, answers, possible))
     return found
+
+
+def _told(tensor: Tensor, batch: int) -> list[int]:
+    """The shape of what belongs to one image as that of a batch."""
+    return [batch if tensor.shape[:1] == (1,) else side for side in tensor.shape[:1]] + list(tensor.shape[1:])
 
 
 def _followed(tensor_of: Callable[[Tensor], Any], images: Tensor) -> tuple[Any, bool]:

@@ -11,7 +11,7 @@ import torch
 from torch import nn
 
 from funcam.errors import FuncamError, nearest, shown
-from funcam.network.axes import LayoutLike, checked_map
+from funcam.network.axes import LayoutLike, checked_map, parsed
 from funcam.network.choice import LAST_CONV, last_conv
 from funcam.network.cuts import Cut as Cut
 from funcam.network.failures import reason_of
@@ -159,6 +159,7 @@ def split(
     via: str | None = None,
     hooks: bool | None = None,
     wrt: int | str = 0,
+    layout: LayoutLike | None = None,
 ) -> Split:
     """Cut a model at a layer: `A, head = split(model, layer)(images)` with `head(A)` equal to `model(images)`.
 
@@ -182,13 +183,17 @@ def split(
         hooks: False to leave forward hooks on the model out. Otherwise a check runs them once; where outputs or
             derivative are others without them, they are a part of the model and run in every pass.
         wrt: which argument of the model the images are: its position or name.
+        layout: how the layer's tensor holds the map, where the model's answers don't tell: `channels-first`
+            `[B, C, *S]`, `channels-last` `[B, *S, C]`, `tokens` `[B, P + T + Q, C]` with a grid as `"tokens 14x14
+            prefix=1 suffix=0"`, a `Layout`, or two functions: the layer's tensor -> `[B, C, *S]`, and back.
 
     Returns:
         The split.
 
     Raises:
         FuncamError: the model can't be run (the message says why, and where in its code), there is no such layer or the
-            module is not in the model, or the outputs don't depend on it.
+            module is not in the model, the outputs don't depend on it, or which of its axes are the image's is
+            undecided (the message shows the readings).
 
     Example:
         >>> import torchvision
@@ -202,26 +207,33 @@ def split(
         raise FuncamError(f"via={via!r} is unknown; expected 'fx', 'tap', 'export' or None")
     if example is not None:
         check_images(example)
+    said = None if layout is None else parsed(layout)
     if is_pair(model):
+        if said is not None:
+            raise FuncamError(
+                "layout was given with a pair (features, head), whose features are [B, C, *S]; leave it out"
+            )
         return _split_pair(*cast(Functions, model), layer)
     module = unwrapped(model)
     known_of(module)  # refuses what can't be explained
     name = layer_name(module, layer)
     if wrt == 0:
         refuse_inputs(module)
-    made = Split(name, weakref.ref(module), twin(module, hooks=True), via, hooks, wrt)
+    made = Split(name, weakref.ref(module), twin(module, hooks=True), via, hooks, wrt, said)
     if example is not None:
         made.settled(Inputs(example, wrt=wrt))
         return made
     return replace(made, _layer=_named_now(module, name, via, isinstance(layer, nn.Module))) if wrt == 0 else made
 
 
-def split_for(model: nn.Module, layer: LayerLike | None, inputs: Inputs, hooks: bool | None) -> Split:
+def split_for(
+    model: nn.Module, layer: LayerLike | None, inputs: Inputs, hooks: bool | None, layout: LayoutLike | None = None
+) -> Split:
     """A model cut at a layer for some inputs."""
     module = unwrapped(model)
     if not inputs.args and not inputs.kwargs:
         refuse_inputs(module)
-    made = Split(layer_name(module, layer), weakref.ref(module), module, None, hooks, inputs.wrt)
+    made = Split(layer_name(module, layer), weakref.ref(module), module, None, hooks, inputs.wrt, layout)
     made.settled(inputs)
     return made
 

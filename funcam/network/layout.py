@@ -114,14 +114,18 @@ PLAIN = Layout("channels-first")
 
 
 def of_images(shape: Sequence[int]) -> Layout:
-    """How images hold their own axes: `[B, channels, *size]`, or clips with the frames first, `[B, T, channels, H, W]`.
+    """How images hold their own axes: `[B, channels, *size]`, or the channels last, or clips with the frames first.
 
     Example:
-        >>> of_images((1, 16, 3, 224, 224)).kind, of_images((1, 3, 16, 224, 224)).kind
-        ('frames-first', 'channels-first')
+        >>> of_images((1, 16, 3, 224, 224)).kind, of_images((1, 3, 16, 224, 224)).kind, of_images((1, 64, 64, 3)).kind
+        ('frames-first', 'channels-first', 'channels-last')
     """
-    frames_first = len(shape) == 5 and shape[2] in (1, 3) and shape[1] not in (1, 3)
-    return Layout("frames-first") if frames_first else PLAIN
+    few = (1, 3)
+    if len(shape) == 5 and shape[2] in few and shape[1] not in few:
+        return Layout("frames-first")
+    if len(shape) > 3 and shape[-1] in (1, 3, 4) and shape[1] not in (1, 2, 3, 4):
+        return Layout("channels-last")
+    return PLAIN
 
 
 def readings(shape: Sequence[int], image: Sequence[int]) -> Iterator[Layout]:

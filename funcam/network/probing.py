@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Sequence
 
 import torch
 from torch import Tensor
 
-from funcam.network.layout import Layout, Shape, of_images
+from funcam.network.layout import Layout, Shape, of_images, skew
 from funcam.network.samples import scattered
 
 _ENOUGH, _ENOUGH_FOR_RARE = 0.3, 0.6
 _MOST_LESS = 0.25
-_TIE = 0.02
+_PRICE_OF_TOKEN, _PRICE_OF_SKEW, _PRICE_OF_FEW = 0.02, 0.5, 0.5
 
 
 def patched(image: Tensor) -> list[Tensor]:
@@ -44,25 +45,29 @@ def _boxes(size: Shape) -> Iterator[tuple[slice, ...]]:
         yield tuple(slice(low, max(high, low + 1)) for low, high in edges)
 
 
-def decided(answers: Sequence[Tensor], possible: Sequence[Layout]) -> Layout | None:
+def decided(answers: Sequence[Tensor], possible: Sequence[Layout], size: Shape) -> Layout | None:
     """The reading of a layer's tensor in which it answers where the image was changed; None where none is plain.
 
     Args:
         answers: what the layer held for an image, and for each of the `patched` ones.
         possible: the readings to choose from.
-
-    Returns:
-        The reading that leaves the fewest tokens beside the map among those that answer nearly best.
+        size: the images' size.
     """
     scored = [(agreement(answers, reading), reading) for reading in possible]
     best = max((float(places.mean()) for places, _ in scored), default=0.0)
-    good = [(float(places.mean()), reading) for places, reading in scored if _convinces(places, reading, best)]
-    if not good:
-        return None
-    fewest = min(_beside(reading) for _, reading in good)
-    nearest = [(mean, reading) for mean, reading in good if _beside(reading) == fewest]
-    highest = max(mean for mean, _ in nearest)
-    return next(reading for mean, reading in nearest if mean >= highest - _TIE)  # the first has the image's proportions
+    good = [(places, reading) for places, reading in scored if _convinces(places, reading, best)]
+    return max(good, key=lambda pair: _plausible(pair[0], pair[1], size), default=(None, None))[1]
+
+
+def _plausible(places: Tensor, reading: Layout, size: Shape) -> float:
+    """The agreement, less a little for tokens beside the map, for a grid of other proportions than the image's, and for
+    few cells, which agree by chance.
+    """
+    mean = float(places.mean())
+    if not reading.grid:
+        return mean
+    price = _PRICE_OF_TOKEN * _beside(reading) + _PRICE_OF_SKEW * skew(reading.grid[-2:], size[-2:])
+    return mean - price - _PRICE_OF_FEW / math.prod(reading.grid)
 
 
 def _beside(reading: Layout) -> int:

@@ -173,7 +173,7 @@ def _make_taps(traced: TracedModel, settled: Sequence[Settled], image: tuple[int
     names = {node: f"crossing{i}" for i, node in enumerate([*roots, *crossing])}
     added = {node: f"tap{i}" for i, node in enumerate(nodes) if node not in roots}
     tail = _tail(graph, nodes, names, added, rest)
-    first = Cut(settled[0].layer, feature_extractor(graph, names), tail, tuple(names.values()), ())
+    first = Cut(settled[0].layer, feature_extractor(graph, names), tail, tuple(names.values()))
     cuts = tuple(traced.cut(one.layer, image) for one in settled)
     return _Taps(cuts, first, tuple(node in roots for node in nodes), tuple(shapes.of[node] for node in nodes))
 

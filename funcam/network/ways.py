@@ -137,7 +137,7 @@ def _laid_out(model: nn.Module, settled: Settled, inputs: Inputs, layout: Layout
                 return features_at(model, replace(sample, images=images), cut.place, cut.manner)
             return cut.features(images)[cut.names[0]]
 
-    return replace(settled, layout=layout_of_layer(settled.layer, tensor_of, sample.images, layout))
+    return replace(settled, layout=layout_of_layer(settled.layer, tensor_of, sample.images, layout, len(inputs.images)))
 
 
 def graph_of(model: nn.Module, images: Tensor | Shape | None = None) -> Graph:
