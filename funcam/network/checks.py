@@ -17,7 +17,7 @@ from funcam.network.failures import reason_of
 from funcam.network.outputs import leaves
 from funcam.network.samples import scattered
 from funcam.network.tap import Inputs, Manner, Place, run
-from funcam.network.twin import has_hooks, twin
+from funcam.network.twin import count_hooks, has_hooks, twin
 
 _TOLERANCE = {torch.float64: 1e-9, torch.float32: 1e-4, torch.bfloat16: 5e-2, torch.float16: 1e-2}
 
@@ -57,14 +57,14 @@ def manner_of(model: nn.Module, inputs: Inputs, hooks: bool) -> Manner:
         own = twin(model, hooks=hooks, frozen=True, own_buffers=True)
         buffers = list(own.buffers())
         images = inputs.images.detach().clone()
-        before = [tensor._version for tensor in (*buffers, images)]
+        before, hooked = [tensor._version for tensor in (*buffers, images)], count_hooks(own)
         try:
             inputs.call(own, images)
         except Exception as error:
             raise _cannot_run(model, inputs, error, hooks) from error
         changed = [tensor._version != version for tensor, version in zip((*buffers, images), before, strict=True)]
         replaced = any(a is not b for a, b in zip(own.buffers(), buffers, strict=False))
-    return Manner(hooks, any(changed[:-1]) or replaced, changed[-1])
+    return Manner(hooks, any(changed[:-1]) or replaced, changed[-1], count_hooks(own) != hooked)
 
 
 def _cannot_run(model: nn.Module, inputs: Inputs, error: Exception, hooks: bool) -> Exception:

@@ -154,7 +154,7 @@ def trace(model: nn.Module) -> Graph:
 def _refuse_written_buffers(own: nn.Module, versions: dict[int, int], name: str) -> None:
     """Code that writes into a buffer did so once, while it was traced: in a graph that stands for ever."""
     for path, buffer in own.named_buffers():
-        if versions.get(id(buffer)) != buffer._version:
+        if not isinstance(buffer, torch.Tensor) or versions.get(id(buffer)) != buffer._version:
             raise FuncamError(f"{name} can't be traced: its code writes into its buffer {path!r}")
 
 

@@ -77,11 +77,13 @@ class Manner:
         hooks: whether the caller's hooks are part of the function.
         own_buffers: whether its code writes into buffers, so that each run needs its own.
         own_images: whether its code writes into the images.
+        own_tables: whether its code registers hooks while it runs.
     """
 
     hooks: bool = False
     own_buffers: bool = True
     own_images: bool = True
+    own_tables: bool = True
 
 
 @dataclass(frozen=True)
@@ -131,7 +133,13 @@ def run(
         FuncamError: a layer is not in the model, or is never called, or returns no tensor.
     """
     with _modes(model):
-        own = twin(model, hooks=manner.hooks, frozen=not recording, own_buffers=manner.own_buffers)
+        own = twin(
+            model,
+            hooks=manner.hooks,
+            frozen=not recording,
+            own_buffers=manner.own_buffers,
+            own_tables=manner.own_tables,
+        )
         visited = _tap(own, taps)
         for path, look in (watch or {}).items():
             _visit(own.get_submodule(path), look)
@@ -179,7 +187,8 @@ def _tapped(base: type) -> type:
 
     def call(self: nn.Module, *args: Any, **kwargs: Any) -> Any:
         returned = base.__call__(self, *args, **kwargs)
-        changed = self.__dict__["_funcam_tap"](returned)
+        with torch.inference_mode(False), torch.enable_grad():  # the tap's own: the model's code may be under no_grad
+            changed = self.__dict__["_funcam_tap"](returned)
         return returned if changed is None else changed
 
     made = type(base.__name__, (base,), {"__call__": call, "__module__": base.__module__})
