@@ -71,6 +71,11 @@ def call_of(layer: str) -> tuple[str, int]:
     return name, int(number or 1)
 
 
+def named_part(entry: Entry) -> str:
+    """The first expected layer as funcam calls it, with the part of what it returns: `encoder[0]`, `encoder[states]`."""
+    return entry.layers[0] + "".join(f"[{key}]" for key in entry.leaf)
+
+
 def part_of(value: Any, leaf: tuple[int | str, ...]) -> Any:
     """The part of what a module returned: an index, a key or an attribute, one after the other."""
     for key in leaf:
@@ -222,7 +227,7 @@ def names_of_same(entry: Entry, model: nn.Module, images: Tensor) -> set[str]:
     same = {name for name, key in returned.items() if key in wanted} | numbered
     plain = {name for name, number in map(call_of, same) if number == 1}
     suffixed = {f"{name}_{number - 1}" for name, number in map(call_of, same) if number > 1}  # torchvision's node names
-    return same | plain | suffixed | set(entry.layers)
+    return same | plain | suffixed | set(entry.layers) | {named_part(entry)}
 
 
 def tensors_in(value: Any) -> list[Tensor]:

@@ -12,9 +12,11 @@ from torch.func import vjp, vmap
 
 from funcam.errors import FuncamError
 from funcam.network import derivative
+from funcam.network.checks import difference
 from funcam.network.cutting import Split, run_cut, split, split_for
 from funcam.network.finer import finer_layer, finer_place
 from funcam.network.images import check_images
+from funcam.network.inputs import has_others, of_image
 from funcam.network.layers import find_node
 from funcam.network.outputs import unpacked
 from funcam.network.rewrites.batchnorm import fused
@@ -106,7 +108,30 @@ class BatchRun:
         direct = len(self.cuts) == 1 and self.finer[0] is None and not self.tapped
         if direct and (index is None or len(self.images) == 1):
             return self.inputs[0], lambda A: self.tail(A)[0]
-        return self.at_images(layer, self.images if index is None else self.images[index : index + 1])
+        given = self.given if index is None else self.of_image(index)
+        return run_cut(self.cuts[layer], self.source, given)
+
+    def of_image(self, index: int) -> Inputs:
+        """What goes into the model for one image alone: of what has a row for each image, its own.
+
+        Raises:
+            FuncamError: neither so nor with all rows the model says of the image what it says of it among the others.
+        """
+        candidates = list(of_image(self.given, index))
+        if len(candidates) == 1:
+            return candidates[0]
+        for given in candidates:
+            try:
+                A, head = run_cut(self.cuts[0], self.source, given)
+                scores = self.target.of_image(index)(head(A))
+            except (RuntimeError, ValueError, TypeError, LookupError):  # (a FuncamError is a ValueError)
+                continue
+            if not difference([scores], [self.scores[index : index + 1]]):
+                return given
+        raise FuncamError(
+            f"image {index} can't be explained alone: whichever rows of the other inputs go with it, the model says "
+            "another thing of it than in the batch; give one image at a time, or take grad-cam"
+        )
 
     def at_images(self, layer: int, images: torch.Tensor) -> tuple[torch.Tensor, Callable[[torch.Tensor], Any]]:
         """Features and head at one layer of other images."""
@@ -120,6 +145,8 @@ class BatchRun:
         """
         A, head = self.at(layer, index)
         score = target.of_image(index)
+        if has_others(self.given):
+            return lambda rows: torch.cat([full_precision(score(head(row[None].to(A.dtype)))) for row in rows])
         if self.tapped:
             return lambda rows: full_precision(score(head(rows.to(A.dtype))))
 
@@ -136,16 +163,23 @@ class BatchRun:
             A, head = self.at_images(0, images.to(self.images.dtype))
             return full_precision(score(head(A)))
 
-        return rows if not self.tapped else lambda images: full_precision(score(self._outputs(images)))
+        if not self.tapped:
+            return rows
+        if not has_others(self.given):
+            return lambda images: full_precision(score(self._outputs(replace(self.given, images=images))))
+        given = self.of_image(index)
+        return lambda images: torch.cat(
+            [full_precision(score(self._outputs(replace(given, images=image[None])))) for image in images]
+        )
 
-    def _outputs(self, images: torch.Tensor) -> Any:
+    def _outputs(self, given: Inputs) -> Any:
         """What the model's own code returns for changed images."""
         cut = self.cuts[0].cut
         assert isinstance(cut, TapCut)
         assert self.source is not None
         return run_model(
             self.source(),
-            replace(self.given, images=images.to(self.images.dtype)),
+            replace(given, images=given.images.to(self.images.dtype)),
             {},
             cut.manner,
             torch.is_grad_enabled(),
@@ -201,6 +235,8 @@ def run_batch(
         FuncamError: the model can't be cut there, or the targets don't fit.
     """
     check_images(given.images)
+    if isinstance(model, Split):
+        given = _wrt_of(model, given)
     splits = _splits(model, given, layers, hooks)
     cuts = _distinct(splits, given)
     source = None if splits[0].is_pair else splits[0].source
@@ -218,6 +254,13 @@ def run_batch(
     return BatchRun(
         cuts, source, given, inputs, tail, own, finer_features, outputs, target, scores, plain, pullback, memory, output
     )
+
+
+def _wrt_of(split: Split, given: Inputs) -> Inputs:
+    """A split says itself which argument the images are."""
+    if given.wrt not in (0, split.wrt):
+        raise FuncamError(f"the split takes the images as wrt={split.wrt!r} and wrt={given.wrt!r} was given")
+    return replace(given, wrt=split.wrt)
 
 
 def _splits(model: Any, given: Inputs, layers: Sequence[Any], hooks: bool | None) -> list[Split]:

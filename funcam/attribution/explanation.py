@@ -33,6 +33,7 @@ from funcam.attribution.smoothing import variants
 from funcam.errors import FuncamError, whole_number
 from funcam.maps import combine_maps
 from funcam.network.cutting import Split
+from funcam.network.inputs import like_images
 from funcam.network.tap import Inputs
 from funcam.targets.target import Output, Targets, is_concrete, logits_of
 
@@ -223,6 +224,7 @@ def _explained(
         )
         results = _results(run, resolved, combine)
         if augment:
+            _refuse_unchanged(run)
             changed = _explained_again(model, layers, run, resolved, combine, hooks)
             results = [
                 replace(result, maps=torch.stack([result.maps, *(maps[i] for maps in changed)]).mean(0))
@@ -231,6 +233,16 @@ def _explained(
     for result in results:
         _check_finite(result)
     return results
+
+
+def _refuse_unchanged(run: BatchRun) -> None:
+    """Changed copies of the images are flipped; what goes in beside them and lies over them would not be."""
+    shapes = like_images(run.given)
+    if shapes:
+        raise FuncamError(
+            f"smooth='aug' flips the images, and another input of the images' size ({shapes[0]}) would stay as it is; "
+            "leave 'aug' out"
+        )
 
 
 def _explained_again(

@@ -16,6 +16,7 @@ from funcam.network.choice import LAST_CONV, last_conv
 from funcam.network.cuts import Cut as Cut
 from funcam.network.failures import reason_of
 from funcam.network.images import check_images, hint_of
+from funcam.network.inputs import has_others
 from funcam.network.known import known_of
 from funcam.network.layers import Layout, find_node, layout_of
 from funcam.network.naming import Layer as Layer
@@ -27,7 +28,7 @@ from funcam.network.tracing import is_compiled
 from funcam.network.twin import twin
 from funcam.network.ways import VIA, Settled, TapCut, settle
 from funcam.network.ways import graph_of as graph_of
-from funcam.network.wrappers import plain_name, refuse_inputs, unwrapped
+from funcam.network.wrappers import plain_name, refuse_list, required_of, unwrapped
 
 Head = Callable[[torch.Tensor], Any]
 Functions = tuple[Callable[[torch.Tensor], Any], Callable[..., Any]]
@@ -65,6 +66,11 @@ class Split:
         return self._kept is None
 
     @property
+    def wrt(self) -> int | str:
+        """Which argument of the model the images are."""
+        return self._wrt
+
+    @property
     def way(self) -> str:
         """How the model is cut: `fx` (its traced graph), `tap` (its own code), `export` or `functions`; "" before the
         first call.
@@ -99,11 +105,15 @@ class Split:
     def settled(self, inputs: Inputs) -> Settled:
         """The cut of the model as it is now, for such inputs: a new one if a module was replaced."""
         if self._kept is None:
+            if has_others(inputs):
+                raise FuncamError(
+                    "a pair (features, head) takes the images alone and more was given; close over it in the functions"
+                )
             return self._latest[0]
         if not is_compiled():
             return self._settle(inputs)
         images = inputs.images
-        if not inputs.args and not inputs.kwargs:
+        if not has_others(inputs):
             _settle_while_compiling(self, tuple(int(side) for side in images.shape[1:]), images.dtype, images.device)
         return self._made_before()
 
@@ -201,19 +211,21 @@ def split(
     module = unwrapped(model)
     name = layer_name(module, layer)
     if wrt == 0:
-        refuse_inputs(module)
+        refuse_list(module)
     made = Split(name, weakref.ref(module), twin(module, hooks=True), via, hooks, wrt)
     if example is not None:
         made.settled(Inputs(example, wrt=wrt))
         return made
-    return replace(made, _layer=_named_now(module, name, via, isinstance(layer, nn.Module))) if wrt == 0 else made
+    if wrt != 0 or len(required_of(module)) > 1:  # its graph would be of the images alone
+        return made
+    return replace(made, _layer=_named_now(module, name, via, isinstance(layer, nn.Module)))
 
 
 def split_for(model: nn.Module, layer: LayerLike | None, inputs: Inputs, hooks: bool | None) -> Split:
     """A model cut at a layer for some inputs."""
     module = unwrapped(model)
-    if not inputs.args and not inputs.kwargs:
-        refuse_inputs(module)
+    if not has_others(inputs):
+        refuse_list(module)
     made = Split(layer_name(module, layer), weakref.ref(module), module, None, hooks, inputs.wrt)
     made.settled(inputs)
     return made
@@ -282,15 +294,21 @@ def _run_tap(cut: TapCut, layer: str, model: nn.Module, inputs: Inputs) -> tuple
 
     def head(features: torch.Tensor) -> Any:
         rows = len(features) // max(1, len(inputs.images))
-        given = inputs if rows == 1 else repeated(inputs, rows)
+        given = inputs if rows == 1 else _repeated(inputs, rows)
         visits = {cut.place: lambda tensor: layout.from_map(features, tensor).clone()}  # its code may write into it
         return run(model, given, visits, cut.manner, recording)
 
     return layout.to_map(tensor), head
 
 
-def repeated(inputs: Inputs, rows: int) -> Inputs:
+def _repeated(inputs: Inputs, rows: int) -> Inputs:
     """The inputs with each image so many times: for rows of changed features."""
+    if has_others(inputs):  # who knows which of them are to be repeated
+        count = len(inputs.images)
+        raise FuncamError(
+            f"the head was given {rows * count} feature maps for {count} images, and the model takes more than images; "
+            f"give {count} at a time"
+        )
     images = inputs.images.repeat_interleave(rows, 0)
     return Inputs(images, inputs.args, inputs.kwargs, inputs.wrt)
 

@@ -23,6 +23,7 @@ from funcam.network.choice import LAST_CONV, last_conv
 from funcam.network.cuts import Cut
 from funcam.network.derivative import vjp
 from funcam.network.graph import Graph
+from funcam.network.inputs import check_inputs, has_others
 from funcam.network.known import Known, TracedModel, known_of
 from funcam.network.misfits import axes_taken
 from funcam.network.outputs import leaves
@@ -143,6 +144,7 @@ def _usual_images(model: nn.Module, traced: TracedModel, image: Shape | None) ->
 def _settle(
     known: Known, model: nn.Module, layer: str | None, inputs: Inputs, via: str | None, hooks: bool | None
 ) -> Settled:
+    check_inputs(model, inputs)
     sample = sample_of(inputs)
     traced = _traced(known, model, sample, via)
     unfit = _unfit(traced, inputs)
@@ -206,7 +208,7 @@ def _settle_exported(
 
 def _traced(known: Known, model: nn.Module, sample: Inputs, via: str | None) -> TracedModel | None:
     recurrent = any(isinstance(module, nn.RNNBase) for module in model.modules())
-    if via == "tap" or sample.args or sample.kwargs or (recurrent and via is None):
+    if via == "tap" or sample.wrt != 0 or has_others(sample) or (recurrent and via is None):
         return None  # (a graph's recurrent layers keep nothing for their derivative where grad mode is off)
     if via == "export":
         return known.exported(model, sample.images, "")
