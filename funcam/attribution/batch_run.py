@@ -15,7 +15,6 @@ from funcam.network import derivative
 from funcam.network.checks import difference
 from funcam.network.cutting import Split, run_cut, split, split_for
 from funcam.network.finer import finer_layer, finer_place
-from funcam.network.images import check_images
 from funcam.network.inputs import has_others, of_image
 from funcam.network.layers import find_node
 from funcam.network.outputs import unpacked
@@ -234,7 +233,6 @@ def run_batch(
     Raises:
         FuncamError: the model can't be cut there, or the targets don't fit.
     """
-    check_images(given.images)
     if isinstance(model, Split):
         given = _wrt_of(model, given)
     splits = _splits(model, given, layers, hooks)
@@ -271,7 +269,7 @@ def _splits(model: Any, given: Inputs, layers: Sequence[Any], hooks: bool | None
         if layer is not None and plain_name({model.layer}, layer) != model.layer:
             raise FuncamError(f"the model is split at {model.layer!r}; to explain it at {layer!r}, split it there")
         return [model]
-    return [split(model, layer, example=given.images) for layer in layers]
+    return [split(model, layer, example=given.taken) for layer in layers]
 
 
 def _distinct(splits: Sequence[Split], given: Inputs) -> tuple[Settled, ...]:

@@ -94,7 +94,8 @@ def explain(
 
     Args:
         model: a module, a split of one, or a pair of functions `(features, head)`.
-        images: `[B, channels, *size]`, normalised as the model expects.
+        images: `[B, channels, *size]`, normalised as the model expects; waveforms may be `[B, T]`, and maps of the
+            image's own values then have a channel axis of length 1.
         targets: the classes to explain: None for the predicted one, an index, `[B]`, `[B, K]` or `"all"`; a rule
             (`funcam.contrast(...)`, `funcam.probability(...)`); or any function of what the model returns.
         method: the name of a method (`funcam methods` lists them), its line of `METHODS` or its public function; or any

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
@@ -14,6 +14,7 @@ from funcam.errors import FuncamError
 from funcam.network.derivative import vjp
 from funcam.network.failures import place_of as place_in_code
 from funcam.network.failures import reason_of
+from funcam.network.images import WITHOUT_CHANNELS
 from funcam.network.outputs import leaves
 from funcam.network.samples import scattered
 from funcam.network.tap import Inputs, Manner, Place, run
@@ -70,7 +71,7 @@ def manner_of(model: nn.Module, inputs: Inputs, hooks: bool) -> Manner:
 def _cannot_run(model: nn.Module, inputs: Inputs, error: Exception, hooks: bool) -> Exception:
     if isinstance(error, FuncamError | torch.OutOfMemoryError):
         return error
-    shape = list(inputs.images.shape)
+    shape = list(inputs.taken.shape)
     said = f"{reason_of(error)}{place_in_code(error)}"
     if hooks and has_hooks(model) and _runs_without_hooks(model, inputs):
         return FuncamError(
@@ -79,6 +80,7 @@ def _cannot_run(model: nn.Module, inputs: Inputs, error: Exception, hooks: bool)
         )
     return FuncamError(
         f"the model can't take images of shape {shape} and type {inputs.images.dtype} on {inputs.images.device}: {said}"
+        + (WITHOUT_CHANNELS if inputs.bare else "")
     )
 
 
@@ -107,7 +109,7 @@ def reference(model: nn.Module, inputs: Inputs, place: Place | None, manner: Man
             return tensor + delta
 
         if place is None:
-            changed = Inputs(inputs.images + delta, inputs.args, inputs.kwargs, inputs.wrt)
+            changed = replace(inputs, images=inputs.images + delta)
             outputs = run(model, changed, {}, manner)
         else:
             outputs = run(model, inputs, {place: visit}, manner)

@@ -16,7 +16,7 @@ from funcam.network.choice import LAST_CONV, last_conv
 from funcam.network.cuts import Cut as Cut
 from funcam.network.failures import reason_of
 from funcam.network.images import check_images, hint_of
-from funcam.network.inputs import has_others
+from funcam.network.inputs import has_others, inputs_for
 from funcam.network.known import known_of
 from funcam.network.layers import Layout, find_node, layout_of
 from funcam.network.naming import Layer as Layer
@@ -86,7 +86,7 @@ class Split:
         """Run the model up to the layer.
 
         Args:
-            images: `[B, channels, *image size]`, as the model takes them.
+            images: `[B, channels, *image size]`, as the model takes them; waveforms may be `[B, T]`.
             *args: whatever else the model takes, by position.
             **kwargs: whatever else it takes, by name.
 
@@ -98,13 +98,13 @@ class Split:
         Raises:
             FuncamError: the images have a shape that the model can't take, or the layer is no feature map for them.
         """
-        check_images(images)
-        inputs = Inputs(images, args, kwargs, self._wrt)
+        inputs = inputs_for(images, args, kwargs, self._wrt)
         return run_cut(self.settled(inputs), self.source, inputs)
 
     def settled(self, inputs: Inputs) -> Settled:
         """The cut of the model as it is now, for such inputs: a new one if a module was replaced."""
         if self._kept is None:
+            check_images(inputs.taken)
             if has_others(inputs):
                 raise FuncamError(
                     "a pair (features, head) takes the images alone and more was given; close over it in the functions"
@@ -205,7 +205,7 @@ def split(
     if via not in VIA:
         raise FuncamError(f"via={via!r} is unknown; expected 'fx', 'tap', 'export' or None")
     if example is not None:
-        check_images(example)
+        check_images(example, least=2)
     if is_pair(model):
         return _split_pair(*cast(Functions, model), layer)
     module = unwrapped(model)
@@ -214,7 +214,7 @@ def split(
         refuse_list(module)
     made = Split(name, weakref.ref(module), twin(module, hooks=True), via, hooks, wrt)
     if example is not None:
-        made.settled(Inputs(example, wrt=wrt))
+        made.settled(inputs_for(example, wrt=wrt))
         return made
     if wrt != 0 or len(required_of(module)) > 1:  # its graph would be of the images alone
         return made
@@ -270,7 +270,7 @@ def run_cut(settled: Settled, source: Callable[[], nn.Module] | None, inputs: In
     if isinstance(cut, TapCut):
         assert source is not None
         return _run_tap(cut, settled.layer, source(), inputs)
-    tensor, *crossing = run_features(cut, images)
+    tensor, *crossing = run_features(cut, inputs.taken)
     layout = layout_at(cut, settled.layer, tensor, images)
 
     def head(features: torch.Tensor) -> Any:
@@ -310,7 +310,7 @@ def _repeated(inputs: Inputs, rows: int) -> Inputs:
             f"give {count} at a time"
         )
     images = inputs.images.repeat_interleave(rows, 0)
-    return Inputs(images, inputs.args, inputs.kwargs, inputs.wrt)
+    return replace(inputs, images=images)
 
 
 def run_features(cut: Cut, images: torch.Tensor) -> list[Any]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -11,9 +11,27 @@ from torch import Tensor, nn
 
 from funcam.errors import FuncamError
 from funcam.network.failures import PAIR
+from funcam.network.images import check_images
 from funcam.network.outputs import leaves, mapped
 from funcam.network.tap import Inputs
 from funcam.network.wrappers import forward_of, required_of
+
+
+def inputs_for(images: Any, args: Sequence[Any] = (), kwargs: Mapping[str, Any] | None = None, wrt: Any = 0) -> Inputs:
+    """What goes into a model, with a channel axis put into waveforms `[B, T]`, so that they are laid out like images.
+
+    Raises:
+        FuncamError: what was given for images can be no model's.
+
+    Example:
+        >>> import torch
+        >>> waves = inputs_for(torch.zeros(2, 490))
+        >>> waves.images.shape, waves.taken.shape
+        (torch.Size([2, 1, 490]), torch.Size([2, 490]))
+    """
+    check_images(images, least=2)
+    bare = images.ndim == 2
+    return Inputs(images[:, None] if bare else images, tuple(args), dict(kwargs or {}), wrt, bare)
 
 
 def check_inputs(model: nn.Module, inputs: Inputs) -> None:
@@ -39,19 +57,25 @@ def check_inputs(model: nn.Module, inputs: Inputs) -> None:
     try:
         inputs.call(signature.bind, inputs.images)
     except TypeError as error:
-        raise FuncamError(f"{name} can't be called so: {error}; {_way_out(model, signature, inputs)}") from None
+        raise FuncamError(f"{name} {_way_out(model, signature, inputs, error)}") from None
 
 
-def _way_out(model: nn.Module, signature: inspect.Signature, inputs: Inputs) -> str:
+def _way_out(model: nn.Module, signature: inspect.Signature, inputs: Inputs, error: TypeError) -> str:
     if inputs.args or inputs.kwargs or inputs.wrt != 0:
         taken = ", ".join(str(parameter).partition(":")[0] for parameter in signature.parameters.values())
-        return f"it takes ({taken}): the images by wrt='name', the others by name in inputs={{...}}"
+        return (
+            f"can't be called so: {error}; it takes ({taken}): give the images by wrt='their name' and the others by "
+            "name, inputs={...}"
+        )
     needed = required_of(model)
+    if not needed:
+        return f"can't be called so: {error}; {PAIR}"
     call = ", ".join(f"{each}=..." for each in needed[1:])
     given = ", ".join(f"{each!r}: ..." for each in needed[1:])
     return (
-        f"it takes several inputs ({', '.join(needed)}); give the others by name, split(model)(images, {call}) or "
-        f"explain(model, images, inputs={{{given}}}) (where the images are not the first, wrt='their name'), or {PAIR}"
+        f"takes several inputs ({', '.join(needed)}), and the images alone were given; give the others by name, "
+        f"split(model)(images, {call}) or explain(model, images, inputs={{{given}}}) (where the images are not the "
+        f"first, wrt='their name'), or {PAIR}"
     )
 
 

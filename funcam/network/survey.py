@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
@@ -151,11 +151,11 @@ def _kind(one: Seen, image: Shape) -> str:
 def _alive(model: nn.Module, inputs: Inputs, manner: Manner, maps: Sequence[Seen]) -> list[Seen]:
     """Those maps that see the images and on which the outputs depend."""
     ours, gradients = _derivatives(model, inputs, manner, maps)
-    other = Inputs(_another(inputs.images), inputs.args, inputs.kwargs, inputs.wrt)
+    other = replace(inputs, images=_another(inputs.images))
     try:
         theirs = _features(model, other, manner, [one.place for one in maps])
     except FuncamError:  # other images take another way through its code
-        other = Inputs(inputs.images * 1.01, inputs.args, inputs.kwargs, inputs.wrt)
+        other = replace(inputs, images=inputs.images * 1.01)
         theirs = _features(model, other, manner, [one.place for one in maps])
     alive = [
         one
@@ -225,7 +225,7 @@ def _features(model: nn.Module, inputs: Inputs, manner: Manner, places: Sequence
 
 def _carries_all(model: nn.Module, inputs: Inputs, manner: Manner, one: Seen) -> bool:
     """Whether everything passes there: with the features of other images the outputs are those of the others."""
-    other = Inputs(_another(inputs.images), inputs.args, inputs.kwargs, inputs.wrt)
+    other = replace(inputs, images=_another(inputs.images))
     layout = one.layout(tuple(inputs.images.shape))
     assert layout is not None
     try:

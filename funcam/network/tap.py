@@ -95,15 +95,23 @@ class Inputs:
         args: further arguments by position.
         kwargs: further arguments by name.
         wrt: which argument the images are: their position among all, or their name.
+        bare: whether the model takes them without the channel axis, of length 1: waveforms `[B, T]`.
     """
 
     images: Tensor
     args: tuple[Any, ...] = ()
     kwargs: Mapping[str, Any] = field(default_factory=dict)
     wrt: int | str = 0
+    bare: bool = False
+
+    @property
+    def taken(self) -> Tensor:
+        """The images as the model takes them."""
+        return self.images[:, 0] if self.bare else self.images
 
     def call(self, model: Callable[..., Any], images: Tensor) -> Any:
         """What the model returns for these inputs, with (changed) images in their place."""
+        images = images[:, 0] if self.bare else images
         if isinstance(self.wrt, str):
             return model(*self.args, **{**self.kwargs, self.wrt: images})
         before, after = self.args[: self.wrt], self.args[self.wrt :]

@@ -23,6 +23,7 @@ from funcam.network.choice import LAST_CONV, last_conv
 from funcam.network.cuts import Cut
 from funcam.network.derivative import vjp
 from funcam.network.graph import Graph
+from funcam.network.images import check_images
 from funcam.network.inputs import check_inputs, has_others
 from funcam.network.known import Known, TracedModel, known_of
 from funcam.network.misfits import axes_taken
@@ -146,6 +147,8 @@ def _settle(
 ) -> Settled:
     check_inputs(model, inputs)
     sample = sample_of(inputs)
+    if inputs.bare:
+        _refuse_without_channels(known, model, inputs)
     traced = _traced(known, model, sample, via)
     unfit = _unfit(traced, inputs)
     try:
@@ -206,9 +209,16 @@ def _settle_exported(
     return Settled(name, "export", why, traced.cut(name, tuple(sample.images.shape)))
 
 
+def _refuse_without_channels(known: Known, model: nn.Module, inputs: Inputs) -> None:
+    """Images without a channel axis before a convolution, which would take the batch for the channels."""
+    traced = known.traced(model)
+    if traced is not None and axes_taken(traced.graph, inputs.taken.ndim) != inputs.taken.ndim:
+        check_images(inputs.taken)
+
+
 def _traced(known: Known, model: nn.Module, sample: Inputs, via: str | None) -> TracedModel | None:
     recurrent = any(isinstance(module, nn.RNNBase) for module in model.modules())
-    if via == "tap" or sample.wrt != 0 or has_others(sample) or (recurrent and via is None):
+    if via == "tap" or sample.bare or sample.wrt != 0 or has_others(sample) or (recurrent and via is None):
         return None  # (a graph's recurrent layers keep nothing for their derivative where grad mode is off)
     if via == "export":
         return known.exported(model, sample.images, "")
