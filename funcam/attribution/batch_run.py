@@ -10,6 +10,7 @@ import torch
 from torch import nn
 from torch.func import vjp, vmap
 
+from funcam.attribution.rows import full_precision, one_by_one_where_vmap_fails
 from funcam.errors import FuncamError
 from funcam.network import derivative
 from funcam.network.checks import difference
@@ -348,21 +349,6 @@ def _vjp(
     return values, pullback, aux[0]
 
 
-def one_by_one_where_vmap_fails(one: Callable[[torch.Tensor], torch.Tensor]) -> Callable[[torch.Tensor], torch.Tensor]:
-    """A function of one row as a function of many: by `vmap`, else row by row (`.item()`, writing in place)."""
-
-    def rows(tensor: torch.Tensor) -> torch.Tensor:
-        try:
-            mapped: torch.Tensor = vmap(one)(tensor)
-            return mapped
-        except RuntimeError as error:
-            if isinstance(error, torch.OutOfMemoryError) or is_compiled():
-                raise
-            return torch.stack([one(row) for row in tensor])
-
-    return rows
-
-
 def pull(pullback: Pullback, cotangents: torch.Tensor) -> Tensors:
     """Gradients at each layer `[k, B, C, *S]` for cotangents `[k, B, K]`, all at once."""
     if len(cotangents) == 1:  # the usual case, spared the cost of batching
@@ -387,11 +373,6 @@ def unit_cotangents(columns: torch.Tensor, like: torch.Tensor) -> torch.Tensor:
     """
     one = columns[:, None] == torch.arange(like.shape[1], device=like.device)
     return one[:, None].to(like.dtype).expand(-1, *like.shape)
-
-
-def full_precision(tensor: torch.Tensor) -> torch.Tensor:
-    """Sums over half-precision cells lose their digits: methods compute in float32 at least."""
-    return tensor.float() if tensor.dtype in (torch.float16, torch.bfloat16) else tensor
 
 
 def module_of(run: BatchRun, what: str) -> nn.Module:

@@ -21,11 +21,11 @@ from funcam.attribution.batch_run import (
     EARLY_LAYERS,
     BatchRun,
     Tensors,
-    full_precision,
     module_of,
     pull,
     unit_cotangents,
 )
+from funcam.attribution.rows import full_precision
 from funcam.errors import FuncamError
 from funcam.maps import pooled
 from funcam.methods import Method
