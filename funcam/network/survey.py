@@ -79,7 +79,9 @@ def survey(model: nn.Module, inputs: Inputs, manner: Manner) -> list[Seen]:
             plain = len(shape) == len(image) and layout_of(shape, image) == Layout("channels-first")
             if plain and (not grid or any(part in type(module).__name__.lower() for part in GRID_NAMES)):
                 grid = shape[2:]
-            version = tensor._version  # what writes in place returns the same tensor with other values
+            version = (
+                0 if tensor.is_inference() else tensor._version
+            )  # what writes in place returns the same tensor with other values
             same = next((i for i, (other, then) in enumerate(kept) if other is tensor and then == version), len(kept))
             first = same == len(kept)
             if first:
