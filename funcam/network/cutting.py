@@ -182,6 +182,8 @@ def split(
             (`model.layer4[2]`; at its first call, under its first name) or a line of `list_layers`; None for the last
             feature map before pooling, after its activation; `last-conv` for the last convolution in module order.
         example: images of the kind that will be explained: layer and way are settled at once, not at the first call.
+            A model that takes more than images has none: its split is settled when it is called with all of them,
+            `split(model)(images, mask=...)`.
         via: `fx`, `tap` or `export` to use one of them alone; None for the first of `fx` and `tap` that is right.
         hooks: False to leave forward hooks on the model out. Otherwise a check runs them once; where outputs or
             derivative are others without them, they are a part of the model and run in every pass.
