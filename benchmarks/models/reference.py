@@ -18,7 +18,10 @@ SHARED_ABOVE = 150_000_000  # parameters: a copy of a larger model shares them, 
 
 @dataclasses.dataclass
 class Reference:
-    """A model's outputs, and the features, gradient and map at the expected layer, as `[B, C, *S]` and `[B, *S]`."""
+    """A model's outputs, and the features, gradient and map at the expected layer, as `[B, C, *S]` and `[B, *S]`.
+
+    `terms` is how large the map would be if nothing in its sums cancelled: rounding is relative to that.
+    """
 
     outputs: Any
     scores: Tensor
@@ -26,11 +29,14 @@ class Reference:
     features: Tensor
     gradient: Tensor
     cam: Tensor
+    terms: float = 0.0
 
 
 def images_of(entry: Entry, count: int = 2) -> Tensor:
     """Images in 0 to 1: large blots and some noise, so that two of them differ everywhere in a network."""
     generator = torch.Generator().manual_seed(1)
+    if len(entry.image) == 1:  # a waveform, without a channel axis
+        return images_of(dataclasses.replace(entry, image=(1, *entry.image)), count)[:, 0]
     size = entry.image[1:]
     mode = ("linear", "bilinear", "trilinear")[len(size) - 1]
     coarse = torch.rand(count, entry.image[0], *[min(side, 4) for side in size], generator=generator)
@@ -69,6 +75,11 @@ def call_of(layer: str) -> tuple[str, int]:
     """`block#3` is the third call of `block`; without a number it is the first."""
     name, _, number = layer.partition("#")
     return name, int(number or 1)
+
+
+def named_part(entry: Entry) -> str:
+    """The first expected layer as funcam calls it, with the part of what it returns: `encoder[0]`."""
+    return entry.layers[0] + "".join(f"[{key}]" for key in entry.leaf)
 
 
 def part_of(value: Any, leaf: tuple[int | str, ...]) -> Any:
@@ -159,7 +170,8 @@ def measure(entry: Entry, model: nn.Module, images: Tensor, *, layer: str | None
     features = to_map(entry, value).float()
     weights = gradient.flatten(2).mean(2)
     cam = torch.einsum("bc,bc...->b...", weights, features).relu()
-    return Reference(outputs, total.detach(), classes, features, gradient, cam)
+    terms = torch.einsum("bc,bc...->b...", gradient.abs().flatten(2).mean(2), features.abs()).max()
+    return Reference(outputs, total.detach(), classes, features, gradient, cam, float(terms))
 
 
 def _gradient(total: Tensor, leaf: Tensor) -> Tensor:
@@ -222,7 +234,7 @@ def names_of_same(entry: Entry, model: nn.Module, images: Tensor) -> set[str]:
     same = {name for name, key in returned.items() if key in wanted} | numbered
     plain = {name for name, number in map(call_of, same) if number == 1}
     suffixed = {f"{name}_{number - 1}" for name, number in map(call_of, same) if number > 1}  # torchvision's node names
-    return same | plain | suffixed | set(entry.layers)
+    return same | plain | suffixed | set(entry.layers) | {named_part(entry)}
 
 
 def tensors_in(value: Any) -> list[Tensor]:

@@ -51,12 +51,15 @@ def _works(entry: Entry, model: nn.Module, images: Tensor, right: ref.Reference,
     extra: dict[str, Any] = {}
     if entry.target is None and (entry.output is not None or "output" in options):
         extra["output"] = options.get("output", entry.output)
+    if entry.inputs:
+        extra["inputs"] = entry.inputs(images)
     try:
         if "pair" in options:
+            extra.pop("inputs", None)  # the functions close over them
             result = funcam.explain(pair_of(entry, model), images, entry.target, **extra)
             return ref.distance(result.maps, right.cam) < 1e-3
         if "example" in options:
-            split = funcam.split(model, example=images)
+            split = funcam.split(model, example=None if entry.inputs else images)
             return bool(torch.isfinite(funcam.explain(split, images, entry.target, **extra).maps).all())
         result = funcam.explain(model, images, entry.target, layer=options.get("layer"), **extra)
         return bool(torch.isfinite(result.maps).all())

@@ -14,6 +14,7 @@ from funcam.errors import FuncamError, shown
 from funcam.maps import check_combination
 from funcam.methods import Method
 from funcam.network.cutting import Split
+from funcam.network.inputs import inputs_for
 from funcam.network.naming import Layer, LayerLike, layer_name
 from funcam.network.pair import is_pair
 from funcam.network.tap import Inputs
@@ -50,8 +51,8 @@ def inputs_of(images: torch.Tensor, others: Mapping[str, Any] | Sequence[Any], w
     if isinstance(others, Mapping):
         if wrt in others:
             raise FuncamError(f"inputs holds {wrt!r}, which the images are (wrt={wrt!r}); leave it out there")
-        return Inputs(images, (), dict(others), wrt)
-    return Inputs(images, tuple(others), {}, wrt)
+        return inputs_for(images, (), others, wrt)
+    return inputs_for(images, others, {}, wrt)
 
 
 def layer_names(model: Any, layer: Layers) -> list[str | None]:

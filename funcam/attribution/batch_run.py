@@ -8,13 +8,16 @@ from typing import Any
 
 import torch
 from torch import nn
-from torch.func import vjp, vmap
+from torch.func import vjp
 
+from funcam.attribution.rows import full_precision, one_by_one_where_vmap_fails
 from funcam.errors import FuncamError
 from funcam.network import derivative
+from funcam.network.believed import structure_of
+from funcam.network.checks import difference
 from funcam.network.cutting import Split, run_cut, split, split_for
 from funcam.network.finer import finer_layer, finer_place
-from funcam.network.images import check_images
+from funcam.network.inputs import has_others, of_image
 from funcam.network.layers import find_node
 from funcam.network.outputs import unpacked
 from funcam.network.rewrites.batchnorm import fused
@@ -22,8 +25,7 @@ from funcam.network.samples import sample_of
 from funcam.network.tap import Inputs
 from funcam.network.tap import run as run_model
 from funcam.network.taps import run_tapped
-from funcam.network.tracing import is_compiled
-from funcam.network.ways import Settled, TapCut, settle, structure_of
+from funcam.network.ways import Settled, TapCut, settle
 from funcam.network.wrappers import plain_name
 from funcam.targets.target import Output, Target, Targets, bind, logits_of
 
@@ -106,7 +108,30 @@ class BatchRun:
         direct = len(self.cuts) == 1 and self.finer[0] is None and not self.tapped
         if direct and (index is None or len(self.images) == 1):
             return self.inputs[0], lambda A: self.tail(A)[0]
-        return self.at_images(layer, self.images if index is None else self.images[index : index + 1])
+        given = self.given if index is None else self.of_image(index)
+        return run_cut(self.cuts[layer], self.source, given)
+
+    def of_image(self, index: int) -> Inputs:
+        """What goes into the model for one image alone: of what has a row for each image, its own.
+
+        Raises:
+            FuncamError: neither so nor with all rows the model says of the image what it says of it among the others.
+        """
+        candidates = list(of_image(self.given, index))
+        if len(candidates) == 1:
+            return candidates[0]
+        for given in candidates:
+            try:
+                A, head = run_cut(self.cuts[0], self.source, given)
+                scores = self.target.of_image(index)(head(A))
+            except (RuntimeError, ValueError, TypeError, LookupError):  # (a FuncamError is a ValueError)
+                continue
+            if not difference([scores], [self.scores[index : index + 1]]):
+                return given
+        raise FuncamError(
+            f"image {index} can't be explained alone: whichever rows of the other inputs go with it, the model says "
+            "another thing of it than in the batch; give one image at a time, or take grad-cam"
+        )
 
     def at_images(self, layer: int, images: torch.Tensor) -> tuple[torch.Tensor, Callable[[torch.Tensor], Any]]:
         """Features and head at one layer of other images."""
@@ -120,6 +145,8 @@ class BatchRun:
         """
         A, head = self.at(layer, index)
         score = target.of_image(index)
+        if has_others(self.given):
+            return lambda rows: torch.cat([full_precision(score(head(row[None].to(A.dtype)))) for row in rows])
         if self.tapped:
             return lambda rows: full_precision(score(head(rows.to(A.dtype))))
 
@@ -136,16 +163,23 @@ class BatchRun:
             A, head = self.at_images(0, images.to(self.images.dtype))
             return full_precision(score(head(A)))
 
-        return rows if not self.tapped else lambda images: full_precision(score(self._outputs(images)))
+        if not self.tapped:
+            return rows
+        if not has_others(self.given):
+            return lambda images: full_precision(score(self._outputs(replace(self.given, images=images))))
+        given = self.of_image(index)
+        return lambda images: torch.cat(
+            [full_precision(score(self._outputs(replace(given, images=image[None])))) for image in images]
+        )
 
-    def _outputs(self, images: torch.Tensor) -> Any:
+    def _outputs(self, given: Inputs) -> Any:
         """What the model's own code returns for changed images."""
         cut = self.cuts[0].cut
         assert isinstance(cut, TapCut)
         assert self.source is not None
         return run_model(
             self.source(),
-            replace(self.given, images=images.to(self.images.dtype)),
+            replace(given, images=given.images.to(self.images.dtype)),
             {},
             cut.manner,
             torch.is_grad_enabled(),
@@ -200,7 +234,8 @@ def run_batch(
     Raises:
         FuncamError: the model can't be cut there, or the targets don't fit.
     """
-    check_images(given.images)
+    if isinstance(model, Split):
+        given = _wrt_of(model, given)
     splits = _splits(model, given, layers, hooks)
     cuts = _distinct(splits, given)
     source = None if splits[0].is_pair else splits[0].source
@@ -220,6 +255,13 @@ def run_batch(
     )
 
 
+def _wrt_of(split: Split, given: Inputs) -> Inputs:
+    """A split says itself which argument the images are."""
+    if given.wrt not in (0, split.wrt):
+        raise FuncamError(f"the split takes the images as wrt={split.wrt!r} and wrt={given.wrt!r} was given")
+    return replace(given, wrt=split.wrt)
+
+
 def _splits(model: Any, given: Inputs, layers: Sequence[Any], hooks: bool | None) -> list[Split]:
     if isinstance(model, nn.Module):
         return [split_for(model, layer, given, hooks) for layer in layers]
@@ -230,7 +272,7 @@ def _splits(model: Any, given: Inputs, layers: Sequence[Any], hooks: bool | None
         if layer is not None and plain_name({model.layer}, layer) != model.layer:
             raise FuncamError(f"the model is split at {model.layer!r}; to explain it at {layer!r}, split it there")
         return [model]
-    return [split(model, layer, example=given.images) for layer in layers]
+    return [split(model, layer, example=given.taken) for layer in layers]
 
 
 def _distinct(splits: Sequence[Split], given: Inputs) -> tuple[Settled, ...]:
@@ -309,21 +351,6 @@ def _vjp(
     return values, pullback, aux[0]
 
 
-def one_by_one_where_vmap_fails(one: Callable[[torch.Tensor], torch.Tensor]) -> Callable[[torch.Tensor], torch.Tensor]:
-    """A function of one row as a function of many: by `vmap`, else row by row (`.item()`, writing in place)."""
-
-    def rows(tensor: torch.Tensor) -> torch.Tensor:
-        try:
-            mapped: torch.Tensor = vmap(one)(tensor)
-            return mapped
-        except RuntimeError as error:
-            if isinstance(error, torch.OutOfMemoryError) or is_compiled():
-                raise
-            return torch.stack([one(row) for row in tensor])
-
-    return rows
-
-
 def unit_cotangents(columns: torch.Tensor, like: torch.Tensor) -> torch.Tensor:
     """Cotangents that pick one score of every image: columns `[k]` of K scores `like [B, K]`, `[k, B, K]`.
 
@@ -335,11 +362,6 @@ def unit_cotangents(columns: torch.Tensor, like: torch.Tensor) -> torch.Tensor:
     """
     one = columns[:, None] == torch.arange(like.shape[1], device=like.device)
     return one[:, None].to(like.dtype).expand(-1, *like.shape)
-
-
-def full_precision(tensor: torch.Tensor) -> torch.Tensor:
-    """Sums over half-precision cells lose their digits: methods compute in float32 at least."""
-    return tensor.float() if tensor.dtype in (torch.float16, torch.bfloat16) else tensor
 
 
 def module_of(run: BatchRun, what: str) -> nn.Module:

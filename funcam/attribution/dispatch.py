@@ -11,7 +11,7 @@ from typing import Any
 import torch
 from torch.func import vmap
 
-from funcam.attribution.batch_run import EARLY_LAYERS, BatchRun, full_precision
+from funcam.attribution.batch_run import EARLY_LAYERS, BatchRun
 from funcam.attribution.quantities import (
     FOR_ALL,
     PER_SCORE,
@@ -21,6 +21,7 @@ from funcam.attribution.quantities import (
     guided_rows,
     require_linear_head,
 )
+from funcam.attribution.rows import full_precision
 from funcam.attribution.user_methods import name_of, user_maps, user_method
 from funcam.errors import FuncamError, nearest, shown
 from funcam.methods import METHODS, Method, find_method

@@ -20,7 +20,7 @@ from funcam.attribution.arguments import (
     resolved_methods,
     smoothings,
 )
-from funcam.attribution.batch_run import BatchRun, full_precision, run_batch
+from funcam.attribution.batch_run import BatchRun, run_batch
 from funcam.attribution.dispatch import (
     MethodLike,
     ResolvedMethod,
@@ -30,10 +30,12 @@ from funcam.attribution.dispatch import (
     uses_gradient,
 )
 from funcam.attribution.finite import check_finite, naming_images
+from funcam.attribution.rows import full_precision
 from funcam.attribution.smoothing import variants
 from funcam.errors import FuncamError, whole_number
 from funcam.maps import combine_maps
 from funcam.network.cutting import Split
+from funcam.network.inputs import like_images
 from funcam.network.tap import Inputs
 from funcam.targets.target import Output, Targets, logits_of
 
@@ -95,7 +97,8 @@ def explain(
 
     Args:
         model: a module, a split of one, or a pair of functions `(features, head)`.
-        images: `[B, channels, *size]`, normalised as the model expects.
+        images: `[B, channels, *size]`, normalised as the model expects; waveforms may be `[B, T]`, and maps of the
+            image's own values then have a channel axis of length 1.
         targets: the classes to explain: None for the predicted one, an index, `[B]`, `[B, K]` or `"all"`; a rule
             (`funcam.contrast(...)`, `funcam.probability(...)`); or any function of what the model returns.
         method: the name of a method (`funcam methods` lists them), its line of `METHODS` or its public function; or any
@@ -225,6 +228,7 @@ def _explained(
         )
         results = _results(run, resolved, combine)
         if augment:
+            _refuse_unchanged(run)
             changed = _explained_again(model, layers, run, resolved, combine, hooks)
             results = [
                 replace(result, maps=torch.stack([result.maps, *(maps[i] for maps in changed)]).mean(0))
@@ -233,6 +237,16 @@ def _explained(
     for result in results:
         check_finite(run, result)
     return results
+
+
+def _refuse_unchanged(run: BatchRun) -> None:
+    """Changed copies of the images are flipped; what goes in beside them and lies over them would not be."""
+    shapes = like_images(run.given)
+    if shapes:
+        raise FuncamError(
+            f"smooth='aug' flips the images, and another input of the images' size ({shapes[0]}) would stay as it is; "
+            "leave 'aug' out"
+        )
 
 
 def _explained_again(

@@ -21,13 +21,14 @@ from funcam.attribution.batch_run import (
     EARLY_LAYERS,
     BatchRun,
     Tensors,
-    full_precision,
     module_of,
     unit_cotangents,
 )
+from funcam.attribution.rows import full_precision
 from funcam.errors import FuncamError
 from funcam.maps import pooled
 from funcam.methods import Method
+from funcam.network.believed import graph_of
 from funcam.network.derivative import pull
 from funcam.network.forward_mode import prepare_forward_mode
 from funcam.network.graph import Graph
@@ -37,7 +38,6 @@ from funcam.network.recent import Recent
 from funcam.network.rewrites.attention import attention_gradients
 from funcam.network.rewrites.biases import FullGradient, full_gradient
 from funcam.network.rewrites.guidance import guided
-from funcam.network.ways import graph_of
 from funcam.targets.class_scores import as_probability, as_residual_softmax, similar_classes
 from funcam.targets.target import Target, logits_of, restated, take
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
@@ -14,11 +14,12 @@ from funcam.errors import FuncamError
 from funcam.network.derivative import vjp
 from funcam.network.failures import place_of as place_in_code
 from funcam.network.failures import reason_of
+from funcam.network.images import WITHOUT_CHANNELS
 from funcam.network.outputs import leaves
 from funcam.network.refusals import devices_apart
 from funcam.network.samples import scattered
 from funcam.network.tap import Inputs, Manner, Place, run
-from funcam.network.twin import twin
+from funcam.network.twin import count_hooks, twin
 
 _TOLERANCE = {torch.float64: 1e-9, torch.float32: 1e-4, torch.bfloat16: 5e-2, torch.float16: 1e-2}
 
@@ -58,14 +59,14 @@ def manner_of(model: nn.Module, inputs: Inputs, hooks: bool) -> Manner:
         own = twin(model, hooks=hooks, frozen=True, own_buffers=True)
         buffers = list(own.buffers())
         images = inputs.images.detach().clone()
-        before = [tensor._version for tensor in (*buffers, images)]
+        before, hooked = [tensor._version for tensor in (*buffers, images)], count_hooks(own)
         try:
             inputs.call(own, images)
         except Exception as error:
             raise _cannot_run(model, inputs, error) from error
         changed = [tensor._version != version for tensor, version in zip((*buffers, images), before, strict=True)]
         replaced = any(a is not b for a, b in zip(own.buffers(), buffers, strict=False))
-    return Manner(hooks, any(changed[:-1]) or replaced, changed[-1])
+    return Manner(hooks, any(changed[:-1]) or replaced, changed[-1], count_hooks(own) != hooked)
 
 
 def _cannot_run(model: nn.Module, inputs: Inputs, error: Exception) -> Exception:
@@ -74,8 +75,9 @@ def _cannot_run(model: nn.Module, inputs: Inputs, error: Exception) -> Exception
     apart = devices_apart(model, inputs.images)
     return FuncamError(
         apart
-        or f"the model can't take images of shape {list(inputs.images.shape)} and type {inputs.images.dtype} on "
+        or f"the model can't take images of shape {list(inputs.taken.shape)} and type {inputs.images.dtype} on "
         f"{inputs.images.device}: {reason_of(error)}{place_in_code(error)}"
+        + (WITHOUT_CHANNELS if inputs.bare else "")
     )
 
 
@@ -95,7 +97,7 @@ def reference(model: nn.Module, inputs: Inputs, place: Place | None, manner: Man
             return tensor + delta
 
         if place is None:
-            changed = Inputs(inputs.images + delta, inputs.args, inputs.kwargs, inputs.wrt)
+            changed = replace(inputs, images=inputs.images + delta)
             outputs = run(model, changed, {}, manner)
         else:
             outputs = run(model, inputs, {place: visit}, manner)

@@ -12,11 +12,13 @@ from torch import nn
 
 from funcam.errors import FuncamError, nearest, shown
 from funcam.network.axes import LayoutLike, checked_map, parsed
+from funcam.network.believed import graph_of as graph_of
 from funcam.network.choice import LAST_CONV, last_conv
 from funcam.network.cuts import Cut as Cut
 from funcam.network.failures import reason_of
 from funcam.network.hooks import without_hooks
 from funcam.network.images import check_images, hint_of
+from funcam.network.inputs import has_others, inputs_for
 from funcam.network.known import known_of
 from funcam.network.layers import find_node
 from funcam.network.layout import PLAIN
@@ -28,8 +30,7 @@ from funcam.network.tap import Inputs, place_of, run
 from funcam.network.tracing import is_compiled
 from funcam.network.twin import twin
 from funcam.network.ways import VIA, Settled, TapCut, settle
-from funcam.network.ways import graph_of as graph_of
-from funcam.network.wrappers import plain_name, refuse_inputs, unwrapped
+from funcam.network.wrappers import plain_name, refuse_list, required_of, unwrapped
 
 Head = Callable[[torch.Tensor], Any]
 Functions = tuple[Callable[[torch.Tensor], Any], Callable[..., Any]]
@@ -68,6 +69,11 @@ class Split:
         return self._kept is None
 
     @property
+    def wrt(self) -> int | str:
+        """Which argument of the model the images are."""
+        return self._wrt
+
+    @property
     def way(self) -> str:
         """How the model is cut: `fx` (its traced graph), `tap` (its own code), `export` or `functions`; "" before the
         first call.
@@ -83,7 +89,7 @@ class Split:
         """Run the model up to the layer.
 
         Args:
-            images: `[B, channels, *image size]`, as the model takes them.
+            images: `[B, channels, *image size]`, as the model takes them; waveforms may be `[B, T]`.
             *args: whatever else the model takes, by position.
             **kwargs: whatever else it takes, by name.
 
@@ -95,18 +101,22 @@ class Split:
         Raises:
             FuncamError: the images have a shape that the model can't take, or the layer is no feature map for them.
         """
-        check_images(images)
-        inputs = Inputs(images, args, kwargs, self._wrt)
+        inputs = inputs_for(images, args, kwargs, self._wrt)
         return run_cut(self.settled(inputs), self.source, inputs)
 
     def settled(self, inputs: Inputs) -> Settled:
         """The cut of the model as it is now, for such inputs: a new one if a module was replaced."""
         if self._kept is None:
+            check_images(inputs.taken)
+            if has_others(inputs):
+                raise FuncamError(
+                    "a pair (features, head) takes the images alone and more was given; close over it in the functions"
+                )
             return self._latest[0]
         if not is_compiled():
             return self._settle(inputs)
         images = inputs.images
-        if not inputs.args and not inputs.kwargs:
+        if not has_others(inputs):
             _settle_while_compiling(self, tuple(int(side) for side in images.shape[1:]), images.dtype, images.device)
         return self._made_before()
 
@@ -177,6 +187,8 @@ def split(
             (`model.layer4[2]`; at its first call, under its first name) or a line of `list_layers`; None for the last
             feature map before pooling, after its activation; `last-conv` for the last convolution in module order.
         example: images of the kind that will be explained: layer and way are settled at once, not at the first call.
+            A model that takes more than images has none: its split is settled when it is called with all of them,
+            `split(model)(images, mask=...)`.
         via: `fx`, `tap` or `export` to use one of them alone; None for the first of `fx` and `tap` that is right, and
             `export` where the model's code has no derivative as it is. (While `torch.export` runs it changes torch for
             the whole process; other threads shouldn't trace or compile then.)
@@ -206,7 +218,7 @@ def split(
     if via not in VIA:
         raise FuncamError(f"via={via!r} is unknown; expected 'fx', 'tap', 'export' or None")
     if example is not None:
-        check_images(example)
+        check_images(example, least=2)
     said = None if layout is None else parsed(layout)
     if is_pair(model):
         if said is not None:
@@ -218,12 +230,14 @@ def split(
     known_of(module)  # refuses what can't be explained
     name = layer_name(module, layer)
     if wrt == 0:
-        refuse_inputs(module)
+        refuse_list(module)
     made = Split(name, weakref.ref(module), twin(module, hooks=True), via, hooks, wrt, said)
     if example is not None:
-        made.settled(Inputs(example, wrt=wrt))
+        made.settled(inputs_for(example, wrt=wrt))
         return made
-    return replace(made, _layer=_named_now(module, name, via, isinstance(layer, nn.Module))) if wrt == 0 else made
+    if wrt != 0 or len(required_of(module)) > 1:  # its graph would be of the images alone
+        return made
+    return replace(made, _layer=_named_now(module, name, via, isinstance(layer, nn.Module)))
 
 
 def split_for(
@@ -231,8 +245,8 @@ def split_for(
 ) -> Split:
     """A model cut at a layer for some inputs."""
     module = unwrapped(model)
-    if not inputs.args and not inputs.kwargs:
-        refuse_inputs(module)
+    if not has_others(inputs):
+        refuse_list(module)
     made = Split(layer_name(module, layer), weakref.ref(module), module, None, hooks, inputs.wrt, layout)
     made.settled(inputs)
     return made
@@ -277,7 +291,7 @@ def run_cut(settled: Settled, source: Callable[[], nn.Module] | None, inputs: In
     if isinstance(cut, TapCut):
         assert source is not None
         return _run_tap(cut, settled, source(), inputs)
-    tensor, *crossing = run_features(cut, images)
+    tensor, *crossing = run_features(cut, inputs.taken)
     layout = settled.of_layer
     if settled.way == "functions":
         check_features(tensor, images)
@@ -303,17 +317,23 @@ def _run_tap(cut: TapCut, settled: Settled, model: nn.Module, inputs: Inputs) ->
 
     def head(features: torch.Tensor) -> Any:
         rows = len(features) // max(1, len(inputs.images))
-        given = inputs if rows == 1 else repeated(inputs, rows)
+        given = inputs if rows == 1 else _repeated(inputs, rows)
         visits = {cut.place: lambda tensor: layout.from_map(features, tensor).clone()}  # its code may write into it
         return run(model, given, visits, cut.manner, recording)
 
     return checked_map(settled.layer, layout, tensor, inputs.images), head
 
 
-def repeated(inputs: Inputs, rows: int) -> Inputs:
+def _repeated(inputs: Inputs, rows: int) -> Inputs:
     """The inputs with each image so many times: for rows of changed features."""
+    if has_others(inputs):  # who knows which of them are to be repeated
+        count = len(inputs.images)
+        raise FuncamError(
+            f"the head was given {rows * count} feature maps for {count} images, and the model takes more than images; "
+            f"give {count} at a time"
+        )
     images = inputs.images.repeat_interleave(rows, 0)
-    return Inputs(images, inputs.args, inputs.kwargs, inputs.wrt)
+    return replace(inputs, images=images)
 
 
 def run_features(cut: Cut, images: torch.Tensor) -> list[Any]:

@@ -15,12 +15,12 @@ from torchvision.models.detection.retinanet import RetinaNet
 from torchvision.models.detection.ssd import SSD
 
 from funcam.errors import FuncamError, nearest
+from funcam.network.believed import structure_of
 from funcam.network.cutting import Head, split
 from funcam.network.images import check_images
 from funcam.network.layers import ancestors, name_of
 from funcam.network.naming import LayerLike, layer_name
 from funcam.network.twin import twin
-from funcam.network.ways import structure_of
 from funcam.network.wrappers import unwrapped
 
 Detections = list[dict[str, torch.Tensor]]

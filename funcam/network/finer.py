@@ -8,13 +8,13 @@ import torch
 from torch import fx, nn
 
 from funcam.network.activations import relu_ceiling
+from funcam.network.believed import structure_of
 from funcam.network.choice import carries_all
 from funcam.network.graph import Graph
 from funcam.network.layers import Shapes, ancestors, find_node, name_of, of_images, operation, shapes_of
 from funcam.network.recent import Recent
 from funcam.network.survey import outermost, survey
 from funcam.network.tap import Inputs, Manner, Place
-from funcam.network.ways import structure_of
 
 _NOT_NEGATIVE = ("sigmoid", "softmax", "hardsigmoid", "softplus", "abs", "square", "exp", "clamp_min")
 # What keeps values that aren't negative so.

@@ -141,7 +141,8 @@ def trace(model: nn.Module) -> Graph:
     tracer = ConfinedTracer(**_TRACER_OPTIONS)
     with torch.inference_mode(False):  # in which tensors have no versions
         own = one_argument(twin(model, own_buffers=True))
-    versions = {id(buffer): buffer._version for buffer in own.buffers()}
+    buffers = list(own.buffers())
+    versions = {id(buffer): buffer._version for buffer in buffers}
     try:
         traced = tracer.trace(own)
     except Exception as error:
@@ -157,7 +158,7 @@ def trace(model: nn.Module) -> Graph:
 def _refuse_written_buffers(own: nn.Module, versions: dict[int, int], name: str) -> None:
     """Code that writes into a buffer did so once, while it was traced: in a graph that stands for ever."""
     for path, buffer in own.named_buffers():
-        if versions.get(id(buffer)) != buffer._version:
+        if id(buffer) not in versions or versions[id(buffer)] != buffer._version:
             raise FuncamError(f"{name} can't be traced: its code writes into its buffer {path!r}")
 
 

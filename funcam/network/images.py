@@ -14,13 +14,20 @@ from funcam.errors import FuncamError
 Shape = Sequence[int]
 
 
-def check_images(images: Any) -> None:
+WITHOUT_CHANNELS = " (one grey image: image[None, None])"
+
+
+def check_images(images: Any, least: int = 3) -> None:
     """Refuse what can be no model's images.
 
+    Args:
+        images: what was given.
+        least: how many axes they have at least; 2 where waveforms `[B, T]` may be meant.
+
     Raises:
-        FuncamError: it is no float tensor of three or more axes; the message says how to make one of it.
+        FuncamError: it is no float tensor of so many axes; the message says how to make one of it.
     """
-    if isinstance(images, torch.Tensor) and images.ndim >= 3 and images.is_floating_point():
+    if isinstance(images, torch.Tensor) and images.ndim >= least and images.is_floating_point():
         return
     shape = list(getattr(images, "shape", ()))
     of_shape = f"shape {shape} and " if hasattr(images, "shape") else ""
@@ -44,7 +51,7 @@ def _as_tensor(images: Any, shape: Shape) -> str:
         return " (torch.view_as_real(images) has the parts as an axis)"
     if not images.is_floating_point():
         return " (bytes: images / 255, normalised as the model expects)"
-    return {2: " (one grey image: image[None, None])"}.get(len(shape), "")
+    return WITHOUT_CHANNELS if len(shape) == 2 else ""
 
 
 def hint_of(model: nn.Module, shape: Shape) -> str:

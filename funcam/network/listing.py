@@ -9,12 +9,12 @@ import torch
 from torch import nn
 
 from funcam.errors import FuncamError, shown, whole_number
+from funcam.network.believed import manner_for
 from funcam.network.known import Known, blank, known_of
 from funcam.network.layers import leads_out, name_of, of_images
 from funcam.network.naming import Layer
 from funcam.network.survey import default_place, survey
 from funcam.network.tap import Inputs
-from funcam.network.ways import manner_for
 from funcam.network.wrappers import unwrapped
 
 Image = tuple[int, ...]

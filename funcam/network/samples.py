@@ -21,8 +21,10 @@ def kind_of(inputs: Inputs) -> tuple[Any, ...]:
     kind = images.device.type
     casting = torch.get_autocast_dtype(kind) if torch.is_autocast_enabled(kind) else None
     others = [inputs.args, dict(inputs.kwargs)]
-    shapes = tuple(tuple(t.shape) for _, t in leaves(others)) if inputs.args or inputs.kwargs else ()
-    return (*images.shape[1:], images.dtype, images.device, casting, inputs.wrt, shapes)
+    kinds = tuple((path, tuple(t.shape), t.dtype) for path, t in leaves(others))
+    plain = tuple((name, value) for name, value in inputs.kwargs.items() if type(value) in (bool, int, float, str))
+    names = (*inputs.kwargs, len(inputs.args), *plain)
+    return (*images.shape[1:], images.dtype, images.device, casting, inputs.wrt, inputs.bare, kinds, names)
 
 
 def sample_of(inputs: Inputs) -> Inputs:

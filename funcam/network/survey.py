@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
@@ -80,7 +80,9 @@ def survey(model: nn.Module, inputs: Inputs, manner: Manner) -> list[Seen]:
             plain = len(shape) == len(image) and layout_of(shape, image) == Layout("channels-first")
             if plain and (not grid or any(part in type(module).__name__.lower() for part in GRID_NAMES)):
                 grid = shape[2:]
-            version = tensor._version  # what writes in place returns the same tensor with other values
+            version = (
+                0 if tensor.is_inference() else tensor._version
+            )  # what writes in place returns the same tensor with other values
             same = next((i for i, (other, then) in enumerate(kept) if other is tensor and then == version), len(kept))
             first = same == len(kept)
             if first:
@@ -159,11 +161,11 @@ def _kind(one: Seen, image: Shape) -> str:
 def _alive(model: nn.Module, inputs: Inputs, manner: Manner, maps: Sequence[Seen]) -> list[Seen]:
     """Those maps that see the images and on which the outputs depend."""
     ours, gradients = _derivatives(model, inputs, manner, maps)
-    other = Inputs(_another(inputs.images), inputs.args, inputs.kwargs, inputs.wrt)
+    other = replace(inputs, images=_another(inputs.images))
     try:
         theirs = _features(model, other, manner, [one.place for one in maps])
     except FuncamError:  # other images take another way through its code
-        other = Inputs(inputs.images * 1.01, inputs.args, inputs.kwargs, inputs.wrt)
+        other = replace(inputs, images=inputs.images * 1.01)
         theirs = _features(model, other, manner, [one.place for one in maps])
     alive = [
         one
@@ -233,7 +235,7 @@ def _features(model: nn.Module, inputs: Inputs, manner: Manner, places: Sequence
 
 def _carries_all(model: nn.Module, inputs: Inputs, manner: Manner, one: Seen) -> bool:
     """Whether everything passes there: with the features of other images the outputs are those of the others."""
-    other = Inputs(_another(inputs.images), inputs.args, inputs.kwargs, inputs.wrt)
+    other = replace(inputs, images=_another(inputs.images))
     layout = one.layout(tuple(inputs.images.shape))
     assert layout is not None
     try:

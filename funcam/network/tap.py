@@ -77,11 +77,13 @@ class Manner:
         hooks: whether the caller's hooks are part of the function.
         own_buffers: whether its code writes into buffers, so that each run needs its own.
         own_images: whether its code writes into the images.
+        own_tables: whether its code registers hooks while it runs.
     """
 
     hooks: bool = False
     own_buffers: bool = True
     own_images: bool = True
+    own_tables: bool = True
 
 
 @dataclass(frozen=True)
@@ -93,15 +95,23 @@ class Inputs:
         args: further arguments by position.
         kwargs: further arguments by name.
         wrt: which argument the images are: their position among all, or their name.
+        bare: whether the model takes them without the channel axis, of length 1: waveforms `[B, T]`.
     """
 
     images: Tensor
     args: tuple[Any, ...] = ()
     kwargs: Mapping[str, Any] = field(default_factory=dict)
     wrt: int | str = 0
+    bare: bool = False
+
+    @property
+    def taken(self) -> Tensor:
+        """The images as the model takes them."""
+        return self.images[:, 0] if self.bare else self.images
 
     def call(self, model: Callable[..., Any], images: Tensor) -> Any:
         """What the model returns for these inputs, with (changed) images in their place."""
+        images = images[:, 0] if self.bare else images
         if isinstance(self.wrt, str):
             return model(*self.args, **{**self.kwargs, self.wrt: images})
         before, after = self.args[: self.wrt], self.args[self.wrt :]
@@ -131,7 +141,13 @@ def run(
         FuncamError: a layer is not in the model, or is never called, or returns no tensor.
     """
     with _modes(model):
-        own = twin(model, hooks=manner.hooks, frozen=not recording, own_buffers=manner.own_buffers)
+        own = twin(
+            model,
+            hooks=manner.hooks,
+            frozen=not recording,
+            own_buffers=manner.own_buffers,
+            own_tables=manner.own_tables,
+        )
         visited = _tap(own, taps)
         for path, look in (watch or {}).items():
             _visit(own.get_submodule(path), look)
@@ -179,7 +195,8 @@ def _tapped(base: type) -> type:
 
     def call(self: nn.Module, *args: Any, **kwargs: Any) -> Any:
         returned = base.__call__(self, *args, **kwargs)
-        changed = self.__dict__["_funcam_tap"](returned)
+        with torch.inference_mode(False), torch.enable_grad():  # the tap's own: the model's code may be under no_grad
+            changed = self.__dict__["_funcam_tap"](returned)
         return returned if changed is None else changed
 
     made = type(base.__name__, (base,), {"__call__": call, "__module__": base.__module__})

@@ -21,26 +21,38 @@ from torch import nn
 _WEIGHT_HOOKS = "torch.nn.utils."
 _PLAIN = frozenset({bool, int, float, str, type(None)})
 _SETTINGS = _PLAIN | {tuple, types.FunctionType, types.BuiltinFunctionType, types.MethodType, functools.partial}
+_CALLABLES = (types.FunctionType, types.MethodType, functools.partial)
 _CONTAINERS = frozenset({dict, OrderedDict, defaultdict, list, set, deque})
-_ATOMS = _PLAIN | {types.FunctionType, types.BuiltinFunctionType, type, types.ModuleType, torch.dtype, torch.device}
+_ATOMS = _PLAIN | {types.BuiltinFunctionType, type, types.ModuleType, torch.dtype, torch.device}
 _OWN_FIELDS = len(nn.Module().__dict__)  # nn.Module's own fields come first; what follows are a module's settings
 _HOOKS = ("_forward_hooks", "_forward_pre_hooks")
 _HOOK_FLAGS = ("_forward_hooks_with_kwargs", "_forward_pre_hooks_with_kwargs", "_forward_hooks_always_called")
 _BACKWARD_HOOKS = ("_backward_hooks", "_backward_pre_hooks")
+_TABLES = (*_HOOKS, *_HOOK_FLAGS, *_BACKWARD_HOOKS, "_non_persistent_buffers_set")
+_LRU_CACHE = type(functools.lru_cache(len))
 _MOST_ENTRIES = 64
 
 
-def twin(model: nn.Module, *, hooks: bool = False, frozen: bool = False, own_buffers: bool = False) -> nn.Module:
+def twin(
+    model: nn.Module,
+    *,
+    hooks: bool = False,
+    frozen: bool = False,
+    own_buffers: bool = False,
+    own_tables: bool = True,
+) -> nn.Module:
     """A copy of the module tree that shares every parameter and buffer, in evaluation mode.
 
     Whatever else the model's code may write into belongs to the twin: dicts, lists, sets and plain objects that modules
-    hold, at any depth. Methods that are bound to a module of the tree are bound to its twin.
+    hold, at any depth. Methods, functions and partials that hold a module of the tree hold its twin.
 
     Args:
         model: any module; it is only read.
         hooks: whether the caller's forward hooks come along; torch's own that compute weights always do.
         frozen: whether its parameters ask for no gradient (they share their memory with the model's all the same).
         own_buffers: whether it gets copies of the buffers, for code that may write into them.
+        own_tables: whether it gets tables of hooks of its own even where they are empty, for code that may register
+            hooks while it runs.
 
     Returns:
         A module of the same class with the same `state_dict` entries (the same memory, unless said otherwise).
@@ -51,7 +63,7 @@ def twin(model: nn.Module, *, hooks: bool = False, frozen: bool = False, own_buf
         >>> copy.training, model.training, copy[0].weight is model[0].weight
         (False, True, True)
     """
-    return _Copying(hooks, frozen, own_buffers).module(model)
+    return _Copying(hooks, frozen, own_buffers, own_tables).module(model)
 
 
 def meta_twin(model: nn.Module) -> nn.Module:
@@ -74,8 +86,8 @@ def meta_twin(model: nn.Module) -> nn.Module:
 class _Copying:
     """One copy of a module tree: what was copied already, by identity."""
 
-    def __init__(self, hooks: bool, frozen: bool, own_buffers: bool) -> None:
-        self.hooks, self.frozen, self.own_buffers = hooks, frozen, own_buffers
+    def __init__(self, hooks: bool, frozen: bool, own_buffers: bool, own_tables: bool) -> None:
+        self.hooks, self.frozen, self.own_buffers, self.own_tables = hooks, frozen, own_buffers, own_tables
         self.done: dict[int, Any] = {}
 
     def module(self, module: nn.Module) -> nn.Module:
@@ -94,6 +106,9 @@ class _Copying:
 
     def _fill(self, module: nn.Module, copy: nn.Module) -> None:
         fields = module.__dict__.copy()
+        if self.own_tables:
+            for name in _TABLES:
+                fields[name] = type(fields[name])(fields[name])
         fields["_parameters"] = {name: self._parameter(value) for name, value in module._parameters.items()}
         fields["_buffers"] = {name: self._buffer(value) for name, value in module._buffers.items()}
         modules = module._modules.items()
@@ -148,6 +163,11 @@ class _Copying:
             return self._loose(value)
         if kind in _CONTAINERS:
             return self._container(value)
+        if kind is types.FunctionType:
+            return self._function(value)
+        if kind is _LRU_CACHE:
+            own = self.value(value.__wrapped__)
+            return value if own is value.__wrapped__ else functools.lru_cache(**value.cache_parameters())(own)
         if kind is types.MethodType:
             owner = self.value(value.__self__)
             return value if owner is value.__self__ else types.MethodType(value.__func__, owner)
@@ -157,6 +177,29 @@ class _Copying:
         if isinstance(value, tuple):
             return self._tuple(value)
         return self._object(value) if _is_plain_object(value) else value
+
+    def _function(self, function: types.FunctionType) -> Any:
+        """A function that holds a module, in its closure or its defaults, as one that holds the twin.
+
+        What else it holds stays the caller's: a list that a hook fills is read by whoever made the hook.
+        """
+        cells, defaults, named = function.__closure__ or (), function.__defaults__ or (), function.__kwdefaults__ or {}
+        held = [cell.cell_contents for cell in cells if _is_filled(cell)]
+        if not any(map(_may_hold_module, (*held, *defaults, *named.values()))):
+            return function
+        made = [types.CellType() for _ in cells]
+        copy = types.FunctionType(function.__code__, function.__globals__, function.__name__, None, tuple(made))
+        self.done[id(function)] = copy  # it may hold itself
+        copy.__defaults__ = tuple(map(self._held, defaults)) or None
+        copy.__kwdefaults__ = {name: self._held(value) for name, value in named.items()}
+        for cell, own in zip(cells, made, strict=True):
+            if _is_filled(cell):
+                own.cell_contents = self._held(cell.cell_contents)
+        vars(copy).update(vars(function))
+        return copy
+
+    def _held(self, value: Any) -> Any:
+        return self.value(value) if _may_hold_module(value) else value
 
     def _loose(self, tensor: torch.Tensor) -> torch.Tensor:
         """A tensor that is no parameter and no buffer: a cache, a list of flat weights."""
@@ -196,6 +239,20 @@ class _Copying:
         return copy
 
 
+def _is_filled(cell: types.CellType) -> bool:
+    try:
+        cell.cell_contents  # noqa: B018
+    except ValueError:
+        return False
+    return True
+
+
+def _may_hold_module(value: Any) -> bool:
+    """Whether something that a function holds is a module, a function, or a container of these."""
+    parts = value.values() if isinstance(value, dict) else value if type(value) in (list, tuple) else (value,)
+    return any(isinstance(part, nn.Module) or type(part) in (*_CALLABLES, _LRU_CACHE) for part in parts)
+
+
 def _is_plain_object(value: Any) -> bool:
     """Whether an object is one of a class written in Python that keeps all it has in its `__dict__`."""
     kind = type(value)
@@ -217,6 +274,11 @@ def _usable(tensor: torch.Tensor) -> torch.Tensor:
         return tensor
     with torch.inference_mode(False):
         return tensor.detach().clone()
+
+
+def count_hooks(model: nn.Module) -> int:
+    """How many forward hooks stand on a model's modules, torch's own among them."""
+    return sum(len(module.__dict__[name]) for module in model.modules() for name in _HOOKS)
 
 
 def has_hooks(model: nn.Module) -> bool:

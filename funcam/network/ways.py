@@ -13,30 +13,24 @@ from torch import Tensor, nn
 
 from funcam.errors import FuncamError, nearest
 from funcam.network.axes import AnyLayout, LayoutLike, UnknownAxes, layout_of_layer
+from funcam.network.believed import manner_for, through
 from funcam.network.checks import (
     Reference,
-    cotangents,
-    difference,
     features_at,
-    manner_of,
     reference,
     why_not_believed,
 )
 from funcam.network.choice import LAST_CONV, last_conv
 from funcam.network.cuts import Cut
-from funcam.network.derivative import vjp
-from funcam.network.graph import Graph
-from funcam.network.hooks import hooks_count
+from funcam.network.images import check_images
+from funcam.network.inputs import check_inputs, has_others
 from funcam.network.known import Known, TracedModel, known_of
 from funcam.network.misfits import axes_taken
-from funcam.network.outputs import leaves
 from funcam.network.refusals import refuse_without_values
-from funcam.network.samples import kind_of, numbers, sample_of
+from funcam.network.samples import kind_of, sample_of
 from funcam.network.survey import default_place, last_convolution, other_defaults, survey
 from funcam.network.tap import Inputs, Manner, Place, place_of
-from funcam.network.tracing import is_compiled
-from funcam.network.twin import has_hooks
-from funcam.network.wrappers import plain_name, unwrapped
+from funcam.network.wrappers import plain_name
 
 Shape = tuple[int, ...]
 VIA = (None, "fx", "tap", "export")
@@ -135,71 +129,19 @@ def _laid_out(model: nn.Module, settled: Settled, inputs: Inputs, layout: Layout
         with torch.inference_mode(False), torch.no_grad():
             if isinstance(cut, TapCut):
                 return features_at(model, replace(sample, images=images), cut.place, cut.manner)
-            return cut.features(images)[cut.names[0]]
+            return cut.features(replace(sample, images=images).taken)[cut.names[0]]
 
     return replace(settled, layout=layout_of_layer(settled.layer, tensor_of, sample.images, layout, len(inputs.images)))
 
 
-def graph_of(model: nn.Module, images: Tensor | Shape | None = None) -> Graph:
-    """The model's graph, where it computes what the model computes: what rewrites are made of.
-
-    Args:
-        model: a module; it is only read.
-        images: images that the graph is for, or their shape; None for a usual size.
-
-    Raises:
-        FuncamError: neither `torch.fx` nor `torch.export` can follow it, or hooks are part of the function.
-    """
-    model = unwrapped(model)
-    known = known_of(model)
-    traced = known.traced(model)
-    sample = _to_run(model, traced, images)
-    if sample is None or sample.is_meta or is_compiled():  # nothing to run it on
-        return (traced or known.exported(model, images, known.failure)).graph
-    if has_hooks(model) and manner_for(model, sample_of(Inputs(sample))).hooks:
-        raise FuncamError(
-            f"{type(model).__name__} has hooks that are part of what it computes, and a graph has none; remove them, "
-            "or leave them out: hooks=False"
-        )
-    why = known.failure
-    if traced is not None:
-        why = _why_not_graph(known, model, traced, Inputs(sample))
-        if not why:
-            return traced.graph
-    return known.exported(model, images, why).graph
-
-
-def structure_of(model: nn.Module, images: Tensor | Shape | None = None) -> TracedModel:
-    """The model's graph, whether it computes just what the model does or not: what follows what is the same."""
-    model = unwrapped(model)
-    known = known_of(model)
-    return known.traced(model) or known.exported(model, images, known.failure)
-
-
-def _to_run(model: nn.Module, traced: TracedModel | None, images: Tensor | Shape | None) -> Tensor | None:
-    """What a model's graph can be checked with; None where there is nothing."""
-    if isinstance(images, Tensor):
-        return images
-    return None if traced is None else _usual_images(model, traced, images)
-
-
-def _usual_images(model: nn.Module, traced: TracedModel, image: Shape | None) -> Tensor | None:
-    """An image of a shape, or of a usual one, to run a model on; None where it takes none of these."""
-    try:
-        shape = traced.shapes(image).image
-    except FuncamError:
-        if image is not None:
-            raise
-        return None
-    like = next((p for p in model.parameters() if p.is_floating_point()), torch.empty(()))
-    return numbers((1, *shape[1:]), like.dtype, like.device)
-
-
 def _settle(known: Known, model: nn.Module, layer: str | None, inputs: Inputs, via: str | None) -> Settled:
+    check_inputs(model, inputs)
     sample = sample_of(inputs)
+    if inputs.bare:
+        _refuse_without_channels(known, model, inputs)
     traced = _traced(known, model, sample, via)
     unfit = _unfit(traced, inputs)
-    if unfit is None:
+    if not unfit:
         refuse_without_values(model, sample.images)
     try:
         manner = manner_for(model, sample)
@@ -222,7 +164,7 @@ def _settle(known: Known, model: nn.Module, layer: str | None, inputs: Inputs, v
     if manner.hooks:
         why = "the caller's hooks are part of what it computes"
     elif traced is not None and via != "tap":
-        compared = partial(_through, traced, name, sample, place, as_it_is)
+        compared = partial(through, traced, name, sample, place, as_it_is)
         why = why_not_believed(compared, as_it_is)
         if not why:
             way = "export" if traced.graph.shapes is not None else "fx"
@@ -252,7 +194,7 @@ def _settle_exported(
     """By its exported graph, for code that torch can't differentiate as it is (it writes in place, say)."""
     why = "; ".join(filter(None, (why, f"torch can't differentiate its code as it is: {reference.trouble}")))
     traced = known.exported(model, sample.images, why)
-    unlike = why_not_believed(partial(_through, traced, name, sample, place, reference), reference)
+    unlike = why_not_believed(partial(through, traced, name, sample, place, reference), reference)
     if unlike:
         raise FuncamError(
             f"{type(model).__name__} can't be differentiated at {name!r}: {why}; by torch.export, {unlike}"
@@ -260,9 +202,16 @@ def _settle_exported(
     return Settled(name, "export", why, traced.cut(name, tuple(sample.images.shape)))
 
 
+def _refuse_without_channels(known: Known, model: nn.Module, inputs: Inputs) -> None:
+    """Images without a channel axis before a convolution, which would take the batch for the channels."""
+    traced = known.traced(model)
+    if traced is not None and axes_taken(traced.graph, inputs.taken.ndim) != inputs.taken.ndim:
+        check_images(inputs.taken)
+
+
 def _traced(known: Known, model: nn.Module, sample: Inputs, via: str | None) -> TracedModel | None:
     recurrent = any(isinstance(module, nn.RNNBase) for module in model.modules())
-    if via == "tap" or sample.args or sample.kwargs or (recurrent and via is None):
+    if via == "tap" or sample.bare or sample.wrt != 0 or has_others(sample) or (recurrent and via is None):
         return None  # (a graph's recurrent layers keep nothing for their derivative where grad mode is off)
     if via == "export":
         return known.exported(model, sample.images, "")
@@ -280,13 +229,6 @@ def _unfit(traced: TracedModel | None, inputs: Inputs) -> str:
         except FuncamError as error:
             return str(error)
     return ""
-
-
-def manner_for(model: nn.Module, inputs: Inputs) -> Manner:
-    """How a model has to be run, found out once for inputs of a kind; the caller's hooks see no more than that."""
-    known, kind = known_of(model), kind_of(inputs)
-    with_hooks = has_hooks(model) and known.fact(("hooks", kind), lambda: hooks_count(model, inputs))
-    return known.fact(("manner", kind), lambda: manner_of(model, inputs, with_hooks))
 
 
 def _named(
@@ -328,33 +270,6 @@ def _unknown(model: nn.Module, traced: TracedModel | None, name: str) -> str:
     )
 
 
-def _through(
-    traced: TracedModel, name: str, sample: Inputs, place: Place | None, known: Reference
-) -> tuple[list[Tensor], Tensor | None]:
-    """What the graph makes of the images: its outputs, and the derivative at the layer (or at the images)."""
-    with torch.inference_mode(False):
-        if place is None:
-            return _derivative(traced.graph.module, sample.images)
-        cut = traced.cut(name, tuple(sample.images.shape))
-        with torch.no_grad():
-            values = cut.features(sample.images)
-        tensor, *crossing = (values[crossing] for crossing in cut.names)
-        said = "" if known.features is None else difference([tensor], [known.features])
-        if said:
-            raise ValueError(f"what the layer holds is another thing: {said}")
-        return _derivative(lambda features: cut.rest(features, *crossing), tensor)
-
-
-def _derivative(function: Any, tensor: Tensor) -> tuple[list[Tensor], Tensor]:
-    def run(given: Tensor) -> tuple[list[Tensor], list[Tensor]]:
-        outputs = [t for _, t in leaves(function(given))]
-        return [t for t in outputs if t.is_floating_point()], outputs
-
-    values, pullback, outputs, _ = vjp(run, [tensor.detach()], plain=False)
-    (gradient,) = pullback(cotangents(values))
-    return [t.detach() for t in outputs], gradient
-
-
 def _tapped(model: nn.Module, name: str, place: Place, manner: Manner, known: Reference) -> TapCut:
     if known.gradient is None:
         raise FuncamError(
@@ -373,16 +288,3 @@ def _tapped(model: nn.Module, name: str, place: Place, manner: Manner, known: Re
 def _neighbour(place: Place) -> str:
     parent = place.path.rpartition(".")[0]
     return f"{parent!r}, which it is part of, or an earlier layer" if parent else "another layer"
-
-
-def _why_not_graph(known: Known, model: nn.Module, traced: TracedModel, inputs: Inputs) -> str:
-    def find() -> str:
-        sample = sample_of(inputs)
-        manner = manner_for(model, sample)
-        if manner.hooks:
-            return "the caller's hooks are part of what it computes"
-        as_it_is = reference(model, sample, None, manner)
-        why = why_not_believed(lambda: _through(traced, "", sample, None, as_it_is), as_it_is)
-        return f"by torch.fx, {why}" if why else ""
-
-    return known.fact(("graph", kind_of(inputs)), find)

@@ -88,20 +88,19 @@ def parameters_of(forward: Callable[..., Any]) -> list[inspect.Parameter]:
         return []
 
 
-def refuse_inputs(model: nn.Module) -> None:
-    """Refuse a model that takes something else than one tensor of images, unless the rest is given, too.
+def required_of(model: nn.Module) -> list[str]:
+    """The names of what a model has to be given."""
+    parameters = parameters_of(forward_of(model))
+    return [p.name for p in parameters if p.default is _EMPTY and p.kind not in _VARIADIC]
+
+
+def refuse_list(model: nn.Module) -> None:
+    """Refuse a model that takes its images in a list.
 
     Raises:
-        FuncamError: it takes several inputs, or a list.
+        FuncamError: it does.
     """
-    name = type(model).__name__
-    parameters = parameters_of(forward_of(model))
-    required = [p.name for p in parameters if p.default is _EMPTY and p.kind not in _VARIADIC]
-    if len(required) > 1:
-        raise FuncamError(
-            f"{name} takes several inputs ({', '.join(required)}) and funcam explains one tensor of images; fix the "
-            f"others in a small module whose forward takes the images alone, or {PAIR}"
-        )
+    name, parameters = type(model).__name__, parameters_of(forward_of(model))
     first = str(getattr(parameters[0], "annotation", "")) if parameters else ""
     if _LIST.match(first):
         raise FuncamError(

@@ -13,8 +13,8 @@ from torchvision.models.feature_extraction import get_graph_node_names
 import funcam
 from funcam import FuncamError
 from funcam.network import cutting
+from funcam.network.believed import structure_of
 from funcam.network.layers import find_node, name_of
-from funcam.network.ways import structure_of
 
 
 def test_last_conv_is_the_last_convolution_in_module_order():

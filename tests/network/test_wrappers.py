@@ -85,20 +85,18 @@ class Two(nn.Module):
 
 
 def test_several_inputs() -> None:
-    with pytest.raises(FuncamError, match=r"Two takes several inputs \(x, y\).*module whose forward takes the images"):
-        funcam.split(Two(), example=IMAGES)
-
-    class Fixed(nn.Module):
-        def __init__(self, model: nn.Module, y: torch.Tensor) -> None:
-            super().__init__()
-            self.model, self.y = model, y
-
-        def forward(self, x: torch.Tensor) -> torch.Tensor:
-            return self.model(x, self.y)
-
-    model = Fixed(Two(), torch.ones(()))  # the way out that the message names
-    A, head = funcam.split(model, "model.conv", example=IMAGES)(IMAGES)
-    torch.testing.assert_close(head(A), model(IMAGES))
+    model, y = Two(), torch.ones(())
+    message = r"Two takes several inputs \(x, y\).*split\(model\)\(images, y=\.\.\.\).*inputs=\{'y': \.\.\.\}"
+    for call in (
+        lambda: funcam.split(model, example=IMAGES),
+        lambda: funcam.split(model)(IMAGES),
+        lambda: funcam.explain(model, IMAGES),
+    ):
+        with pytest.raises(FuncamError, match=message):
+            call()
+    A, head = funcam.split(model, "conv")(IMAGES, y=y)  # the ways out that the message names
+    torch.testing.assert_close(head(A), model(IMAGES, y))
+    torch.testing.assert_close(funcam.explain(model, IMAGES, layer="conv", inputs={"y": y}).logits, model(IMAGES, y))
 
 
 @pytest.mark.parametrize(

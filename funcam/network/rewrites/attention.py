@@ -14,11 +14,11 @@ from torch import fx, nn
 from torch.func import vjp
 
 from funcam.errors import FuncamError
+from funcam.network.believed import graph_of
 from funcam.network.derivative import pull
 from funcam.network.graph import Graph, acyclic
 from funcam.network.layers import Layout, between, layout_of, operation, shapes_of
 from funcam.network.rewrites.explicit_attention import attentions_of, explicit
-from funcam.network.ways import graph_of
 
 _COPIES = 4
 

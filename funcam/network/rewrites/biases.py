@@ -12,12 +12,12 @@ from torch import fx, nn
 from torch.func import jvp, vjp
 
 from funcam.errors import FuncamError
+from funcam.network.believed import graph_of
 from funcam.network.derivative import pull
 from funcam.network.forward_mode import prepare_forward_mode
 from funcam.network.graph import Graph, acyclic
 from funcam.network.layers import layout_of, operation
 from funcam.network.rewrites.explicit_attention import attentions_of, explicit
-from funcam.network.ways import graph_of
 
 # What an operation adds to its inputs, and how that is found.
 _BIAS = "its bias"

@@ -14,10 +14,10 @@ from torch.nn import functional
 
 from funcam.errors import FuncamError
 from funcam.network.activations import relu_ceiling
+from funcam.network.believed import graph_of
 from funcam.network.graph import Graph, acyclic
 from funcam.network.images import check_images
 from funcam.network.layers import operation
-from funcam.network.ways import graph_of
 
 _OTHER_ACTIVATIONS = (
     *(nn.SiLU, nn.GELU, nn.Hardswish, nn.ELU, nn.SELU, nn.CELU, nn.Mish, nn.LeakyReLU, nn.PReLU, nn.RReLU, nn.Softplus),

@@ -1,0 +1,125 @@
+"""A model's graph, where a check finds that it computes what the model computes: what rewrites are made of."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from funcam.errors import FuncamError
+from funcam.network.checks import Reference, cotangents, difference, manner_of, reference, why_not_believed
+from funcam.network.derivative import vjp
+from funcam.network.graph import Graph
+from funcam.network.hooks import hooks_count
+from funcam.network.known import Known, TracedModel, known_of
+from funcam.network.outputs import leaves
+from funcam.network.samples import kind_of, numbers, sample_of
+from funcam.network.tap import Inputs, Manner, Place
+from funcam.network.tracing import is_compiled
+from funcam.network.twin import has_hooks
+from funcam.network.wrappers import unwrapped
+
+Shape = tuple[int, ...]
+
+
+def graph_of(model: nn.Module, images: Tensor | Shape | None = None) -> Graph:
+    """The model's graph, where it computes what the model computes: what rewrites are made of.
+
+    Args:
+        model: a module; it is only read.
+        images: images that the graph is for, or their shape; None for a usual size.
+
+    Raises:
+        FuncamError: neither `torch.fx` nor `torch.export` can follow it, or hooks are part of the function.
+    """
+    model = unwrapped(model)
+    known = known_of(model)
+    traced = known.traced(model)
+    sample = _to_run(model, traced, images)
+    if sample is None or sample.is_meta or is_compiled():  # nothing to run it on
+        return (traced or known.exported(model, images, known.failure)).graph
+    if has_hooks(model) and manner_for(model, sample_of(Inputs(sample))).hooks:
+        raise FuncamError(
+            f"{type(model).__name__} has hooks that are part of what it computes, and a graph has none; remove them, "
+            "or leave them out: hooks=False"
+        )
+    why = known.failure
+    if traced is not None:
+        why = _why_not_graph(known, model, traced, Inputs(sample))
+        if not why:
+            return traced.graph
+    return known.exported(model, images, why).graph
+
+
+def structure_of(model: nn.Module, images: Tensor | Shape | None = None) -> TracedModel:
+    """The model's graph, whether it computes just what the model does or not: what follows what is the same."""
+    model = unwrapped(model)
+    known = known_of(model)
+    return known.traced(model) or known.exported(model, images, known.failure)
+
+
+def _to_run(model: nn.Module, traced: TracedModel | None, images: Tensor | Shape | None) -> Tensor | None:
+    """What a model's graph can be checked with; None where there is nothing."""
+    if isinstance(images, Tensor):
+        return images
+    return None if traced is None else _usual_images(model, traced, images)
+
+
+def _usual_images(model: nn.Module, traced: TracedModel, image: Shape | None) -> Tensor | None:
+    """An image of a shape, or of a usual one, to run a model on; None where it takes none of these."""
+    try:
+        shape = traced.shapes(image).image
+    except FuncamError:
+        if image is not None:
+            raise
+        return None
+    like = next((p for p in model.parameters() if p.is_floating_point()), torch.empty(()))
+    return numbers((1, *shape[1:]), like.dtype, like.device)
+
+
+def manner_for(model: nn.Module, inputs: Inputs) -> Manner:
+    """How a model has to be run, found out once for inputs of a kind; the caller's hooks see no more than that."""
+    known, kind = known_of(model), kind_of(inputs)
+    with_hooks = has_hooks(model) and known.fact(("hooks", kind), lambda: hooks_count(model, inputs))
+    return known.fact(("manner", kind), lambda: manner_of(model, inputs, with_hooks))
+
+
+def _why_not_graph(known: Known, model: nn.Module, traced: TracedModel, inputs: Inputs) -> str:
+    def find() -> str:
+        sample = sample_of(inputs)
+        manner = manner_for(model, sample)
+        if manner.hooks:
+            return "the caller's hooks are part of what it computes"
+        as_it_is = reference(model, sample, None, manner)
+        why = why_not_believed(lambda: through(traced, "", sample, None, as_it_is), as_it_is)
+        return f"by torch.fx, {why}" if why else ""
+
+    return known.fact(("graph", kind_of(inputs)), find)
+
+
+def through(
+    traced: TracedModel, name: str, sample: Inputs, place: Place | None, known: Reference
+) -> tuple[list[Tensor], Tensor | None]:
+    """What the graph makes of the images: its outputs, and the derivative at the layer (or at the images)."""
+    with torch.inference_mode(False):
+        if place is None:
+            return _derivative(traced.graph.module, sample.images)
+        cut = traced.cut(name, tuple(sample.images.shape))
+        with torch.no_grad():
+            values = cut.features(sample.images)
+        tensor, *crossing = (values[crossing] for crossing in cut.names)
+        said = "" if known.features is None else difference([tensor], [known.features])
+        if said:
+            raise ValueError(f"what the layer holds is another thing: {said}")
+        return _derivative(lambda features: cut.rest(features, *crossing), tensor)
+
+
+def _derivative(function: Any, tensor: Tensor) -> tuple[list[Tensor], Tensor]:
+    def run(given: Tensor) -> tuple[list[Tensor], list[Tensor]]:
+        outputs = [t for _, t in leaves(function(given))]
+        return [t for t in outputs if t.is_floating_point()], outputs
+
+    values, pullback, outputs, _ = vjp(run, [tensor.detach()], plain=False)
+    (gradient,) = pullback(cotangents(values))
+    return [t.detach() for t in outputs], gradient
