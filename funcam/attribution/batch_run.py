@@ -11,11 +11,11 @@ from torch import nn
 from torch.func import vjp
 
 from funcam.attribution.rows import full_precision, one_by_one_where_vmap_fails
-from funcam.errors import FuncamError
+from funcam.errors import FuncamError, shown
 from funcam.network import derivative
 from funcam.network.believed import structure_of
 from funcam.network.checks import difference
-from funcam.network.cutting import Split, run_cut, split, split_for
+from funcam.network.cutting import CutOptions, Split, run_cut, split, split_for
 from funcam.network.finer import finer_layer, finer_place
 from funcam.network.inputs import has_others, of_image
 from funcam.network.layers import find_node
@@ -27,7 +27,7 @@ from funcam.network.tap import run as run_model
 from funcam.network.taps import run_tapped
 from funcam.network.ways import Settled, TapCut, settle
 from funcam.network.wrappers import plain_name
-from funcam.targets.target import Output, Target, Targets, bind, logits_of
+from funcam.targets.target import Output, Target, Targets, bind, logits_of, read_by
 
 Tensors = tuple[torch.Tensor, ...]
 Pullback = Callable[[torch.Tensor], Tensors]
@@ -216,7 +216,7 @@ def run_batch(
     output: Output,
     gradient: bool,
     finer: bool = False,
-    hooks: bool | None = None,
+    options: CutOptions = CutOptions(),
 ) -> BatchRun:
     """Run the model once on the images and settle what is explained.
 
@@ -229,15 +229,16 @@ def run_batch(
         output: where the logits are in what the model returns.
         gradient: whether the gradient at the layers will be needed.
         finer: whether the features of the layers with the next larger grids will be needed.
-        hooks: False to leave forward hooks on the model out (see `funcam.split`).
+        options: how the model is to be cut, besides where.
 
     Raises:
         FuncamError: the model can't be cut there, or the targets don't fit.
     """
     if isinstance(model, Split):
         given = _wrt_of(model, given)
-    splits = _splits(model, given, layers, hooks)
-    cuts = _distinct(splits, given)
+    read = read_by(targets, output)
+    splits = _splits(model, given, layers, options, read)
+    cuts = _distinct(splits, given, read)
     source = None if splits[0].is_pair else splits[0].source
     beside = [_finer_layer(cut, source, given) for cut in cuts] if finer else [None] * len(cuts)
     here = [cut.layer for cut in cuts]
@@ -251,7 +252,20 @@ def run_batch(
     finer_features = tuple(by_name[name] if name else None for name in beside)
     own = features[: len(cuts)]
     return BatchRun(
-        cuts, source, given, inputs, tail, own, finer_features, outputs, target, scores, plain, pullback, memory, output
+        cuts=cuts,
+        source=source,
+        given=given,
+        inputs=inputs,
+        tail=tail,
+        features=own,
+        finer=finer_features,
+        outputs=outputs,
+        target=target,
+        scores=scores,
+        plain=plain,
+        pullback=pullback,
+        memory=memory,
+        output=output,
     )
 
 
@@ -262,11 +276,15 @@ def _wrt_of(split: Split, given: Inputs) -> Inputs:
     return replace(given, wrt=split.wrt)
 
 
-def _splits(model: Any, given: Inputs, layers: Sequence[Any], hooks: bool | None) -> list[Split]:
+def _splits(
+    model: Any, given: Inputs, layers: Sequence[Any], options: CutOptions, read: Callable[[Any], torch.Tensor]
+) -> list[Split]:
     if isinstance(model, nn.Module):
-        return [split_for(model, layer, given, hooks) for layer in layers]
-    if hooks is not None:
-        raise FuncamError(f"hooks={hooks} goes with a module; give it to split(model, layer, hooks={hooks}) instead")
+        return [split_for(model, layer, given, options, read) for layer in layers]
+    for name, value in vars(options).items():
+        if value is not None:
+            said = f"{name}={shown(value)}"
+            raise FuncamError(f"{said} goes with a module; give it to split(model, layer, {said}) instead")
     if len(layers) == 1 and isinstance(model, Split):
         layer = layers[0]
         if layer is not None and plain_name({model.layer}, layer) != model.layer:
@@ -275,9 +293,9 @@ def _splits(model: Any, given: Inputs, layers: Sequence[Any], hooks: bool | None
     return [split(model, layer, example=given.taken) for layer in layers]
 
 
-def _distinct(splits: Sequence[Split], given: Inputs) -> tuple[Settled, ...]:
+def _distinct(splits: Sequence[Split], given: Inputs, read: Callable[[Any], torch.Tensor]) -> tuple[Settled, ...]:
     """Each layer once: a name may be the default's, too, and `layer4` is its last block by another name."""
-    cuts = [cut.settled(given) for cut in splits]
+    cuts = [cut.settled(given, read) for cut in splits]
     if len(cuts) == 1 or any(cut.way != "fx" for cut in cuts):
         return tuple({cut.layer: cut for cut in cuts}.values())
     graph = structure_of(splits[0].source(), given.images).graph

@@ -34,7 +34,8 @@ from funcam.attribution.rows import full_precision
 from funcam.attribution.smoothing import variants
 from funcam.errors import FuncamError, whole_number
 from funcam.maps import combine_maps
-from funcam.network.cutting import Split
+from funcam.network.axes import LayoutLike
+from funcam.network.cutting import CutOptions, Split
 from funcam.network.inputs import like_images
 from funcam.network.tap import Inputs
 from funcam.targets.target import Output, Targets, logits_of
@@ -91,6 +92,7 @@ def explain(
     inputs: Mapping[str, Any] | Sequence[Any] = (),
     wrt: int | str = 0,
     hooks: bool | None = None,
+    layout: LayoutLike | None = None,
     **options: Any,
 ) -> Explanation:
     """Explain what a model says of some images.
@@ -114,6 +116,7 @@ def explain(
         inputs: what else the model takes: by name (`{"input_ids": ids}`) or by position.
         wrt: which argument of the model the images are: its position or name (`"pixel_values"`).
         hooks: False to leave forward hooks on the model out (see `split`).
+        layout: how the layer's tensor holds the map, where the model's answers don't tell (see `split`).
         **options: the method's own, e.g. `strongest=64` for Score-CAM (see its function); a function's keywords.
 
     Returns:
@@ -138,8 +141,9 @@ def explain(
             "'max' or 'product', or take funcam.explain_methods(..., methods=[...])"
         )
     given = inputs_of(images, inputs, wrt)
+    how = CutOptions(hooks, layout)
     (explanation,) = _explained(
-        model, given, targets, resolved, layers, combine, "aug" in names, output, memory, differentiable, hooks
+        model, given, targets, resolved, layers, combine, "aug" in names, output, memory, differentiable, how
     )
     return explanation
 
@@ -159,6 +163,7 @@ def explain_methods(
     inputs: Mapping[str, Any] | Sequence[Any] = (),
     wrt: int | str = 0,
     hooks: bool | None = None,
+    layout: LayoutLike | None = None,
     options: Mapping[str, Mapping[str, Any]] | None = None,
 ) -> list[Explanation]:
     """Explain with several methods at once: they share the passes through the network. Otherwise as `explain`.
@@ -177,6 +182,7 @@ def explain_methods(
         inputs: as in `explain`.
         wrt: as in `explain`.
         hooks: as in `explain`.
+        layout: as in `explain`.
         options: of each method, by its name (or the function): `{"score-cam": {"strongest": 64}}`.
 
     Returns:
@@ -193,8 +199,9 @@ def explain_methods(
     resolved = resolved_methods(methods, options, "eigen" in names)
     layers = layer_names(model, layer)
     given = inputs_of(images, inputs, wrt)
+    how = CutOptions(hooks, layout)
     return _explained(
-        model, given, targets, resolved, layers, combine, "aug" in names, output, memory, differentiable, hooks
+        model, given, targets, resolved, layers, combine, "aug" in names, output, memory, differentiable, how
     )
 
 
@@ -209,7 +216,7 @@ def _explained(
     output: Output,
     memory: int,
     differentiable: bool,
-    hooks: bool | None,
+    how: CutOptions,
 ) -> list[Explanation]:
     check_settings(output, differentiable)
     memory = whole_number("memory", memory, 1)
@@ -224,12 +231,12 @@ def _explained(
             output=output,
             gradient=uses_gradient(resolved),
             finer=uses_finer(resolved),
-            hooks=hooks,
+            options=how,
         )
         results = _results(run, resolved, combine)
         if augment:
             _refuse_unchanged(run)
-            changed = _explained_again(model, layers, run, resolved, combine, hooks)
+            changed = _explained_again(model, layers, run, resolved, combine, how)
             results = [
                 replace(result, maps=torch.stack([result.maps, *(maps[i] for maps in changed)]).mean(0))
                 for i, result in enumerate(results)
@@ -255,7 +262,7 @@ def _explained_again(
     run: BatchRun,
     resolved: Sequence[ResolvedMethod],
     combine: str | None,
-    hooks: bool | None,
+    how: CutOptions,
 ) -> list[list[torch.Tensor]]:
     """The maps of the same scores for each changed copy of the images, brought back to the images' own place."""
     maps = []
@@ -269,7 +276,7 @@ def _explained_again(
             output=run.output,
             gradient=uses_gradient(resolved),
             finer=uses_finer(resolved),
-            hooks=hooks,
+            options=how,
         )
         maps.append([back(result.maps) for result in _results(again, resolved, combine)])
     return maps

@@ -29,6 +29,7 @@ from funcam.network.samples import numbers
 from funcam.network.tap import Inputs, place_of, run
 from funcam.network.tracing import is_compiled
 from funcam.network.twin import twin
+from funcam.network.wanted import Read
 from funcam.network.ways import VIA, Settled, TapCut, settle
 from funcam.network.wrappers import plain_name, refuse_list, required_of, unwrapped
 
@@ -104,8 +105,13 @@ class Split:
         inputs = inputs_for(images, args, kwargs, self._wrt)
         return run_cut(self.settled(inputs), self.source, inputs)
 
-    def settled(self, inputs: Inputs) -> Settled:
-        """The cut of the model as it is now, for such inputs: a new one if a module was replaced."""
+    def settled(self, inputs: Inputs, read: Read | None = None) -> Settled:
+        """The cut of the model as it is now, for such inputs: a new one if a module was replaced.
+
+        Args:
+            inputs: what goes in.
+            read: the score that the default layer has to lead to; None for all outputs.
+        """
         if self._kept is None:
             check_images(inputs.taken)
             if has_others(inputs):
@@ -114,14 +120,14 @@ class Split:
                 )
             return self._latest[0]
         if not is_compiled():
-            return self._settle(inputs)
+            return self._settle(inputs, read)
         images = inputs.images
         if not has_others(inputs):
             _settle_while_compiling(self, tuple(int(side) for side in images.shape[1:]), images.dtype, images.device)
         return self._made_before()
 
-    def _settle(self, inputs: Inputs) -> Settled:
-        settled = settle(self.source(), self._layer, inputs, self._via, self._layout)
+    def _settle(self, inputs: Inputs, read: Read | None = None) -> Settled:
+        settled = settle(self.source(), self._layer, inputs, self._via, self._layout, read)
         if self._latest[:1] != [settled]:
             self._latest[:] = [settled]
         return settled
@@ -240,15 +246,29 @@ def split(
     return replace(made, _layer=_named_now(module, name, via, isinstance(layer, nn.Module)))
 
 
+@dataclass(frozen=True)
+class CutOptions:
+    """How a model is to be cut, besides where.
+
+    Attributes:
+        hooks: as in `split`.
+        layout: as in `split`.
+    """
+
+    hooks: bool | None = None
+    layout: LayoutLike | None = None
+
+
 def split_for(
-    model: nn.Module, layer: LayerLike | None, inputs: Inputs, hooks: bool | None, layout: LayoutLike | None = None
+    model: nn.Module, layer: LayerLike | None, inputs: Inputs, options: CutOptions, read: Read | None = None
 ) -> Split:
-    """A model cut at a layer for some inputs."""
+    """A model cut at a layer for some inputs, or where a score can be explained."""
     module = unwrapped(model)
     if not has_others(inputs):
         refuse_list(module)
-    made = Split(layer_name(module, layer), weakref.ref(module), module, None, hooks, inputs.wrt, layout)
-    made.settled(inputs)
+    said = None if options.layout is None else parsed(options.layout)
+    made = Split(layer_name(module, layer), weakref.ref(module), module, None, options.hooks, inputs.wrt, said)
+    made.settled(inputs, read)
     return made
 
 

@@ -10,10 +10,11 @@ from torch import nn
 
 from funcam.errors import FuncamError, shown, whole_number
 from funcam.network.believed import manner_for
+from funcam.network.defaults import default_places
 from funcam.network.known import Known, blank, known_of
 from funcam.network.layers import leads_out, name_of, of_images
 from funcam.network.naming import Layer
-from funcam.network.survey import default_place, survey
+from funcam.network.survey import survey
 from funcam.network.tap import Inputs
 from funcam.network.wrappers import unwrapped
 
@@ -63,7 +64,7 @@ def _surveyed(model: nn.Module, known: Known, image: Any) -> list[Layer]:
     images = image if isinstance(image, torch.Tensor) else blank(model, _image_shape(image)).contiguous()
     inputs = Inputs(images[:1])
     manner = manner_for(model, inputs)
-    default = str(default_place(model, inputs, manner).place)
+    default = str(default_places(model, inputs, manner)[0])
     rows = {}
     for seen in reversed(survey(model, inputs, manner)):
         if seen.layout(tuple(inputs.images.shape)):

@@ -111,7 +111,7 @@ def _tapped_code(cuts: Sequence[Settled], source: Callable[[], nn.Module], input
 
 def _of_batch(one: torch.Tensor, batch: int) -> torch.Tensor:
     """Zeros of one image as those of a batch."""
-    return one.expand(batch, *one.shape[1:])
+    return one[:1].expand(batch, *one.shape[1:])
 
 
 def _tap_of(settled: Settled, source: Callable[[], nn.Module], inputs: Inputs) -> TapCut:

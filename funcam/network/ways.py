@@ -22,14 +22,17 @@ from funcam.network.checks import (
 )
 from funcam.network.choice import LAST_CONV, last_conv
 from funcam.network.cuts import Cut
+from funcam.network.defaults import default_places, gradient_at, last_convolution
 from funcam.network.images import check_images
 from funcam.network.inputs import check_inputs, has_others
 from funcam.network.known import Known, TracedModel, known_of
+from funcam.network.layout import PLAIN
 from funcam.network.misfits import axes_taken
 from funcam.network.refusals import refuse_without_values
 from funcam.network.samples import kind_of, sample_of
-from funcam.network.survey import default_place, last_convolution, other_defaults, survey
+from funcam.network.survey import survey
 from funcam.network.tap import Inputs, Manner, Place, place_of
+from funcam.network.wanted import Read, Wanted, wanted_by
 from funcam.network.wrappers import plain_name
 
 Shape = tuple[int, ...]
@@ -82,7 +85,12 @@ class Settled:
 
 
 def settle(
-    model: nn.Module, layer: str | None, inputs: Inputs, via: str | None, layout: LayoutLike | None = None
+    model: nn.Module,
+    layer: str | None,
+    inputs: Inputs,
+    via: str | None,
+    layout: LayoutLike | None = None,
+    read: Read | None = None,
 ) -> Settled:
     """Cut a model at a layer for some inputs; what was found out is kept, and holds for inputs of that kind.
 
@@ -92,6 +100,7 @@ def settle(
         inputs: what will be explained.
         via: the only way that is allowed; None for the first that works.
         layout: how the layer holds a feature map, if the caller says it.
+        read: the score that the default layer has to lead to; None for all outputs.
 
     Raises:
         FuncamError: it can't be cut there, or which axes of the layer are the image's is undecided.
@@ -100,25 +109,56 @@ def settle(
     if inputs.images.is_meta:
         refuse_without_values(model, inputs.images)
 
+    if layer is None and layout is None:
+        return _settle_default(known, model, inputs, via, read)
+
     def find() -> Settled:
-        if layer is None and layout is None:
-            return _settle_default(known, model, inputs, via)
         return _laid_out(model, _settle(known, model, layer, inputs, via), inputs, layout)
 
     return known.fact(("cut", layer, via, layout, kind_of(inputs)), find)
 
 
-def _settle_default(known: Known, model: nn.Module, inputs: Inputs, via: str | None) -> Settled:
-    """At the default layer; where the model's answers don't tell its axes, at the deepest one where they do."""
-    settled = _settle(known, model, None, inputs, via)
-    try:
-        return _laid_out(model, settled, inputs, None)
-    except UnknownAxes as error:
-        sample = sample_of(inputs)
-        for place in other_defaults(model, sample, manner_for(model, sample)):
+def _settle_default(known: Known, model: nn.Module, inputs: Inputs, via: str | None, read: Read | None) -> Settled:
+    """At the first of the default layers whose axes are known."""
+    sample = sample_of(inputs)
+    wanted = None if read is None else _wanted(model, inputs, sample, read)
+
+    def find() -> Settled:
+        first = _settle(known, model, None, inputs, via, wanted)
+        try:
+            return _leading(model, _laid_out(model, first, inputs, None), sample, wanted)
+        except UnknownAxes as error:
+            said = str(error)
+        for place in default_places(model, sample, manner_for(model, sample), wanted):
             with suppress(FuncamError):
-                return _laid_out(model, _settle(known, model, str(place), inputs, via), inputs, None)
-        raise FuncamError(str(error)) from None
+                other = _settle(known, model, str(place), inputs, via)
+                return _leading(model, _laid_out(model, other, inputs, None), sample, wanted)
+        raise FuncamError(said)
+
+    return known.fact(("default cut", via, kind_of(inputs), None if wanted is None else wanted.key), find)
+
+
+def _leading(model: nn.Module, settled: Settled, sample: Inputs, wanted: Wanted | None) -> Settled:
+    """The same, if the score depends on the cells of the map, not only on what stands beside them.
+
+    Raises:
+        UnknownAxes: it doesn't.
+    """
+    place = _place(model, settled.layer)
+    if settled.layout != PLAIN and place is not None:
+        gradient = gradient_at(model, sample, place, manner_for(model, sample), wanted)
+        if not settled.of_layer.to_map(gradient).any():
+            raise UnknownAxes(f"the score doesn't depend on the map at layer {settled.layer!r}; name an earlier layer")
+    return settled
+
+
+def _wanted(model: nn.Module, inputs: Inputs, sample: Inputs, read: Read) -> Wanted | None:
+    check_inputs(model, inputs)
+    try:
+        manner = manner_for(model, sample)
+    except FuncamError:  # it can't run: that is told in the words of its graph, which may know better
+        return None
+    return wanted_by(model, sample, manner, read)
 
 
 def _laid_out(model: nn.Module, settled: Settled, inputs: Inputs, layout: LayoutLike | None) -> Settled:
@@ -134,7 +174,14 @@ def _laid_out(model: nn.Module, settled: Settled, inputs: Inputs, layout: Layout
     return replace(settled, layout=layout_of_layer(settled.layer, tensor_of, sample.images, layout, len(inputs.images)))
 
 
-def _settle(known: Known, model: nn.Module, layer: str | None, inputs: Inputs, via: str | None) -> Settled:
+def _settle(
+    known: Known,
+    model: nn.Module,
+    layer: str | None,
+    inputs: Inputs,
+    via: str | None,
+    wanted: Wanted | None = None,
+) -> Settled:
     check_inputs(model, inputs)
     sample = sample_of(inputs)
     if inputs.bare:
@@ -153,7 +200,7 @@ def _settle(known: Known, model: nn.Module, layer: str | None, inputs: Inputs, v
         if inputs.images.ndim != axes_taken(traced.graph, inputs.images.ndim):  # one image, where several are expected
             raise FuncamError(unfit)
         traced = None  # the model takes what its graph can't: they are not the same
-    name = _named(known, model, traced, layer, sample, manner)
+    name = _named(known, model, traced, layer, sample, manner, wanted)
     place = _place(model, name)
     if place is None and (traced is None or name not in {**traced.graph.outputs, **traced.graph.nodes}):
         raise FuncamError(_unknown(model, traced, name))
@@ -173,7 +220,7 @@ def _settle(known: Known, model: nn.Module, layer: str | None, inputs: Inputs, v
     if via in ("fx", "export"):
         raise FuncamError(f"{type(model).__name__} can't be cut at {name!r} via {via}: {why}; leave via out")
     if place is None and layer is None:  # the graph's default is an operation: of the modules, then
-        place = place_of(_surveyed_default(known, model, sample, manner))
+        place = place_of(_surveyed_default(known, model, sample, manner, wanted))
         name = str(place)
         as_it_is = reference(model, sample, place, manner)
         traced = None
@@ -232,13 +279,19 @@ def _unfit(traced: TracedModel | None, inputs: Inputs) -> str:
 
 
 def _named(
-    known: Known, model: nn.Module, traced: TracedModel | None, layer: str | None, sample: Inputs, manner: Manner
+    known: Known,
+    model: nn.Module,
+    traced: TracedModel | None,
+    layer: str | None,
+    sample: Inputs,
+    manner: Manner,
+    wanted: Wanted | None,
 ) -> str:
     shape = tuple(sample.images.shape)
     if layer is None:
-        if traced is not None:
+        if traced is not None and wanted is None:
             return traced.default(shape)
-        return _surveyed_default(known, model, sample, manner)
+        return _surveyed_default(known, model, sample, manner, wanted)
     if layer == LAST_CONV:
         if traced is not None:
             return last_conv(traced.graph, model)
@@ -248,8 +301,9 @@ def _named(
     return plain_name({**modules, **names}, layer)
 
 
-def _surveyed_default(known: Known, model: nn.Module, sample: Inputs, manner: Manner) -> str:
-    return known.fact(("default", kind_of(sample)), lambda: str(default_place(model, sample, manner).place))
+def _surveyed_default(known: Known, model: nn.Module, sample: Inputs, manner: Manner, wanted: Wanted | None) -> str:
+    key = ("default", kind_of(sample), None if wanted is None else wanted.key)
+    return known.fact(key, lambda: str(default_places(model, sample, manner, wanted)[0]))
 
 
 def _place(model: nn.Module, name: str) -> Place | None:

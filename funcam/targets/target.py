@@ -119,6 +119,21 @@ def bind(targets: Targets, outputs: Any, batch: int, output: Output = None) -> T
     )
 
 
+def read_by(targets: Targets, output: Output = None) -> Callable[[Any], torch.Tensor]:
+    """What of one image's outputs is explained, before classes are settled: all logits, or the values of a function.
+
+    Example:
+        >>> read_by(lambda outputs: outputs["a"][:, :2])({"a": torch.ones(1, 3)})
+        tensor([[1., 1.]])
+    """
+    if isinstance(targets, Target | PerImage) and getattr(targets, "class_score", None) is None:
+        own, score = [constant[:1] for constant in targets.constants], targets.score
+        return lambda outputs: as_columns(_called(score, outputs, tuple(own)))
+    if callable(targets) and not isinstance(targets, Target):
+        return lambda outputs: _called(targets, outputs, ())
+    return lambda outputs: logits_of(outputs, output)
+
+
 def restated(target: Target, of: Score, output: Output = None) -> Target:
     """The same classes with another function of the logits, where a plain logit was explained; else as it is."""
     if target.class_score is None or target.class_score.of is not _logit:

@@ -1,0 +1,201 @@
+"""Which layer is explained where none is named, found by running the model: the deepest that the whole score passes."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import torch
+from torch import Tensor, nn
+from torch.nn.modules.conv import _ConvNd
+
+from funcam.errors import FuncamError
+from funcam.network.checks import cotangents, difference
+from funcam.network.choice import LAST_CONV, PASSING_MODULES
+from funcam.network.derivative import vjp
+from funcam.network.outputs import leaves
+from funcam.network.samples import scattered
+from funcam.network.survey import Seen, outermost, survey
+from funcam.network.tap import Inputs, Manner, Place, Visit, run
+from funcam.network.wanted import Wanted
+
+_MOST_SWAPS = 12
+_MOST_PLACES = 400
+_MOST_OTHERS = 8
+
+
+@dataclass(frozen=True, eq=False)
+class _Question:
+    """A model, what goes in, and what of its outputs counts.
+
+    Attributes:
+        model: a module; it is only read.
+        inputs: a sample.
+        manner: how it has to be run.
+        wanted: what the score depends on; None for all outputs.
+    """
+
+    model: nn.Module
+    inputs: Inputs
+    manner: Manner
+    wanted: Wanted | None
+
+    def of(self, outputs: object) -> list[Tensor]:
+        """The values among the outputs that count."""
+        tensors = [t for _, t in leaves(outputs) if t.is_floating_point()]
+        return tensors if self.wanted is None else self.wanted.of(tensors)
+
+
+def default_places(model: nn.Module, inputs: Inputs, manner: Manner, wanted: Wanted | None = None) -> list[Place]:
+    """The layers that may be explained where none is named, the best first.
+
+    The best is the deepest feature map that sees the images, that the score depends on, and through which everything
+    passes: put there for one image what it was for another, the score is the other's. It has weights behind it, unless
+    the model has no head. Where a class token goes beside the map, nothing carries everything: then it is the deepest
+    norm that the score depends on. Behind it the others follow, the deepest first.
+
+    Raises:
+        FuncamError: there is no feature map.
+    """
+    asked = _Question(model, inputs, manner, wanted)
+    image = tuple(inputs.images.shape)
+    maps = _maps(survey(model, inputs, manner), image)[-_MOST_PLACES:]
+    if not maps:
+        raise FuncamError(
+            f"{type(model).__name__} has no feature map with a spatial extent for images of shape {list(image)}; give "
+            "a larger image, or name a layer"
+        )
+    alive = _alive(asked, maps)
+    best = next((one for one in list(reversed(alive))[:_MOST_SWAPS] if _carries_all(asked, one)), None)
+    best = outermost(best, alive) if best else (_norms(alive, image) or [outermost(alive[-1], alive)])[-1]
+    others = [one.place for one in reversed(alive) if one.first and one is not best]
+    return [best.place, *others[:_MOST_OTHERS]]
+
+
+def _maps(seen: Sequence[Seen], image: tuple[int, ...]) -> list[Seen]:
+    """What modules return that may be a feature map, before the model's head."""
+    pooled = {one.same for one in seen if issubclass(one.kind, PASSING_MODULES) and one.first}
+    before = seen[: _first_of_head(seen, image)]
+    fitting = [one for one in before if one.layout(image) and one.same not in pooled]
+    return [one for one in fitting if not issubclass(one.kind, PASSING_MODULES)]
+
+
+def _first_of_head(seen: Sequence[Seen], image: tuple[int, ...]) -> int:
+    """Where the head begins: at the last layer with weights, unless norms follow it: it is a part of the body, then."""
+    last = max((i for i, one in enumerate(seen) if one.weighted), default=0)
+    followed = any("norm" in one.kind.__name__.lower() for one in seen[last:])
+    return len(seen) if last and seen[last].layout(image) and followed else last
+
+
+def _norms(alive: Sequence[Seen], image: tuple[int, ...]) -> list[Seen]:
+    norms = [one for one in alive if "norm" in one.kind.__name__.lower()]
+    return [one for one in norms if (layout := one.layout(image)) and "tokens" in layout.kind]
+
+
+def _alive(asked: _Question, maps: Sequence[Seen]) -> list[Seen]:
+    """Those maps that see the images and on which the score depends."""
+    inputs = asked.inputs
+    ours, gradients = _derivatives(asked, [one.place for one in maps])
+    other = replace(inputs, images=_another(inputs.images))
+    try:
+        theirs = _features(asked, other, [one.place for one in maps])
+    except FuncamError:  # other images take another way through its code
+        other = replace(inputs, images=inputs.images * 1.01)
+        theirs = _features(asked, other, [one.place for one in maps])
+    alive = [
+        one
+        for one, a, b, g in zip(maps, ours, theirs, gradients, strict=True)
+        if g.any() and difference([a], [b]) and _map_gradient(one, g, inputs).any()
+    ]
+    if not alive:
+        raise FuncamError(
+            f"no feature map of {type(asked.model).__name__} both sees the images and leads to the score; name a layer"
+        )
+    return alive
+
+
+def _map_gradient(one: Seen, gradient: Tensor, inputs: Inputs) -> Tensor:
+    """The part of a gradient that belongs to cells, not to class tokens."""
+    layout = one.layout(tuple(inputs.images.shape))
+    return gradient if layout is None else layout.to_map(gradient)
+
+
+def _another(images: Tensor) -> Tensor:
+    """Other images of the same range."""
+    noise = (scattered(images.shape, images.dtype, images.device) + 1) / 2
+    low, high = images.amin(), images.amax()
+    return low + (high - low + (high == low)) * noise
+
+
+def _derivatives(asked: _Question, places: Sequence[Place]) -> tuple[list[Tensor], list[Tensor]]:
+    """The features at every map, and the derivative of a random function of what counts there, in one pass."""
+    zeros = [torch.zeros_like(A) for A in _features(asked, asked.inputs, places)]
+
+    def function(*deltas: Tensor) -> tuple[list[Tensor], list[Tensor]]:
+        seen: dict[Place, Tensor] = {}
+
+        def visit(place: Place, delta: Tensor) -> Visit:
+            def add(tensor: Tensor) -> Tensor:
+                seen[place] = tensor.clone()
+                return tensor + delta
+
+            return add
+
+        taps = {place: visit(place, delta) for place, delta in zip(places, deltas, strict=True)}
+        outputs = run(asked.model, asked.inputs, taps, asked.manner)
+        return asked.of(outputs), [seen[place] for place in places]
+
+    values, pullback, features, _ = vjp(function, zeros)
+    return features, list(pullback(cotangents(values)))
+
+
+def gradient_at(model: nn.Module, inputs: Inputs, place: Place, manner: Manner, wanted: Wanted | None) -> Tensor:
+    """The derivative of a random function of what counts at a layer, as it is laid out there."""
+    return _derivatives(_Question(model, inputs, manner, wanted), [place])[1][0]
+
+
+def _features(asked: _Question, inputs: Inputs, places: Sequence[Place]) -> list[Tensor]:
+    seen: dict[Place, Tensor] = {}
+
+    def visit(place: Place) -> Visit:
+        def read(tensor: Tensor) -> Tensor:
+            seen[place] = tensor.detach().clone()
+            return tensor
+
+        return read
+
+    with torch.no_grad():
+        run(asked.model, inputs, {place: visit(place) for place in places}, asked.manner)
+    return [seen[place] for place in places]
+
+
+def _carries_all(asked: _Question, one: Seen) -> bool:
+    """Whether everything passes there: with the features of other images the score is that of the others."""
+    model, inputs, manner = asked.model, asked.inputs, asked.manner
+    other = replace(inputs, images=_another(inputs.images))
+    layout = one.layout(tuple(inputs.images.shape))
+    assert layout is not None
+    try:
+        (features,) = _features(asked, other, [one.place])
+        cells = layout.to_map(features)  # a class token beside them stays: it is another way to the outputs
+        with torch.no_grad():
+            swapped = run(model, inputs, {one.place: lambda tensor: layout.from_map(cells, tensor)}, manner)
+            theirs = run(model, other, {}, manner)
+    except FuncamError:  # other images take another way through its code
+        return False
+    return not difference(asked.of(swapped), asked.of(theirs))
+
+
+def last_convolution(seen: Sequence[Seen], model: nn.Module) -> Place:
+    """The last convolution in module order among those that ran.
+
+    Raises:
+        FuncamError: there is none.
+    """
+    called = {one.place.path for one in seen}
+    names = [path for path, module in model.named_modules() if isinstance(module, _ConvNd) and path in called]
+    if not names:
+        raise FuncamError(
+            f"layer '{LAST_CONV}' needs a convolution and {type(model).__name__} has none; name a layer instead"
+        )
+    return Place(names[-1])

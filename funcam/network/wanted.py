@@ -1,0 +1,75 @@
+"""What of a model's outputs a score depends on: the default layer is one that leads there."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from funcam.errors import FuncamError
+from funcam.network.checks import own_random_numbers
+from funcam.network.known import known_of
+from funcam.network.outputs import leaves, mapped
+from funcam.network.samples import kind_of
+from funcam.network.tap import Inputs, Manner, run
+
+Read = Callable[[Any], Tensor]
+"""A score: what a model returned -> numbers."""
+
+
+@dataclass(frozen=True, eq=False)
+class Wanted:
+    """The values among the outputs that a score depends on.
+
+    Attributes:
+        masks: for each tensor of floating point in the outputs 1 where the score depends on it, 0 elsewhere; None for a
+            tensor that it doesn't depend on at all.
+        key: the same for the same values.
+    """
+
+    masks: tuple[Tensor | None, ...]
+    key: tuple[str, ...]
+
+    def of(self, tensors: Sequence[Tensor]) -> list[Tensor]:
+        """What the score depends on in outputs of the same kind, zeros elsewhere."""
+        floating = [t for t in tensors if t.is_floating_point()]
+        return [t * mask.to(t) for t, mask in zip(floating, self.masks, strict=False) if mask is not None]
+
+
+def wanted_by(model: nn.Module, sample: Inputs, manner: Manner, read: Read) -> Wanted | None:
+    """What a score depends on, found out from what the model returns for a sample; None where that is everything.
+
+    Of logits `[B, N]`, or of a map of them, any class stands for all.
+
+    Raises:
+        FuncamError: the score has no derivative by the outputs.
+    """
+    outputs = known_of(model).fact(("outputs", kind_of(sample)), lambda: _outputs(model, sample, manner))
+    with torch.inference_mode(False), torch.enable_grad():
+        given = mapped(outputs, lambda t: t.detach().clone().requires_grad_() if t.is_floating_point() else t)
+        tensors = [t for _, t in leaves(given) if t.is_floating_point()]
+        score = read(given)
+        asked = isinstance(score, Tensor) and score.requires_grad
+        gradients = torch.autograd.grad(score.sum(), tensors, allow_unused=True) if asked else [None] * len(tensors)
+    if all(g is None for g in gradients):
+        raise FuncamError(
+            f"the target depends on nothing that {type(model).__name__} returns, or not by a derivative (detach, "
+            "argmax, item, numpy and comparisons cut it off); give a differentiable function of the outputs"
+        )
+    if len(tensors) == 1 and tensors[0].ndim in (2, sample.images.ndim):
+        return None
+    masks = tuple(None if g is None or not g.any() else g != 0 for g in gradients)
+    return Wanted(masks, tuple("" if mask is None else _digest(mask) for mask in masks))
+
+
+def _outputs(model: nn.Module, sample: Inputs, manner: Manner) -> Any:
+    with own_random_numbers(sample.images), torch.no_grad():
+        return run(model, sample, {}, manner)
+
+
+def _digest(mask: Tensor) -> str:
+    return hashlib.sha256(mask.cpu().numpy().tobytes()).hexdigest() + str(tuple(mask.shape))
