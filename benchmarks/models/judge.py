@@ -193,7 +193,7 @@ def _default(
             return _verdict(faults + _of_map(result.maps, right), layer=layer, grid=list(result.maps.shape[1:]))
         faults += [] if detector else _elsewhere(entry, model, result.layer, images, right, record)
         verdict = _verdict(faults, layer=layer, grid=list(result.maps.shape[1:]))
-        same = not detector and _holds_the_same(entry, model, layer, images)
+        same = not detector and (_inside(layer, entry, result.maps) or _holds_the_same(entry, model, layer, images))
         return verdict if faults or same else {**verdict, "verdict": "other layer"}
 
     outcome = _guarded(check)
@@ -218,6 +218,13 @@ def _elsewhere(
     if aligned is not None and aligned < alignment.ENOUGH <= (record["alignment"] or 0):
         return [f"the map of layer {layer!r} lies elsewhere than the image: {aligned} of 4 places"]
     return []
+
+
+def _inside(layer: str, entry: Entry, maps: Tensor) -> bool:
+    """Whether a layer is a part of an expected block: inside of a block any layer will do that has the same grid."""
+    if tuple(maps.shape[1:]) != entry.grid:
+        return False
+    return any("." in name and layer.startswith(f"{name}.") for name in entry.layers)
 
 
 def _holds_the_first(layer: str, model: nn.Module, images: Tensor, right: ref.Reference) -> bool:
