@@ -37,8 +37,7 @@ def default_layer(graph: Graph, shapes: Shapes) -> str:
         FuncamError: there is no feature map.
     """
     live = ancestors(output_of(graph)) & of_images(graph)
-    weighted_behind = {a for node in live if _is_weighted(graph, node) for a in ancestors(node)}
-    able = live & weighted_behind
+    able = live if _is_headless(graph, shapes, live) else _before_weights(graph, live)
     maps = [n for n in graph.module.graph.nodes if n in able and shapes.layout(n)]
     maps = [n for n in maps if n.op != "placeholder"]
     if not maps:
@@ -58,6 +57,30 @@ def default_layer(graph: Graph, shapes: Shapes) -> str:
         node = _norm_at_last_attention(graph, shapes, node) or node
         same = node
     return min(name_of(graph, node), name_of(graph, same), key=lambda name: name.count("."))
+
+
+def _before_weights(graph: Graph, live: set[fx.Node]) -> set[fx.Node]:
+    """The nodes with a layer with weights behind them."""
+    return live & {a for node in live if _is_weighted(graph, node) for a in ancestors(node)}
+
+
+def _is_headless(graph: Graph, shapes: Shapes, live: set[fx.Node]) -> bool:
+    """Whether the last layer with weights is a part of the body (`fc = Identity()`): a map that is normed or added to
+    something behind it, or a convolution of more than one cell whose map becomes a vector.
+    """
+    weighted = [n for n in graph.module.graph.nodes if n in live and _is_weighted(graph, n)]
+    if not weighted or not shapes.cells(weighted[-1]):
+        return False
+    behind = [n for n in live if weighted[-1] in ancestors(n)]
+    if any("norm" in operation(graph, n) or _joins(graph, n) for n in behind):
+        return True
+    sides = getattr(_module(graph, weighted[-1]), "kernel_size", (1,))
+    last = output_of(graph).args[0]
+    return max(sides) > 1 and isinstance(last, fx.Node) and not shapes.cells(last)
+
+
+def _module(graph: Graph, node: fx.Node) -> nn.Module | None:
+    return graph.module.get_submodule(str(node.target)) if node.op == "call_module" else None
 
 
 def last_conv(graph: Graph, model: nn.Module) -> str:
@@ -99,7 +122,7 @@ def _is_weighted(graph: Graph, node: fx.Node) -> bool:
     if node.op == "call_module":
         return any(p.ndim > 1 for p in graph.module.get_submodule(str(node.target)).parameters())
     name = operation(graph, node)
-    return node.op == "call_function" and (name == "linear" or name.startswith("conv"))
+    return node.op == "call_function" and (name == "linear" or name.startswith("conv") or "attention_forward" in name)
 
 
 def _is_passing(graph: Graph, node: fx.Node) -> bool:
