@@ -14,6 +14,7 @@ import importlib
 from typing import TYPE_CHECKING
 
 from funcam.errors import FuncamError as FuncamError
+from funcam.errors import FuncamWarning as FuncamWarning
 from funcam.methods import METHODS
 
 if TYPE_CHECKING:  # what type checkers see; `as` (and `*`) says that it is public here
@@ -36,6 +37,7 @@ if TYPE_CHECKING:  # what type checkers see; `as` (and `*`) says that it is publ
     from funcam.network.cutting import Split as Split
     from funcam.network.cutting import split as split
     from funcam.network.detection import detector as detector
+    from funcam.network.layout import Layout as Layout
     from funcam.network.listing import list_layers as list_layers
     from funcam.network.rewrites.guidance import Guided as Guided
     from funcam.network.rewrites.guidance import guided as guided
@@ -58,6 +60,7 @@ _HOMES = {
     "methods.pixels": ("guided_backprop",),
     "methods.reduce": ("eigen_smoothed", "first_component", "positive_sum", "signed_sum"),
     "network.cutting": ("Layer", "Split", "split"),
+    "network.layout": ("Layout",),
     "network.listing": ("list_layers",),
     "network.detection": ("detector",),
     "network.rewrites.guidance": ("Guided", "guided"),
@@ -70,7 +73,7 @@ _HOME_OF = {method.function_name: f"methods.{method.module}" for method in METHO
     name: home for home, names in _HOMES.items() for name in names
 }
 
-__all__ = sorted(("METHODS", "FuncamError", *_HOME_OF))
+__all__ = sorted(("METHODS", "FuncamError", "FuncamWarning", *_HOME_OF))
 
 
 def __getattr__(name: str) -> object:

@@ -1,4 +1,4 @@
-"""The one kind of error that bad input raises, and what its messages are made of: nearest names, values, numbers."""
+"""The one kind of error that bad input raises, and of warning, and what messages are made of: names, values, numbers."""
 
 from __future__ import annotations
 
@@ -19,6 +19,10 @@ class FuncamError(ValueError):
         Traceback (most recent call last):
         funcam.errors.FuncamError: layer 'layer5' is not in resnet50; nearest: 'layer4'
     """
+
+
+class FuncamWarning(UserWarning):
+    """A result that may not be what was hoped for: a map that is zero everywhere, layers that were left out."""
 
 
 def nearest(word: object, known: Iterable[str], count: int = 3) -> str:

@@ -15,7 +15,7 @@ from funcam.errors import FuncamError, shown
 from funcam.network import derivative
 from funcam.network.believed import structure_of
 from funcam.network.checks import difference
-from funcam.network.cutting import CutOptions, Split, run_cut, split, split_for
+from funcam.network.cutting import USUAL, CutOptions, Split, run_cut, split, split_for
 from funcam.network.finer import finer_layer, finer_place
 from funcam.network.inputs import has_others, of_image
 from funcam.network.layers import find_node
@@ -216,7 +216,7 @@ def run_batch(
     output: Output,
     gradient: bool,
     finer: bool = False,
-    options: CutOptions = CutOptions(),
+    options: CutOptions = USUAL,
 ) -> BatchRun:
     """Run the model once on the images and settle what is explained.
 

@@ -29,7 +29,7 @@ from funcam.attribution.dispatch import (
     uses_finer,
     uses_gradient,
 )
-from funcam.attribution.finite import check_finite, naming_images
+from funcam.attribution.finite import check_finite, naming_images, warn_of_zeros
 from funcam.attribution.rows import full_precision
 from funcam.attribution.smoothing import variants
 from funcam.errors import FuncamError, whole_number
@@ -142,10 +142,11 @@ def explain(
         )
     given = inputs_of(images, inputs, wrt)
     how = CutOptions(hooks, layout)
-    (explanation,) = _explained(
+    explanations = _explained(
         model, given, targets, resolved, layers, combine, "aug" in names, output, memory, differentiable, how
     )
-    return explanation
+    warn_of_zeros(explanations)
+    return explanations[0]
 
 
 def explain_methods(
@@ -200,9 +201,11 @@ def explain_methods(
     layers = layer_names(model, layer)
     given = inputs_of(images, inputs, wrt)
     how = CutOptions(hooks, layout)
-    return _explained(
+    explanations = _explained(
         model, given, targets, resolved, layers, combine, "aug" in names, output, memory, differentiable, how
     )
+    warn_of_zeros(explanations)
+    return explanations
 
 
 def _explained(

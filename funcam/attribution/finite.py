@@ -1,15 +1,17 @@
-"""Maps that are numbers: where one holds NaN or infinity, the image is named and what may be done about it."""
+"""Maps that are numbers, and say something: where one is NaN, infinite or zero everywhere, its image is named."""
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from contextvars import ContextVar
 from typing import Any
 
 import torch
 
 from funcam.attribution.batch_run import BatchRun
-from funcam.errors import FuncamError
+from funcam.errors import FuncamError, FuncamWarning
 from funcam.targets.target import is_concrete
 
 
@@ -37,6 +39,44 @@ def check_finite(run: BatchRun, result: Any) -> None:
     else:
         way = f"look for NaN in the weights, or use a wider type than {run.images.dtype}"
     raise FuncamError(f"{result.method} at {result.layer!r} is not finite (NaN or infinity){where}: {way}")
+
+
+_SILENT = ContextVar("funcam tells zero maps itself", default=False)
+
+
+@contextmanager
+def without_warnings() -> Iterator[None]:
+    """Inside, and in this thread, nothing is told of zero maps: the caller tells it in another way."""
+    token = _SILENT.set(True)
+    try:
+        yield
+    finally:
+        _SILENT.reset(token)
+
+
+def warn_of_zeros(results: Sequence[Any]) -> None:
+    """Tell which maps are zero everywhere: they are drawn as nothing, and are right all the same."""
+    for result in [] if _SILENT.get() else results:
+        zero = _zeros(result.maps, result.targets)
+        if zero:
+            image, target = zero[0]
+            more = f" (and {len(zero) - 1} more maps)" if len(zero) > 1 else ""
+            message = (
+                f"{result.method} at {result.layer!r} is zero everywhere for image {image}, class or score {target}{more}"
+                ": nothing at that layer speaks for it; look at an earlier layer, or with grad-cam at another class"
+            )
+            warnings.warn(FuncamWarning(message), stacklevel=3)
+
+
+def _zeros(maps: torch.Tensor, targets: torch.Tensor) -> list[tuple[int, int]]:
+    """Image and target of each map that is zero everywhere."""
+    if not is_concrete(maps) or maps.is_meta or not maps.numel():
+        return []
+    empty = ~maps.flatten(targets.ndim).any(targets.ndim)
+    if not bool(empty.any()):
+        return []
+    places: list[list[int]] = empty.nonzero().tolist()
+    return [(place[0], int(targets[tuple(place)])) for place in places]
 
 
 @contextmanager

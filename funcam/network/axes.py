@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 from funcam.errors import FuncamError, shown
+from funcam.network.failures import reason_of
 from funcam.network.layout import KINDS, PLAIN, Layout, Shape, of_images, readings
 from funcam.network.probing import agreement, decided, patched
 from funcam.network.provenance import follow
@@ -157,10 +158,9 @@ def _checked(layer: str, given: Any, tensor: Tensor, images: Tensor) -> AnyLayou
         layout = _with_grid(layer, layout, tensor, images)
     try:
         features = layout.to_map(tensor)
-        back = layout.from_map(features, tensor)
     except Exception as error:  # functions of the caller's may raise whatever they like
         raise FuncamError(
-            f"layout={shown(given)} doesn't fit layer {layer!r}, which holds {list(tensor.shape)}: {error}"
+            f"layout={shown(given)} doesn't fit layer {layer!r}, which holds {list(tensor.shape)}: {reason_of(error)}"
         ) from error
     if (
         not isinstance(features, Tensor)
@@ -173,6 +173,12 @@ def _checked(layer: str, given: Any, tensor: Tensor, images: Tensor) -> AnyLayou
             f"layout={shown(given)} makes {got} of layer {layer!r}; expected [B, C, *S] with a spatial "
             "extent above one cell"
         )
+    try:
+        back = layout.from_map(features, tensor)
+    except Exception as error:
+        raise FuncamError(
+            f"layout={shown(given)} can't bring a map back to layer {layer!r}: {reason_of(error)}"
+        ) from error
     if not isinstance(back, Tensor) or back.shape != tensor.shape or not torch.equal(back, tensor):
         raise FuncamError(f"layout={shown(given)}: its second function doesn't undo its first at layer {layer!r}")
     return layout

@@ -259,6 +259,9 @@ class CutOptions:
     layout: LayoutLike | None = None
 
 
+USUAL = CutOptions()
+
+
 def split_for(
     model: nn.Module, layer: LayerLike | None, inputs: Inputs, options: CutOptions, read: Read | None = None
 ) -> Split:

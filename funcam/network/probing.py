@@ -11,7 +11,10 @@ from torch import Tensor
 from funcam.network.layout import Layout, Shape, of_images, skew
 from funcam.network.samples import scattered
 
-_ENOUGH, _ENOUGH_FOR_RARE = 0.3, 0.6
+_ENOUGH_WITH_SHAPE, _ENOUGH, _ENOUGH_FOR_RARE, _ENOUGH_FOR_FEW = 0.3, 0.6, 0.85, 0.95
+_FEW, _FEWEST = 9, 4
+_SAME_PROPORTIONS = 0.3
+_LEAST_CORRELATION = 0.3
 _MOST_LESS = 0.25
 _PRICE_OF_TOKEN, _PRICE_OF_SKEW, _PRICE_OF_FEW = 0.02, 0.5, 0.5
 
@@ -55,7 +58,7 @@ def decided(answers: Sequence[Tensor], possible: Sequence[Layout], size: Shape) 
     """
     scored = [(agreement(answers, reading), reading) for reading in possible]
     best = max((float(places.mean()) for places, _ in scored), default=0.0)
-    good = [(places, reading) for places, reading in scored if _convinces(places, reading, best)]
+    good = [(places, reading) for places, reading in scored if _convinces(places, reading, best, size)]
     return max(good, key=lambda pair: _plausible(pair[0], pair[1], size), default=(None, None))[1]
 
 
@@ -74,24 +77,40 @@ def _beside(reading: Layout) -> int:
     return reading.prefix + reading.suffix
 
 
-def _convinces(places: Tensor, reading: Layout, best: float) -> bool:
+def _convinces(places: Tensor, reading: Layout, best: float, size: Shape) -> bool:
     mean, least = float(places.mean()), float(places.min())
-    rare = bool(reading.order) or _beside(reading) > 1
-    return mean >= max(_ENOUGH_FOR_RARE if rare else _ENOUGH, best - _MOST_LESS) and least > (0.3 if rare else 0.0)
+    enough = _enough_for(reading, size)
+    return mean >= max(enough, best - _MOST_LESS) and least > (enough / 2 if reading.grid else 0.0)
+
+
+def _enough_for(reading: Layout, size: Shape) -> float:
+    """Little where the shape of the tensor says the same; more where other orders of the cells would fit, and most for
+    few cells, which agree by chance.
+    """
+    if not reading.grid:
+        return _ENOUGH_FOR_RARE if reading.order else _ENOUGH_WITH_SHAPE
+    other = bool(reading.order) or _beside(reading) > 1 or reading.kind != "tokens"
+    if not other and skew(reading.grid[-2:], size[-2:]) < _SAME_PROPORTIONS:
+        return _ENOUGH
+    cells = math.prod(reading.grid)
+    return _ENOUGH_FOR_RARE if cells >= _FEW else _ENOUGH_FOR_FEW if cells >= _FEWEST else math.inf
 
 
 def agreement(answers: Sequence[Tensor], reading: Layout) -> Tensor:
-    """How well the answers lie where the image was changed, for each of the places: correlations, `[4]`.
+    """How well the answers lie where the image was changed, for each of the places: `[4]`, 1 for as well as can be.
 
-    A cell's answer is the mean of its channels' absolute changes, less what it answers to the other places.
+    A cell's answer is the mean of its channels' absolute changes, less what it answers to the other places. Its
+    correlation with where the patch is, is told as a share of what the best order of the same cells would have; answers
+    that would have next to none in any order count as none.
     """
     maps = torch.cat([reading.to_map(answer)[:1] for answer in answers]).float()
     change = _against_others((maps[1:] - maps[:1]).abs().mean(1))
     expected = _against_others(_expected(tuple(change.shape[1:]), change.device))
     change, expected = (x.flatten(1) - x.flatten(1).mean(1, keepdim=True) for x in (change, expected))
-    products: Tensor = (change * expected).sum(1)
-    sizes: Tensor = change.norm(dim=1) * expected.norm(dim=1)
-    return products / (sizes + 1e-30)
+    sizes: Tensor = change.norm(dim=1) * expected.norm(dim=1) + 1e-30
+    found = (change * expected).sum(1) / sizes
+    best = (change.sort(1).values * expected.sort(1).values).sum(1) / sizes
+    return found / best.clamp(min=_LEAST_CORRELATION)
 
 
 def _against_others(x: Tensor) -> Tensor:

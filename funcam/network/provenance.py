@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
+from enum import Enum
 from typing import Any
 
 from torch import Tensor
@@ -37,9 +38,24 @@ _LOCAL = frozenset(
         *("clone", "detach", "alias", "_to_copy", "to", "contiguous", "lift_fresh", "native_dropout", "where"),
     )
 )
-# Operations that may move axes about; these leave the last ones where they are if the others alone are touched.
-_AXES = frozenset(("cat", "slice", "split", "split_with_sizes", "chunk", "select", "narrow", "unbind"))
-_VIEWS = frozenset(("view", "_unsafe_view", "reshape", "unsqueeze", "squeeze", "expand", "transpose", "permute"))
+# Operations along some axes; these leave the last ones where they are if others alone are touched.
+_ALONG = frozenset(
+    (
+        *("cat", "stack", "slice", "split", "split_with_sizes", "chunk", "select", "narrow", "unbind", "transpose"),
+        *("permute", "sum", "mean", "amax", "amin", "_softmax", "softmax", "cumsum", "var", "norm", "logsumexp"),
+        *("linalg_vector_norm",),
+    )
+)
+_REDUCTIONS = frozenset(("sum", "mean", "amax", "amin", "var", "norm", "logsumexp", "linalg_vector_norm"))
+_VIEWS = frozenset(("view", "_unsafe_view", "reshape", "unsqueeze", "squeeze", "expand"))
+
+
+class State(Enum):
+    """What is known of a tensor that was made of the images."""
+
+    PLAIN = "its last axes are the image's"
+    NOWHERE = "it belongs to no place in the image: a pooled value"
+    MOVED = "who knows"
 
 
 class Provenance(TorchDispatchMode):  # type: ignore[no-untyped-call]
@@ -56,52 +72,66 @@ class Provenance(TorchDispatchMode):  # type: ignore[no-untyped-call]
     def __init__(self, images: Tensor) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
         self._axes = images.ndim - 2
-        self._plain: dict[int, tuple[Tensor, bool]] = {id(images): (images, True)}  # alive: no identity is used twice
+        # The tensors are kept alive, so that no identity is used twice.
+        self._states: dict[int, tuple[Tensor, State]] = {id(images): (images, State.PLAIN)}
 
     def is_plain(self, tensor: Tensor) -> bool:
         """Whether a tensor's last axes are the image's, and it was made of the images."""
-        return self._plain.get(id(tensor), (tensor, False))[1]
+        return id(tensor) in self._states and self._states[id(tensor)][1] is State.PLAIN
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         kwargs = kwargs or {}
         returned = func(*args, **kwargs)
         given = [t for t in pytree.tree_leaves((args, kwargs)) if isinstance(t, Tensor)]
-        followed = [t for t in given if id(t) in self._plain]
+        followed = [t for t in given if id(t) in self._states]
         if followed:
-            plain = all(map(self._keeps, followed)) and any(map(self.is_plain, followed))
+            name = str(func.overloadpacket.__name__).removesuffix("_")
             for made in pytree.tree_leaves(returned):
                 if isinstance(made, Tensor):
-                    kept = plain and self._in_place(str(func.overloadpacket.__name__), args, followed[0], made)
-                    self._plain[id(made)] = (made, kept)
+                    self._states[id(made)] = (made, self._state(name, args, followed, made))
         return returned
 
-    def _keeps(self, tensor: Tensor) -> bool:
-        """Whether a tensor has the image's axes, or none of its own that could be moved: one cell for all."""
-        return self.is_plain(tensor) or tensor.ndim < self._axes + 1 or set(tensor.shape[-self._axes :]) == {1}
+    def _state(self, name: str, args: Any, followed: Sequence[Tensor], made: Tensor) -> State:
+        states = {self._states[id(tensor)][1] for tensor in followed}
+        if states == {State.NOWHERE}:
+            return State.NOWHERE
+        if State.MOVED in states:
+            return State.MOVED
+        plain = next(tensor for tensor in followed if self.is_plain(tensor))
+        if self._pools_all(name, args, plain, made):
+            return State.NOWHERE
+        return State.PLAIN if self._in_place(name, args, plain, made) else State.MOVED
+
+    def _pools_all(self, name: str, args: Any, given: Tensor, made: Tensor) -> bool:
+        """Whether nothing is left of the places: one cell, or a mean over all of them."""
+        if name in _LOCAL:
+            return made.ndim > self._axes and set(made.shape[-self._axes :]) == {1}
+        last = set(range(given.ndim - self._axes, given.ndim))
+        return name in _REDUCTIONS and last <= set(_touched(name, args, given.ndim))
 
     def _in_place(self, name: str, args: Any, given: Tensor, made: Tensor) -> bool:
-        name = name.removesuffix("_")
         if name in _LOCAL:
             return True
-        last, before = made.shape[-self._axes :], given.shape[-self._axes :]
-        if name in _VIEWS | _AXES and last != before:
+        if made.shape[-self._axes :] != given.shape[-self._axes :]:
             return False
-        if name in ("transpose", "permute", "select", "slice", "split", "split_with_sizes", "unbind", "cat", "chunk"):
-            return all(0 < axis < given.ndim - self._axes for axis in _moved(name, args, given.ndim))
+        if name in _ALONG:
+            more = name == "stack"  # its axis is one of what it makes
+            return all(0 < axis < given.ndim + more - self._axes for axis in _touched(name, args, given.ndim + more))
         return name in _VIEWS and made.ndim > self._axes and made.shape[0] == given.shape[0]
 
 
-def _moved(name: str, args: Any, axes: int) -> Iterator[int]:
+def _touched(name: str, args: Any, axes: int) -> Iterator[int]:
     """The axes that an operation touches."""
     if name == "permute":
         touched: Any = [i for i, axis in enumerate(args[1]) if axis % axes != i]
     elif name == "transpose":
         touched = args[1:3]
-    elif name in ("select", "slice", "cat", "unbind"):
-        touched = args[1:2] or [0]
-    else:
+    elif name in ("split", "split_with_sizes", "chunk", "norm", "linalg_vector_norm"):
         touched = args[2:3] or [0]
-    return (axis % axes for axis in touched)
+    else:
+        touched = args[1:2] or ([0] if name in ("cat", "stack", "unbind") else range(axes))
+    listed = [axis for part in touched for axis in (part if isinstance(part, list | tuple) else [part])]
+    return (axis % axes for axis in listed if isinstance(axis, int))
 
 
 def follow(images: Tensor, run: Callable[[Tensor], Tensor]) -> tuple[Tensor, bool]:

@@ -50,8 +50,10 @@ def wanted_by(model: nn.Module, sample: Inputs, manner: Manner, read: Read) -> W
     """
     outputs = known_of(model).fact(("outputs", kind_of(sample)), lambda: _outputs(model, sample, manner))
     with torch.inference_mode(False), torch.enable_grad():
-        given = mapped(outputs, lambda t: t.detach().clone().requires_grad_() if t.is_floating_point() else t)
+        given = mapped(outputs, lambda t: t.detach().clone())
         tensors = [t for _, t in leaves(given) if t.is_floating_point()]
+        for tensor in tensors:  # ours
+            tensor.requires_grad = True
         score = read(given)
         asked = isinstance(score, Tensor) and score.requires_grad
         gradients = torch.autograd.grad(score.sum(), tensors, allow_unused=True) if asked else [None] * len(tensors)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import torch
 
 from funcam.attribution.explanation import Explanation, Model, explain_methods
+from funcam.attribution.finite import without_warnings
 from funcam.recipe import Recipe
 from funcam.targets.target import Targets
 
@@ -31,13 +32,14 @@ def explain_recipe(model: Model, images: torch.Tensor, targets: Targets, recipe:
         ['layer3+layer4']
     """
     several = len(recipe.layers) > 1
-    return explain_methods(
-        model,
-        images,
-        targets,
-        methods=recipe.methods,
-        layer=recipe.layers if several else next(iter(recipe.layers), None),
-        combine=recipe.combine if several else None,
-        smooth=recipe.smooth,
-        options=recipe.options,
-    )
+    with without_warnings():  # notes of the command line tell what the API warns of
+        return explain_methods(
+            model,
+            images,
+            targets,
+            methods=recipe.methods,
+            layer=recipe.layers if several else next(iter(recipe.layers), None),
+            combine=recipe.combine if several else None,
+            smooth=recipe.smooth,
+            options=recipe.options,
+        )
