@@ -1,4 +1,4 @@
-"""The one kind of error that bad input raises, and of warning, and what messages are made of: names, values, numbers."""
+"""The one kind of error that bad input raises, and of warning, and what messages are made of: names, values."""
 
 from __future__ import annotations
 

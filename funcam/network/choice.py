@@ -27,11 +27,11 @@ _NORM_NAMES = ("layer_norm", "rms_norm")
 def default_layer(graph: Graph, shapes: Shapes) -> str:
     """The layer that is explained by default: the last feature map before pooling or flattening, after its activation.
 
-    The map must have a layer with weights behind it (the class maps of SqueezeNet are already the answer), and all that
-    the network knows of the image must pass through it (no branch of a block), unless the only such map lies before
-    the deepest ones (networks that join several scales). In a network whose maps are tokens or channels-last (Vision
-    Transformers, Swin) it is the norm at the last block's attention: behind it a class token no longer sees the other
-    tokens.
+    The map must have a layer with weights behind it (the class maps of SqueezeNet are already the answer) unless the
+    network has no head, and all that the network knows of the image must pass through it (no branch of a block), unless
+    the only such map lies before the deepest ones (networks that join several scales). In a network whose maps are
+    tokens beside a class token, or channels-last (Vision Transformers, Swin), it is the norm at the last block's
+    attention: behind it a class token no longer sees the other tokens.
 
     Raises:
         FuncamError: there is no feature map.
@@ -53,7 +53,7 @@ def default_layer(graph: Graph, shapes: Shapes) -> str:
         same = same if _is_identity(graph, node) else node.args[0]
         node = node.args[0]
     layout = shapes.layout(node)
-    if layout and layout.kind != "channels-first":
+    if layout and layout.kind != "channels-first" and not (layout.kind == "tokens" and not layout.prefix):
         node = _norm_at_last_attention(graph, shapes, node) or node
         same = node
     return min(name_of(graph, node), name_of(graph, same), key=lambda name: name.count("."))

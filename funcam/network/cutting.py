@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any, cast
 
 import torch
-from torch import nn
+from torch import fx, nn
 
 from funcam.errors import FuncamError, nearest, shown
 from funcam.network.axes import LayoutLike, checked_map, parsed
@@ -20,7 +20,7 @@ from funcam.network.hooks import without_hooks
 from funcam.network.images import check_images, hint_of
 from funcam.network.inputs import has_others, inputs_for
 from funcam.network.known import known_of
-from funcam.network.layers import find_node
+from funcam.network.layers import find_node, output_of
 from funcam.network.layout import PLAIN
 from funcam.network.naming import Layer as Layer
 from funcam.network.naming import LayerLike, layer_name
@@ -110,7 +110,7 @@ class Split:
 
         Args:
             inputs: what goes in.
-            read: the score that the default layer has to lead to; None for all outputs.
+            read: the score that the default layer has to lead to; None for the logits, or the first output.
         """
         if self._kept is None:
             check_images(inputs.taken)
@@ -281,7 +281,8 @@ def _named_now(model: nn.Module, layer: str | None, via: str | None, by_module: 
     if traced is None:
         return layer
     if layer is None:
-        return traced.default(None)
+        one = isinstance(output_of(traced.graph).args[0], fx.Node)  # of several outputs a call tells which counts
+        return traced.default(None) if one else None
     if layer == LAST_CONV:
         return last_conv(traced.graph, model)
     modules = dict(model.named_modules(remove_duplicate=False))

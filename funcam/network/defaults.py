@@ -22,6 +22,7 @@ from funcam.network.wanted import Wanted
 _MOST_SWAPS = 12
 _MOST_PLACES = 400
 _MOST_OTHERS = 8
+_MOST_WEIGHTED = 40
 
 
 @dataclass(frozen=True, eq=False)
@@ -52,39 +53,57 @@ def default_places(model: nn.Module, inputs: Inputs, manner: Manner, wanted: Wan
     The best is the deepest feature map that sees the images, that the score depends on, and through which everything
     passes: put there for one image what it was for another, the score is the other's. It has weights behind it, unless
     the model has no head. Where a class token goes beside the map, nothing carries everything: then it is the deepest
-    norm that the score depends on. Behind it the others follow, the deepest first.
+    norm that the score depends on. Behind it others follow, the deepest of each shape.
 
     Raises:
         FuncamError: there is no feature map.
     """
     asked = _Question(model, inputs, manner, wanted)
     image = tuple(inputs.images.shape)
-    maps = _maps(survey(model, inputs, manner), image)[-_MOST_PLACES:]
+    seen = survey(model, inputs, manner)
+    maps = _maps(seen, image)
     if not maps:
         raise FuncamError(
             f"{type(model).__name__} has no feature map with a spatial extent for images of shape {list(image)}; give "
             "a larger image, or name a layer"
         )
-    alive = _alive(asked, maps)
+    alive = _before_head(asked, seen, maps)
     best = next((one for one in list(reversed(alive))[:_MOST_SWAPS] if _carries_all(asked, one)), None)
     best = outermost(best, alive) if best else (_norms(alive, image) or [outermost(alive[-1], alive)])[-1]
-    others = [one.place for one in reversed(alive) if one.first and one is not best]
-    return [best.place, *others[:_MOST_OTHERS]]
+    by_shape = {one.shape: one.place for one in alive if one.first and one is not best}  # the deepest of each shape
+    return [best.place, *list(reversed(by_shape.values()))[:_MOST_OTHERS]]
 
 
 def _maps(seen: Sequence[Seen], image: tuple[int, ...]) -> list[Seen]:
-    """What modules return that may be a feature map, before the model's head."""
+    """What modules return that may be a feature map."""
     pooled = {one.same for one in seen if issubclass(one.kind, PASSING_MODULES) and one.first}
-    before = seen[: _first_of_head(seen, image)]
-    fitting = [one for one in before if one.layout(image) and one.same not in pooled]
-    return [one for one in fitting if not issubclass(one.kind, PASSING_MODULES)]
+    fitting = [one for one in seen if one.layout(image) and one.same not in pooled]
+    return [one for one in fitting if not issubclass(one.kind, PASSING_MODULES)][-_MOST_PLACES:]
 
 
-def _first_of_head(seen: Sequence[Seen], image: tuple[int, ...]) -> int:
-    """Where the head begins: at the last layer with weights, unless norms follow it: it is a part of the body, then."""
-    last = max((i for i, one in enumerate(seen) if one.weighted), default=0)
-    followed = any("norm" in one.kind.__name__.lower() for one in seen[last:])
-    return len(seen) if last and seen[last].layout(image) and followed else last
+def _before_head(asked: _Question, seen: Sequence[Seen], maps: Sequence[Seen]) -> list[Seen]:
+    """Those maps that see the images, that the score depends on, and with the model's head behind them.
+
+    The head begins at the last layer with weights that the score depends on. If norms follow it, it is a part of the
+    body: the model has no head.
+
+    Raises:
+        FuncamError: there is none.
+    """
+    image = tuple(asked.inputs.images.shape)
+    weighted = [one for one in seen if one.weighted][-_MOST_WEIGHTED:]
+    live = _live(asked, list(dict.fromkeys([*maps, *weighted])))
+    alive = [one for one in maps if one in live and _of_cells(one, live[one], image).any()]
+    if not alive:
+        raise FuncamError(
+            f"no feature map of {type(asked.model).__name__} both sees the images and leads to the score; name a layer"
+        )
+    last = max((i for i, one in enumerate(seen) if one.weighted and one in live), default=0)
+    followed = any(one in live and "norm" in one.kind.__name__.lower() for one in seen[last:])
+    if seen[last].layout(image) and followed:
+        return alive
+    before = set(seen[:last])
+    return [one for one in alive if one in before] or alive
 
 
 def _norms(alive: Sequence[Seen], image: tuple[int, ...]) -> list[Seen]:
@@ -92,31 +111,23 @@ def _norms(alive: Sequence[Seen], image: tuple[int, ...]) -> list[Seen]:
     return [one for one in norms if (layout := one.layout(image)) and "tokens" in layout.kind]
 
 
-def _alive(asked: _Question, maps: Sequence[Seen]) -> list[Seen]:
-    """Those maps that see the images and on which the score depends."""
+def _live(asked: _Question, places: Sequence[Seen]) -> dict[Seen, Tensor]:
+    """Those that see the images and on which the score depends, with a derivative of it there."""
     inputs = asked.inputs
-    ours, gradients = _derivatives(asked, [one.place for one in maps])
+    ours, gradients = _derivatives(asked, [one.place for one in places])
     other = replace(inputs, images=_another(inputs.images))
     try:
-        theirs = _features(asked, other, [one.place for one in maps])
+        theirs = _features(asked, other, [one.place for one in places])
     except FuncamError:  # other images take another way through its code
         other = replace(inputs, images=inputs.images * 1.01)
-        theirs = _features(asked, other, [one.place for one in maps])
-    alive = [
-        one
-        for one, a, b, g in zip(maps, ours, theirs, gradients, strict=True)
-        if g.any() and difference([a], [b]) and _map_gradient(one, g, inputs).any()
-    ]
-    if not alive:
-        raise FuncamError(
-            f"no feature map of {type(asked.model).__name__} both sees the images and leads to the score; name a layer"
-        )
-    return alive
+        theirs = _features(asked, other, [one.place for one in places])
+    rows = zip(places, ours, theirs, gradients, strict=True)
+    return {one: g for one, a, b, g in rows if g.any() and difference([a], [b])}
 
 
-def _map_gradient(one: Seen, gradient: Tensor, inputs: Inputs) -> Tensor:
+def _of_cells(one: Seen, gradient: Tensor, image: tuple[int, ...]) -> Tensor:
     """The part of a gradient that belongs to cells, not to class tokens."""
-    layout = one.layout(tuple(inputs.images.shape))
+    layout = one.layout(image)
     return gradient if layout is None else layout.to_map(gradient)
 
 

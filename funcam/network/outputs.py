@@ -65,6 +65,22 @@ def with_leaf(value: Any, path: Path, change: Callable[[Any], Any]) -> Any:
     return _replaced(value, {key: with_leaf(leaf(value, (key,)), tuple(rest), change)})
 
 
+def usual(outputs: Any) -> Tensor:
+    """What of a model's outputs is usually meant: the entry `logits`, else the first tensor of floating point.
+
+    Raises:
+        LookupError: there is none.
+
+    Example:
+        >>> usual({"boxes": torch.zeros(1, 4), "logits": torch.zeros(1, 2)}).shape
+        torch.Size([1, 2])
+    """
+    tensors = {path: tensor for path, tensor in leaves(outputs) if tensor.is_floating_point()}
+    if not tensors:
+        raise LookupError("there is no tensor of floating point in what the model returned")
+    return tensors.get(("logits",), next(iter(tensors.values())))
+
+
 def mapped(value: Any, change: Callable[[Tensor], Tensor]) -> Any:
     """The value with each tensor in it changed.
 

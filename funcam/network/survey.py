@@ -75,6 +75,8 @@ def survey(model: nn.Module, inputs: Inputs, manner: Manner) -> list[Seen]:
     def note(place: Place, module: nn.Module, returned: Any) -> None:
         nonlocal grid
         for path, tensor in leaves(returned):
+            if not tensor.is_floating_point():
+                continue
             shape = tuple(tensor.shape)
             plain = len(shape) == len(image) and layout_of(shape, image) == Layout("channels-first")
             if plain and (not grid or any(part in type(module).__name__.lower() for part in GRID_NAMES)):
@@ -88,7 +90,7 @@ def survey(model: nn.Module, inputs: Inputs, manner: Manner) -> list[Seen]:
             weighted = any(p.ndim > 1 for p in module._parameters.values() if p is not None)
             whole = not path or len(list(leaves(returned))) == 1
             at = Place(place.path, place.call, () if whole else path)
-            active = tensor.is_floating_point() and bool((tensor >= 0).all())
+            active = bool((tensor >= 0).all())
             seen.append(Seen(at, type(module), shape, grid, same, weighted, not path, first, active))
 
     _observe(model, inputs, manner, note)

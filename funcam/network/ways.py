@@ -28,6 +28,7 @@ from funcam.network.inputs import check_inputs, has_others
 from funcam.network.known import Known, TracedModel, known_of
 from funcam.network.layout import PLAIN
 from funcam.network.misfits import axes_taken
+from funcam.network.outputs import usual
 from funcam.network.refusals import refuse_without_values
 from funcam.network.samples import kind_of, sample_of
 from funcam.network.survey import survey
@@ -100,7 +101,7 @@ def settle(
         inputs: what will be explained.
         via: the only way that is allowed; None for the first that works.
         layout: how the layer holds a feature map, if the caller says it.
-        read: the score that the default layer has to lead to; None for all outputs.
+        read: the score that the default layer has to lead to; None for the logits, or the first output.
 
     Raises:
         FuncamError: it can't be cut there, or which axes of the layer are the image's is undecided.
@@ -121,7 +122,7 @@ def settle(
 def _settle_default(known: Known, model: nn.Module, inputs: Inputs, via: str | None, read: Read | None) -> Settled:
     """At the first of the default layers whose axes are known."""
     sample = sample_of(inputs)
-    wanted = None if read is None else _wanted(model, inputs, sample, read)
+    wanted = _wanted(model, inputs, sample, read or usual)
 
     def find() -> Settled:
         first = _settle(known, model, None, inputs, via, wanted)
@@ -158,7 +159,10 @@ def _wanted(model: nn.Module, inputs: Inputs, sample: Inputs, read: Read) -> Wan
         manner = manner_for(model, sample)
     except FuncamError:  # it can't run: that is told in the words of its graph, which may know better
         return None
-    return wanted_by(model, sample, manner, read)
+    try:
+        return wanted_by(model, sample, manner, read)
+    except LookupError:
+        return None
 
 
 def _laid_out(model: nn.Module, settled: Settled, inputs: Inputs, layout: LayoutLike | None) -> Settled:
