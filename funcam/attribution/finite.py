@@ -63,7 +63,7 @@ def warn_of_zeros(results: Sequence[Any]) -> None:
             more = f" (and {len(zero) - 1} more maps)" if len(zero) > 1 else ""
             message = (
                 f"{result.method} at {result.layer!r} is zero everywhere for image {image}, class or score {target}"
-                f"{more}: nothing at that layer speaks for it; look at an earlier layer, or with grad-cam at another class"
+                f"{more}: nothing at that layer speaks for it; look at an earlier layer, or at another class"
             )
             warnings.warn(FuncamWarning(message), stacklevel=3)
 

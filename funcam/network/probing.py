@@ -11,7 +11,7 @@ from torch import Tensor
 from funcam.network.layout import Layout, Shape, of_images, skew
 from funcam.network.samples import scattered
 
-_ENOUGH_WITH_SHAPE, _ENOUGH, _ENOUGH_FOR_RARE, _ENOUGH_FOR_FEW = 0.3, 0.6, 0.85, 0.95
+_ENOUGH_WITH_SHAPE, _ENOUGH, _ENOUGH_FOR_RARE, _ENOUGH_FOR_FEW = 0.3, 0.7, 0.85, 0.95
 _FEW, _FEWEST = 9, 4
 _SAME_PROPORTIONS = 0.3
 _LEAST_CORRELATION = 0.3
