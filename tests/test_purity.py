@@ -260,6 +260,6 @@ def test_star_import_and_every_public_name():
     for name in funcam.__all__:
         value = getattr(funcam, name)
         assert isinstance(value, dict) or value.__doc__
-    assert sorted(funcam.__all__) == sorted({*funcam._HOME_OF, "FuncamError", "METHODS"})
+    assert sorted(funcam.__all__) == sorted({*funcam._HOME_OF, "FuncamError", "FuncamWarning", "METHODS"})
     with pytest.raises(AttributeError, match="no attribute 'gradcam'"):
         _ = funcam.gradcam

@@ -309,8 +309,13 @@ def _finer_layer(cut: Settled, source: Callable[[], nn.Module] | None, given: In
     if source is None:  # a pair of functions: nobody knows what is in it
         return None
     if isinstance(cut.cut, TapCut):
-        return finer_place(source(), cut.cut.place, sample_of(given), cut.cut.manner)
-    return finer_layer(source(), cut.layer, given.images)
+        name = finer_place(source(), cut.cut.place, sample_of(given), cut.cut.manner)
+    else:
+        name = finer_layer(source(), cut.layer, given.images)
+    try:
+        return name and settle(source(), name, given, None).layer
+    except FuncamError:  # what looks like a larger map is none
+        return None
 
 
 def _tail(

@@ -53,7 +53,13 @@ class UnknownAxes(FuncamError):
 
 
 def layout_of_layer(
-    layer: str, tensor_of: Callable[[Tensor], Any], images: Tensor, given: LayoutLike | None, batch: int = 1
+    layer: str,
+    tensor_of: Callable[[Tensor], Any],
+    images: Tensor,
+    given: LayoutLike | None,
+    *,
+    likely: Layout | None = None,
+    batch: int = 1,
 ) -> AnyLayout:
     """How a layer's tensor holds a feature map of images.
 
@@ -66,6 +72,7 @@ def layout_of_layer(
         tensor_of: an image -> what the layer holds for it.
         images: one image, `[1, channels, *size]`.
         given: what the caller says; it is checked against the tensor's shape.
+        likely: the layout that follows from the grid that the network made of the image, where one does.
         batch: how many images the caller has, for messages.
 
     Raises:
@@ -89,7 +96,7 @@ def layout_of_layer(
     answers = [tensor, *map(tensor_of, patched(images))]
     if any(answer.shape != tensor.shape for answer in answers):
         raise UnknownAxes(f"layer {layer!r} has another shape for another image; name another layer")
-    found = decided(answers, possible, image[2:])
+    found = decided(answers, possible, image[2:], likely)
     if found is None:
         raise UnknownAxes(_undecided(layer, tensor, answers, possible))
     return found

@@ -72,11 +72,13 @@ def _is_headless(graph: Graph, shapes: Shapes, live: set[fx.Node]) -> bool:
     if not weighted or not shapes.cells(weighted[-1]):
         return False
     behind = [n for n in live if weighted[-1] in ancestors(n)]
-    if any("norm" in operation(graph, n) or _joins(graph, n) for n in behind):
+    if any("norm" in operation(graph, n) for n in behind):
         return True
-    sides = getattr(_module(graph, weighted[-1]), "kernel_size", (1,))
     last = output_of(graph).args[0]
-    return max(sides) > 1 and isinstance(last, fx.Node) and not shapes.cells(last)
+    if not isinstance(last, fx.Node) or shapes.cells(last):  # maps are returned: what makes them may be the head
+        return False
+    sides = getattr(_module(graph, weighted[-1]), "kernel_size", (1,))
+    return max(sides) > 1 or any(_joins(graph, n) for n in behind)
 
 
 def _module(graph: Graph, node: fx.Node) -> nn.Module | None:

@@ -122,7 +122,9 @@ def _live(asked: _Question, places: Sequence[Seen]) -> dict[Seen, Tensor]:
         other = replace(inputs, images=inputs.images * 1.01)
         theirs = _features(asked, other, [one.place for one in places])
     rows = zip(places, ours, theirs, gradients, strict=True)
-    return {one: g for one, a, b, g in rows if g.any() and difference([a], [b])}
+    seeing = {one: g for one, a, b, g in rows if difference([a], [b])}
+    leading = {one: g for one, g in seeing.items() if g.any()}
+    return leading or {one: torch.ones_like(g) for one, g in seeing.items()}  # a head of zeros: then all may lead there
 
 
 def _of_cells(one: Seen, gradient: Tensor, image: tuple[int, ...]) -> Tensor:

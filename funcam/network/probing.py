@@ -12,6 +12,7 @@ from funcam.network.layout import Layout, Shape, of_images, skew
 from funcam.network.samples import scattered
 
 _ENOUGH_WITH_SHAPE, _ENOUGH, _ENOUGH_FOR_RARE, _ENOUGH_FOR_FEW = 0.3, 0.7, 0.85, 0.95
+_ENOUGH_FOR_LIKELY = 0.2
 _FEW, _FEWEST = 9, 4
 _SAME_PROPORTIONS = 0.3
 _LEAST_CORRELATION = 0.3
@@ -48,18 +49,35 @@ def _boxes(size: Shape) -> Iterator[tuple[slice, ...]]:
         yield tuple(slice(low, max(high, low + 1)) for low, high in edges)
 
 
-def decided(answers: Sequence[Tensor], possible: Sequence[Layout], size: Shape) -> Layout | None:
+def decided(
+    answers: Sequence[Tensor], possible: Sequence[Layout], size: Shape, likely: Layout | None = None
+) -> Layout | None:
     """The reading of a layer's tensor in which it answers where the image was changed; None where none is plain.
 
     Args:
         answers: what the layer held for an image, and for each of the `patched` ones.
         possible: the readings to choose from.
         size: the images' size.
+        likely: the reading that follows from the grid that the network made of the image, where one does: it needs less
+            to be believed than one that was found among many.
     """
     scored = [(agreement(answers, reading), reading) for reading in possible]
     best = max((float(places.mean()) for places, _ in scored), default=0.0)
     good = [(places, reading) for places, reading in scored if _convinces(places, reading, best, size)]
+    if not good and likely is not None:
+        common = [(float(places.mean()), reading) for places, reading in scored if _is_common(reading)]
+        good = [(places, reading) for places, reading in scored if reading == likely and _is_best(places, common)]
     return max(good, key=lambda pair: _plausible(pair[0], pair[1], size), default=(None, None))[1]
+
+
+def _is_common(reading: Layout) -> bool:
+    return not reading.order and _beside(reading) < 2
+
+
+def _is_best(places: Tensor, others: Sequence[tuple[float, Layout]]) -> bool:
+    """Whether a reading that is likely anyway agrees a little everywhere, and no other common one agrees better."""
+    mean = float(places.mean())
+    return mean >= _ENOUGH_FOR_LIKELY and mean >= max((m for m, _ in others), default=mean) and float(places.min()) > 0
 
 
 def _plausible(places: Tensor, reading: Layout, size: Shape) -> float:

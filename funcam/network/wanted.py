@@ -54,8 +54,13 @@ def wanted_by(model: nn.Module, sample: Inputs, manner: Manner, read: Read) -> W
         tensors = [t for _, t in leaves(given) if t.is_floating_point()]
         for tensor in tensors:  # ours
             tensor.requires_grad = True
-        score = read(given)
-        asked = isinstance(score, Tensor) and score.requires_grad
+        try:
+            score = read(given)
+        except FuncamError:  # it is told of the whole batch, when that is explained
+            return None
+        if not isinstance(score, Tensor):
+            return None
+        asked = score.requires_grad
         gradients = torch.autograd.grad(score.sum(), tensors, allow_unused=True) if asked else [None] * len(tensors)
     if all(g is None for g in gradients):
         raise FuncamError(

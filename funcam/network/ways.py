@@ -26,7 +26,7 @@ from funcam.network.defaults import default_places, gradient_at, last_convolutio
 from funcam.network.images import check_images
 from funcam.network.inputs import check_inputs, has_others
 from funcam.network.known import Known, TracedModel, known_of
-from funcam.network.layout import PLAIN
+from funcam.network.layout import PLAIN, Layout
 from funcam.network.misfits import axes_taken
 from funcam.network.outputs import usual
 from funcam.network.refusals import refuse_without_values
@@ -148,7 +148,7 @@ def _leading(model: nn.Module, settled: Settled, sample: Inputs, wanted: Wanted 
     place = _place(model, settled.layer)
     if settled.layout != PLAIN and place is not None:
         gradient = gradient_at(model, sample, place, manner_for(model, sample), wanted)
-        if not settled.of_layer.to_map(gradient).any():
+        if gradient.any() and not settled.of_layer.to_map(gradient).any():  # zero everywhere is a head of zeros
             raise UnknownAxes(f"the score doesn't depend on the map at layer {settled.layer!r}; name an earlier layer")
     return settled
 
@@ -175,7 +175,20 @@ def _laid_out(model: nn.Module, settled: Settled, inputs: Inputs, layout: Layout
                 return features_at(model, replace(sample, images=images), cut.place, cut.manner)
             return cut.features(replace(sample, images=images).taken)[cut.names[0]]
 
-    return replace(settled, layout=layout_of_layer(settled.layer, tensor_of, sample.images, layout, len(inputs.images)))
+    likely, count = _likely(model, settled, sample), len(inputs.images)
+    found = layout_of_layer(settled.layer, tensor_of, sample.images, layout, likely=likely, batch=count)
+    return replace(settled, layout=found)
+
+
+def _likely(model: nn.Module, settled: Settled, sample: Inputs) -> Layout | None:
+    """The layout that follows from the grid of cells in force at the layer in the model's graph."""
+    traced = None if has_others(sample) or settled.way == "export" else known_of(model).traced(model)
+    node = None if traced is None else traced.graph.outputs.get(settled.layer) or traced.graph.nodes.get(settled.layer)
+    if traced is None or node is None:
+        return None
+    with suppress(FuncamError):
+        return traced.shapes(tuple(sample.taken.shape)).layout(node)
+    return None
 
 
 def _settle(
