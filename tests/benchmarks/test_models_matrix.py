@@ -1,4 +1,4 @@
-"""The quick sample of the matrix of models: what funcam gets wrong stands in a list that only shrinks."""
+"""The quick sample of the matrix of models: right or refused, and no model changed."""
 
 from __future__ import annotations
 
@@ -10,12 +10,6 @@ from pathlib import Path
 from typing import Any
 
 ROOT = Path(__file__).parents[2]
-UNSOLVED = {
-    "traps/flip_and_add": "wrong",
-    "traps/two_heads": "wrong",
-    "transformers/DPTForSemanticSegmentation": "raw exception",
-}
-"""What funcam gets wrong without a word today, and how: strike out what is mended."""
 
 
 def test_the_quick_sample(tmp_path):
@@ -30,7 +24,6 @@ def test_the_quick_sample(tmp_path):
     not_judged = [name for name, record in records.items() if record["verdict"] in ("no reference", "judge failed")]
     assert not not_judged
     bad = {"wrong", "raw exception", "changed model"}
-    wrong = {name: record["verdict"] for name, record in records.items() if record["verdict"] in bad}
-    assert wrong.items() <= UNSOLVED.items()
-    right = [name for name in UNSOLVED if name in records and records[name]["verdict"] == "right"]
-    assert not right, "mended: strike them out"
+    assert not {name: record["verdict"] for name, record in records.items() if record["verdict"] in bad}
+    named = [record["named"]["verdict"] for record in records.values()]
+    assert named.count("right") >= 0.9 * len(named)
