@@ -7,32 +7,13 @@ import weakref
 import torch
 from torch import fx, nn
 
-from funcam.network.activations import relu_ceiling
 from funcam.network.choice import carries_all
 from funcam.network.graph import Graph
-from funcam.network.layers import Shapes, ancestors, find_node, name_of, of_images, operation, shapes_of
+from funcam.network.layers import Shapes, ancestors, find_node, name_of, of_images, shapes_of
 from funcam.network.survey import outermost, survey
 from funcam.network.tap import Inputs, Manner, Place
+from funcam.network.traits import SPLITS, is_not_negative, keeps_sign, operation
 from funcam.network.ways import structure_of
-
-_NOT_NEGATIVE = ("sigmoid", "softmax", "hardsigmoid", "softplus", "abs", "square", "exp", "clamp_min")
-# What keeps values that aren't negative so.
-_KEEPING = (
-    *("maxpool", "avgpool", "max_pool", "avg_pool", "dropout", "identity", "cat", "add", "mul", "interpolate"),
-    *(
-        "flatten",
-        "view",
-        "reshape",
-        "permute",
-        "transpose",
-        "contiguous",
-        "chunk",
-        "split",
-        "getitem",
-        "mean",
-        "upsample",
-    ),
-)
 
 
 def finer_layer(model: nn.Module, layer: str, images: torch.Tensor) -> str | None:
@@ -94,11 +75,9 @@ def _find(graph: Graph, layer: str, image: tuple[int, ...]) -> str | None:
 def _not_negative(graph: Graph, shapes: Shapes, node: fx.Node, known: dict[fx.Node, bool]) -> bool:
     """Whether none of a node's values can be negative."""
     if node not in known:
-        name = operation(graph, node)
-        given = [n for n in node.all_input_nodes if n in shapes.of or operation(graph, n) in ("chunk", "split")]
-        if relu_ceiling(graph, node) is not None or name in _NOT_NEGATIVE:
-            known[node] = True
-        else:
-            keeping = any(part in name for part in _KEEPING)
-            known[node] = keeping and bool(given) and all(_not_negative(graph, shapes, n, known) for n in given)
+        given = [n for n in node.all_input_nodes if n in shapes.of or operation(graph, n) in SPLITS]
+        keeping = bool(given) and keeps_sign(operation(graph, node))
+        known[node] = is_not_negative(graph, node) or (
+            keeping and all(_not_negative(graph, shapes, n, known) for n in given)
+        )
     return known[node]

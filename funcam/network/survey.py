@@ -13,12 +13,13 @@ from torch.nn.modules.conv import _ConvNd
 
 from funcam.errors import FuncamError
 from funcam.network.checks import cotangents, difference
-from funcam.network.choice import LAST_CONV, PASSING_MODULES
+from funcam.network.choice import LAST_CONV
 from funcam.network.derivative import vjp
-from funcam.network.layers import GRID_NAMES, Layout, layout_of
+from funcam.network.layers import Layout, layout_of
 from funcam.network.outputs import leaves
 from funcam.network.samples import scattered
 from funcam.network.tap import Inputs, Manner, Place, Visit, run
+from funcam.network.traits import PASSING_MODULES, sets_grid
 
 _MOST_SWAPS = 12
 _MOST_PLACES = 400
@@ -77,7 +78,7 @@ def survey(model: nn.Module, inputs: Inputs, manner: Manner) -> list[Seen]:
         for path, tensor in leaves(returned):
             shape = tuple(tensor.shape)
             plain = len(shape) == len(image) and layout_of(shape, image) == Layout("channels-first")
-            if plain and (not grid or any(part in type(module).__name__.lower() for part in GRID_NAMES)):
+            if plain and (not grid or sets_grid(type(module).__name__.lower())):
                 grid = shape[2:]
             version = tensor._version  # what writes in place returns the same tensor with other values
             same = next((i for i, (other, then) in enumerate(kept) if other is tensor and then == version), len(kept))

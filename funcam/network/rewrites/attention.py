@@ -15,8 +15,9 @@ from torch.func import vjp, vmap
 
 from funcam.errors import FuncamError
 from funcam.network.graph import Graph
-from funcam.network.layers import Layout, between, layout_of, operation, shapes_of
+from funcam.network.layers import Layout, between, layout_of, shapes_of
 from funcam.network.rewrites.explicit_attention import attentions_of, explicit
+from funcam.network.traits import operation
 from funcam.network.ways import graph_of
 
 _COPIES = 4
