@@ -11,7 +11,8 @@ from torch import nn
 from torch.func import vjp, vmap
 
 from funcam.errors import FuncamError
-from funcam.network import derivative
+from funcam.network import budget, derivative
+from funcam.network.budget import bytes_of
 from funcam.network.cutting import Split, run_cut, split, split_for
 from funcam.network.finer import finer_layer, finer_place
 from funcam.network.images import check_images
@@ -31,14 +32,8 @@ Tensors = tuple[torch.Tensor, ...]
 Pullback = Callable[[torch.Tensor], Tensors]
 Tail = Callable[..., tuple[Any, Tensors]]
 
-# A pass through the network keeps activations of at most about this many times the image's size; without gradients
-# only a few layers' are alive at a time.
-EARLY_LAYERS = 64
-_ALIVE = 20
-_MOST_ON_CPU = 8  # larger batches are slower there: they leave the processor's cache
 
-
-@dataclass(eq=False)
+@dataclass(eq=False, kw_only=True)
 class BatchRun:
     """What `run_batch` returns.
 
@@ -158,18 +153,22 @@ class BatchRun:
         run, score = fused(structure_of(self.source(), self.images).graph), target.of_image(index)
         return lambda images: full_precision(score(run(images.to(self.images.dtype))))
 
-    def head_chunk(self, layer: int, most: int) -> int:
+    def head_chunk(self, layer: int) -> int:
         """How many rows of changed features may pass the head at once."""
-        return self.image_chunk if self.tapped else self.chunk(self.features[layer][:1], 4, most)
-
-    def chunk(self, row: torch.Tensor, times: int, most: int) -> int:
-        """How many rows of this size, each with so many times its memory, fit into a chunk; at least one."""
-        return max(1, min(most, self.memory // max(1, row.numel() * row.element_size() * times)))
+        row = bytes_of(self.features[layer][:1]) * budget.OF_FEATURES
+        return self.image_chunk if self.tapped else budget.chunk_size(self.memory, row, most=budget.MOST_ROWS)
 
     @property
     def image_chunk(self) -> int:
         """How many images may pass the network at once."""
-        return self.chunk(self.images[:1], _ALIVE, _MOST_ON_CPU if self.images.device.type == "cpu" else 64)
+        image = bytes_of(self.images[:1]) * budget.OF_IMAGES_WITHOUT_GRADIENT
+        return budget.chunk_size(self.memory, image, most=budget.most_images(self.images.device))
+
+    @property
+    def gradient_chunk(self) -> int:
+        """How many images may pass the network at once and be differentiated."""
+        image = bytes_of(self.images[:1]) * budget.OF_IMAGES
+        return budget.chunk_size(self.memory, image, most=budget.MOST_ROWS)
 
 
 def run_batch(
@@ -213,10 +212,21 @@ def run_batch(
         inputs, tail, targets, len(given.images), output, gradient, tapped, plain
     )
     by_name = dict(zip([*here, *names], features, strict=True))
-    finer_features = tuple(by_name[name] if name else None for name in beside)
-    own = features[: len(cuts)]
     return BatchRun(
-        cuts, source, given, inputs, tail, own, finer_features, outputs, target, scores, plain, pullback, memory, output
+        cuts=cuts,
+        source=source,
+        given=given,
+        inputs=inputs,
+        tail=tail,
+        features=features[: len(cuts)],
+        finer=tuple(by_name[name] if name else None for name in beside),
+        outputs=outputs,
+        target=target,
+        scores=scores,
+        plain=plain,
+        pullback=pullback,
+        memory=memory,
+        output=output,
     )
 
 

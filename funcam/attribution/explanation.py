@@ -32,6 +32,7 @@ from funcam.attribution.dispatch import (
 from funcam.attribution.smoothing import variants
 from funcam.errors import FuncamError, whole_number
 from funcam.maps import combine_maps
+from funcam.network.budget import MEMORY
 from funcam.network.cutting import Split
 from funcam.network.tap import Inputs
 from funcam.targets.target import Output, Targets, is_concrete, logits_of
@@ -82,7 +83,7 @@ def explain(
     combine: str | None = "mean",
     smooth: str | Sequence[str] | None = (),
     output: Output = None,
-    memory: int = 2**28,
+    memory: int = MEMORY,
     differentiable: bool = False,
     inputs: Mapping[str, Any] | Sequence[Any] = (),
     wrt: int | str = 0,
@@ -149,7 +150,7 @@ def explain_methods(
     combine: str | None = None,
     smooth: str | Sequence[str] | None = (),
     output: Output = None,
-    memory: int = 2**28,
+    memory: int = MEMORY,
     differentiable: bool = False,
     inputs: Mapping[str, Any] | Sequence[Any] = (),
     wrt: int | str = 0,

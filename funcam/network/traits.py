@@ -174,10 +174,20 @@ _NOT_NEGATIVE = SOFTMAX | {"sigmoid", "hardsigmoid", "softplus", "abs", "square"
 def relu_ceiling(graph: Graph, node: fx.Node) -> float | None:
     """Where the ReLU that the node is flattens out again (6, or never); None for any other node."""
     name = operation(graph, node)
-    if name == "hardtanh" and node.op == "call_function":  # what the exporter makes of ReLU6
-        low, high = (*node.args[1:], -1.0, 1.0)[:2] if len(node.args) != 2 else (node.args[1], 1.0)
-        return float(high) if low == 0 and isinstance(high, int | float) else None
-    return _RELUS.get(name)
+    if name != "hardtanh":
+        return _RELUS.get(name)
+    low, high = _bounds(graph, node)  # of what the exporter makes of ReLU6
+    return float(high) if low == 0 and isinstance(high, int | float) else None
+
+
+def _bounds(graph: Graph, node: fx.Node) -> tuple[Any, Any]:
+    """Between which values a hardtanh leaves its input as it is."""
+    if node.op == "call_module":
+        module: Any = graph.module.get_submodule(str(node.target))
+        return module.min_val, module.max_val
+    given = {"min_val": -1.0, "max_val": 1.0} | dict(zip(("input", "min_val", "max_val"), node.args, strict=False))
+    given |= node.kwargs
+    return given["min_val"], given["max_val"]
 
 
 def is_not_negative(graph: Graph, node: fx.Node) -> bool:

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import weakref
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
 from torch import fx, nn
-from torch.func import jvp, vjp, vmap
+from torch.func import jvp, vjp
 
 from funcam.errors import FuncamError
+from funcam.network.budget import OF_TERMS, bytes_of, gradients_in_chunks
 from funcam.network.forward_mode import prepare_forward_mode
 from funcam.network.graph import Graph
 from funcam.network.layers import layout_of
@@ -39,7 +40,6 @@ _CURVED = "its value less its tangent"
 
 # these hold no feature map, though their shape may look like one
 _BETWEEN_TOKENS = SOFTMAX | MATRIX_PRODUCTS | STEPS
-_COPIES = 3
 
 
 @dataclass(frozen=True, eq=False)
@@ -109,20 +109,13 @@ def full_gradient(
     factors = (images, *added.values())
     chunks = [
         [g * factor for g, factor in zip(gradients, factors, strict=True)]
-        for gradients in _pulled(pullback, scores, sum(f.numel() * f.element_size() for f in factors), memory)
+        for gradients in gradients_in_chunks(pullback, scores, bytes_of(*factors) * OF_TERMS, memory)
     ]
     image, *terms = (torch.cat(parts) for parts in zip(*chunks, strict=True))
     biases: list[torch.Tensor] = []
     for node, term in zip(added, terms, strict=True):
         biases += _as_maps(term, images.shape, adder.grids[node], plan.names[node])
     return FullGradient(image, tuple(biases))
-
-
-def _pulled(pullback: Any, scores: torch.Tensor, size: int, memory: int) -> Iterator[tuple[torch.Tensor, ...]]:
-    """Gradients of the scores `[B, K]` with respect to everything, for as many scores at a time as fit."""
-    picks = torch.eye(scores.shape[1], dtype=scores.dtype, device=scores.device)[:, None].expand(-1, len(scores), -1)
-    for part in torch.split(picks, max(1, memory // (size * _COPIES))):
-        yield vmap(pullback)(part)
 
 
 def _as_maps(term: torch.Tensor, image: torch.Size, grid: tuple[int, ...], name: str) -> list[torch.Tensor]:
