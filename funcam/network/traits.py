@@ -221,17 +221,24 @@ def is_homogeneous(name: str) -> bool:
 # --- attention --------------------------------------------------------------------------------------------------------
 
 # What may stand between the softmax and the product with the values, or between the first product and the softmax.
-_BEHIND_SOFTMAX = SAME | CASTS
-_BEFORE_SOFTMAX = _BEHIND_SOFTMAX | SUMS | PRODUCTS | RESHAPED | EXPANDED | {"masked_fill", "where", "maybe_add_mask"}
+_BEHIND_SOFTMAX = SAME | CASTS | REORDERED_AXES | RESHAPED
+_BEFORE_SOFTMAX = SAME | CASTS | RESHAPED | EXPANDED | SUMS | PRODUCTS | {"masked_fill", "where", "maybe_add_mask"}
 
 
 def is_attention(graph: Graph, node: fx.Node) -> bool:
-    """Whether a node computes attention, or is the softmax of one that is written out: between two products."""
+    """Whether a node computes attention, or is the softmax of one that is written out: it weighs values in a product.
+
+    Attention of any kind: inside windows, or one whose softmax is of the keys alone (CoaT's, linear attention).
+    """
     name = operation(graph, node)
     if name not in SOFTMAX:
         return "attention" in name
-    behind = _meets_product(graph, node, _BEHIND_SOFTMAX, lambda n: list(n.users))
-    return behind and _meets_product(graph, node, _BEFORE_SOFTMAX, lambda n: n.all_input_nodes[:1])
+    return _meets_product(graph, node, _BEHIND_SOFTMAX, lambda n: list(n.users))
+
+
+def compares_tokens(graph: Graph, node: fx.Node) -> bool:
+    """Whether a softmax is of products, of queries with keys: then it says how much each token sees of each other."""
+    return _meets_product(graph, node, _BEFORE_SOFTMAX, lambda n: n.all_input_nodes[:1])
 
 
 def _meets_product(graph: Graph, node: fx.Node, passing: Names, step: Callable[[fx.Node], list[fx.Node]]) -> bool:

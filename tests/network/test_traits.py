@@ -177,15 +177,22 @@ class Written(nn.Module):
 def test_a_softmax_between_two_products_is_attention(before, behind, product) -> None:
     graph = trace(Written(before, behind, product).eval())
     assert [operation(graph, n) for n in graph.module.graph.nodes if is_attention(graph, n)] == ["softmax"]
+    assert [operation(graph, n) for n in attentions_of(graph)] == ["softmax"]
 
 
 @pytest.mark.parametrize(
     "function",
-    [lambda x: (x.mean((2, 3)) @ torch.ones(4, 3)).softmax(1), lambda x: x.softmax(1) * x, lambda x: x.softmax(1) @ x],
+    [lambda x: (x.mean((2, 3)) @ torch.ones(4, 3)).softmax(1), lambda x: x.softmax(1) * x],
 )
 def test_another_softmax_is_no_attention(function) -> None:
     graph = trace(Call(function))
     assert not [node for node in graph.module.graph.nodes if is_attention(graph, node)]
+
+
+def test_attention_whose_softmax_is_of_the_keys_alone_has_no_map_of_tokens() -> None:
+    graph = trace(Call(lambda x: x @ (x.softmax(2).transpose(-1, -2) @ x)))
+    assert [operation(graph, node) for node in graph.module.graph.nodes if is_attention(graph, node)] == ["softmax"]
+    assert attentions_of(graph) == []
 
 
 def test_attention_in_windows_is_attention_that_is_not_written_out() -> None:

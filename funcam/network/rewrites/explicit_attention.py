@@ -13,16 +13,22 @@ from torch.nn.functional import linear, softmax
 
 from funcam.errors import FuncamError
 from funcam.network.graph import Graph
-from funcam.network.traits import SOFTMAX, is_attention, operation
+from funcam.network.traits import SOFTMAX, compares_tokens, is_attention, operation
 from funcam.network.twin import twin
 
 # Attention inside windows (`shifted_window_attention`) is one operation that can't be written out.
-_ABLE = SOFTMAX | {"multiheadattention", "scaled_dot_product_attention"}
+_WHOLE = frozenset(("multiheadattention", "scaled_dot_product_attention"))
 
 
 def attentions_of(graph: Graph) -> list[fx.Node]:
     """The attention that can be written out: a `MultiheadAttention`, a call of it, or the softmax of one that is."""
-    return [n for n in graph.module.graph.nodes if operation(graph, n) in _ABLE and is_attention(graph, n)]
+    return [node for node in graph.module.graph.nodes if is_attention(graph, node) and _has_map(graph, node)]
+
+
+def _has_map(graph: Graph, node: fx.Node) -> bool:
+    """Whether attention has a map of tokens by tokens, or can be given one."""
+    name = operation(graph, node)
+    return name in _WHOLE or (name in SOFTMAX and compares_tokens(graph, node))
 
 
 def explicit(
