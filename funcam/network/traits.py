@@ -94,6 +94,11 @@ def is_pooling(name: str) -> bool:
     return "pool" in name and "unpool" not in name
 
 
+def is_mean(name: str) -> bool:
+    """Whether an operation of this name is a mean, of all it is given or of each pool."""
+    return name == "mean" or ("avg" in name and is_pooling(name))
+
+
 def is_dropout(name: str) -> bool:
     """Whether an operation of this name drops out: it does nothing in evaluation mode."""
     return "dropout" in name or name == "stochastic_depth"
