@@ -37,7 +37,7 @@ def chunk_size(memory: int, *each: int, most: int | None = None) -> int:
 
     Args:
         memory: about how many bytes they may take.
-        each: how many bytes one of them takes; the largest where there are several.
+        *each: how many bytes one of them takes; the largest where there are several.
         most: never more rows than that.
 
     Example:
