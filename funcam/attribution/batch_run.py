@@ -12,16 +12,16 @@ from torch.func import vjp
 
 from funcam.attribution.rows import full_precision, one_by_one_where_vmap_fails
 from funcam.errors import FuncamError, shown
-from funcam.network import derivative
+from funcam.network import budget, derivative
 from funcam.network.believed import structure_of
+from funcam.network.budget import bytes_of
 from funcam.network.checks import difference
 from funcam.network.cutting import USUAL, CutOptions, Split, run_cut, split, split_for
-from funcam.network.finer import finer_layer, finer_place
+from funcam.network.finer import finer_beside
 from funcam.network.inputs import has_others, of_image
 from funcam.network.layers import find_node
 from funcam.network.outputs import unpacked
 from funcam.network.rewrites.batchnorm import fused
-from funcam.network.samples import sample_of
 from funcam.network.tap import Inputs
 from funcam.network.tap import run as run_model
 from funcam.network.taps import run_tapped
@@ -33,14 +33,8 @@ Tensors = tuple[torch.Tensor, ...]
 Pullback = Callable[[torch.Tensor], Tensors]
 Tail = Callable[..., tuple[Any, Tensors]]
 
-# A pass through the network keeps activations of at most about this many times the image's size; without gradients
-# only a few layers' are alive at a time.
-EARLY_LAYERS = 64
-_ALIVE = 20
-_MOST_ON_CPU = 8  # larger batches are slower there: they leave the processor's cache
 
-
-@dataclass(eq=False)
+@dataclass(eq=False, kw_only=True)
 class BatchRun:
     """What `run_batch` returns.
 
@@ -192,18 +186,22 @@ class BatchRun:
         run, score = fused(structure_of(self.source(), self.images).graph), target.of_image(index)
         return lambda images: full_precision(score(run(images.to(self.images.dtype))))
 
-    def head_chunk(self, layer: int, most: int) -> int:
+    def head_chunk(self, layer: int) -> int:
         """How many rows of changed features may pass the head at once."""
-        return self.image_chunk if self.tapped else self.chunk(self.features[layer][:1], 4, most)
-
-    def chunk(self, row: torch.Tensor, times: int, most: int) -> int:
-        """How many rows of this size, each with so many times its memory, fit into a chunk; at least one."""
-        return max(1, min(most, self.memory // max(1, row.numel() * row.element_size() * times)))
+        row = bytes_of(self.features[layer][:1]) * budget.OF_FEATURES
+        return self.image_chunk if self.tapped else budget.chunk_size(self.memory, row, most=budget.MOST_ROWS)
 
     @property
     def image_chunk(self) -> int:
         """How many images may pass the network at once."""
-        return self.chunk(self.images[:1], _ALIVE, _MOST_ON_CPU if self.images.device.type == "cpu" else 64)
+        image = bytes_of(self.images[:1]) * budget.OF_IMAGES_WITHOUT_GRADIENT
+        return budget.chunk_size(self.memory, image, most=budget.most_images(self.images.device))
+
+    @property
+    def gradient_chunk(self) -> int:
+        """How many images may pass the network at once and be differentiated."""
+        image = bytes_of(self.images[:1]) * budget.OF_IMAGES
+        return budget.chunk_size(self.memory, image, most=budget.MOST_ROWS)
 
 
 def run_batch(
@@ -240,7 +238,7 @@ def run_batch(
     splits = _splits(model, given, layers, options, read)
     cuts = _distinct(splits, given, read)
     source = None if splits[0].is_pair else splits[0].source
-    beside = [_finer_layer(cut, source, given) for cut in cuts] if finer else [None] * len(cuts)
+    beside = [finer_beside(cut, source, given) for cut in cuts] if finer else [None] * len(cuts)
     here = [cut.layer for cut in cuts]
     names = list(dict.fromkeys(name for name in beside if name and name not in here))
     inputs, tail, plain = _tail(cuts, names, source, given)
@@ -249,16 +247,14 @@ def run_batch(
         inputs, tail, targets, len(given.images), output, gradient, tapped, plain
     )
     by_name = dict(zip([*here, *names], features, strict=True))
-    finer_features = tuple(by_name[name] if name else None for name in beside)
-    own = features[: len(cuts)]
     return BatchRun(
         cuts=cuts,
         source=source,
         given=given,
         inputs=inputs,
         tail=tail,
-        features=own,
-        finer=finer_features,
+        features=features[: len(cuts)],
+        finer=tuple(by_name[name] if name else None for name in beside),
         outputs=outputs,
         target=target,
         scores=scores,
@@ -303,19 +299,6 @@ def _distinct(splits: Sequence[Split], given: Inputs, read: Callable[[Any], torc
     for cut in cuts:
         by_node.setdefault(find_node(graph, cut.layer), cut)
     return tuple(by_node.values())
-
-
-def _finer_layer(cut: Settled, source: Callable[[], nn.Module] | None, given: Inputs) -> str | None:
-    if source is None:  # a pair of functions: nobody knows what is in it
-        return None
-    if isinstance(cut.cut, TapCut):
-        name = finer_place(source(), cut.cut.place, sample_of(given), cut.cut.manner)
-    else:
-        name = finer_layer(source(), cut.layer, given.images)
-    try:
-        return name and settle(source(), name, given, None).layer
-    except FuncamError:  # what looks like a larger map is none
-        return None
 
 
 def _tail(

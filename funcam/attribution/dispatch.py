@@ -11,7 +11,7 @@ from typing import Any
 import torch
 from torch.func import vmap
 
-from funcam.attribution.batch_run import EARLY_LAYERS, BatchRun
+from funcam.attribution.batch_run import BatchRun
 from funcam.attribution.quantities import (
     FOR_ALL,
     PER_SCORE,
@@ -27,6 +27,7 @@ from funcam.errors import FuncamError, nearest, shown
 from funcam.methods import METHODS, Method, find_method
 from funcam.methods.pixels import guided_backprop
 from funcam.methods.reduce import eigen_smoothed
+from funcam.network.budget import chunk_size
 from funcam.network.casting import cast_as_now, uncast
 from funcam.targets.target import Target
 
@@ -43,7 +44,6 @@ _OPTIONS = {
 _NAMES = {id(function): name for name, function in reversed(_FUNCTIONS.items())}
 _NAMES[id(guided_backprop)] = "guided-backprop"  # the table's function for it is the gradient's, of a guided network
 _OURS = ("chunk", "reduce")  # options that are not the caller's: memory and smoothing set them
-_MOST_ROWS = 32
 MethodLike = str | Method | Callable[..., Any]
 _QUANTITIES = {**FOR_ALL, **PER_SCORE}
 
@@ -214,7 +214,7 @@ def _in_chunks(run: BatchRun, resolved: Sequence[ResolvedMethod]) -> list[list[t
     if not resolved:
         return []
     parts: list[list[list[torch.Tensor]]] = [[[] for _ in _places(run, each)] for each in resolved]
-    size = max(1, run.memory // max(1, *(bytes_each(run, each.method, each.options) for each in resolved)))
+    size = chunk_size(run.memory, *(bytes_each(run, each.method, each.options) for each in resolved))
     for columns in torch.split(torch.arange(run.scores.shape[1], device=run.scores.device), size):
         chunk = Chunk(run, columns)
         for each, places in zip(resolved, parts, strict=True):
@@ -258,9 +258,9 @@ def _image_by_image(run: BatchRun, resolved: ResolvedMethod, layer: int) -> torc
     target = explained(run, resolved.method)
     pixels = resolved.method.gives == "pixels"
     if "head" in resolved.method.takes:
-        rows = run.head_chunk(layer, _MOST_ROWS)
+        rows = run.head_chunk(layer)
     else:
-        rows = run.chunk(run.images[:1], EARLY_LAYERS, _MOST_ROWS) if pixels else run.image_chunk
+        rows = run.gradient_chunk if pixels else run.image_chunk
     function = resolved.function(chunk=rows)
     maps = []
     for index in range(len(run.images)):

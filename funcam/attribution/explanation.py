@@ -35,6 +35,7 @@ from funcam.attribution.smoothing import variants
 from funcam.errors import FuncamError, whole_number
 from funcam.maps import combine_maps
 from funcam.network.axes import LayoutLike
+from funcam.network.budget import MEMORY
 from funcam.network.cutting import CutOptions, Split
 from funcam.network.inputs import like_images
 from funcam.network.tap import Inputs
@@ -87,7 +88,7 @@ def explain(
     combine: str | None = "mean",
     smooth: str | Sequence[str] | None = (),
     output: Output = None,
-    memory: int = 2**28,
+    memory: int = MEMORY,
     differentiable: bool = False,
     inputs: Mapping[str, Any] | Sequence[Any] = (),
     wrt: int | str = 0,
@@ -159,7 +160,7 @@ def explain_methods(
     combine: str | None = None,
     smooth: str | Sequence[str] | None = (),
     output: Output = None,
-    memory: int = 2**28,
+    memory: int = MEMORY,
     differentiable: bool = False,
     inputs: Mapping[str, Any] | Sequence[Any] = (),
     wrt: int | str = 0,

@@ -18,7 +18,6 @@ from torch.func import jvp, vjp, vmap
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from funcam.attribution.batch_run import (
-    EARLY_LAYERS,
     BatchRun,
     Tensors,
     module_of,
@@ -29,6 +28,7 @@ from funcam.errors import FuncamError
 from funcam.maps import pooled
 from funcam.methods import Method
 from funcam.network.believed import graph_of
+from funcam.network.budget import OF_FEATURES, OF_IMAGES, bytes_of
 from funcam.network.derivative import pull
 from funcam.network.forward_mode import prepare_forward_mode
 from funcam.network.graph import Graph
@@ -42,7 +42,6 @@ from funcam.targets.class_scores import as_probability, as_residual_softmax, sim
 from funcam.targets.target import Target, logits_of, restated, take
 
 _RESTATED = {"probability": as_probability, "logit and log-probability": as_residual_softmax}
-_COPIES = 4
 FINEST = 16
 """Pixels of the image to a side of a cell."""
 
@@ -249,9 +248,7 @@ _HEADS: weakref.WeakKeyDictionary[Graph, Recent[str | None]] = weakref.WeakKeyDi
 
 def bytes_each(run: BatchRun, method: Method, options: Options) -> int:
     """About how many bytes one score's quantities take."""
-    image = run.images.numel() * run.images.element_size() * EARLY_LAYERS
-    features = sum(A.numel() * A.element_size() for A in run.features) * _COPIES
     if any(name in method.takes for name in ("bias_terms", "attention_g")):
-        return image
+        return bytes_of(run.images) * OF_IMAGES
     copies: int = 1 + max(options.get("samples", 0), options.get("similar", 0))
-    return features * copies
+    return bytes_of(*run.features) * OF_FEATURES * copies

@@ -4,24 +4,24 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-import torch
 from torch import fx, nn
 from torch.nn.modules.conv import _ConvNd
 
 from funcam.errors import FuncamError
 from funcam.network.graph import Graph
-from funcam.network.layers import Shapes, ancestors, name_of, of_images, operation, output_of
+from funcam.network.layers import Shapes, ancestors, name_of, of_images, output_of
+from funcam.network.traits import (
+    ADDITIONS,
+    TOKEN_NORMS,
+    is_attention,
+    is_identity,
+    is_passing,
+    is_weighted,
+    operation,
+    reads_shape,
+)
 
 LAST_CONV = "last-conv"
-
-PASSING_MODULES = (
-    *(nn.MaxPool1d, nn.MaxPool2d, nn.MaxPool3d, nn.AvgPool1d, nn.AvgPool2d, nn.AvgPool3d),
-    *(nn.AdaptiveAvgPool1d, nn.AdaptiveAvgPool2d, nn.AdaptiveAvgPool3d),
-    *(nn.AdaptiveMaxPool1d, nn.AdaptiveMaxPool2d, nn.AdaptiveMaxPool3d),
-    *(nn.Dropout, nn.Dropout1d, nn.Dropout2d, nn.Dropout3d, nn.Identity),
-)
-_PASSING_NAMES = ("pool", "dropout", "permute", "transpose", "contiguous", "movedim", "clone")
-_NORM_NAMES = ("layer_norm", "rms_norm")
 
 
 def default_layer(graph: Graph, shapes: Shapes) -> str:
@@ -49,8 +49,8 @@ def default_layer(graph: Graph, shapes: Shapes) -> str:
     if any(shapes.cells(later) < shapes.cells(node) for later in maps[maps.index(node) :]):
         node = maps[-1]  # before the network is at its deepest: its scales part there and are joined later
     same = node  # the last node that holds the same values
-    while _is_passing(graph, node) and isinstance(node.args[0], fx.Node) and node.args[0].op != "placeholder":
-        same = same if _is_identity(graph, node) else node.args[0]
+    while is_passing(graph, node) and isinstance(node.args[0], fx.Node) and node.args[0].op != "placeholder":
+        same = same if is_identity(operation(graph, node)) else node.args[0]
         node = node.args[0]
     layout = shapes.layout(node)
     if layout and layout.kind != "channels-first" and not (layout.kind == "tokens" and not layout.prefix):
@@ -61,14 +61,14 @@ def default_layer(graph: Graph, shapes: Shapes) -> str:
 
 def _before_weights(graph: Graph, live: set[fx.Node]) -> set[fx.Node]:
     """The nodes with a layer with weights behind them."""
-    return live & {a for node in live if _is_weighted(graph, node) for a in ancestors(node)}
+    return live & {a for node in live if is_weighted(graph, node) for a in ancestors(node)}
 
 
 def _is_headless(graph: Graph, shapes: Shapes, live: set[fx.Node]) -> bool:
     """Whether the last layer with weights is a part of the body (`fc = Identity()`): a map that is normed or added to
     something behind it, or a convolution of more than one cell whose map becomes a vector.
     """
-    weighted = [n for n in graph.module.graph.nodes if n in live and _is_weighted(graph, n)]
+    weighted = [n for n in graph.module.graph.nodes if n in live and is_weighted(graph, n)]
     if not weighted or not shapes.cells(weighted[-1]):
         return False
     behind = [n for n in live if weighted[-1] in ancestors(n)]
@@ -107,43 +107,16 @@ def carries_all(graph: Graph, node: fx.Node) -> bool:
         for given in pending.pop().all_input_nodes:
             if given.op == "placeholder":
                 return False
-            if given not in seen and not _reads_shape(given):
+            if given not in seen and not reads_shape(graph.module, given):
                 seen.add(given)
                 pending.append(given)
     return True
 
 
-def _reads_shape(node: fx.Node) -> bool:
-    if node.target is getattr:
-        return node.args[1] in ("shape", "ndim", "dtype", "device")
-    return node.target in ("size", "dim", "numel", torch.ops.aten.sym_size.int)
-
-
-def _is_weighted(graph: Graph, node: fx.Node) -> bool:
-    """Whether the node multiplies by weights (a convolution, a linear layer, an attention; not a norm's scale)."""
-    if node.op == "call_module":
-        return any(p.ndim > 1 for p in graph.module.get_submodule(str(node.target)).parameters())
-    name = operation(graph, node)
-    return node.op == "call_function" and (name == "linear" or name.startswith("conv") or "attention_forward" in name)
-
-
-def _is_passing(graph: Graph, node: fx.Node) -> bool:
-    """Whether the node only pools, drops out or rearranges what it is given."""
-    if node.op == "call_module":
-        return isinstance(graph.module.get_submodule(str(node.target)), PASSING_MODULES)
-    return any(part in operation(graph, node) for part in _PASSING_NAMES)
-
-
-def _is_identity(graph: Graph, node: fx.Node) -> bool:
-    """Whether the node returns what it is given, in evaluation mode."""
-    name = operation(graph, node)
-    return name == "identity" or "dropout" in name
-
-
 def _norm_at_last_attention(graph: Graph, shapes: Shapes, node: fx.Node) -> fx.Node | None:
     """The norm in front of the last attention before the node, or (in Swin V2) behind it."""
     before = ancestors(node)
-    attention = [n for n in graph.module.graph.nodes if n in before and _is_attention(graph, n)]
+    attention = [n for n in graph.module.graph.nodes if n in before and is_attention(graph, n)]
     if not attention:
         return None
     given = attention[-1].args[0] if attention[-1].args else attention[-1].kwargs.get("query")
@@ -162,7 +135,7 @@ def _first_norm(
     """The first norm of whole tokens (not of heads) on the way from a node, within its branch of the block."""
     while not _joins(graph, node):
         layout = shapes.layout(node)
-        if _is_norm(graph, node) and layout is not None and layout.kind != "channels-first":
+        if operation(graph, node) in TOKEN_NORMS and layout is not None and layout.kind != "channels-first":
             return node
         further = step(node)
         if not further:
@@ -173,17 +146,7 @@ def _first_norm(
 
 def _joins(graph: Graph, node: fx.Node) -> bool:
     """Whether the node adds a branch to what it branched off."""
-    if operation(graph, node) not in ("add", "iadd"):
+    if operation(graph, node) not in ADDITIONS:
         return False
     of_images = [g for g in node.all_input_nodes if any(n.op == "placeholder" for n in (g, *ancestors(g)))]
     return len(of_images) > 1
-
-
-def _is_attention(graph: Graph, node: fx.Node) -> bool:
-    return "attention" in operation(graph, node) or operation(graph, node) in ("softmax", "_softmax")
-
-
-def _is_norm(graph: Graph, node: fx.Node) -> bool:
-    if node.op == "call_module":
-        return isinstance(graph.module.get_submodule(str(node.target)), nn.LayerNorm | nn.RMSNorm)
-    return operation(graph, node) in _NORM_NAMES

@@ -11,12 +11,13 @@ from torch.nn.modules.conv import _ConvNd
 
 from funcam.errors import FuncamError
 from funcam.network.checks import cotangents, difference
-from funcam.network.choice import LAST_CONV, PASSING_MODULES
+from funcam.network.choice import LAST_CONV
 from funcam.network.derivative import vjp
 from funcam.network.outputs import leaves
 from funcam.network.samples import scattered
 from funcam.network.survey import Seen, outermost, survey
 from funcam.network.tap import Inputs, Manner, Place, Visit, run
+from funcam.network.traits import PASSING_MODULES
 from funcam.network.wanted import Wanted
 
 _MOST_SWAPS = 12

@@ -3,37 +3,22 @@
 from __future__ import annotations
 
 import weakref
+from collections.abc import Callable
 
 import torch
 from torch import fx, nn
 
-from funcam.network.activations import relu_ceiling
+from funcam.errors import FuncamError
 from funcam.network.believed import structure_of
 from funcam.network.choice import carries_all
 from funcam.network.graph import Graph
-from funcam.network.layers import Shapes, ancestors, find_node, name_of, of_images, operation, shapes_of
+from funcam.network.layers import Shapes, ancestors, find_node, name_of, of_images, shapes_of
 from funcam.network.recent import Recent
+from funcam.network.samples import sample_of
 from funcam.network.survey import outermost, survey
 from funcam.network.tap import Inputs, Manner, Place
-
-_NOT_NEGATIVE = ("sigmoid", "softmax", "hardsigmoid", "softplus", "abs", "square", "exp", "clamp_min")
-# What keeps values that aren't negative so.
-_KEEPING = (
-    *("maxpool", "avgpool", "max_pool", "avg_pool", "dropout", "identity", "cat", "add", "mul", "interpolate"),
-    *(
-        "flatten",
-        "view",
-        "reshape",
-        "permute",
-        "transpose",
-        "contiguous",
-        "chunk",
-        "split",
-        "getitem",
-        "mean",
-        "upsample",
-    ),
-)
+from funcam.network.traits import SPLITS, is_not_negative, keeps_sign, operation
+from funcam.network.ways import Settled, TapCut, settle
 
 
 def finer_layer(model: nn.Module, layer: str, images: torch.Tensor) -> str | None:
@@ -72,6 +57,20 @@ def finer_place(model: nn.Module, place: Place, inputs: Inputs, manner: Manner) 
     return str(outermost((active or candidates)[-1], candidates).place)
 
 
+def finer_beside(cut: Settled, source: Callable[[], nn.Module] | None, given: Inputs) -> str | None:
+    """The layer with a larger grid beside a cut; None where there is none, or what looks like one is none."""
+    if source is None:  # a pair of functions: nobody knows what is in it
+        return None
+    if isinstance(cut.cut, TapCut):
+        name = finer_place(source(), cut.cut.place, sample_of(given), cut.cut.manner)
+    else:
+        name = finer_layer(source(), cut.layer, given.images)
+    try:
+        return name and settle(source(), name, given, None).layer
+    except FuncamError:
+        return None
+
+
 _CACHE: weakref.WeakKeyDictionary[Graph, Recent[str | None]] = weakref.WeakKeyDictionary()
 
 
@@ -93,11 +92,11 @@ def _find(graph: Graph, layer: str, image: tuple[int, ...]) -> str | None:
 def _not_negative(graph: Graph, shapes: Shapes, node: fx.Node, known: dict[fx.Node, bool]) -> bool:
     """Whether none of a node's values can be negative."""
     if node not in known:
-        name = operation(graph, node)
-        given = [n for n in node.all_input_nodes if n in shapes.of or operation(graph, n) in ("chunk", "split")]
-        if relu_ceiling(graph, node) is not None or name in _NOT_NEGATIVE:
-            known[node] = True
-        else:
-            keeping = any(part in name for part in _KEEPING)
-            known[node] = keeping and bool(given) and all(_not_negative(graph, shapes, n, known) for n in given)
+        given = [n for n in node.all_input_nodes if n in shapes.of or operation(graph, n) in SPLITS]
+        added = [value for value in (*node.args, *node.kwargs.values()) if isinstance(value, int | float)]
+        arithmetic = "add" in operation(graph, node) or "mul" in operation(graph, node)
+        keeping = bool(given) and keeps_sign(operation(graph, node)) and not (arithmetic and min(added, default=0) < 0)
+        known[node] = is_not_negative(graph, node) or (
+            keeping and all(_not_negative(graph, shapes, n, known) for n in given)
+        )
     return known[node]

@@ -9,14 +9,10 @@ from typing import Any
 from torch import fx
 
 from funcam.network.graph import Graph
-from funcam.network.layers import Shapes, between, name_of, operation, probe_shapes, shapes_of
+from funcam.network.layers import Shapes, between, name_of, probe_shapes, shapes_of
+from funcam.network.traits import CASTS, REORDERED_AXES, RESHAPED, SAME, is_dropout, is_mean, operation
 
-_MEANS = ("mean", "avg_pool1d", "avg_pool2d", "avg_pool3d", "avgpool1d", "avgpool2d", "avgpool3d")
-_ADAPTIVE = tuple(f"adaptive{a}avg{b}pool{n}d" for a, b in (("_", "_"), ("", "")) for n in (1, 2, 3))
-_PASSING = (
-    *("flatten", "view", "reshape", "squeeze", "unflatten", "contiguous", "clone", "identity", "alias", "to"),
-    *("dropout", "dropout1d", "dropout2d", "dropout3d", "feature_dropout", "permute", "transpose", "movedim"),
-)
+_PASSING = SAME | CASTS | RESHAPED | REORDERED_AXES
 _WORDS = {"linear": "linear layer", "relu": "ReLU", "gelu": "GELU", "getitem": "selection of a part"}
 
 
@@ -68,11 +64,9 @@ def why_not_linear(graph: Graph, node: fx.Node, image: Sequence[int] | None = No
 def _kind(graph: Graph, node: fx.Node, shapes: Shapes) -> str:
     """`pooling`, `linear` or `passing`; anything else stands in the way."""
     name = operation(graph, node)
-    if name in _MEANS or name in _ADAPTIVE:
+    if is_mean(name):
         return "pooling" if _is_global(graph, node, shapes) else "passing" if _is_idle(node, shapes) else name
-    if name in _PASSING or name == "linear":
-        return "linear" if name == "linear" else "passing"
-    return name
+    return "passing" if name in _PASSING or is_dropout(name) else name
 
 
 def _is_global(graph: Graph, node: fx.Node, shapes: Shapes) -> bool:

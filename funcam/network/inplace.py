@@ -15,32 +15,15 @@ from typing import Any
 import torch
 from torch import fx, nn
 from torch.nn import functional
-from torch.nn.modules.batchnorm import _BatchNorm
-from torch.nn.modules.conv import _ConvNd
 
 from funcam.errors import FuncamError
+from funcam.network.traits import is_fresh, is_view, reads_shape
 
-# What may return the memory that it was given: views, and what does nothing (a dropout in evaluation mode, x.float()).
-_VIEWS = {
-    *("getitem", "view", "view_as", "reshape", "reshape_as", "flatten", "unflatten", "transpose", "permute", "movedim"),
-    *("swapaxes", "t", "squeeze", "unsqueeze", "chunk", "split", "tensor_split", "unbind", "narrow", "select"),
-    *("expand", "expand_as", "diagonal", "contiguous", "detach", "unfold", "to", "type_as", "float", "double", "half"),
-    *("bfloat16", "dropout", "dropout1d", "dropout2d", "dropout3d", "alpha_dropout", "feature_dropout"),
-    *("stochastic_depth", "Identity", "Dropout", "Dropout1d", "Dropout2d", "Dropout3d", "AlphaDropout", "Flatten"),
-    "Unflatten",
-}
-_VIEW_ATTRIBUTES = {"T", "mT", "H", "mH", "data", "real", "imag"}
 # x += y and its like: fx would take it for x = x + y, which another name of the same tensor does not see.
 _OPERATORS = {
     *("add", "sub", "mul", "truediv", "floordiv", "mod", "pow", "matmul", "and", "or", "xor", "lshift", "rshift"),
 }
 _RELU_MODULES: dict[type, Callable[..., Any]] = {nn.ReLU: functional.relu, nn.ReLU6: functional.relu6}
-_FRESH_MODULES = (_ConvNd, _BatchNorm, nn.Linear)
-_ATEN = torch.ops.aten
-_FRESH_FUNCTIONS = {
-    *(operator.add, torch.add, _ATEN.add.Tensor, _ATEN.batch_norm.default, _ATEN.linear.default),
-    *(_ATEN.conv1d.default, _ATEN.conv2d.default, _ATEN.conv3d.default),
-}
 
 
 class InplaceProxy(fx.Proxy):
@@ -134,35 +117,19 @@ def _clear_inplace_argument(node: fx.Node, function: Callable[..., Any]) -> bool
 def _refuse_shared_memory(overwritten: fx.Node, node: fx.Node, later: set[fx.Node], root: nn.Module, name: str) -> None:
     """A write into a tensor is seen through its views too; the graph can't say so, so such a model is refused."""
     base = overwritten
-    while _is_view(base, root):
+    while is_view(root, base):
         base = base.all_input_nodes[0]
     relatives = [base]
     for relative in relatives:  # grows while it runs
-        relatives += [user for user in relative.users if user not in later and _is_view(user, root)]
+        relatives += [user for user in relative.users if user not in later and is_view(root, user)]
     for relative in relatives:
         if relative not in (overwritten, node) and any(
-            user in later and not _only_shape(user) for user in relative.users
+            user in later and not reads_shape(root, user) for user in relative.users
         ):
             raise FuncamError(
                 f"{name} writes in place ({node.name}) into memory that {relative.name} shares, which is used again "
                 "afterwards; make that operation out-of-place in the model's code"
             )
-
-
-def _is_view(node: fx.Node, root: nn.Module) -> bool:
-    if not node.all_input_nodes:
-        return False
-    if node.target is getattr:
-        return node.args[1] in _VIEW_ATTRIBUTES
-    if node.op == "call_module":
-        return type(root.get_submodule(str(node.target))).__name__ in _VIEWS
-    return (node.target if isinstance(node.target, str) else getattr(node.target, "__name__", "")) in _VIEWS
-
-
-def _only_shape(node: fx.Node) -> bool:
-    if node.target is getattr:
-        return node.args[1] not in _VIEW_ATTRIBUTES
-    return node.op == "call_method" and node.target in ("size", "dim", "numel")
 
 
 def reuse_memory(graph: fx.Graph, root: nn.Module) -> None:
@@ -177,7 +144,7 @@ def reuse_memory(graph: fx.Graph, root: nn.Module) -> None:
     for node in graph.nodes:
         function = _relu(node, root)
         given = next(iter(node.all_input_nodes), None)
-        if function and given and len(given.users) == 1 and _is_fresh(given, root):
+        if function and given and len(given.users) == 1 and is_fresh(root, given):
             node.op, node.target = "call_function", function
             node.args, node.kwargs = (given,), {"inplace": True}
 
@@ -186,9 +153,3 @@ def _relu(node: fx.Node, root: nn.Module) -> Callable[..., Any] | None:
     if node.op == "call_module":
         return _RELU_MODULES.get(type(root.get_submodule(str(node.target))))
     return functional.relu if node.target in (functional.relu, torch.relu, torch.ops.aten.relu.default) else None
-
-
-def _is_fresh(node: fx.Node, root: nn.Module) -> bool:
-    if node.op == "call_module":
-        return isinstance(root.get_submodule(str(node.target)), _FRESH_MODULES)
-    return node.target in _FRESH_FUNCTIONS

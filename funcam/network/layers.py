@@ -16,10 +16,9 @@ from funcam.network.failures import reason_of
 from funcam.network.graph import Graph
 from funcam.network.images import hint_of
 from funcam.network.layout import Layout as Layout
+from funcam.network.traits import operation, sets_grid
 from funcam.network.twin import meta_twin
 
-# What makes a new grid of cells; a tensor of attention heads [B, heads, T, d] only looks like one.
-GRID_NAMES = ("conv", "pool", "interpolate", "upsample", "pad")
 _MOST_PREFIX_TOKENS = 16
 _PROBE_SIZES = (224, 299, 384, 518, 512, 256, 128, 96, 64, 32)
 
@@ -119,7 +118,7 @@ def shapes_of(graph: Graph, image: Sequence[int]) -> Shapes:
     for node in graph.module.graph.nodes:
         shape = seen.get(node, ())
         first = len(shape) == len(image) and layout_of(shape, image) == Layout("channels-first")
-        if first and (not grid or any(part in operation(graph, node) for part in GRID_NAMES)):
+        if first and (not grid or sets_grid(operation(graph, node))):
             grid = shape[2:]
         grids[node] = grid
     return Shapes(image, seen, grids)
@@ -164,23 +163,6 @@ def probe_shapes(graph: Graph) -> Shapes:
         f"{graph.model} takes none of the usual image sizes {_PROBE_SIZES}; pass an example: "
         "split(model, layer, example=images)"
     )
-
-
-def operation(graph: Graph, node: fx.Node) -> str:
-    """What a node does, in lower case: `softmax` for the module, the function, the method and the ATen operation.
-
-    Example:
-        >>> from funcam.network.graph import trace
-        >>> graph = trace(nn.Sequential(nn.Softmax(1)))
-        >>> [operation(graph, node) for node in graph.module.graph.nodes]
-        ['', 'softmax', '']
-    """
-    if node.op == "call_module":
-        return type(graph.module.get_submodule(str(node.target))).__name__.lower()
-    if node.op in ("call_function", "call_method"):
-        name = node.target if isinstance(node.target, str) else getattr(node.target, "__name__", "")
-        return str(name).split(".")[0]  # of aten.softmax.int
-    return ""
 
 
 def find_node(graph: Graph, layer: str) -> fx.Node:

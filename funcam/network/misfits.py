@@ -7,21 +7,14 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from torch import fx
-from torch.nn.modules.batchnorm import _BatchNorm
 from torch.nn.modules.conv import _ConvNd
 
 from funcam.errors import FuncamError
 from funcam.network.graph import Graph
 from funcam.network.images import hint
-from funcam.network.layers import operation
+from funcam.network.traits import keeps_axes, operation
 
 _AXES = {1: ("L",), 2: ("H", "W"), 3: ("D", "H", "W")}
-# What may stand between the images and the first convolution without changing how they are laid out.
-_KEEPING = {
-    *("add", "iadd", "sub", "isub", "mul", "imul", "truediv", "itruediv", "div", "neg", "clamp", "clone", "contiguous"),
-    *("to", "float", "double", "half", "bfloat16", "identity"),
-}
-_RESIZING = ("pad", "pool", "interpolate", "upsample")
 
 
 class _First(NamedTuple):
@@ -86,7 +79,6 @@ def _search(graph: Graph) -> _First | None:
         module = graph.module.get_submodule(str(node.target)) if node.op == "call_module" else None
         if isinstance(module, _ConvNd) and not module.transposed and module.in_channels:
             return _First(str(node.target), module, node.all_input_nodes[0].op == "placeholder")
-        name = operation(graph, node)
-        if name in _KEEPING or any(part in name for part in _RESIZING) or isinstance(module, _BatchNorm):
+        if keeps_axes(operation(graph, node)):
             as_they_are.add(node)
     return None

@@ -10,10 +10,11 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from funcam.network.layers import GRID_NAMES, layout_of
+from funcam.network.layers import layout_of
 from funcam.network.layout import Layout, readings
 from funcam.network.outputs import leaves
 from funcam.network.tap import Inputs, Manner, Place, run
+from funcam.network.traits import sets_grid
 
 _MOST_SWAPS = 12
 _MOST_PLACES = 400
@@ -79,7 +80,7 @@ def survey(model: nn.Module, inputs: Inputs, manner: Manner) -> list[Seen]:
                 continue
             shape = tuple(tensor.shape)
             plain = len(shape) == len(image) and layout_of(shape, image) == Layout("channels-first")
-            if plain and (not grid or any(part in type(module).__name__.lower() for part in GRID_NAMES)):
+            if plain and (not grid or sets_grid(type(module).__name__.lower())):
                 grid = shape[2:]
             # what writes in place returns the same tensor with other values
             version = 0 if tensor.is_inference() else tensor._version

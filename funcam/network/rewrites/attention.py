@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import weakref
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
 from typing import Any
@@ -15,12 +15,11 @@ from torch.func import vjp
 
 from funcam.errors import FuncamError
 from funcam.network.believed import graph_of
-from funcam.network.derivative import pull
+from funcam.network.budget import OF_FEATURES, bytes_of, gradients_in_chunks
 from funcam.network.graph import Graph, acyclic
-from funcam.network.layers import Layout, between, layout_of, operation, shapes_of
+from funcam.network.layers import Layout, between, layout_of, shapes_of
 from funcam.network.rewrites.explicit_attention import attentions_of, explicit
-
-_COPIES = 4
+from funcam.network.traits import operation
 
 
 def attention_gradients(
@@ -63,7 +62,8 @@ def attention_gradients(
     for block, A, crossing in zip(network.blocks, maps, values, strict=True):
         _check_map(network.model, block, A, layout, len(images))
         scores, pullback, *_ = vjp(_scored(network, block, crossing, skipping, score), A)
-        g = torch.cat(list(_pulled(pullback, scores, A, memory)))
+        chunks = gradients_in_chunks(pullback, scores, bytes_of(A) * OF_FEATURES, memory)
+        g = torch.cat([gradient for (gradient,) in chunks])
         g = g.reshape(*g.shape[:2], -1, *g.shape[-2:])[..., layout.prefix :]  # [K, B, heads, T, keys]
         gradients.append(torch.unflatten(g, -1, layout.grid))
     return tuple(gradients)
@@ -138,13 +138,6 @@ def _scored(
     network: Transformer, block: Block, crossing: Sequence[Any], skipping: Sequence[Any], score: Callable[[Any], Any]
 ) -> Callable[[torch.Tensor], torch.Tensor]:
     return lambda A: score(network.end(block.tail(A, *crossing), *skipping))
-
-
-def _pulled(pullback: Any, scores: torch.Tensor, A: torch.Tensor, memory: int) -> Iterator[torch.Tensor]:
-    """The gradients of the scores `[B, K]`, `[k, B, ...]` for as many scores at a time as fit into the memory."""
-    picks = torch.eye(scores.shape[1], dtype=scores.dtype, device=scores.device)[:, None].expand(-1, len(scores), -1)
-    for part in torch.split(picks, max(1, memory // max(1, A.numel() * A.element_size() * _COPIES))):
-        yield pull(pullback, part)[0]
 
 
 def _check_map(model: str, block: Block, A: torch.Tensor, layout: Layout, batch: int) -> None:

@@ -10,6 +10,7 @@ from funcam.network.graph import Graph, acyclic
 from funcam.network.inplace import reuse_memory
 from funcam.network.twin import twin
 
+# Exactly these classes: what folds them does not know those derived from them.
 _CONVOLUTIONS = (nn.Conv1d, nn.Conv2d, nn.Conv3d)
 
 

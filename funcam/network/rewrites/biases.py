@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import weakref
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -13,46 +13,33 @@ from torch.func import jvp, vjp
 
 from funcam.errors import FuncamError
 from funcam.network.believed import graph_of
-from funcam.network.derivative import pull
+from funcam.network.budget import OF_TERMS, bytes_of, gradients_in_chunks
 from funcam.network.forward_mode import prepare_forward_mode
 from funcam.network.graph import Graph, acyclic
-from funcam.network.layers import layout_of, operation
-from funcam.network.rewrites.explicit_attention import attentions_of, explicit
+from funcam.network.layers import layout_of
+from funcam.network.rewrites.explicit_attention import STEPS, attentions_of, explicit
+from funcam.network.traits import (
+    BATCH_NORMS,
+    BINARY_MATRIX_PRODUCTS,
+    JOINS,
+    MATRIX_PRODUCTS,
+    PRODUCTS,
+    QUOTIENTS,
+    SOFTMAX,
+    SUMS,
+    WEIGHTED,
+    is_homogeneous,
+    operation,
+    reads_shape,
+)
 
 # What an operation adds to its inputs, and how that is found.
 _BIAS = "its bias"
 _AFFINE = "its value at zero"
 _CURVED = "its value less its tangent"
 
-_SHAPES = ("getattr", "size", "dim", "numel", "len", "sym_size", "_assert", "zeros_like", "ones_like")
-_WEIGHTED = ("conv1d", "conv2d", "conv3d", "linear", "convtranspose1d", "convtranspose2d", "convtranspose3d")
-_WEIGHTED_CALLS = (*_WEIGHTED, "conv_transpose1d", "conv_transpose2d", "conv_transpose3d")
-_BATCH_NORMS = ("batchnorm1d", "batchnorm2d", "batchnorm3d", "frozenbatchnorm2d", "batch_norm")
-_SUMS = ("add", "radd", "sub", "rsub", "cat", "concat", "stack")
-_PRODUCTS = ("mul", "matmul", "__matmul__", "bmm", "mm", "div", "truediv")
-# f(t z) = t f(z): nothing is added
-_PASSING = (
-    *("relu", "leakyrelu", "leaky_relu", "prelu", "neg", "mean", "sum", "max", "amax", "interpolate"),
-    *("dropout", "identity", "flatten", "view", "reshape", "permute", "transpose", "movedim", "swapaxes", "contiguous"),
-    *("squeeze", "unsqueeze", "expand", "repeat", "getitem", "chunk", "split", "unbind", "select", "slice", "narrow"),
-    *("clone", "to", "_to_copy", "float", "type_as", "roll", "flip", "stochastic_depth", "unflatten", "t"),
-    *("pixel_shuffle", "pixelshuffle", "channelshuffle", "upsample", "channel_shuffle", "alias", "lift_fresh_copy"),
-    *("zeropad1d", "zeropad2d", "zeropad3d", "reflectionpad2d", "replicationpad2d"),
-)
-_PASSING_PARTS = ("_pool", "pool1d", "pool2d", "pool3d", "dropout", "upsample", "unfold")
 # these hold no feature map, though their shape may look like one
-_BETWEEN_TOKENS = (
-    "softmax",
-    "_softmax",
-    "matmul",
-    "__matmul__",
-    "bmm",
-    "einsum",
-    "_map",
-    "_attention_map",
-    "_attention_out",
-)
-_COPIES = 3
+_BETWEEN_TOKENS = SOFTMAX | MATRIX_PRODUCTS | STEPS
 
 
 @dataclass(frozen=True, eq=False)
@@ -122,20 +109,13 @@ def full_gradient(
     factors = (images, *added.values())
     chunks = [
         [g * factor for g, factor in zip(gradients, factors, strict=True)]
-        for gradients in _pulled(pullback, scores, sum(f.numel() * f.element_size() for f in factors), memory)
+        for gradients in gradients_in_chunks(pullback, scores, bytes_of(*factors) * OF_TERMS, memory)
     ]
     image, *terms = (torch.cat(parts) for parts in zip(*chunks, strict=True))
     biases: list[torch.Tensor] = []
     for node, term in zip(added, terms, strict=True):
         biases += _as_maps(term, images.shape, adder.grids[node], plan.names[node])
     return FullGradient(image, tuple(biases))
-
-
-def _pulled(pullback: Any, scores: torch.Tensor, size: int, memory: int) -> Iterator[tuple[torch.Tensor, ...]]:
-    """Gradients of the scores `[B, K]` with respect to everything, for as many scores at a time as fit."""
-    picks = torch.eye(scores.shape[1], dtype=scores.dtype, device=scores.device)[:, None].expand(-1, len(scores), -1)
-    for part in torch.split(picks, max(1, memory // (size * _COPIES))):
-        yield pull(pullback, part)
 
 
 def _as_maps(term: torch.Tensor, image: torch.Size, grid: tuple[int, ...], name: str) -> list[torch.Tensor]:
@@ -185,7 +165,7 @@ def _plan(graph: Graph) -> _Plan:
     kinds: dict[fx.Node, str] = {}
     for node in module.graph.nodes:
         on_image = [given for given in node.all_input_nodes if given in dependent]
-        if on_image and names[node] not in _SHAPES and node.op != "output":
+        if on_image and not reads_shape(module, node) and node.op != "output":
             dependent.add(node)
             kind = _kind(node, names[node], on_image)
             if kind:
@@ -195,15 +175,15 @@ def _plan(graph: Graph) -> _Plan:
 
 def _kind(node: fx.Node, name: str, on_image: list[fx.Node]) -> str | None:
     operands = _operands(node)
-    if name in _WEIGHTED_CALLS and on_image == [operands[0]]:
+    if name in WEIGHTED and on_image == [operands[0]]:
         return _BIAS
-    if name in _BATCH_NORMS:
+    if name in BATCH_NORMS:
         return _AFFINE
-    if name in _SUMS:
+    if name in SUMS | JOINS:
         return None if all(given in on_image for given in operands) else _AFFINE
-    if name in _PRODUCTS and len(on_image) == 1 and operands.count(on_image[0]) == 1:
-        return _CURVED if name in ("div", "truediv") and operands[0] is not on_image[0] else None
-    if name in _PASSING or any(part in name for part in _PASSING_PARTS):
+    if name in PRODUCTS | BINARY_MATRIX_PRODUCTS and len(on_image) == 1 and operands.count(on_image[0]) == 1:
+        return _CURVED if name in QUOTIENTS and operands[0] is not on_image[0] else None
+    if is_homogeneous(name):
         return None
     return _AFFINE if name in ("pad", "constantpad2d") else _CURVED
 

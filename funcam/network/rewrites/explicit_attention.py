@@ -5,7 +5,6 @@ from __future__ import annotations
 import inspect
 import math
 import operator
-from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -14,36 +13,22 @@ from torch.nn.functional import linear, softmax
 
 from funcam.errors import FuncamError
 from funcam.network.graph import Graph
-from funcam.network.layers import operation
+from funcam.network.traits import SOFTMAX, compares_tokens, is_attention, operation
 from funcam.network.twin import twin
 
-_SOFTMAX = ("softmax", "_softmax")
-_PRODUCTS = ("matmul", "bmm", "einsum", "__matmul__")
-# what may stand between the softmax and the product with the values, or between the first product and the softmax
-_BEHIND = ("dropout", "identity", "to", "type_as", "contiguous", "clone", "float", "half")
-_BEFORE = (*_BEHIND, "mul", "div", "truediv", "add", "sub", "masked_fill", "where", "maybe_add_mask", "expand", "view")
+# Attention inside windows (`shifted_window_attention`) is one operation that can't be written out.
+_WHOLE = frozenset(("multiheadattention", "scaled_dot_product_attention"))
 
 
 def attentions_of(graph: Graph) -> list[fx.Node]:
-    """The nodes that compute attention: a `MultiheadAttention`, a call of it, or the softmax of one written out."""
-    return [node for node in graph.module.graph.nodes if _is_attention(graph, node)]
+    """The attention that can be written out: a `MultiheadAttention`, a call of it, or the softmax of one that is."""
+    return [node for node in graph.module.graph.nodes if is_attention(graph, node) and _has_map(graph, node)]
 
 
-def _is_attention(graph: Graph, node: fx.Node) -> bool:
+def _has_map(graph: Graph, node: fx.Node) -> bool:
+    """Whether attention has a map of tokens by tokens, or can be given one."""
     name = operation(graph, node)
-    if name in _SOFTMAX:
-        return _meets_product(graph, node, _BEHIND, lambda n: list(n.users)) and _meets_product(
-            graph, node, _BEFORE, lambda n: n.all_input_nodes[:1]
-        )
-    return name in ("multiheadattention", "scaled_dot_product_attention")
-
-
-def _meets_product(
-    graph: Graph, node: fx.Node, passing: tuple[str, ...], step: Callable[[fx.Node], list[fx.Node]]
-) -> bool:
-    """Whether a product of tensors comes next in a direction, but for operations that change nothing of its meaning."""
-    names = [(n, operation(graph, n)) for n in step(node)]
-    return any(name in _PRODUCTS or (name in passing and _meets_product(graph, n, passing, step)) for n, name in names)
+    return name in _WHOLE or (name in SOFTMAX and compares_tokens(graph, node))
 
 
 def explicit(
@@ -54,7 +39,7 @@ def explicit(
     placed: dict[fx.Node, fx.Node] = {}
     maps = []
     for node in graph.module.graph.nodes:
-        if node not in attentions or operation(graph, node) in _SOFTMAX:
+        if node not in attentions or operation(graph, node) in SOFTMAX:
             placed[node] = copied.node_copy(node, placed.__getitem__)
             maps += [placed[node]] if node in attentions else []
             continue
@@ -155,3 +140,7 @@ def _with_weights(
     """What `nn.MultiheadAttention` returns."""
     weights = attention.mean(1) if average_attn_weights else attention
     return out, weights if need_weights else None
+
+
+# The two steps, as `operation` calls them.
+STEPS = frozenset(step.__name__.lower() for step in (_Map, _Out, _attention_map, _attention_out))

@@ -13,16 +13,10 @@ from torch import fx, nn
 from torch.nn import functional
 
 from funcam.errors import FuncamError
-from funcam.network.activations import relu_ceiling
 from funcam.network.believed import graph_of
 from funcam.network.graph import Graph, acyclic
 from funcam.network.images import check_images
-from funcam.network.layers import operation
-
-_OTHER_ACTIVATIONS = (
-    *(nn.SiLU, nn.GELU, nn.Hardswish, nn.ELU, nn.SELU, nn.CELU, nn.Mish, nn.LeakyReLU, nn.PReLU, nn.RReLU, nn.Softplus),
-)
-_OTHER_FUNCTIONS = {"silu", "gelu", "hardswish", "elu", "selu", "celu", "mish", "leaky_relu", "prelu", "softplus"}
+from funcam.network.traits import OTHER_ACTIVATIONS, operation, relu_ceiling
 
 
 class GuidedReLU(torch.autograd.Function):
@@ -105,7 +99,7 @@ def _rewrite(graph: Graph) -> Guided:
         ceiling = relu_ceiling(graph, node)
         if ceiling is None:
             placed[node] = copy.node_copy(node, placed.__getitem__)
-            left += [name] if _is_other_activation(graph, node) else []
+            left += [name] if operation(graph, node) in OTHER_ACTIVATIONS else []
         else:
             given = node.args[0] if node.args else node.kwargs["input"]
             assert isinstance(given, fx.Node)
@@ -123,12 +117,6 @@ def _rewrite(graph: Graph) -> Guided:
 def _named(graph: Graph) -> list[tuple[str, fx.Node]]:
     names = {node: name for name, node in graph.nodes.items()}
     return [(names.get(node, node.name), node) for node in graph.module.graph.nodes]
-
-
-def _is_other_activation(graph: Graph, node: fx.Node) -> bool:
-    if node.op == "call_module":
-        return isinstance(graph.module.get_submodule(str(node.target)), _OTHER_ACTIVATIONS)
-    return node.op == "call_function" and operation(graph, node) in _OTHER_FUNCTIONS
 
 
 def _refuse_hidden(graph: Graph) -> None:
