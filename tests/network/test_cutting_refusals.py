@@ -30,7 +30,8 @@ def test_a_layer_that_is_no_feature_map(layer, shape):
 
 
 def test_of_a_tuple_with_one_tensor_that_one_is_meant():
-    A, _ = funcam.split(tiny_vit(), "encoder.layers.encoder_layer_1.self_attention")(IMAGES)
+    layer = "encoder.layers.encoder_layer_1.self_attention"
+    A, _ = funcam.split(tiny_vit(), layer, layout="tokens prefix=1")(IMAGES)
     assert A.shape == (2, 16, 4, 4)
 
 
