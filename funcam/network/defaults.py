@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 import torch
@@ -113,7 +113,7 @@ def _norms(alive: Sequence[Seen], image: tuple[int, ...]) -> list[Seen]:
 
 
 def _live(asked: _Question, places: Sequence[Seen]) -> dict[Seen, Tensor]:
-    """Those that see the images and on which the score depends, with a derivative of it there."""
+    """Those maps that see the images, and values, on which the score depends, with a derivative of it there."""
     inputs = asked.inputs
     ours, gradients = _derivatives(asked, [one.place for one in places])
     other = replace(inputs, images=_another(inputs.images))
@@ -123,9 +123,13 @@ def _live(asked: _Question, places: Sequence[Seen]) -> dict[Seen, Tensor]:
         other = replace(inputs, images=inputs.images * 1.01)
         theirs = _features(asked, other, [one.place for one in places])
     rows = zip(places, ours, theirs, gradients, strict=True)
-    seeing = {one: g for one, a, b, g in rows if difference([a], [b])}
+    image = tuple(inputs.images.shape)
+    seeing = {one: g for one, a, b, g in rows if not one.layout(image) or difference([a], [b])}
     leading = {one: g for one, g in seeing.items() if g.any()}
-    return leading or {one: torch.ones_like(g) for one, g in seeing.items()}  # a head of zeros: then all may lead there
+    if leading:
+        return leading
+    connected = _connected(asked, list(seeing))  # the score's head is zero, or its units are dead
+    return {one: torch.ones_like(seeing[one]) for one in connected}
 
 
 def _of_cells(one: Seen, gradient: Tensor, image: tuple[int, ...]) -> Tensor:
@@ -144,6 +148,26 @@ def _another(images: Tensor) -> Tensor:
 def _derivatives(asked: _Question, places: Sequence[Place]) -> tuple[list[Tensor], list[Tensor]]:
     """The features at every map, and the derivative of a random function of what counts there, in one pass."""
     zeros = [torch.zeros_like(A) for A in _features(asked, asked.inputs, places)]
+    values, pullback, features, _ = vjp(_of_added(asked, places), zeros)
+    return features, list(pullback(cotangents(values)))
+
+
+def _connected(asked: _Question, places: Sequence[Seen]) -> list[Seen]:
+    """Those from which a way leads to the score, whatever its derivative is."""
+    added = [torch.zeros_like(A) for A in _features(asked, asked.inputs, [one.place for one in places])]
+    with torch.inference_mode(False), torch.enable_grad():
+        for tensor in added:  # ours
+            tensor.requires_grad = True
+        values, _ = _of_added(asked, [one.place for one in places])(*added)
+        total = sum((value.sum() for value in values), start=torch.zeros(()))
+        if not total.requires_grad:
+            return []
+        gradients = torch.autograd.grad(total, added, allow_unused=True)
+    return [one for one, g in zip(places, gradients, strict=True) if g is not None]
+
+
+def _of_added(asked: _Question, places: Sequence[Place]) -> Callable[..., tuple[list[Tensor], list[Tensor]]]:
+    """What counts, and the features, as a function of what is added at every map."""
 
     def function(*deltas: Tensor) -> tuple[list[Tensor], list[Tensor]]:
         seen: dict[Place, Tensor] = {}
@@ -159,8 +183,7 @@ def _derivatives(asked: _Question, places: Sequence[Place]) -> tuple[list[Tensor
         outputs = run(asked.model, asked.inputs, taps, asked.manner)
         return asked.of(outputs), [seen[place] for place in places]
 
-    values, pullback, features, _ = vjp(function, zeros)
-    return features, list(pullback(cotangents(values)))
+    return function
 
 
 def gradient_at(model: nn.Module, inputs: Inputs, place: Place, manner: Manner, wanted: Wanted | None) -> Tensor:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import warnings
 
 import numpy as np
 import pytest
@@ -77,6 +78,19 @@ def test_a_real_network_agrees_with_plain_autograd():
 
 def test_an_empty_batch_gives_empty_maps():
     assert funcam.explain(MODEL, IMAGES[:0]).maps.shape == (0, 8, 8)
+
+
+def test_a_map_that_is_zero_everywhere_is_warned_of():
+    model = small()
+    with torch.no_grad():
+        model.fc.weight[3] = -model.fc.weight[3].abs()  # behind a ReLU: every weight and so the sum is negative
+    with pytest.warns(
+        funcam.FuncamWarning, match=r"grad-cam at 'blocks' is zero .* image 0, class or score 3 \(and 2 more"
+    ):
+        funcam.explain(model, IMAGES, 3)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        funcam.explain(model, IMAGES, 0)
 
 
 def test_a_map_that_is_zero_everywhere_is_returned():
