@@ -126,7 +126,7 @@ def _live(asked: _Question, places: Sequence[Seen]) -> dict[Seen, Tensor]:
     image = tuple(inputs.images.shape)
     seeing = {one: g for one, a, b, g in rows if not one.layout(image) or difference([a], [b])}
     leading = {one: g for one, g in seeing.items() if g.any()}
-    if leading:
+    if any(one.layout(image) for one in leading):
         return leading
     connected = _connected(asked, list(seeing))  # the score's head is zero, or its units are dead
     return {one: torch.ones_like(seeing[one]) for one in connected}
