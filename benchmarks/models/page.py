@@ -176,12 +176,12 @@ _PAGE = """\
 The expected layer, grid and layout of each were written by hand from its source before funcam saw it
 (`benchmarks/models/`). The reference is a deep copy with a forward hook and autograd. *right*: the features, all
 outputs of the head, the scores, the gradient and Grad-CAM equal it at the expected layer; the layer funcam takes by
-default is one of those written down, or inside of such a block with the same grid; and the model is afterwards what it
-was: values, classes, dicts, hooks, flags, picklable, same outputs. *other layer*: all that, but by default another layer is taken. *refused*: an error that says
-why; the ways out that its message offers are taken. *wrong*: another function, gradient, branch or other axes, without
-a word. *patch* is a second alignment: at how many of four places of a bright patch in the image the cell that answers
-most lies there (of the expected layer, by a hook). Each model is run in a fresh process of one thread, with
-limits of time and memory (`--seconds`, `--memory`).
+default is one of those written down, or inside of such a block with the same grid; and the model is afterwards what
+it was: values, classes, dicts, hooks, flags, picklable, same outputs. *other layer*: all that, but by default another
+layer is taken. *refused*: an error that says why; the ways out that its message offers are taken. *wrong*: another
+function, gradient, branch or other axes, without a word. *patch* is a second alignment: at how many of four places of
+a bright patch in the image the cell that answers most lies there (of the expected layer, by a hook). Each model is
+run in a fresh process of one thread, with limits of time and memory (`--seconds`, `--memory`).
 
 ## Figures
 
