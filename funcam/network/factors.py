@@ -5,12 +5,31 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import NamedTuple
 
 BATCH, OTHER = "B", "_"
 
 
 class Moved(Exception):
     """It is unknown where in the image the parts of a tensor belong."""
+
+
+class Rolled(NamedTuple):
+    """An axis of a length was rolled."""
+
+    by: int
+    length: int
+
+
+class Padded(NamedTuple):
+    """An axis has the given length since it was padded."""
+
+    front: int
+    behind: int
+    length: int
+
+
+Change = Rolled | Padded
 
 
 @dataclass(frozen=True)
@@ -22,20 +41,23 @@ class Axis:
         size: how many there are.
         outer: for a part of an image's axis, how many parts stand outside of it: windows of 4 in a row of 12 are
             `(S0, 3, 1)` and `(S0, 4, 3)`.
-        shift: how far the image was rolled along it; 0 if it is where it was.
-        rolled: how long it was then.
+        changes: what was done along it and may be undone, the latest last.
     """
 
     name: str
     size: int
     outer: int = 1
-    shift: int = 0
-    rolled: int = 0
+    changes: tuple[Change, ...] = ()
 
     @property
     def placed(self) -> bool:
         """Whether it is an axis of the image, or a part of one."""
         return self.name.startswith("S")
+
+    @property
+    def rolled(self) -> bool:
+        """Whether its parts aren't in the image's order."""
+        return any(isinstance(change, Rolled) for change in self.changes)
 
 
 @dataclass(frozen=True)
@@ -82,7 +104,7 @@ def joined(atoms: Sequence[Atom]) -> Dim:
 
     Example:
         >>> joined([Axis("S0", 3), Axis("S0", 4, outer=3)])
-        (Axis(name='S0', size=12, outer=1, shift=0, rolled=0),)
+        (Axis(name='S0', size=12, outer=1, changes=()),)
     """
     out: list[Atom] = []
     for atom in atoms:
@@ -99,8 +121,7 @@ def joined(atoms: Sequence[Atom]) -> Dim:
 def _adjoin(first: Axis, second: Axis) -> bool:
     if first.name != second.name or first.name == BATCH:
         return False
-    same = (first.shift, first.rolled) == (second.shift, second.rolled)
-    return first.name == OTHER or (same and second.outer == first.outer * first.size)
+    return first.name == OTHER or (first.changes == second.changes and second.outer == first.outer * first.size)
 
 
 def agreed(dims: Sequence[Dim]) -> Dim:
@@ -184,21 +205,28 @@ def cut(dim: Dim, start: int, end: int, step: int = 1) -> Dim:
     if (start, step) == (0, 1) and end == size:
         return dim
     left = len(range(start, end, step))
-    if is_plain(dim):
+    if is_plain(dim) or not left:
         return plain(left)
     atom = dim[0]
     if len(dim) > 1:
         raise Moved
     if isinstance(atom, Axis):
-        if atom.placed and start < step and end == size and not atom.shift and atom.outer == 1:
-            return joined([replace(atom, size=left)])
-        raise Moved
+        return joined([_shortened(atom, start, end, step)])
     behind = size - atom.behind
     if end <= atom.front or start >= behind:
         return plain(left)
     if step != 1 or start > atom.front or end < behind:
         raise Moved
     return with_beside(atom.front - start, atom.cells, end - behind)
+
+
+def _shortened(atom: Axis, start: int, end: int, step: int) -> Axis:
+    """An axis of the image without what it was padded with, or with one of so many places."""
+    if atom.changes and atom.changes[-1] == Padded(start, atom.size - end, atom.size) and step == 1:
+        return replace(atom, size=end - start, changes=atom.changes[:-1])
+    if not whole(atom) or start >= step or end < atom.size:
+        raise Moved
+    return replace(atom, size=len(range(start, end, step)), changes=())
 
 
 def with_beside(front: int, dim: Dim, behind: int) -> Dim:
@@ -209,6 +237,8 @@ def with_beside(front: int, dim: Dim, behind: int) -> Dim:
     """
     if not (front or behind):
         return dim
+    if min(front, behind) < 0:
+        raise Moved
     if len(dim) == 1 and isinstance(dim[0], Beside):
         return (Beside(front + dim[0].front, dim[0].cells, dim[0].behind + behind),)
     cells = tuple(atom for atom in dim if isinstance(atom, Axis) and atom.placed)
@@ -243,7 +273,7 @@ def check_one(dim: Dim, index: int) -> None:
     for atom in dim:
         if isinstance(atom, Beside) and not (len(dim) == 1 and is_plain(cut(dim, index, index + 1))):
             raise Moved
-        if isinstance(atom, Axis) and atom.placed and (atom.outer == 1 or atom.shift):
+        if isinstance(atom, Axis) and atom.placed and (atom.outer == 1 or atom.rolled):
             raise Moved
 
 
@@ -251,19 +281,42 @@ def resized(dims: Dims, sizes: Sequence[int]) -> Dims:
     """The dimensions after something local (a convolution) gave the last ones other sizes.
 
     Raises:
-        Moved: they aren't whole axes of the image.
+        Moved: those that have changed aren't whole axes of the image.
     """
     kept, last = dims[: len(dims) - len(sizes)], dims[len(dims) - len(sizes) :]
-    names = [atom.name for dim in dims for atom in axes_in(dim)]
     made: list[Dim] = []
     for dim, size in zip(last, sizes, strict=True):
         if is_plain(dim):
             made.append(plain(size))
-        elif len(dim) == 1 and whole(dim[0]) and names.count(axes_in(dim)[0].name) == 1:
-            made.append(joined([replace(axes_in(dim)[0], size=size)]))
+        elif size_of(dim) == size:
+            made.append(dim)
         else:
-            raise Moved
+            made.append(joined([replace(_only_axis(dim), size=size, changes=())]))
     return (*kept, *made)
+
+
+def _only_axis(dim: Dim) -> Axis:
+    atom = dim[0]
+    if len(dim) > 1 or not isinstance(atom, Axis) or not atom.placed or atom.rolled:
+        raise Moved
+    return atom
+
+
+def padded(dim: Dim, front: int, behind: int) -> Dim:
+    """A dimension with so many in front and behind.
+
+    Raises:
+        Moved: it is no dimension of places.
+    """
+    if is_plain(dim):
+        return plain(front + size_of(dim) + behind)
+    atom = dim[0]
+    if len(dim) > 1 or not isinstance(atom, Axis) or not atom.placed or min(front, behind) < 0:
+        return with_beside(front, dim, behind)
+    if atom.outer > 1:
+        raise Moved
+    size = front + atom.size + behind
+    return (replace(atom, size=size, changes=(*atom.changes, Padded(front, behind, size))),)
 
 
 def axes_in(dim: Dim) -> list[Axis]:
@@ -274,7 +327,7 @@ def axes_in(dim: Dim) -> list[Axis]:
 
 def whole(atom: Atom) -> bool:
     """Whether a factor is an axis of the image, from its one end to the other."""
-    return isinstance(atom, Axis) and atom.placed and atom.outer == 1 and not atom.shift
+    return isinstance(atom, Axis) and atom.placed and atom.outer == 1 and not atom.rolled
 
 
 def rolled(dim: Dim, by: int) -> Dim:
@@ -288,7 +341,8 @@ def rolled(dim: Dim, by: int) -> Dim:
     atom = dim[0]
     if len(dim) > 1 or not isinstance(atom, Axis) or not atom.placed or atom.outer > 1:
         raise Moved
-    if atom.shift and atom.rolled != atom.size:
-        raise Moved
-    shift = (atom.shift + by) % atom.size
-    return (replace(atom, shift=shift, rolled=atom.size if shift else 0),)
+    changes, last = atom.changes, atom.changes[-1] if atom.changes else None
+    if isinstance(last, Rolled) and last.length == atom.size:
+        changes, by = changes[:-1], last.by + by
+    rest = (Rolled(by % atom.size, atom.size),) if by % atom.size else ()
+    return (replace(atom, changes=(*changes, *rest)),)

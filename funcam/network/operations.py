@@ -21,6 +21,7 @@ from funcam.network.factors import (
     cut,
     is_plain,
     joined,
+    padded,
     plain,
     resized,
     rolled,
@@ -224,13 +225,10 @@ def _local(call: Call) -> Dims:
 
 def _pad(call: Call) -> Dims:
     amounts: list[int] = call.args["pad" if "pad" in call.args else "padding"]
-    if any(amount < 0 for amount in amounts):
-        raise Moved
-    count = max([0, *(place // 2 + 1 for place, amount in enumerate(amounts) if amount)])
-    dims, size = call.first, call.shape
-    for axis in range(len(dims) - count, len(dims)):
-        if size_of(dims[axis]) != size[axis]:
-            dims = (*resized(dims[: axis + 1], size[axis : axis + 1]), *dims[axis + 1 :])
+    dims = call.first
+    for number, (front, behind) in enumerate(zip(amounts[::2], amounts[1::2], strict=True)):
+        axis = len(dims) - 1 - number
+        dims = _changed(dims, axis, padded(dims[axis], front, behind) if front or behind else dims[axis])
     return dims
 
 
@@ -298,6 +296,13 @@ def _index(call: Call) -> Dims:
     return (*call.first[: taken[0]], *call.dims_of(index), *call.first[taken[0] + 1 :])
 
 
+def _strided(call: Call) -> Dims:
+    """Pooled values in another order of memory."""
+    if any(map(axes_in, call.first)) or tuple(map(size_of, call.first)) != tuple(call.shape):
+        raise Moved
+    return call.first
+
+
 def _real(call: Call) -> Dims:
     return (*call.first, plain(2))
 
@@ -329,7 +334,11 @@ RULES: dict[str, Rule] = {
         "instance_norm native_dropout alias detach clone contiguous lift_fresh _to_copy to _conj resolve_conj "
         "_softmax _safe_softmax _log_softmax tril triu channel_shuffle native_channel_shuffle _prelu_kernel",
     ),
-    **_named(_pointwise, "copy where masked_fill addcmul addcdiv lerp hardtanh rrelu_with_noise zero fill"),
+    **_named(
+        _pointwise,
+        "copy where masked_fill addcmul addcdiv lerp zero fill hardtanh hardswish hardsigmoid leaky_relu elu celu selu "
+        "gelu silu mish relu relu6 softplus softshrink hardshrink log_sigmoid threshold clamp rsub maximum minimum",
+    ),
     **_named(_view, "view _unsafe_view reshape _reshape_alias"),
     **_named(_permute, "permute"),
     **_named(_transpose, "transpose t"),
@@ -379,6 +388,7 @@ RULES: dict[str, Rule] = {
     **_named(_along("dim"), "cumsum index_select"),
     **_named(_along("dims"), "flip"),
     **_named(_index, "index"),
+    **_named(_strided, "as_strided"),
     **_named(_real, "view_as_real"),
     **_named(_complex, "view_as_complex"),
 }
