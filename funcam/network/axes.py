@@ -14,7 +14,7 @@ from torch import Tensor
 
 from funcam.errors import FuncamError, shown
 from funcam.network.failures import reason_of
-from funcam.network.layout import KINDS, PLAIN, Layout, Shape, of_images, readings
+from funcam.network.layout import KINDS, Layout, Shape, of_images, readings
 from funcam.network.probing import agreement, decided, patched
 from funcam.network.provenance import follow
 
@@ -63,9 +63,9 @@ def layout_of_layer(
 ) -> AnyLayout:
     """How a layer's tensor holds a feature map of images.
 
-    Where only convolutions, pooling, norms, activations, sums and products of cells lie between, it is `[B, C, *S]`.
-    Everywhere else patches of the image are changed at four places, and the layout is the one in which the layer
-    answers there.
+    Where the image's axes can be followed through all operations between (convolutions, permutations, reshapes, linear
+    layers, attention), it is where they are. Everywhere else patches of the image are changed at four places, and the
+    layout is the one in which the layer answers there.
 
     Args:
         layer: its name, for messages.
@@ -78,15 +78,16 @@ def layout_of_layer(
     Raises:
         FuncamError: the layer holds no map, or the model's answers don't tell which axes are the image's.
     """
-    tensor, followed = _followed(tensor_of, images)
+    with torch.no_grad():
+        tensor, followed = follow(images, tensor_of)
     if not isinstance(tensor, Tensor):
         raise FuncamError(f"layer {layer!r} is no feature map: it holds a {type(tensor).__name__}, not a tensor")
     if given is not None:
         return _checked(layer, given, tensor, images)
+    if followed is not None and math.prod(followed.spatial(tensor.shape)) > 1:
+        return followed
     image = _canonical(images)
     possible = [reading for reading in readings(tensor.shape, image) if math.prod(reading.spatial(tensor.shape)) > 1]
-    if followed and tensor.ndim == images.ndim and math.prod(tensor.shape[2:]) > 1:
-        return PLAIN
     if not possible:
         raise UnknownAxes(
             f"layer {layer!r} is no feature map: its output is {_told(tensor, batch)} for images of "
@@ -105,12 +106,6 @@ def layout_of_layer(
 def _told(tensor: Tensor, batch: int) -> list[int]:
     """The shape of what belongs to one image as that of a batch."""
     return [batch if tensor.shape[:1] == (1,) else side for side in tensor.shape[:1]] + list(tensor.shape[1:])
-
-
-def _followed(tensor_of: Callable[[Tensor], Any], images: Tensor) -> tuple[Any, bool]:
-    with torch.no_grad():
-        tensor, plain = follow(images, tensor_of)
-    return tensor, plain and of_images(images.shape) == PLAIN
 
 
 def _canonical(images: Tensor) -> Shape:

@@ -12,7 +12,7 @@ from torch import Tensor
 Shape = tuple[int, ...]
 
 # The axes of images and of channels; all others are the grid's, or the one of its cells, row by row.
-_AXES = {
+AXES = {
     "channels-first": (0, 1),
     "channels-last": (0, -1),
     "tokens": (0, -1),
@@ -20,8 +20,8 @@ _AXES = {
     "tokens-first": (1, -1),
     "frames-first": (0, 2),
 }
-KINDS = tuple(_AXES)
-_CELLS = ("tokens", "tokens-last", "tokens-first")
+KINDS = tuple(AXES)
+CELLS = ("tokens", "tokens-last", "tokens-first")
 MOST_BESIDE = 8
 _MOST_SKEW = math.log(2.5)
 
@@ -61,7 +61,7 @@ class Layout:
             return tensor
         if self.folded:
             tensor = tensor.reshape(-1, self.folded, *tensor.shape[1:]).transpose(1, 2)
-        moved = tensor.movedim(_AXES[self.kind], (0, 1))
+        moved = tensor.movedim(AXES[self.kind], (0, 1))
         if self.grid:
             cells = moved[:, :, self.prefix : moved.shape[2] - self.suffix]
             moved = cells.reshape(*cells.shape[:2], *self._ordered(self.grid))
@@ -75,7 +75,7 @@ class Layout:
             features = features.movedim(self._axes(), self._positions())
         if self.grid:
             features = self._beside(features.flatten(2), tensor)
-        features = features.movedim((0, 1), _AXES[self.kind])
+        features = features.movedim((0, 1), AXES[self.kind])
         return features.transpose(1, 2).flatten(0, 1) if self.folded else features
 
     def _positions(self) -> Shape:
@@ -88,7 +88,7 @@ class Layout:
         return tuple(sides[axis] for axis in self.order) if self.order else sides
 
     def _beside(self, cells: Tensor, tensor: Tensor) -> Tensor:
-        moved = tensor.movedim(_AXES[self.kind], (0, 1)).detach().expand(len(cells), -1, -1)
+        moved = tensor.movedim(AXES[self.kind], (0, 1)).detach().expand(len(cells), -1, -1)
         behind = moved.shape[2] - self.suffix
         return torch.cat([moved[:, :, : self.prefix], cells, moved[:, :, behind:]], dim=2)
 
@@ -97,7 +97,7 @@ class Layout:
         if self.grid:
             return self.grid
         shape = (shape[0] // self.folded, shape[1], self.folded, *shape[2:]) if self.folded else shape
-        axes = [axis % len(shape) for axis in _AXES[self.kind]]
+        axes = [axis % len(shape) for axis in AXES[self.kind]]
         sides = tuple(side for axis, side in enumerate(shape) if axis not in axes)
         return tuple(sides[self.order.index(axis)] for axis in range(len(sides))) if self.order else sides
 
@@ -158,8 +158,8 @@ def _possible(shape: Shape, batch: int, size: Shape) -> Iterator[Layout]:
     if axes == 3 and len(shape) == 4 and shape[0] > batch and shape[0] % batch == 0:
         yield Layout("channels-first", folded=shape[0] // batch)
     if len(shape) == 3 and axes > 1:
-        for kind in _CELLS:
-            images, channels = (axis % 3 for axis in _AXES[kind])
+        for kind in CELLS:
+            images, channels = (axis % 3 for axis in AXES[kind])
             if shape[images] == batch:
                 yield from _cells(kind, shape[3 - images - channels], size, orders)
 

@@ -226,9 +226,9 @@ def test_what_is_followed_is_where_the_image_is(moves, row, column):
             y = MOVES[move](y)
         return y
 
-    tensor, plain = follow(image, run)
-    if plain:
-        lit = tensor.abs().sum(1)[0].nonzero().tolist()
+    tensor, layout = follow(image, run)
+    if layout:
+        lit = layout.to_map(tensor).abs().sum(1)[0].nonzero().tolist()
         assert lit in ([], [[row, column]])
 
 

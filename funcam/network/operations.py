@@ -1,0 +1,434 @@
+"""What operations make of the dimensions of their tensors: where the image's axes are afterwards."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from funcam.network.factors import (
+    Atom,
+    Dim,
+    Dims,
+    Moved,
+    axes_in,
+    check_one,
+    concatenated,
+    cut,
+    is_plain,
+    joined,
+    padded,
+    plain,
+    resized,
+    rolled,
+    size_of,
+    together,
+    viewed,
+    whole,
+)
+
+
+@dataclass(frozen=True)
+class Call:
+    """An operation that was run.
+
+    Attributes:
+        name: its name, without the underscore of those that work in place.
+        args: its arguments by name.
+        made: the tensors that it returned.
+        dims_of: the dimensions of a tensor that was given; it raises where they are unknown.
+    """
+
+    name: str
+    args: dict[str, Any]
+    made: Sequence[Tensor]
+    dims_of: Callable[[Tensor], Dims]
+
+    def dims(self, name: str) -> Dims:
+        """The dimensions of the tensor given by this name."""
+        return self.dims_of(self.args[name])
+
+    @property
+    def first(self) -> Dims:
+        """The dimensions of the tensor given first."""
+        return self.dims_of(next(value for value in self.args.values() if isinstance(value, Tensor)))
+
+    @property
+    def shape(self) -> Sequence[int]:
+        """The shape of the tensor that was made first."""
+        return self.made[0].shape
+
+    def axes(self, name: str, count: int) -> list[int]:
+        """The axes given by a name, counted from the front; all of them where none is given."""
+        given = self.args.get(name)
+        if given is None or given == []:
+            return list(range(count))
+        return [axis % max(count, 1) for axis in (given if isinstance(given, list | tuple) else [given])]
+
+
+Rule = Callable[[Call], Dims]
+
+
+def _keep(call: Call) -> Dims:
+    return call.first
+
+
+def _pointwise(call: Call) -> Dims:
+    return together([call.dims_of(tensor) for tensor in tensors_in(call.args)])
+
+
+def tensors_in(args: dict[str, Any]) -> Iterator[Tensor]:
+    """The tensors among arguments."""
+    for value in args.values():
+        for item in value if isinstance(value, list | tuple) else [value]:
+            if isinstance(item, Tensor):
+                yield item
+
+
+def _view(call: Call) -> Dims:
+    return viewed(call.first, call.shape)
+
+
+def _permute(call: Call) -> Dims:
+    return tuple(call.first[axis] for axis in call.args["dims"])
+
+
+def _transpose(call: Call) -> Dims:
+    dims = list(call.first)
+    if len(dims) < 2:
+        return call.first
+    one, other = (call.args.get(name, axis) for name, axis in (("dim0", 0), ("dim1", 1)))
+    dims[one], dims[other] = dims[other], dims[one]
+    return tuple(dims)
+
+
+def _unsqueeze(call: Call) -> Dims:
+    axis = call.args["dim"] % (len(call.first) + 1)
+    return (*call.first[:axis], (), *call.first[axis:])
+
+
+def _squeeze(call: Call) -> Dims:
+    axes = call.axes("dim", len(call.first))
+    return tuple(dim for axis, dim in enumerate(call.first) if axis not in axes or size_of(dim) != 1)
+
+
+def _expand(call: Call) -> Dims:
+    missing = len(call.shape) - len(call.first)
+    return tuple(map(_spread, ((),) * missing + call.first, call.shape))
+
+
+def _spread(dim: Dim, size: int) -> Dim:
+    if size == size_of(dim):
+        return dim
+    if not is_plain(dim):
+        raise Moved
+    return plain(size)
+
+
+def _select(call: Call) -> Dims:
+    axis = call.args["dim"] % len(call.first)
+    check_one(call.first[axis], call.args["index"])
+    return (*call.first[:axis], *call.first[axis + 1 :])
+
+
+def _unbind(call: Call) -> Dims:
+    axis = call.args["dim"] % len(call.first)
+    for index in range(size_of(call.first[axis])):
+        check_one(call.first[axis], index)
+    return (*call.first[:axis], *call.first[axis + 1 :])
+
+
+def _slice(call: Call) -> Dims:
+    end = call.args.get("end")
+    return _cut(call, call.args.get("start") or 0, 1 << 62 if end is None else end, call.args.get("step", 1))
+
+
+def _cut(call: Call, start: int, end: int, step: int = 1) -> Dims:
+    axis = call.args["dim"] % len(call.first)
+    return _changed(call.first, axis, cut(call.first[axis], start, end, step))
+
+
+def _changed(dims: Dims, axis: int, dim: Dim) -> Dims:
+    return (*dims[:axis], dim, *dims[axis + 1 :])
+
+
+def _cat(call: Call) -> Dims:
+    tensors = [call.dims_of(tensor) for tensor in call.args["tensors"] if tensor.shape != (0,)]
+    axis = call.args["dim"] % len(tensors[0])
+    others = together([_changed(dims, axis, ()) for dims in tensors])
+    return _changed(others, axis, concatenated([dims[axis] for dims in tensors]))
+
+
+def _stack(call: Call) -> Dims:
+    dims = together([call.dims_of(tensor) for tensor in call.args["tensors"]])
+    axis = call.args["dim"] % (len(dims) + 1)
+    return (*dims[:axis], plain(len(call.args["tensors"])), *dims[axis:])
+
+
+def _reduce(call: Call) -> Dims:
+    axes = call.axes("dim", len(call.first))
+    keep = call.args.get("keepdim", False)
+    return tuple(() if axis in axes else dim for axis, dim in enumerate(call.first) if keep or axis not in axes)
+
+
+def _product(rows: Dims, columns: Dims) -> Dims:
+    return (*together([rows[:-2], columns[:-2]]), rows[-2], columns[-1])
+
+
+def _matmul(call: Call) -> Dims:
+    return _product(call.dims("self"), call.dims("mat2"))
+
+
+def _addmm(call: Call) -> Dims:
+    names = ("mat1", "mat2") if "mat1" in call.args else ("batch1", "batch2")
+    return together([call.dims("self"), _product(*map(call.dims, names))])
+
+
+def _linear(call: Call) -> Dims:
+    return (*call.first[:-1], plain(call.shape[-1]))
+
+
+def _mv(call: Call) -> Dims:
+    return call.dims("self")[:-1]
+
+
+def _attention(call: Call) -> Dims:
+    query, key, value = map(call.dims, ("query", "key", "value"))
+    return (*together([query[:-2], key[:-2], value[:-2]]), query[-2], value[-1])
+
+
+def _heads(call: Call) -> Dims:
+    query, key, value = map(call.dims, ("query", "key", "value"))
+    return (*together([query[:1], key[:1], value[:1]]), query[1], plain(call.shape[-1]))
+
+
+def _convolution(call: Call) -> Dims:
+    dims, weight = call.dims("input"), call.args["weight"]
+    if any(map(axes_in, call.dims_of(weight))):
+        raise Moved
+    count = weight.ndim - 2
+    dims = (dims[0], plain(call.shape[1]), *dims[2:])
+    if set(weight.shape[2:]) == {1} and tuple(call.shape[2:]) == tuple(map(size_of, dims[2:])):
+        return dims
+    return resized(dims, call.shape[-count:])
+
+
+def _local(call: Call) -> Dims:
+    """Pooling and interpolation: the digit in the name is the number of axes."""
+    count = int((re.findall(r"(\d)d", call.name) or ["2"])[-1])
+    return resized(call.first, call.shape[-count:])
+
+
+def _pad(call: Call) -> Dims:
+    amounts: list[int] = call.args["pad" if "pad" in call.args else "padding"]
+    dims = call.first
+    for number, (front, behind) in enumerate(zip(amounts[::2], amounts[1::2], strict=True)):
+        axis = len(dims) - 1 - number
+        dims = _changed(dims, axis, padded(dims[axis], front, behind) if front or behind else dims[axis])
+    return dims
+
+
+def _shuffle(call: Call) -> Dims:
+    dims = (*call.first[:-3], plain(call.shape[-3]), *call.first[-2:])
+    return resized(dims, call.shape[-2:])
+
+
+def _windows(call: Call) -> Dims:
+    """Patches that don't overlap."""
+    axis, size = call.args["dimension"] % len(call.first), call.args["size"]
+    if size != call.args["step"] or size_of(call.first[axis]) % size:
+        raise Moved
+    outer, inner = viewed((call.first[axis],), (size_of(call.first[axis]) // size, size))
+    return (*_changed(call.first, axis, outer), inner)
+
+
+def _im2col(call: Call) -> Dims:
+    names = ("kernel_size", "dilation", "padding", "stride")
+    each = zip(*(call.args[name] for name in names), strict=True)
+    dims = call.first
+    sizes = [
+        (size_of(dim) + 2 * pad - dilation * (kernel - 1) - 1) // step + 1
+        for dim, (kernel, dilation, pad, step) in zip(dims[-2:], each, strict=True)
+    ]
+    small = resized((*dims[:-3], (), *dims[-2:]), sizes)
+    return (*small[:-3], plain(call.shape[-2]), joined([*small[-2], *small[-1]]))
+
+
+def _roll(call: Call) -> Dims:
+    dims = call.first
+    if not call.args.get("dims"):
+        raise Moved
+    for by, axis in zip(call.args["shifts"], call.args["dims"], strict=True):
+        dims = _changed(dims, axis % len(dims), rolled(dims[axis], by))
+    return dims
+
+
+def _along(name: str) -> Rule:
+    """What mixes along some axes only: none of them may be the image's."""
+
+    def rule(call: Call) -> Dims:
+        if not all(is_plain(call.first[axis]) for axis in call.axes(name, len(call.first))):
+            raise Moved
+        return tuple(
+            dim if size_of(dim) == size else plain(size) for dim, size in zip(call.first, call.shape, strict=True)
+        )
+
+    return rule
+
+
+def _repeat(call: Call) -> Dims:
+    dims = ((),) * (len(call.shape) - len(call.first)) + call.first
+    return tuple(map(_spread, dims, call.shape))
+
+
+def _index(call: Call) -> Dims:
+    """One axis of no place, indexed by one tensor."""
+    taken = [axis for axis, index in enumerate(call.args["indices"]) if index is not None]
+    if len(taken) != 1 or not is_plain(call.first[taken[0]]):
+        raise Moved
+    index = call.args["indices"][taken[0]]
+    if index.dtype in (torch.bool, torch.uint8):
+        raise Moved
+    return (*call.first[: taken[0]], *call.dims_of(index), *call.first[taken[0] + 1 :])
+
+
+def _strided(call: Call) -> Dims:
+    """Pooled values in another order of memory."""
+    if any(map(axes_in, call.first)) or tuple(map(size_of, call.first)) != tuple(call.shape):
+        raise Moved
+    return call.first
+
+
+def _real(call: Call) -> Dims:
+    return (*call.first, plain(2))
+
+
+def _complex(call: Call) -> Dims:
+    if not is_plain(call.first[-1]):
+        raise Moved
+    return call.first[:-1]
+
+
+def _col2im(call: Call) -> Dims:
+    """The patches of `im2col`, added up where they were."""
+    cells: list[Atom] = list(call.first[-1])
+    if len(cells) != 2 or not all(map(whole, cells)) or cells[0] == cells[1]:
+        raise Moved
+    dims = (*call.first[:-2], plain(call.shape[-3]), *((cell,) for cell in cells))
+    return resized(dims, call.shape[-2:])
+
+
+def _named(rule: Rule, names: str) -> dict[str, Rule]:
+    return dict.fromkeys(names.split(), rule)
+
+
+RULES: dict[str, Rule] = {
+    **_named(
+        _keep,
+        "native_batch_norm _native_batch_norm_legit _native_batch_norm_legit_no_training cudnn_batch_norm "
+        "_batch_norm_with_update _batch_norm_no_update native_group_norm native_layer_norm _fused_rms_norm "
+        "instance_norm native_dropout alias detach clone contiguous lift_fresh _to_copy to _conj resolve_conj "
+        "_softmax _safe_softmax _log_softmax tril triu channel_shuffle native_channel_shuffle _prelu_kernel",
+    ),
+    **_named(
+        _pointwise,
+        "copy where masked_fill addcmul addcdiv lerp zero fill hardtanh hardswish hardsigmoid leaky_relu elu celu selu "
+        "gelu silu mish relu relu6 softplus softshrink hardshrink log_sigmoid threshold clamp rsub maximum minimum",
+    ),
+    **_named(_view, "view _unsafe_view reshape _reshape_alias"),
+    **_named(_permute, "permute"),
+    **_named(_transpose, "transpose t"),
+    **_named(_unsqueeze, "unsqueeze"),
+    **_named(_squeeze, "squeeze"),
+    **_named(_expand, "expand"),
+    **_named(_repeat, "repeat"),
+    **_named(_select, "select"),
+    **_named(_unbind, "unbind"),
+    **_named(_slice, "slice"),
+    **_named(_cat, "cat"),
+    **_named(_stack, "stack"),
+    **_named(
+        _reduce, "sum mean amax amin var std norm logsumexp linalg_vector_norm max min prod any all var_mean argmax"
+    ),
+    **_named(_matmul, "mm bmm"),
+    **_named(_addmm, "addmm baddbmm"),
+    **_named(_linear, "linear"),
+    **_named(_mv, "mv"),
+    **_named(
+        _attention,
+        "_scaled_dot_product_flash_attention_for_cpu _scaled_dot_product_flash_attention "
+        "_scaled_dot_product_efficient_attention _scaled_dot_product_cudnn_attention",
+    ),
+    **_named(_heads, "_native_multi_head_attention"),
+    **_named(
+        _convolution, "convolution _convolution mkldnn_convolution cudnn_convolution conv2d thnn_conv2d _slow_conv2d"
+    ),
+    **_named(
+        _local,
+        "max_pool2d_with_indices max_pool3d_with_indices mkldnn_max_pool2d mkldnn_max_pool3d avg_pool1d avg_pool2d "
+        "avg_pool3d _adaptive_avg_pool2d _adaptive_avg_pool3d mkldnn_adaptive_avg_pool2d adaptive_max_pool2d "
+        "adaptive_max_pool3d upsample_nearest1d upsample_nearest2d upsample_nearest3d upsample_linear1d "
+        "upsample_bilinear2d upsample_bicubic2d upsample_trilinear3d _upsample_nearest_exact1d "
+        "_upsample_nearest_exact2d _upsample_nearest_exact3d _upsample_bilinear2d_aa _upsample_bicubic2d_aa",
+    ),
+    **_named(
+        _pad,
+        "constant_pad_nd reflection_pad1d reflection_pad2d reflection_pad3d replication_pad1d replication_pad2d "
+        "replication_pad3d",
+    ),
+    **_named(_shuffle, "pixel_shuffle pixel_unshuffle"),
+    **_named(_windows, "unfold"),
+    **_named(_im2col, "im2col"),
+    **_named(_col2im, "col2im"),
+    **_named(_roll, "roll"),
+    **_named(_along("dim"), "cumsum index_select"),
+    **_named(_along("dims"), "flip"),
+    **_named(_index, "index"),
+    **_named(_strided, "as_strided"),
+    **_named(_real, "view_as_real"),
+    **_named(_complex, "view_as_complex"),
+}
+_SPLITS = ("split", "split_with_sizes", "unsafe_split", "unsafe_split_with_sizes", "split_copy")
+# They read no more of a tensor than its shape.
+SHAPE_ONLY = frozenset(
+    (
+        *("empty_like", "zeros_like", "ones_like", "full_like", "rand_like", "randn_like"),
+        *("new_zeros", "new_ones", "new_empty", "new_full", "new_empty_strided"),
+    )
+)
+
+
+def dims_made(call: Call, *, pointwise: bool) -> list[Dims | None]:
+    """The dimensions of what an operation returned; None where it is unknown where they belong."""
+    try:
+        if call.name in _SPLITS:
+            return list(_parts(call))
+        rule = RULES.get(call.name) or (_pointwise if pointwise else None)
+        dims = rule(call) if rule else None
+    except (Moved, KeyError, IndexError, StopIteration):
+        return [None] * len(call.made)
+    return [_of_shape(dims, tensor) for tensor in call.made]
+
+
+def _parts(call: Call) -> Iterator[Dims | None]:
+    axis, start = call.args["dim"], 0
+    for tensor in call.made:
+        end = start + tensor.shape[axis]
+        try:
+            yield _cut(call, start, end)
+        except Moved:
+            yield None
+        start = end
+
+
+def _of_shape(dims: Dims | None, tensor: Tensor) -> Dims | None:
+    """The dimensions, if they are the tensor's; what stands beside (statistics of a norm) has no place."""
+    if dims is None:
+        return None
+    if tuple(map(size_of, dims)) == tuple(tensor.shape):
+        return dims
+    return None

@@ -1,0 +1,87 @@
+"""From what a tensor's dimensions are made of to how it holds a map."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from funcam.network.factors import BATCH, Axis, Beside, Dim, Dims, axes_in, is_plain, size_of, whole
+from funcam.network.layout import AXES, CELLS, KINDS, PLAIN, Layout, Shape
+
+
+def layout_of_dims(dims: Dims, axes: int) -> Layout | None:
+    """How a tensor of these dimensions holds a map of images with a number of axes; None if it holds none.
+
+    Example:
+        >>> tokens = Beside(1, (Axis("S0", 4), Axis("S1", 6)), 0)
+        >>> str(layout_of_dims(((Axis("B", 1),), (tokens,), (Axis("_", 8),)), 2))
+        'tokens, 4x6, 1 in front'
+    """
+    if len(dims) == axes + 2:
+        for kind in KINDS:
+            order = _order(dims, kind, axes) if kind not in CELLS and (axes == 3 or kind != "frames-first") else None
+            if order is not None:
+                return Layout(kind, order=order)
+    if len(dims) == 3:
+        for kind in CELLS:
+            tokens = _tokens(dims, kind, axes)
+            if tokens is not None:
+                return tokens
+    return _folded(dims, axes)
+
+
+def _parts(dims: Dims, kind: str) -> list[Dim] | None:
+    """The dimensions of places, if those of the images and the channels are where a kind of layout has them."""
+    batch, channels = (axis % len(dims) for axis in AXES[kind])
+    if not _is_batch(dims[batch]) or not _is_channels(dims[channels]):
+        return None
+    return [dim for axis, dim in enumerate(dims) if axis not in (batch, channels)]
+
+
+def _is_batch(dim: Dim) -> bool:
+    return len(dim) == 1 and isinstance(dim[0], Axis) and dim[0].name == BATCH
+
+
+def _is_channels(dim: Dim) -> bool:
+    """Channels may hold the places within each cell."""
+    return all(isinstance(atom, Axis) and atom.name != BATCH and not (atom.placed and atom.outer == 1) for atom in dim)
+
+
+def _order(dims: Dims, kind: str, axes: int) -> Shape | None:
+    """The order of the image's axes where each has a dimension of its own; () for the usual one."""
+    places = _parts(dims, kind)
+    return None if places is None else _ordered(places, axes)
+
+
+def _ordered(places: Sequence[Dim], axes: int) -> Shape | None:
+    numbers = [int(axes_in(dim)[0].name[1:]) if len(dim) == 1 and whole(dim[0]) else None for dim in places]
+    if any(number is None and size_of(dim) > 1 for number, dim in zip(numbers, places, strict=True)):
+        return None
+    pooled = iter(sorted(set(range(axes)) - set(numbers)))  # an axis of one cell has no name
+    order = tuple(next(pooled, axes) if number is None else number for number in numbers)
+    if sorted(order) != list(range(axes)) or all(map(is_plain, places)):
+        return None
+    return () if list(order) == sorted(order) else order
+
+
+def _tokens(dims: Dims, kind: str, axes: int) -> Layout | None:
+    places = _parts(dims, kind)
+    if places is None or not places[0]:
+        return None
+    (dim,) = places
+    beside = dim[0] if len(dim) == 1 and isinstance(dim[0], Beside) else None
+    cells = beside.cells if beside else dim
+    order = _ordered([(cell,) for cell in cells], axes) if len(cells) == axes else None
+    if order is None:
+        return None
+    numbers = order or range(axes)
+    sizes = {number: cell.size for number, cell in zip(numbers, cells, strict=True)}
+    grid = tuple(sizes[axis] for axis in range(axes))
+    return Layout(kind, beside.front if beside else 0, beside.behind if beside else 0, grid, order)
+
+
+def _folded(dims: Dims, axes: int) -> Layout | None:
+    """Frames that are folded into the batch."""
+    if axes != 3 or len(dims) != 4 or len(dims[0]) != 2 or not _is_batch(dims[0][:1]) or not _is_channels(dims[1]):
+        return None
+    order = _ordered([dims[0][1:], *dims[2:]], axes)
+    return Layout(PLAIN.kind, folded=dims[0][1].size) if order == () else None
