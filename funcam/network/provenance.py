@@ -108,10 +108,11 @@ def _dims_of_images(images: Tensor, own: tuple[int, int]) -> Dims:
 
 
 def _memory_of(tensor: Tensor) -> int:
-    """Where a tensor's values are; of those of other kinds (sparse ones) nothing is shared."""
-    if tensor.layout is not torch.strided:
+    """Where a tensor's values are; those of other kinds (sparse ones, wrappers) have no memory that could be shared."""
+    try:
+        return tensor.untyped_storage().data_ptr() or -id(tensor)
+    except (NotImplementedError, RuntimeError):
         return -id(tensor)
-    return tensor.untyped_storage().data_ptr() or -id(tensor)
 
 
 def _by_name(func: Any, args: Any, kwargs: Any) -> dict[str, Any]:
