@@ -308,6 +308,8 @@ def padded(dim: Dim, front: int, behind: int) -> Dim:
     Raises:
         Moved: it is no dimension of places.
     """
+    if not (front or behind):
+        return dim
     if is_plain(dim):
         return plain(front + size_of(dim) + behind)
     atom = dim[0]

@@ -188,7 +188,7 @@ def _pad(call: Call) -> Dims:
     dims = call.first
     for number, (front, behind) in enumerate(zip(amounts[::2], amounts[1::2], strict=True)):
         axis = len(dims) - 1 - number
-        dims = _changed(dims, axis, padded(dims[axis], front, behind) if front or behind else dims[axis])
+        dims = _changed(dims, axis, padded(dims[axis], front, behind))
     return dims
 
 
