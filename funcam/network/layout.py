@@ -137,9 +137,9 @@ def readings(shape: Sequence[int], image: Sequence[int]) -> Iterator[Layout]:
 
     Example:
         >>> [str(reading) for reading in readings((5, 7, 7, 768), (5, 3, 224, 224))]
-        ['channels-last']
-        >>> [str(reading) for reading in readings((5, 17, 64), (5, 3, 64, 64))]
-        ['tokens, 4x4, 1 in front', ...]
+        ['channels-last', 'channels-last, axes in the order (1, 0)']
+        >>> str(next(readings((5, 16, 64), (5, 3, 64, 64))))
+        'tokens, 4x4'
     """
     size = tuple(image[2:])
     for reading in _possible(tuple(shape), image[0], size):
@@ -177,7 +177,7 @@ def grids(cells: int, size: Sequence[int]) -> list[Shape]:
 
     Example:
         >>> grids(24, (64, 96))
-        [(4, 6), (6, 4), (3, 8)]
+        [(4, 6), (3, 8), (6, 4)]
     """
     if len(size) == 1:
         return [(cells,)]
