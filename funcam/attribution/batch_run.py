@@ -21,6 +21,7 @@ from funcam.network.finer import finer_beside
 from funcam.network.inputs import has_others, of_image
 from funcam.network.layers import find_node
 from funcam.network.outputs import unpacked
+from funcam.network.refusals import refuse_without_values
 from funcam.network.rewrites.batchnorm import fused
 from funcam.network.tap import Inputs
 from funcam.network.tap import run as run_model
@@ -234,6 +235,8 @@ def run_batch(
     """
     if isinstance(model, Split):
         given = _wrt_of(model, given)
+    if given.images.is_meta and isinstance(model, nn.Module):
+        refuse_without_values(model, given.images)
     read = read_by(targets, output)
     splits = _splits(model, given, layers, options, read)
     cuts = _distinct(splits, given, read)

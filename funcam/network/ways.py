@@ -26,6 +26,7 @@ from funcam.network.defaults import default_places, gradient_at, last_convolutio
 from funcam.network.images import check_images
 from funcam.network.inputs import check_inputs, has_others
 from funcam.network.known import Known, TracedModel, known_of
+from funcam.network.layers import find_node
 from funcam.network.layout import PLAIN, Layout
 from funcam.network.misfits import axes_taken
 from funcam.network.outputs import usual
@@ -108,7 +109,7 @@ def settle(
     """
     known = known_of(model)
     if inputs.images.is_meta:
-        refuse_without_values(model, inputs.images)
+        return _settle_shapes(known, model, layer, inputs)
 
     if layer is None and layout is None:
         return _settle_default(known, model, inputs, via, read)
@@ -117,6 +118,20 @@ def settle(
         return _laid_out(model, _settle(known, model, layer, inputs, via), inputs, layout)
 
     return known.fact(("cut", layer, via, layout, kind_of(inputs)), find)
+
+
+def _settle_shapes(known: Known, model: nn.Module, layer: str | None, inputs: Inputs) -> Settled:
+    """A graph cut on the meta device, where there are shapes and no values: nothing can be checked there."""
+    traced = known.traced(model)
+    if traced is None:
+        refuse_without_values(model, inputs.images)
+        raise FuncamError(known.failure)
+    shapes = traced.shapes(tuple(inputs.images.shape))
+    name = traced.default(tuple(inputs.images.shape)) if layer is None else layer
+    cut, layout = traced.cut(name, tuple(inputs.images.shape)), shapes.layout(find_node(traced.graph, name))
+    if layout is None:
+        raise UnknownAxes(f"layer {name!r} is no feature map for images of {list(inputs.images.shape)}")
+    return Settled(name, "fx", "without values nothing can be checked", cut, layout)
 
 
 def _settle_default(known: Known, model: nn.Module, inputs: Inputs, via: str | None, read: Read | None) -> Settled:
