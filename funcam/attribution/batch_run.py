@@ -238,7 +238,7 @@ def run_batch(
     if given.images.is_meta and isinstance(model, nn.Module):
         refuse_without_values(model, given.images)
     read = read_by(targets, output)
-    splits = _splits(model, given, layers, options, read)
+    splits = _splits(model, given, layers, options)
     cuts = _distinct(splits, given, read)
     source = None if splits[0].is_pair else splits[0].source
     beside = [finer_beside(cut, source, given) for cut in cuts] if finer else [None] * len(cuts)
@@ -275,11 +275,9 @@ def _wrt_of(split: Split, given: Inputs) -> Inputs:
     return replace(given, wrt=split.wrt)
 
 
-def _splits(
-    model: Any, given: Inputs, layers: Sequence[Any], options: CutOptions, read: Callable[[Any], torch.Tensor]
-) -> list[Split]:
+def _splits(model: Any, given: Inputs, layers: Sequence[Any], options: CutOptions) -> list[Split]:
     if isinstance(model, nn.Module):
-        return [split_for(model, layer, given, options, read) for layer in layers]
+        return [split_for(model, layer, given, options) for layer in layers]
     for name, value in vars(options).items():
         if value is not None:
             said = f"{name}={shown(value)}"

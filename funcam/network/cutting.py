@@ -262,17 +262,13 @@ class CutOptions:
 USUAL = CutOptions()
 
 
-def split_for(
-    model: nn.Module, layer: LayerLike | None, inputs: Inputs, options: CutOptions, read: Read | None = None
-) -> Split:
-    """A model cut at a layer for some inputs, or where a score can be explained."""
+def split_for(model: nn.Module, layer: LayerLike | None, inputs: Inputs, options: CutOptions) -> Split:
+    """A model to be cut at a layer for some inputs; nothing is settled yet."""
     module = unwrapped(model)
     if not has_others(inputs):
         refuse_list(module)
     said = None if options.layout is None else parsed(options.layout)
-    made = Split(layer_name(module, layer), weakref.ref(module), module, None, options.hooks, inputs.wrt, said)
-    made.settled(inputs, read)
-    return made
+    return Split(layer_name(module, layer), weakref.ref(module), module, None, options.hooks, inputs.wrt, said)
 
 
 def _named_now(model: nn.Module, layer: str | None, via: str | None, by_module: bool) -> str | None:

@@ -16,10 +16,6 @@ from funcam.network.outputs import leaves
 from funcam.network.tap import Inputs, Manner, Place, run
 from funcam.network.traits import sets_grid
 
-_MOST_SWAPS = 12
-_MOST_PLACES = 400
-_MOST_OTHERS = 6
-
 Shape = tuple[int, ...]
 
 

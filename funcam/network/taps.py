@@ -42,7 +42,6 @@ class Tapped:
 class _Taps:
     """How a graph is cut for several layers: the values that cross, and which layers are inputs of the rest."""
 
-    cuts: tuple[Cut, ...]
     first: Cut
     roots: tuple[bool, ...]
     shapes: tuple[tuple[int, ...], ...]
@@ -174,8 +173,7 @@ def _make_taps(traced: TracedModel, settled: Sequence[Settled], image: tuple[int
     added = {node: f"tap{i}" for i, node in enumerate(nodes) if node not in roots}
     tail = _tail(graph, nodes, names, added, rest)
     first = Cut(settled[0].layer, feature_extractor(graph, names), tail, tuple(names.values()))
-    cuts = tuple(traced.cut(one.layer, image) for one in settled)
-    return _Taps(cuts, first, tuple(node in roots for node in nodes), tuple(shapes.of[node] for node in nodes))
+    return _Taps(first, tuple(node in roots for node in nodes), tuple(shapes.of[node] for node in nodes))
 
 
 def _tail(
