@@ -10,6 +10,7 @@ from torch import nn
 
 from funcam.errors import FuncamError, shown, whole_number
 from funcam.network.believed import manner_for
+from funcam.network.checks import own_random_numbers
 from funcam.network.defaults import default_places
 from funcam.network.known import Known, blank, known_of
 from funcam.network.layers import leads_out, name_of, of_images
@@ -27,7 +28,7 @@ def list_layers(model: nn.Module, image: Sequence[int] | torch.Tensor | None = N
     Args:
         model: a module; it is only read and not run.
         image: the images' shape, `[B, channels, *size]`, or images of it; None for a usual size that the model takes.
-            A model that only `torch.export` can follow needs it.
+            A model that has to be run because nobody has its graph needs them.
 
     Returns:
         The layers in order of execution, each under its outermost name.
@@ -64,9 +65,10 @@ def _surveyed(model: nn.Module, known: Known, image: Any) -> list[Layer]:
     images = image if isinstance(image, torch.Tensor) else blank(model, _image_shape(image)).contiguous()
     inputs = Inputs(images[:1])
     manner = manner_for(model, inputs)
-    default = str(default_places(model, inputs, manner)[0])
+    with own_random_numbers(images):
+        default, listed = str(default_places(model, inputs, manner)[0]), survey(model, inputs, manner)
     rows = {}
-    for seen in reversed(survey(model, inputs, manner)):
+    for seen in reversed(listed):
         if seen.layout(tuple(inputs.images.shape)):
             name = str(seen.place)
             rows[name] = Layer(name, seen.shape, name == default)

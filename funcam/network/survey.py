@@ -10,6 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from funcam.network.checks import own_random_numbers
 from funcam.network.layers import layout_of
 from funcam.network.layout import Layout, readings
 from funcam.network.outputs import leaves
@@ -97,7 +98,7 @@ def survey(model: nn.Module, inputs: Inputs, manner: Manner) -> list[Seen]:
 def _observe(model: nn.Module, inputs: Inputs, manner: Manner, note: Any) -> None:
     paths = [path for path, _ in model.named_modules() if path]
     modules = dict(model.named_modules())
-    with torch.no_grad():
+    with own_random_numbers(inputs.images), torch.no_grad():
         run(model, inputs, {}, manner, watch={path: _noting(path, modules[path], note) for path in paths})
 
 

@@ -17,6 +17,7 @@ from funcam.network.believed import manner_for, through
 from funcam.network.checks import (
     Reference,
     features_at,
+    own_random_numbers,
     reference,
     why_not_believed,
 )
@@ -115,7 +116,8 @@ def settle(
         return _settle_default(known, model, inputs, via, read)
 
     def find() -> Settled:
-        return _laid_out(model, _settle(known, model, layer, inputs, via), inputs, layout)
+        with own_random_numbers(inputs.images):
+            return _laid_out(model, _settle(known, model, layer, inputs, via), inputs, layout)
 
     return known.fact(("cut", layer, via, layout, kind_of(inputs)), find)
 
@@ -139,7 +141,7 @@ def _settle_default(known: Known, model: nn.Module, inputs: Inputs, via: str | N
     sample = sample_of(inputs)
     wanted = _wanted(model, inputs, sample, read or usual)
 
-    def find() -> Settled:
+    def search() -> Settled:
         first = _settle(known, model, None, inputs, via, wanted)
         try:
             return _leading(model, _laid_out(model, first, inputs, None), sample, wanted)
@@ -150,6 +152,10 @@ def _settle_default(known: Known, model: nn.Module, inputs: Inputs, via: str | N
                 other = _settle(known, model, str(place), inputs, via)
                 return _leading(model, _laid_out(model, other, inputs, None), sample, wanted)
         raise FuncamError(said)
+
+    def find() -> Settled:
+        with own_random_numbers(inputs.images):
+            return search()
 
     return known.fact(("default cut", via, kind_of(inputs), None if wanted is None else wanted.key), find)
 

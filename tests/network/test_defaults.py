@@ -98,3 +98,25 @@ def test_a_head_of_zeros_is_no_reason_to_look_elsewhere():
     with torch.no_grad():
         model.fc.weight.zero_()
     assert funcam.explain(model, IMAGES).layer.startswith("classes")
+
+
+class Drawing(nn.Module):
+    """Code without a graph that draws random numbers whenever it runs."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.body, self.fc = nn.Sequential(nn.Conv2d(3, 8, 3, 2, 1), nn.ReLU()), nn.Linear(8, 5)
+
+    def forward(self, x: Tensor) -> Tensor:
+        y = self.body(x)
+        if y.detach().sum() > 1e9:
+            y = y * 0
+        return self.fc(y.mean((2, 3))) + 0 * torch.rand(5)
+
+
+@pytest.mark.parametrize("layer", [None, "body"])
+def test_finding_a_layer_leaves_the_random_state(layer):
+    model, before = randomised(Drawing()).eval(), torch.get_rng_state()
+    assert funcam.split(model, layer, example=IMAGES).way == "tap"
+    funcam.list_layers(model, IMAGES)
+    assert torch.equal(torch.get_rng_state(), before)
