@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import Callable, Iterator
 
 import torch
 from torch import Tensor
 
+from funcam.network.call import Call, tensors_in
 from funcam.network.factors import (
     Atom,
     Dim,
@@ -31,45 +30,6 @@ from funcam.network.factors import (
     whole,
 )
 
-
-@dataclass(frozen=True)
-class Call:
-    """An operation that was run.
-
-    Attributes:
-        name: its name, without the underscore of those that work in place.
-        args: its arguments by name.
-        made: the tensors that it returned.
-        dims_of: the dimensions of a tensor that was given; it raises where they are unknown.
-    """
-
-    name: str
-    args: dict[str, Any]
-    made: Sequence[Tensor]
-    dims_of: Callable[[Tensor], Dims]
-
-    def dims(self, name: str) -> Dims:
-        """The dimensions of the tensor given by this name."""
-        return self.dims_of(self.args[name])
-
-    @property
-    def first(self) -> Dims:
-        """The dimensions of the tensor given first."""
-        return self.dims_of(next(value for value in self.args.values() if isinstance(value, Tensor)))
-
-    @property
-    def shape(self) -> Sequence[int]:
-        """The shape of the tensor that was made first."""
-        return self.made[0].shape
-
-    def axes(self, name: str, count: int) -> list[int]:
-        """The axes given by a name, counted from the front; all of them where none is given."""
-        given = self.args.get(name)
-        if given is None or given == []:
-            return list(range(count))
-        return [axis % max(count, 1) for axis in (given if isinstance(given, list | tuple) else [given])]
-
-
 Rule = Callable[[Call], Dims]
 
 
@@ -79,14 +39,6 @@ def _keep(call: Call) -> Dims:
 
 def _pointwise(call: Call) -> Dims:
     return together([call.dims_of(tensor) for tensor in tensors_in(call.args)])
-
-
-def tensors_in(args: dict[str, Any]) -> Iterator[Tensor]:
-    """The tensors among arguments."""
-    for value in args.values():
-        for item in value if isinstance(value, list | tuple) else [value]:
-            if isinstance(item, Tensor):
-                yield item
 
 
 def _view(call: Call) -> Dims:
@@ -189,6 +141,7 @@ def _addmm(call: Call) -> Dims:
 
 
 def _linear(call: Call) -> Dims:
+    """Other channels, the last ones; a recurrent layer mixes places too, and each has its own."""
     return (*call.first[:-1], plain(call.shape[-1]))
 
 
@@ -214,7 +167,14 @@ def _convolution(call: Call) -> Dims:
     dims = (dims[0], plain(call.shape[1]), *dims[2:])
     if set(weight.shape[2:]) == {1} and tuple(call.shape[2:]) == tuple(map(size_of, dims[2:])):
         return dims
+    if not call.args.get("transposed") and set(call.args["stride"]) == {1}:
+        dims = (*dims[:2], *map(_grown, dims[2:], call.shape[2:]))
     return resized(dims, call.shape[-count:])
+
+
+def _grown(dim: Dim, size: int) -> Dim:
+    """What a convolution adds at the end is often cut off again."""
+    return padded(dim, 0, size - size_of(dim)) if size > size_of(dim) else dim
 
 
 def _local(call: Call) -> Dims:
@@ -332,7 +292,8 @@ RULES: dict[str, Rule] = {
         "native_batch_norm _native_batch_norm_legit _native_batch_norm_legit_no_training cudnn_batch_norm "
         "_batch_norm_with_update _batch_norm_no_update native_group_norm native_layer_norm _fused_rms_norm "
         "instance_norm native_dropout alias detach clone contiguous lift_fresh _to_copy to _conj resolve_conj "
-        "_softmax _safe_softmax _log_softmax tril triu channel_shuffle native_channel_shuffle _prelu_kernel",
+        "_softmax _safe_softmax _log_softmax tril triu channel_shuffle native_channel_shuffle _prelu_kernel "
+        "_transformer_encoder_layer_fwd",
     ),
     **_named(
         _pointwise,
@@ -356,7 +317,7 @@ RULES: dict[str, Rule] = {
     ),
     **_named(_matmul, "mm bmm"),
     **_named(_addmm, "addmm baddbmm"),
-    **_named(_linear, "linear"),
+    **_named(_linear, "linear mkldnn_rnn_layer _cudnn_rnn"),
     **_named(_mv, "mv"),
     **_named(
         _attention,
@@ -385,7 +346,7 @@ RULES: dict[str, Rule] = {
     **_named(_im2col, "im2col"),
     **_named(_col2im, "col2im"),
     **_named(_roll, "roll"),
-    **_named(_along("dim"), "cumsum index_select"),
+    **_named(_along("dim"), "cumsum index_select glu"),
     **_named(_along("dims"), "flip"),
     **_named(_index, "index"),
     **_named(_strided, "as_strided"),
@@ -409,7 +370,7 @@ def dims_made(call: Call, *, pointwise: bool) -> list[Dims | None]:
             return list(_parts(call))
         rule = RULES.get(call.name) or (_pointwise if pointwise else None)
         dims = rule(call) if rule else None
-    except (Moved, KeyError, IndexError, StopIteration):
+    except Exception:  # arguments that the rule doesn't know, of another PyTorch: nothing is known then
         return [None] * len(call.made)
     return [_of_shape(dims, tensor) for tensor in call.made]
 

@@ -10,9 +10,10 @@ from torch import Tensor
 from torch.utils import _pytree as pytree
 from torch.utils._python_dispatch import TorchDispatchMode
 
+from funcam.network.call import Call
 from funcam.network.factors import BATCH, Axis, Dim, Dims, Moved, plain
 from funcam.network.layout import AXES, Layout, of_images
-from funcam.network.operations import SHAPE_ONLY, Call, dims_made
+from funcam.network.operations import SHAPE_ONLY, dims_made
 from funcam.network.standing import layout_of_dims
 
 
@@ -30,7 +31,7 @@ class Provenance(TorchDispatchMode):  # type: ignore[no-untyped-call]
     def __init__(self, images: Tensor) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
         own = of_images(images.shape)
-        self._axes = images.ndim - 2
+        self._axes = max(images.ndim - 2, 1)
         # The tensors are kept alive, so that no identity and no storage is used twice.
         self._known: dict[int, tuple[Tensor, Dims | None]] = {}
         self._memory: set[int] = set()
@@ -95,7 +96,7 @@ class Provenance(TorchDispatchMode):  # type: ignore[no-untyped-call]
 
 
 def _dims_of_images(images: Tensor, own: tuple[int, int]) -> Dims:
-    batch, channels = (axis % images.ndim for axis in own)
+    batch, channels = (axis % images.ndim for axis in own) if images.ndim > 2 else (0, None)  # a waveform has none
     number = iter(range(images.ndim))
 
     def of(axis: int, size: int) -> Dim:
@@ -107,10 +108,11 @@ def _dims_of_images(images: Tensor, own: tuple[int, int]) -> Dims:
 
 
 def _memory_of(tensor: Tensor) -> int:
-    """Where a tensor's values are; of those of other kinds (sparse ones) nothing is shared."""
-    if tensor.layout is not torch.strided:
+    """Where a tensor's values are; those of other kinds (sparse ones, wrappers) have no memory that could be shared."""
+    try:
+        return tensor.untyped_storage().data_ptr() or -id(tensor)
+    except (NotImplementedError, RuntimeError):
         return -id(tensor)
-    return tensor.untyped_storage().data_ptr() or -id(tensor)
 
 
 def _by_name(func: Any, args: Any, kwargs: Any) -> dict[str, Any]:

@@ -32,7 +32,8 @@ def layout_of_dims(dims: Dims, axes: int) -> Layout | None:
 def _parts(dims: Dims, kind: str) -> list[Dim] | None:
     """The dimensions of places, if those of the images and the channels are where a kind of layout has them."""
     batch, channels = (axis % len(dims) for axis in AXES[kind])
-    if not _is_batch(dims[batch]) or not _is_channels(dims[channels]):
+    alone = dims[batch] == () and [size_of(dim) for dim in dims].count(1) == 1  # nothing else can be a batch of one
+    if not (alone or _is_batch(dims[batch])) or not _is_channels(dims[channels]):
         return None
     return [dim for axis, dim in enumerate(dims) if axis not in (batch, channels)]
 
