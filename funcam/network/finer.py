@@ -17,7 +17,7 @@ from funcam.network.recent import Recent
 from funcam.network.samples import sample_of
 from funcam.network.survey import outermost, survey
 from funcam.network.tap import Inputs, Manner, Place
-from funcam.network.traits import SPLITS, is_not_negative, keeps_sign, operation
+from funcam.network.traits import SPLITS, has_negative_constant, is_not_negative, keeps_sign, operation
 from funcam.network.ways import Settled, TapCut, settle
 
 
@@ -93,9 +93,7 @@ def _not_negative(graph: Graph, shapes: Shapes, node: fx.Node, known: dict[fx.No
     """Whether none of a node's values can be negative."""
     if node not in known:
         given = [n for n in node.all_input_nodes if n in shapes.of or operation(graph, n) in SPLITS]
-        added = [value for value in (*node.args, *node.kwargs.values()) if isinstance(value, int | float)]
-        arithmetic = "add" in operation(graph, node) or "mul" in operation(graph, node)
-        keeping = bool(given) and keeps_sign(operation(graph, node)) and not (arithmetic and min(added, default=0) < 0)
+        keeping = bool(given) and keeps_sign(operation(graph, node)) and not has_negative_constant(graph, node)
         known[node] = is_not_negative(graph, node) or (
             keeping and all(_not_negative(graph, shapes, n, known) for n in given)
         )

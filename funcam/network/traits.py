@@ -209,6 +209,23 @@ def keeps_sign(name: str) -> bool:
     return name in keeping or is_pooling(name) or is_dropout(name) or any(part in name for part in _RESAMPLING)
 
 
+def has_negative_constant(graph: Graph, node: fx.Node) -> bool:
+    """Whether a sum, a product or a quotient is with a negative number, or one that is not a number.
+
+    Example:
+        >>> from funcam.network.graph import trace
+        >>> class Lowered(nn.Module):
+        ...     def forward(self, x):
+        ...         return x + (-3)
+        >>> graph = trace(Lowered())
+        >>> [has_negative_constant(graph, node) for node in graph.module.graph.nodes]
+        [False, True, False]
+    """
+    if operation(graph, node) not in ADDITIONS | PRODUCTS:
+        return False
+    return any(isinstance(value, int | float) and not value >= 0 for value in (*node.args, *node.kwargs.values()))
+
+
 # f(t z) = t f(z) for t above 0
 _HOMOGENEOUS = (
     REARRANGED
