@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Literal, get_args
 
 from funcam.errors import FuncamError
 
@@ -16,6 +16,11 @@ COMBINATIONS = ("mean", "max", "product")
 
 SMOOTHINGS = ("aug", "eigen")
 """Flipped and rescaled copies of the image; the first principal component."""
+
+
+Scores = Literal["softmax", "sigmoid", "none"]
+SCORES: tuple[str, ...] = get_args(Scores)
+"""What makes probabilities of what a network returns: a softmax over classes, a sigmoid of each, or nothing."""
 
 
 @dataclass(frozen=True)

@@ -10,6 +10,7 @@ import torch
 from torch import nn
 from torch.func import vjp
 
+from funcam.attribution.meaning import meaning_of
 from funcam.attribution.rows import full_precision, one_by_one_where_vmap_fails
 from funcam.errors import FuncamError, shown
 from funcam.network import budget, derivative
@@ -20,6 +21,7 @@ from funcam.network.cutting import USUAL, CutOptions, Split, run_cut, split, spl
 from funcam.network.finer import finer_beside
 from funcam.network.inputs import has_others, of_image
 from funcam.network.layers import find_node
+from funcam.network.mixing import rows_mix
 from funcam.network.outputs import unpacked
 from funcam.network.refusals import refuse_without_values
 from funcam.network.rewrites.batchnorm import fused
@@ -28,7 +30,8 @@ from funcam.network.tap import run as run_model
 from funcam.network.taps import run_tapped
 from funcam.network.ways import Settled, TapCut, settle
 from funcam.network.wrappers import plain_name
-from funcam.targets.target import Output, Target, Targets, bind, logits_of, read_by
+from funcam.recipe import Scores
+from funcam.targets.target import Meaning, Output, Target, Targets, bind, logits_of, read_by
 
 Tensors = tuple[torch.Tensor, ...]
 Pullback = Callable[[torch.Tensor], Tensors]
@@ -54,6 +57,7 @@ class BatchRun:
         pullback: cotangents of the scores `[B, K]` -> the gradient at each layer; None if it was not asked for.
         memory: about how many bytes a chunk may take.
         output: where the logits are in the outputs.
+        meaning: what the logits mean.
     """
 
     cuts: tuple[Settled, ...]
@@ -70,6 +74,7 @@ class BatchRun:
     pullback: Pullback | None
     memory: int
     output: Output
+    meaning: Meaning
 
     @property
     def images(self) -> torch.Tensor:
@@ -189,18 +194,29 @@ class BatchRun:
 
     def head_chunk(self, layer: int) -> int:
         """How many rows of changed features may pass the head at once."""
+        if self.rows_mix:
+            return 1
         row = bytes_of(self.features[layer][:1]) * budget.OF_FEATURES
         return self.image_chunk if self.tapped else budget.chunk_size(self.memory, row, most=budget.MOST_ROWS)
 
     @property
+    def rows_mix(self) -> bool:
+        """Whether what the model says of an image depends on those beside it: then each passes alone."""
+        return self.source is not None and rows_mix(self.source(), self.given)
+
+    @property
     def image_chunk(self) -> int:
         """How many images may pass the network at once."""
+        if self.rows_mix:
+            return 1
         image = bytes_of(self.images[:1]) * budget.OF_IMAGES_WITHOUT_GRADIENT
         return budget.chunk_size(self.memory, image, most=budget.most_images(self.images.device))
 
     @property
     def gradient_chunk(self) -> int:
         """How many images may pass the network at once and be differentiated."""
+        if self.rows_mix:
+            return 1
         image = bytes_of(self.images[:1]) * budget.OF_IMAGES
         return budget.chunk_size(self.memory, image, most=budget.MOST_ROWS)
 
@@ -213,6 +229,7 @@ def run_batch(
     *,
     memory: int,
     output: Output,
+    scores: Scores | None = None,
     gradient: bool,
     finer: bool = False,
     options: CutOptions = USUAL,
@@ -226,6 +243,7 @@ def run_batch(
         layers: where to cut; one or several.
         memory: about how many bytes a chunk may take.
         output: where the logits are in what the model returns.
+        scores: what the logits mean; None to find out where it matters.
         gradient: whether the gradient at the layers will be needed.
         finer: whether the features of the layers with the next larger grids will be needed.
         options: how the model is to be cut, besides where.
@@ -241,14 +259,19 @@ def run_batch(
     splits = _splits(model, given, layers, options)
     cuts = _distinct(splits, given, read)
     source = None if splits[0].is_pair else splits[0].source
+    if source is not None and len(given.images) > 1 and rows_mix(source(), given):
+        raise FuncamError(_MIXED.format(name=type(source()).__name__))
     beside = [finer_beside(cut, source, given) for cut in cuts] if finer else [None] * len(cuts)
     here = [cut.layer for cut in cuts]
     names = list(dict.fromkeys(name for name in beside if name and name not in here))
     inputs, tail, plain = _tail(cuts, names, source, given)
     tapped = isinstance(cuts[0].cut, TapCut)
-    features, outputs, target, scores, pullback = _run(
-        inputs, tail, targets, len(given.images), output, gradient, tapped, plain
-    )
+    meaning = meaning_of(scores, targets, cuts[0], source, given, output)
+
+    def settled(outputs: Any) -> Target:
+        return bind(targets, outputs, len(given.images), output, meaning)
+
+    features, outputs, target, values, pullback = _run(inputs, tail, settled, gradient, tapped, plain)
     by_name = dict(zip([*here, *names], features, strict=True))
     return BatchRun(
         cuts=cuts,
@@ -260,12 +283,20 @@ def run_batch(
         finer=tuple(by_name[name] if name else None for name in beside),
         outputs=outputs,
         target=target,
-        scores=scores,
+        scores=values,
         plain=plain,
         pullback=pullback,
         memory=memory,
         output=output,
+        meaning=meaning,
     )
+
+
+_MIXED = (
+    "{name} says another thing of an image when the images beside it are others (BatchNorm without running statistics "
+    "does so), so that a map of one would be a map of all; explain them one at a time: [funcam.explain(model, "
+    "image[None]) for image in images]"
+)
 
 
 def _wrt_of(split: Split, given: Inputs) -> Inputs:
@@ -318,25 +349,18 @@ def _tail(
 
 
 def _run(
-    inputs: Tensors,
-    tail: Tail,
-    targets: Targets,
-    batch: int,
-    output: Output,
-    gradient: bool,
-    tapped: bool,
-    plain: bool,
+    inputs: Tensors, tail: Tail, settled: Callable[[Any], Target], gradient: bool, tapped: bool, plain: bool
 ) -> tuple[Tensors, Any, Target, torch.Tensor, Pullback | None]:
     """The tail's features and outputs, the target, its scores, and (if asked for) their pullback."""
     if not gradient:
         outputs, features = tail(*inputs)
-        target = bind(targets, outputs, batch, output)
+        target = settled(outputs)
         return features, outputs, target, target(outputs), None
     seen: list[Any] = []
 
     def scores(*inputs: torch.Tensor) -> tuple[torch.Tensor, Any]:
         outputs, features = tail(*inputs)
-        target = bind(targets, outputs, batch, output)
+        target = settled(outputs)
         tensors, rest = unpacked(outputs)
         seen[:] = [(target, rest)]
         return target(outputs), (tensors, features, target.indices, target.constants)

@@ -39,6 +39,8 @@ from funcam.network.budget import MEMORY
 from funcam.network.cutting import CutOptions, Split
 from funcam.network.inputs import like_images
 from funcam.network.tap import Inputs
+from funcam.recipe import Scores
+from funcam.targets.probabilities import check_scores
 from funcam.targets.target import Output, Targets, logits_of
 
 Model = nn.Module | Split | tuple[Callable[..., Any], Callable[..., Any]]
@@ -88,6 +90,7 @@ def explain(
     combine: str | None = "mean",
     smooth: str | Sequence[str] | None = (),
     output: Output = None,
+    scores: Scores | None = None,
     memory: int = MEMORY,
     differentiable: bool = False,
     inputs: Mapping[str, Any] | Sequence[Any] = (),
@@ -112,6 +115,10 @@ def explain(
         smooth: `"aug"` averages over flipped and rescaled images, `"eigen"` takes the first principal component of
             the weighted channels instead of their sum; or both.
         output: where the logits are in what the model returns, if it is not a tensor (see `logits_of`).
+        scores: what makes probabilities of the logits, for targets and methods that are made of them: `softmax`,
+            `sigmoid` (each class by itself, or a model with one logit) or `none`, where the model returns probabilities
+            or plain numbers. None finds out where it is plain (one logit; a softmax or sigmoid at the model's end; rows
+            that add up to one) and takes `softmax` elsewhere.
         memory: about how many bytes the gradients of one chunk of classes may take.
         differentiable: whether the maps can be differentiated in turn, with respect to the images and the weights.
         inputs: what else the model takes: by name (`{"input_ids": ids}`) or by position.
@@ -144,7 +151,7 @@ def explain(
     given = inputs_of(images, inputs, wrt)
     how = CutOptions(hooks, layout)
     explanations = _explained(
-        model, given, targets, resolved, layers, combine, "aug" in names, output, memory, differentiable, how
+        model, given, targets, resolved, layers, combine, "aug" in names, output, scores, memory, differentiable, how
     )
     warn_of_zeros(explanations)
     return explanations[0]
@@ -160,6 +167,7 @@ def explain_methods(
     combine: str | None = None,
     smooth: str | Sequence[str] | None = (),
     output: Output = None,
+    scores: Scores | None = None,
     memory: int = MEMORY,
     differentiable: bool = False,
     inputs: Mapping[str, Any] | Sequence[Any] = (),
@@ -179,6 +187,7 @@ def explain_methods(
         combine: as in `explain`; None keeps several layers apart.
         smooth: as in `explain`; it goes for every method.
         output: as in `explain`.
+        scores: as in `explain`.
         memory: as in `explain`.
         differentiable: as in `explain`.
         inputs: as in `explain`.
@@ -203,7 +212,7 @@ def explain_methods(
     given = inputs_of(images, inputs, wrt)
     how = CutOptions(hooks, layout)
     explanations = _explained(
-        model, given, targets, resolved, layers, combine, "aug" in names, output, memory, differentiable, how
+        model, given, targets, resolved, layers, combine, "aug" in names, output, scores, memory, differentiable, how
     )
     warn_of_zeros(explanations)
     return explanations
@@ -218,11 +227,13 @@ def _explained(
     combine: str | None,
     augment: bool,
     output: Output,
+    scores: Scores | None,
     memory: int,
     differentiable: bool,
     how: CutOptions,
 ) -> list[Explanation]:
     check_settings(output, differentiable)
+    scores = check_scores(scores)
     memory = whole_number("memory", memory, 1)
     check_layers(model, layers, combine)
     with _modes(differentiable), naming_images(given.images):
@@ -233,6 +244,7 @@ def _explained(
             layers,
             memory=memory,
             output=output,
+            scores=scores,
             gradient=uses_gradient(resolved),
             finer=uses_finer(resolved),
             options=how,
@@ -278,6 +290,7 @@ def _explained_again(
             layers,
             memory=run.memory,
             output=run.output,
+            scores=run.meaning(run.logits) if run.target.class_score else None,
             gradient=uses_gradient(resolved),
             finer=uses_finer(resolved),
             options=how,

@@ -12,7 +12,7 @@ import torch
 
 from funcam.attribution.batch_run import BatchRun
 from funcam.errors import FuncamError, FuncamWarning
-from funcam.targets.target import is_concrete
+from funcam.targets.concrete import is_concrete
 
 
 def check_finite(run: BatchRun, result: Any) -> None:

@@ -26,7 +26,7 @@ from funcam.attribution.batch_run import (
 from funcam.attribution.rows import full_precision
 from funcam.errors import FuncamError
 from funcam.maps import pooled
-from funcam.methods import Method
+from funcam.methods import METHODS, Method
 from funcam.network.believed import graph_of
 from funcam.network.budget import OF_FEATURES, OF_IMAGES, bytes_of
 from funcam.network.derivative import pull
@@ -39,7 +39,7 @@ from funcam.network.rewrites.attention import attention_gradients
 from funcam.network.rewrites.biases import FullGradient, full_gradient
 from funcam.network.rewrites.guidance import guided
 from funcam.targets.class_scores import as_probability, as_residual_softmax, similar_classes
-from funcam.targets.target import Target, logits_of, restated, take
+from funcam.targets.target import Target, is_plain, logits_of, restated, take
 
 _RESTATED = {"probability": as_probability, "logit and log-probability": as_residual_softmax}
 FINEST = 16
@@ -73,8 +73,10 @@ Quantity = Callable[[Chunk, int, Method, Options], torch.Tensor | Tensors]
 
 def explained(run: BatchRun, method: Method) -> Target:
     """The target as the method's paper wants it, where the caller named nothing but classes."""
-    of = _RESTATED.get(method.explains)
-    return restated(run.target, of, run.output) if of else run.target
+    by = _RESTATED.get(method.explains)
+    if by is None or not is_plain(run.target):
+        return run.target
+    return restated(run.target, by(run.meaning(run.logits)), run.output)
 
 
 def _features(chunk: Chunk, layer: int, _method: Method, _options: Options) -> torch.Tensor:
@@ -151,7 +153,8 @@ def _noise(images: torch.Tensor, samples: int, scale: float, seed: int) -> torch
 
 def _similar_gradients(chunk: Chunk, layer: int, _method: Method, options: Options) -> torch.Tensor:
     """The gradient of the classes most similar to each explained one, `[k, B, similar, C, *S]`."""
-    run, count = chunk.run, options["similar"]
+    run = chunk.run
+    count = _similar_count(run, options["similar"])
     chosen = run.target.constants[0][:, chunk.columns]
 
     def score(outputs: Any, classes: torch.Tensor) -> torch.Tensor:
@@ -163,6 +166,14 @@ def _similar_gradients(chunk: Chunk, layer: int, _method: Method, options: Optio
     (*gradients,) = pull(run.differentiated(target), unit_cotangents(every, others.to(run.scores.dtype)))
     g = full_precision(gradients[layer])
     return g.view(-1, count, *g.shape[1:]).transpose(1, 2)
+
+
+def _similar_count(run: BatchRun, asked: int) -> int:
+    """How many similar classes: of a model with few, the usual number is as many as there are."""
+    others = run.logits.shape[1] - 1
+    if others < 1:
+        raise FuncamError("finer-cam contrasts classes and the model has one; use grad-cam, which is the same of one")
+    return min(asked, others) if asked == METHODS["finer-cam"].options["similar"] else asked
 
 
 def _random_weights(chunk: Chunk, layer: int, _method: Method, options: Options) -> torch.Tensor:

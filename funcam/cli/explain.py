@@ -8,7 +8,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, cast
 
 import typer
 
@@ -26,8 +26,9 @@ from funcam.cli.messages import (
 )
 from funcam.cli.net_option import OWN, NetSpec, load, needs_download, parse_net_spec
 from funcam.cli.recipe_options import RUNNER_UP, recipe_of
-from funcam.errors import nearest
+from funcam.errors import FuncamError, nearest
 from funcam.pipeline.recipes import RECIPES
+from funcam.recipe import SCORES, Scores
 from funcam.zoo.user_code import Factory
 
 if TYPE_CHECKING:
@@ -68,6 +69,7 @@ class Job:
         contrast: the class that these are contrasted with.
         fit: how images are put before the network.
         recipe: how the maps are made.
+        layout: how the layer's tensor holds the map, in words; None to find out.
         style: how the pictures look.
         out: the folder for the results.
     """
@@ -79,6 +81,7 @@ class Job:
     contrast: int | str | None
     fit: str
     recipe: Recipe
+    layout: str | None
     style: Style
     out: Path
 
@@ -97,7 +100,7 @@ def explain(
     ] = None,
     classes: Annotated[
         list[str] | None,
-        typer.Option("--class", "-c", help="Class to explain, index or name; repeat for several. Else the predicted."),
+        typer.Option("--class", "-c", help="Class to explain, index, name or 'not NAME'; repeat. Else the predicted."),
     ] = None,
     methods: Annotated[
         list[str] | None,
@@ -139,6 +142,18 @@ def explain(
         int | None,
         typer.Option("--input-size", min=1, help="Side of the network's input in pixels.", rich_help_panel=_INPUT),
     ] = None,
+    scores: Annotated[
+        str | None,
+        typer.Option("--scores", help="Outputs are: softmax, sigmoid or none (as they are).", rich_help_panel=_INPUT),
+    ] = None,
+    output: Annotated[
+        str | None,
+        typer.Option("--output", help="Which of a model's several outputs: a key or number.", rich_help_panel=_INPUT),
+    ] = None,
+    layout: Annotated[
+        str | None,
+        typer.Option("--layout", help="Axes of --layer: channels-last, 'tokens 14x14', ...", rich_help_panel=_METHOD),
+    ] = None,
     scene: Annotated[
         int | None, typer.Option("--scene", min=0, help="Explain the scene of this seed.", rich_help_panel=_INPUT)
     ] = None,
@@ -164,6 +179,7 @@ def explain(
 ) -> int:
     """Explain what a network says of images: heatmaps, overlays, guided backpropagation, a panel, a JSON record."""
     _check(weights, labels, fit, device, format_)
+    _check_meaning(scores, layout)
     if fit == "native" and (input_size or recipe):
         raise UsageError("--fit native keeps the image's own size; leave out --input-size and --recipe")
     spec = _with_weights(parse_net_spec(net or (DEFAULT_NET if images else "scenes")), weights)
@@ -174,8 +190,8 @@ def explain(
     for problem in problems:
         complain(problem)
     silent = quiet or as_json
-    loaded, where = _load(spec, labels, device, silent)
-    job = _job(spec.label, loaded, where, classes, contrast, fit, made, style, out)
+    loaded, where = _load(spec, labels, device, silent, scores, output)
+    job = _job(spec.label, loaded, where, classes, contrast, fit, made, layout, style, out)
     records = _run(job, sources, as_json, silent)
     if not silent and records:
         from funcam.cli.explain_summary import print_summary
@@ -227,6 +243,18 @@ def _check(weights: str | None, labels: Path | None, fit: str, device: str, form
         raise UsageError(f"--labels '{labels}': there is no such file")
 
 
+def _check_meaning(scores: str | None, layout: str | None) -> None:
+    if scores is not None:
+        check_choice("--scores", scores, SCORES)
+    if layout is not None:
+        from funcam.network.layout_words import read_words
+
+        try:
+            read_words(layout)
+        except FuncamError as error:
+            raise UsageError(f"--{error}") from error
+
+
 def _style(format_: str, colormap: str, alpha: float, size: int | None, maps: bool) -> Style:
     from funcam.imaging.render import COLORMAPS
     from funcam.pipeline.writing import Style
@@ -236,13 +264,16 @@ def _style(format_: str, colormap: str, alpha: float, size: int | None, maps: bo
     return Style(format_, colormap, alpha, size, maps)
 
 
-def _load(spec: NetSpec, labels: Path | None, device: str, silent: bool) -> tuple[Net, str]:
+def _load(
+    spec: NetSpec, labels: Path | None, device: str, silent: bool, scores: str | None, output: str | None
+) -> tuple[Net, str]:
     """The network on the device, and what that is."""
     with loading(spec.label, silent):
         where = find_device(device)
-        net = None if needs_download(spec) else load(spec, labels=labels)
+        net = None if needs_download(spec) else load(spec, labels=labels, output=output)
     if net is None:  # the download draws a bar of its own
         net = load(spec, labels=labels, progress=not silent)
+    net = net if scores is None else replace(net, scores=cast(Scores, scores))
     return replace(net, model=net.model.to(where)), where
 
 
@@ -254,6 +285,7 @@ def _job(
     contrast: str | None,
     fit: str,
     recipe: Recipe,
+    layout: str | None,
     style: Style,
     out: Path,
 ) -> Job:
@@ -262,9 +294,21 @@ def _job(
     from funcam.zoo.nets import at_size
 
     at_size(net, recipe.size_for(net.input_size))  # a size that it can't take is told once, not for each image
-    chosen = tuple(dict.fromkeys(find_class(text, net.classes) for text in classes)) if classes else None
+    chosen = tuple(dict.fromkeys(_class(text, net.classes) for text in classes)) if classes else None
     against = find_class(contrast, net.classes) if contrast not in (None, RUNNER_UP) else contrast
-    return Job(label, net, device, chosen, against, fit, recipe, style, out)
+    return Job(label, net, device, chosen, against, fit, recipe, layout, style, out)
+
+
+def _class(text: str, classes: Sequence[str]) -> int:
+    """The index of the class that is meant; `~index` for `not NAME`."""
+    from funcam.zoo.labels import find_class
+
+    try:
+        return find_class(text, classes)
+    except FuncamError:
+        if not text.lower().startswith("not "):
+            raise
+    return ~find_class(text[4:].strip(), classes)
 
 
 def _run(job: Job, sources: Sequence[ImageSource], as_json: bool, silent: bool) -> list[dict[str, Any]]:
@@ -306,6 +350,7 @@ def _explain(job: Job, source: ImageSource) -> dict[str, Any]:
         contrast=job.contrast,
         fit=job.fit,
         device=job.device,
+        layout=job.layout,
     )
     if known:
         shown = ", ".join(job.net.classes[index] for index in known)

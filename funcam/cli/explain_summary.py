@@ -47,26 +47,32 @@ def print_summary(console: Console, net: Net, records: Sequence[dict[str, Any]],
 
 
 def _print_predictions(console: Console, record: dict[str, Any], bar: int) -> None:
-    explained = {entry["index"] for entry in record["explained"]}
+    explained = {(entry["index"], entry["name"]) for entry in record["explained"]}
+    plain = any(entry["probability"] is None for entry in _rows(record))
     columns = (
         Column("class", right=True),
         Column("name", prose=True),
-        Column("probability", right=True),
+        Column("value" if plain else "probability", right=True),
         Column(spare=True),
         Column(),
     )
     rows = []
     for entry in _rows(record):
-        mark = "explained" if entry["index"] in explained else ""
-        probability = entry["probability"]
-        drawn = Bar(1, 0, probability, width=bar, color="green" if mark else "bright_black")
-        rows.append((str(entry["index"]), escape(entry["name"]), f"{probability:.1%}", drawn, mark))
+        mark = "explained" if (entry["index"], entry["name"]) in explained else ""
+        drawn = Bar(1, 0, entry["probability"] or 0, width=bar, color="green" if mark else "bright_black")
+        rows.append((str(entry["index"]), escape(entry["name"]), _said(entry), drawn, mark))
     print_table(console, columns, rows, keys=2)
+
+
+def _said(entry: dict[str, Any]) -> str:
+    """A probability, or the number that the network returned."""
+    probability = entry["probability"]
+    return f"{entry['logit']:.4g}" if probability is None else f"{probability:.1%}"
 
 
 def _rows(record: dict[str, Any]) -> list[dict[str, Any]]:
     """The top predictions, then what was explained besides."""
-    rows = {entry["index"]: entry for entry in [*record["predictions"], *record["explained"]]}
+    rows = {(entry["index"], entry["name"]): entry for entry in [*record["predictions"], *record["explained"]]}
     return list(rows.values())
 
 
@@ -96,6 +102,6 @@ def _print_overview(console: Console, records: Sequence[dict[str, Any]]) -> None
     for record in records:
         first = record["predictions"][0]
         names = ", ".join(entry["name"] for entry in record["explained"])
-        row = (record["image"], first["name"], f"{first['probability']:.1%}", names, record["files"]["panel"])
+        row = (record["image"], first["name"], _said(first), names, record["files"]["panel"])
         rows.append([*map(escape, row)])
     print_table(console, columns, rows)

@@ -25,22 +25,23 @@ def layers(
     from funcam.cli.tables import Column, print_prose, print_table
     from funcam.network.listing import list_layers
 
-    model, size = _model(spec)
+    model, shape = _model(spec)
     rows = []
-    for layer in list_layers(model, (1, 3, size, size)):
+    for layer in list_layers(model, (1, *shape)):
         row = (escape(layer.name), "x".join(map(str, layer.shape[1:])), "default" if layer.default else "")
         rows.append([f"[bold green]{cell}[/]" for cell in row] if layer.default else row)
     print_table(console(), (Column("layer"), Column("shape"), Column()), rows)
-    print_prose(console(), f"shape: channels x height x width, of an image of {size}x{size} pixels")
+    print_prose(console(), f"shape: channels x height x width, of an image of {shape[-1]}x{shape[-2]} pixels")
 
 
-def _model(spec: NetSpec) -> tuple[nn.Module, int]:
-    """The network and the side of its input; one of the zoo without values, which its layers don't need."""
+def _model(spec: NetSpec) -> tuple[nn.Module, tuple[int, ...]]:
+    """The network and the shape of its input; one of the zoo without values, which its layers don't need."""
     if isinstance(spec.net, Factory):
         net = load(spec)
-        return net.model, net.input_size
+        return net.model, net.image_shape
     from funcam.zoo.architectures import meta_network
     from funcam.zoo.nets import net_infos
 
     name = canonical_name(spec.net)
-    return meta_network(name), next((info.input_size for info in net_infos() if info.name == name), 224)
+    side = next((info.input_size for info in net_infos() if info.name == name), 224)
+    return meta_network(name), (3, side, side)

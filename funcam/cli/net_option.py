@@ -123,17 +123,23 @@ def needs_download(spec: NetSpec) -> bool:
     return isinstance(spec.net, str) and nets.needs_download(spec.net, spec.weights)
 
 
-def load(spec: NetSpec, *, labels: Path | None = None, progress: bool = True) -> Net:
+def load(spec: NetSpec, *, labels: Path | None = None, progress: bool = True, output: str | None = None) -> Net:
     """The network, on the CPU.
 
     Args:
         spec: what was asked for.
         labels: a file of class names.
         progress: whether a bar is drawn while weights are downloaded.
+        output: which of the outputs of a network of the user's is meant, `--output`.
+
+    Raises:
+        UsageError: the network is one of the zoo, which has one output.
     """
     from funcam.zoo.nets import load_net
     from funcam.zoo.user_code import load_from_factory
 
     if isinstance(spec.net, Factory):
-        return load_from_factory(spec.net, spec.weights, labels=labels)
+        return load_from_factory(spec.net, spec.weights, labels=labels, output=output)
+    if output is not None:
+        raise UsageError(f"--output {output!r}: {spec.net} has one output; leave --output out")
     return load_net(spec.net, spec.weights, labels=labels, progress=progress)

@@ -12,6 +12,7 @@ from funcam.comparison.instances import LocatedObjects
 from funcam.comparison.plan import BASELINES, Plan, Rival
 from funcam.methods import METHODS
 from funcam.pipeline.explain_recipe import explain_recipe
+from funcam.targets.probabilities import as_probabilities
 from funcam.targets.target import logits_of
 
 
@@ -60,7 +61,11 @@ class Batch:
     def network(self, rows: torch.Tensor) -> torch.Tensor:
         """The logits of changed images."""
         with torch.no_grad():
-            return logits_of(self.rival.net.model(rows))
+            return logits_of(self.rival.net.model(rows), self.rival.net.output)
+
+    def probabilities(self, logits: torch.Tensor) -> torch.Tensor:
+        """What the network's logits mean as probabilities."""
+        return as_probabilities(logits, self.rival.net.scores)
 
 
 def explained(
@@ -83,9 +88,11 @@ def explained(
     Returns:
         The maps, the classes `[B]`, the probabilities `[B, N]`.
     """
-    results = explain_recipe(model or rival.net.model, images, targets, plan.recipe_for(rival.label))
+    net = rival.net
+    recipe = plan.recipe_for(rival.label)
+    results = explain_recipe(model or net.model, images, targets, recipe, output=net.output, scores=net.scores)
     method_maps = tuple(MethodMaps(r.layer, r.method, r.maps, _big(r.maps, r.method, images)) for r in results)
-    return method_maps, results[0].targets, results[0].logits.double().softmax(1)
+    return method_maps, results[0].targets, as_probabilities(results[0].logits.double(), net.scores)
 
 
 def baselines(names: Sequence[str], images: torch.Tensor) -> tuple[MethodMaps, ...]:

@@ -92,7 +92,7 @@ def _with_targets(
     if all(len(instance.labels) == 1 for instance in instances):
         return instances, images, torch.tensor([instance.labels[0] for instance in instances], device=images.device)
     with torch.no_grad():
-        logits = logits_of(rival.net.model(images))
+        logits = logits_of(rival.net.model(images), rival.net.output)
     best = [
         instance.labels[int(row[list(instance.labels)].argmax())]
         for instance, row in zip(instances, logits, strict=True)

@@ -9,6 +9,7 @@ import torch
 from funcam import metrics
 from funcam.comparison.batches import Batch, MethodMaps, explained
 from funcam.comparison.plan import ARCC, BASELINES, FAITHFULNESS, INFIDELITY, LOCALISATION, ROAD, SANITY
+from funcam.metrics.faithfulness import Confidence
 
 Values = dict[str, torch.Tensor]
 
@@ -53,8 +54,12 @@ def _localisation(batch: Batch, method_maps: MethodMaps) -> Values:
     return values
 
 
+def _confidence(batch: Batch, method_maps: MethodMaps) -> Confidence:
+    return metrics.confidence(batch.network, batch.images, method_maps.big, batch.classes, score=batch.probabilities)
+
+
 def _faithfulness(batch: Batch, method_maps: MethodMaps) -> Values:
-    confidence = metrics.confidence(batch.network, batch.images, method_maps.big, batch.classes)
+    confidence = _confidence(batch, method_maps)
     values = {
         "average-drop": metrics.average_drop(confidence),
         "increase": metrics.increase_in_confidence(confidence),
@@ -63,7 +68,14 @@ def _faithfulness(batch: Batch, method_maps: MethodMaps) -> Values:
     if method_maps.method == "uniform":  # it has no order
         return values
     for name, curve in zip(CURVES, (metrics.insertion, metrics.deletion), strict=True):
-        drawn = curve(batch.network, batch.images, method_maps.big, batch.classes, steps=batch.plan.steps)
+        drawn = curve(
+            batch.network,
+            batch.images,
+            method_maps.big,
+            batch.classes,
+            steps=batch.plan.steps,
+            score=batch.probabilities,
+        )
         values |= {name: drawn.area, f"{name}-curve": drawn.scores}
     return values
 
@@ -71,7 +83,7 @@ def _faithfulness(batch: Batch, method_maps: MethodMaps) -> Values:
 def _road(batch: Batch, method_maps: MethodMaps) -> Values:
     if method_maps.method == "uniform":
         return {}
-    road = metrics.road(batch.network, batch.images, method_maps.big, batch.classes)
+    road = metrics.road(batch.network, batch.images, method_maps.big, batch.classes, score=batch.probabilities)
     return {"road": road.combined, "road-most": road.most, "road-least": road.least}
 
 
@@ -96,8 +108,15 @@ def _arcc(batch: Batch) -> list[Values]:
         masked = batch.images * method_maps.big[:, None]
         again = explained(batch.rival, batch.plan, masked, batch.classes)[0][number].big
         coherency, complexity = metrics.coherency(method_maps.big, again), metrics.complexity(method_maps.big)
-        drop = metrics.average_drop(metrics.confidence(batch.network, batch.images, method_maps.big, batch.classes))
-        road = metrics.road(batch.network, batch.images, method_maps.big, batch.classes, shares=_ARCC_SHARES).combined
+        drop = metrics.average_drop(_confidence(batch, method_maps))
+        road = metrics.road(
+            batch.network,
+            batch.images,
+            method_maps.big,
+            batch.classes,
+            shares=_ARCC_SHARES,
+            score=batch.probabilities,
+        ).combined
         whole = {
             "adcc": metrics.adcc(coherency, complexity, drop),
             "arcc": metrics.arcc(coherency, complexity, road),

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import cache
 from typing import Any
 
 import torch
@@ -14,6 +15,8 @@ import torch
 from funcam.errors import FuncamError, shown
 from funcam.metrics.checks import as_floats, check_callable, class_indices, is_indices
 from funcam.metrics.scalars import whole
+from funcam.network.ending import ending_of
+from funcam.targets.probabilities import Ending, as_probabilities, find_scores
 from funcam.targets.target import ClassScore, PerImage, Target, class_targets, logits_of
 
 Network = Callable[[torch.Tensor], Any]
@@ -22,13 +25,17 @@ Targets = int | Sequence[int] | torch.Tensor | ClassScore | PerImage | Target | 
 
 
 def probabilities(logits: torch.Tensor) -> torch.Tensor:
-    """The softmax over classes, the score of most faithfulness metrics: `[n, N] -> [n, N]`.
+    """The probabilities of classes, the score of most faithfulness metrics: `[n, N] -> [n, N]`.
+
+    They are the softmax over classes, the sigmoid of a single logit, or the rows themselves where they add up to one.
+    A metric that is given this function asks its network, too: what ends in a softmax or a sigmoid stays as it is.
 
     Example:
-        >>> probabilities(torch.zeros(1, 4))
-        tensor([[0.2500, 0.2500, 0.2500, 0.2500]])
+        >>> probabilities(torch.zeros(1, 4)), probabilities(torch.zeros(1, 1))
+        (tensor([[0.2500, 0.2500, 0.2500, 0.2500]]), tensor([[0.5000]]))
     """
-    return as_floats("logits", logits).softmax(-1)
+    values = as_floats("logits", logits)
+    return as_probabilities(values, find_scores(values, lambda: None))
 
 
 def identity(logits: torch.Tensor) -> torch.Tensor:
@@ -102,6 +109,10 @@ def image_score(
     check_callable("network", network, "a function or module, images [n, C, H, W] -> logits [n, N]")
     check_callable("score", score, "a function of the logits, such as funcam.metrics.probabilities or identity")
     chunk = whole("chunk", chunk)
+    ending = _ending_of(network, images)
+    if score is probabilities:
+        score = _probabilities_of(ending)
+        usual = score if usual is probabilities else usual
     if is_indices(targets):
         classes = class_indices(targets, len(images))
         return ImageScore(network, _class_score(score, classes), (classes,), chunk)
@@ -119,10 +130,19 @@ def image_score(
             "of them: leave score out, or give classes"
         )
     if isinstance(targets, ClassScore):
-        return ImageScore(network, *_rule_score(targets, _predicted(network, images, chunk)), chunk)
+        return ImageScore(network, *_rule_score(targets, _predicted(network, images, chunk), ending), chunk)
     if isinstance(targets, PerImage | Target):
         return ImageScore(network, targets.score, targets.constants, chunk)
     return ImageScore(network, targets, (), chunk)
+
+
+def _ending_of(network: Network, images: torch.Tensor) -> Ending:
+    """What the network ends in, found at most once."""
+    return cache(lambda: ending_of(lambda: network(images[:1]), logits_of))
+
+
+def _probabilities_of(ending: Ending) -> Score:
+    return lambda logits: as_probabilities(logits, find_scores(logits, ending))
 
 
 def _class_score(score: Score, classes: torch.Tensor) -> Callable[..., torch.Tensor]:
@@ -142,8 +162,11 @@ def _class_score(score: Score, classes: torch.Tensor) -> Callable[..., torch.Ten
     return of
 
 
-def _rule_score(rule: ClassScore, logits: torch.Tensor) -> tuple[Callable[..., torch.Tensor], tuple[torch.Tensor, ...]]:
+def _rule_score(
+    rule: ClassScore, logits: torch.Tensor, ending: Ending
+) -> tuple[Callable[..., torch.Tensor], tuple[torch.Tensor, ...]]:
     """The score of a rule (a probability, a contrast), and what it found out about the images themselves."""
+    rule = rule.read_as(lambda: find_scores(logits, ending))
     classes = class_targets(rule.classes, logits)
     if classes.ndim != 1:
         raise FuncamError(

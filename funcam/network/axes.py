@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import inspect
 import math
-import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -14,13 +13,13 @@ from torch import Tensor
 
 from funcam.errors import FuncamError, shown
 from funcam.network.failures import reason_of
-from funcam.network.layout import KINDS, Layout, Shape, of_images, readings
+from funcam.network.layout import Layout, Shape, of_images, readings
+from funcam.network.layout_words import SAY, read_words
 from funcam.network.probing import agreement, decided, patched
 from funcam.network.provenance import follow
 
 ToMap = Callable[[Tensor], Tensor]
 FromMap = Callable[..., Tensor]
-_SAY = "layout='channels-first', 'channels-last', 'tokens 14x14 prefix=1' or a pair of functions"
 
 
 @dataclass(frozen=True)
@@ -92,7 +91,7 @@ def layout_of_layer(
         raise UnknownAxes(
             f"layer {layer!r} is no feature map: its output is {_told(tensor, batch)} for images of "
             f"{_told(images, batch)}; expected [B, C, *S] with a spatial extent above one cell (name an earlier layer, "
-            f"or say how: {_SAY})"
+            f"or say how: {SAY})"
         )
     answers = [tensor, *map(tensor_of, patched(images))]
     if any(answer.shape != tensor.shape for answer in answers):
@@ -118,7 +117,7 @@ def _undecided(layer: str, tensor: Tensor, answers: Sequence[Tensor], possible: 
     shown_first = "; ".join(f"{reading} ({score:.2f})" for score, reading in scored[:4])
     return (
         f"layer {layer!r} holds {list(tensor.shape)}, and which of its axes are the image's is undecided: changed "
-        f"patches of the image don't show where they belong ({shown_first}; 1 is certain); say it, {_SAY}, or name "
+        f"patches of the image don't show where they belong ({shown_first}; 1 is certain); say it, {SAY}, or name "
         "another layer"
     )
 
@@ -137,21 +136,7 @@ def parsed(given: Any) -> Layout | OwnLayout:
         return given
     if isinstance(given, tuple) and len(given) == 2 and all(map(callable, given)):
         return OwnLayout(*given)
-    words = re.split(r"[\s,]+", given.strip()) if isinstance(given, str) else []
-    numbers = dict.fromkeys(("prefix", "suffix"), 0)
-    grid: Shape = ()
-    for word in words[1:]:
-        name, _, number = word.partition("=")
-        if re.fullmatch(r"\d{1,6}(x\d{1,6})*", word):
-            grid = tuple(map(int, word.split("x")))
-        elif name in numbers and re.fullmatch(r"\d{1,6}", number):
-            numbers[name] = int(number)
-        else:
-            words = []
-            break
-    if not words or words[0] not in KINDS or ((grid or any(numbers.values())) and "tokens" not in words[0]):
-        raise FuncamError(f"layout={shown(given)} is unknown; expected {_SAY}")
-    return Layout(words[0], numbers["prefix"], numbers["suffix"], grid)
+    return Layout(*read_words(given))
 
 
 def _checked(layer: str, given: Any, tensor: Tensor, images: Tensor) -> AnyLayout:

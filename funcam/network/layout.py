@@ -9,18 +9,10 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from funcam.network.layout_words import AXES
+
 Shape = tuple[int, ...]
 
-# The axes of images and of channels; all others are the grid's, or the one of its cells, row by row.
-AXES = {
-    "channels-first": (0, 1),
-    "channels-last": (0, -1),
-    "tokens": (0, -1),
-    "tokens-last": (0, 1),
-    "tokens-first": (1, -1),
-    "frames-first": (0, 2),
-}
-KINDS = tuple(AXES)
 CELLS = ("tokens", "tokens-last", "tokens-first")
 MOST_BESIDE = 8
 _MOST_SKEW = math.log(2.5)

@@ -12,7 +12,8 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 from funcam.network.call import Call
 from funcam.network.factors import BATCH, Axis, Dim, Dims, Moved, plain
-from funcam.network.layout import AXES, Layout, of_images
+from funcam.network.layout import Layout, of_images
+from funcam.network.layout_words import AXES
 from funcam.network.operations import SHAPE_ONLY, dims_made
 from funcam.network.standing import layout_of_dims
 

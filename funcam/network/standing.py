@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from funcam.network.factors import BATCH, Axis, Beside, Dim, Dims, axes_in, is_plain, size_of, whole
-from funcam.network.layout import AXES, CELLS, KINDS, PLAIN, Layout, Shape
+from funcam.network.layout import CELLS, PLAIN, Layout, Shape
+from funcam.network.layout_words import AXES, KINDS
 
 
 def layout_of_dims(dims: Dims, axes: int) -> Layout | None:

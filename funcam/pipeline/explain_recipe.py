@@ -6,11 +6,21 @@ import torch
 
 from funcam.attribution.explanation import Explanation, Model, explain_methods
 from funcam.attribution.finite import without_warnings
-from funcam.recipe import Recipe
-from funcam.targets.target import Targets
+from funcam.network.axes import LayoutLike
+from funcam.recipe import Recipe, Scores
+from funcam.targets.target import Output, Targets
 
 
-def explain_recipe(model: Model, images: torch.Tensor, targets: Targets, recipe: Recipe) -> list[Explanation]:
+def explain_recipe(
+    model: Model,
+    images: torch.Tensor,
+    targets: Targets,
+    recipe: Recipe,
+    *,
+    output: Output = None,
+    scores: Scores | None = None,
+    layout: LayoutLike | None = None,
+) -> list[Explanation]:
     """Explain with every method of a recipe, in one forward pass for all of them and all layers.
 
     Args:
@@ -18,6 +28,9 @@ def explain_recipe(model: Model, images: torch.Tensor, targets: Targets, recipe:
         images: `[B, channels, *size]`, already of the size that the recipe asks for.
         targets: as in `funcam.explain`.
         recipe: the recipe. Where it has one layer, there is nothing to combine.
+        output: as in `funcam.explain`.
+        scores: as in `funcam.explain`.
+        layout: as in `funcam.explain`.
 
     Returns:
         For each method an explanation at each layer, or one if layers are combined or the method has none.
@@ -42,4 +55,7 @@ def explain_recipe(model: Model, images: torch.Tensor, targets: Targets, recipe:
             combine=recipe.combine if several else None,
             smooth=recipe.smooth,
             options=recipe.options,
+            output=output,
+            scores=scores,
+            layout=layout,
         )

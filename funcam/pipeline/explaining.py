@@ -19,10 +19,11 @@ from funcam.imaging.reading import Pixels
 from funcam.methods import METHODS
 from funcam.network.rewrites.guidance import guided
 from funcam.pipeline.explain_recipe import explain_recipe
+from funcam.pipeline.predictions import Prediction, likeliest, meaning, predictions
 from funcam.pipeline.recipes import ALL, CAMS, GUIDED
 from funcam.recipe import Recipe
 from funcam.targets.class_scores import contrast
-from funcam.targets.target import Targets
+from funcam.targets.target import ClassScore, Targets, take
 from funcam.zoo.nets import Net, at_size
 from funcam.zoo.preprocessing import fitted, normalised
 
@@ -31,17 +32,6 @@ _OPTIONS_OF_ALL = {name: {"strongest": 32} for name in ("score-cam", "score-cam-
 
 # Guided backpropagation keeps every activation: up to about 2 kB a pixel in the usual networks.
 _MOST_NATIVE_PIXELS = 4_000_000
-_MOST_PREDICTIONS = 5
-
-
-@dataclass(frozen=True)
-class Prediction:
-    """A class and what the network says of it: index, name, logit and probability (softmax)."""
-
-    index: int
-    name: str
-    logit: float
-    probability: float
 
 
 @dataclass(frozen=True)
@@ -96,18 +86,20 @@ def explain_image(
     contrast: int | str | None = None,
     fit: str = "squash",
     device: str | torch.device = "cpu",
+    layout: str | None = None,
 ) -> ImageExplanation:
     """Predict and explain one image.
 
     Args:
         net: the network, its model on `device`.
         image: uint8 RGB `[H, W, 3]`.
-        classes: indices of the classes to explain; None for the predicted one.
+        classes: indices of the classes to explain, `~index` for what speaks against one; None for the predicted one.
         recipe: how the maps are made. Without methods these are Grad-CAM, Grad-CAM++ and, where there are ReLUs, the
             two guided methods; the methods `("all",)` are all that the network can have.
         contrast: a class index, or `runner-up`: the class that the explained ones are contrasted with.
         fit: how the image is put before the network (`funcam.imaging.fit`).
         device: where to compute.
+        layout: how the layer's tensor holds the map, in words (see `funcam.split`).
 
     Returns:
         The explanation.
@@ -127,17 +119,20 @@ def explain_image(
     _check_native(net, image, fit)
     pixels, view = fitted(net, image, fit)
     images = normalised(net, [pixels], device)
-    results, notes = _results(net, images, _targets(classes, contrast), recipe)
-    _check_finite(results[0].logits, net)
+    results, notes = _results(net, images, _targets(classes, contrast), recipe, layout)
+    logits = results[0].logits[0]
+    _check_finite(logits, net)
     names = _names(results)
+    explained = predictions(net, logits, results[0].targets.flatten().tolist() if classes is None else classes)
+    best = likeliest(net, logits)
     return ImageExplanation(
         fit=fit,
         view=view,
-        predictions=_likeliest(net, results[0].logits[0]),
-        explained=_predictions(net, results[0].logits[0], results[0].targets.flatten().tolist()),
+        predictions=best,
+        explained=explained,
         maps={name: _as_array(result) for name, result in zip(names, results, strict=True)},
         layer=", ".join(dict.fromkeys(r.layer for r in results if METHODS[r.method].at_layer)) or results[0].layer,
-        notes=(*notes, *_notes(results)),
+        notes=(*filter(None, (meaning(net), _says_another(best, explained))), *notes, *_notes(results)),
         seconds=time.perf_counter() - started,
         recipe=recipe,
         contrast=contrast,
@@ -155,16 +150,36 @@ def explain_image(
 
 
 def _targets(classes: Sequence[int] | None, contrast_with: int | str | None) -> Targets:
+    if classes is not None and min(classes, default=0) < 0:
+        if contrast_with is not None:
+            raise FuncamError("what speaks against a class has no contrast; leave out --contrast, or the `not`")
+        signs = torch.tensor([1.0 if index >= 0 else -1.0 for index in classes])
+        own = [[max(index, ~index) for index in classes]]
+        return ClassScore(own, lambda logits, chosen: take(logits, chosen) * signs.to(logits))
     targets = None if classes is None else [list(classes)]
     return targets if contrast_with is None else contrast(targets, contrast_with)
 
 
-def _results(net: Net, images: torch.Tensor, targets: Targets, recipe: Recipe) -> tuple[list[Explanation], list[str]]:
+def _says_another(best: Sequence[Prediction], explained: Sequence[Prediction]) -> str | None:
+    """A network with one logit that says no: the class is explained all the same."""
+    if len(best) < 2 or best[0].index != best[1].index or best[0] in explained or best[0].name == best[1].name:
+        return None
+    first = best[0]
+    return (
+        f"the network says {first.name!r}, and what speaks for {explained[0].name!r} is explained; "
+        f"--class {first.name!r} explains the other"
+    )
+
+
+def _results(
+    net: Net, images: torch.Tensor, targets: Targets, recipe: Recipe, layout: str | None
+) -> tuple[list[Explanation], list[str]]:
     """The explanations, and what there is to say about those that could not be had."""
 
     def results_of(methods: Sequence[str]) -> list[Explanation]:
         options = {name: _options(recipe, name) for name in methods}
-        return explain_recipe(net.model, images, targets, replace(recipe, methods=tuple(methods), options=options))
+        asked = replace(recipe, methods=tuple(methods), options=options)
+        return explain_recipe(net.model, images, targets, asked, output=net.output, scores=net.scores, layout=layout)
 
     if recipe.methods == (ALL,):
         return _every_one(net, results_of)
@@ -220,9 +235,9 @@ def _check_native(net: Net, image: Pixels, fit: str) -> None:
     """A network must be able to take an image as it is."""
     height, width = image.shape[:2]
     if fit == "native":
-        if net.fixed_size and (height, width) != (net.input_size, net.input_size):
+        if net.fixed_size and (height, width) != net.size:
             raise FuncamError(
-                f"{net.name} takes images of {net.input_size}x{net.input_size} only, this one has {width}x{height}; "
+                f"{net.name} takes images of {net.size[1]}x{net.size[0]} only, this one has {width}x{height}; "
                 "use --fit squash, crop or pad"
             )
         if min(height, width) < net.min_size:
@@ -270,20 +285,13 @@ def _notes(results: list[Explanation]) -> list[str]:
     ]
 
 
-def _likeliest(net: Net, logits: torch.Tensor) -> tuple[Prediction, ...]:
-    count = min(_MOST_PREDICTIONS, len(logits))
-    return _predictions(net, logits, logits.topk(count).indices.tolist())
-
-
-def _predictions(net: Net, logits: torch.Tensor, indices: Sequence[int]) -> tuple[Prediction, ...]:
-    probabilities = logits.double().softmax(0)
-    return tuple(Prediction(i, net.classes[i], float(logits[i]), float(probabilities[i])) for i in indices)
-
-
 def _as_array(result: Explanation) -> NDArray[np.float32]:
-    """`[K, h, w]`, or `[K, h, w, 3]` for a gradient of the image."""
+    """`[K, h, w]`, or `[K, h, w, 3]` for a gradient of the image; of a clip, whose frames are all alike, their mean."""
     maps = result.maps[0][None] if result.targets.ndim == 1 else result.maps[0]
     if METHODS[result.method].gives == "pixels":
-        maps = maps.movedim(1, -1)
+        maps = maps.mean(1) if maps.ndim == 5 else maps
+        maps = (maps.expand(-1, 3, -1, -1) if maps.shape[1] == 1 else maps[:, :3]).movedim(1, -1)
+    elif maps.ndim == 4:
+        maps = maps.mean(1)
     array: NDArray[np.float32] = maps.float().cpu().numpy()
     return array

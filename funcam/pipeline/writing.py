@@ -25,7 +25,8 @@ from funcam.imaging.render import heatmap, overlay, picture_size, resize_picture
 from funcam.methods import METHODS
 
 if TYPE_CHECKING:  # so that the command line can look at this module's names without importing torch
-    from funcam.pipeline.explaining import ImageExplanation, Prediction
+    from funcam.pipeline.explaining import ImageExplanation
+    from funcam.pipeline.predictions import Prediction
     from funcam.zoo.nets import Net
 
 FORMATS = ("jpg", "png", "webp")
@@ -221,6 +222,7 @@ def _record(
         "combine": explanation.recipe.combine,
         "smooth": list(explanation.recipe.smooth),
         "contrast": explanation.contrast,
+        "scores": net.scores,
         "fit": explanation.fit,
         "image_size": {"width": width, "height": height},
         "input_size": {"width": explanation.view.input_size[1], "height": explanation.view.input_size[0]},

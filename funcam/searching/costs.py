@@ -81,10 +81,10 @@ def cost_of(recipe: Recipe, rival: Rival, pictures: Sequence[Pixels], fit: str) 
 
     def forward() -> torch.Tensor:
         with torch.no_grad():
-            return logits_of(net.model(own))
+            return logits_of(net.model(own), net.output)
 
     def explained() -> torch.Tensor:
-        return explain_recipe(net.model, images, None, recipe)[0].maps
+        return explain_recipe(net.model, images, None, recipe, output=net.output, scores=net.scores)[0].maps
 
     _seconds(forward), _seconds(explained)
     rounds = [(_seconds(explained), _seconds(forward)) for _ in range(_ROUNDS)]

@@ -8,26 +8,32 @@ from typing import Any
 import torch
 
 from funcam.errors import FuncamError, finite_number, shown, whole_number
-from funcam.targets.target import Classes, ClassScore, class_targets, is_concrete, take
+from funcam.recipe import Scores
+from funcam.targets.concrete import is_concrete
+from funcam.targets.probabilities import as_log_probabilities, as_probabilities
+from funcam.targets.target import Classes, ClassScore, Score, class_targets, take
 
 
-def as_probability(logits: torch.Tensor, classes: torch.Tensor) -> torch.Tensor:
-    """Softmax of the classes, `[n, K]`."""
-    return take(logits.softmax(1), classes)
+def as_probability(scores: Scores) -> Score:
+    """The probability of classes, `(logits [n, N], classes [n or 1, K]) -> [n, K]`."""
+    return lambda logits, classes: take(as_probabilities(logits, scores), classes)
 
 
-def as_log_probability(logits: torch.Tensor, classes: torch.Tensor) -> torch.Tensor:
-    """Log-softmax of the classes, `[n, K]`."""
-    return take(logits.log_softmax(1), classes)
+def as_log_probability(scores: Scores) -> Score:
+    """The logarithm of the probability of classes."""
+    return lambda logits, classes: take(as_log_probabilities(logits, scores), classes)
 
 
-def as_residual_softmax(logits: torch.Tensor, classes: torch.Tensor) -> torch.Tensor:
-    """Logit plus log-softmax of the classes, `[n, K]`: the residual softmax of arXiv:2501.06261."""
-    return take(logits, classes) + as_log_probability(logits, classes)
+def as_residual_softmax(scores: Scores) -> Score:
+    """Logit plus log-probability of classes: the residual softmax of arXiv:2501.06261."""
+    log_probability = as_log_probability(scores)
+    return lambda logits, classes: take(logits, classes) + log_probability(logits, classes)
 
 
 def probability(classes: Classes = None) -> ClassScore:
-    """Explain the probability (softmax) of classes instead of their logit.
+    """Explain the probability of classes instead of their logit.
+
+    It is the softmax over classes, the sigmoid of each, or what the model returns, as `scores` of `explain` says.
 
     Args:
         classes: as in `class_targets`.
@@ -37,7 +43,7 @@ def probability(classes: Classes = None) -> ClassScore:
         >>> bind(probability(1), torch.zeros(1, 4), 1)(torch.zeros(1, 4))
         tensor([[0.2500]])
     """
-    return ClassScore(classes, as_probability)
+    return ClassScore(classes, as_probability("softmax"), by=as_probability)
 
 
 def log_probability(classes: Classes = None) -> ClassScore:
@@ -51,7 +57,24 @@ def log_probability(classes: Classes = None) -> ClassScore:
         >>> bind(log_probability(1), torch.zeros(1, 4), 1)(torch.zeros(1, 4)).exp()
         tensor([[0.2500]])
     """
-    return ClassScore(classes, as_log_probability)
+    return ClassScore(classes, as_log_probability("softmax"), by=as_log_probability)
+
+
+def counterfactual(classes: Classes = None) -> ClassScore:
+    """Explain what speaks against classes: `-S_c`. Of a model with one logit that is the other class.
+
+    Args:
+        classes: the classes c, as in `class_targets`.
+
+    Source:
+        Counterfactual explanations, Selvaraju et al., ICCV 2017, section 7: the gradient with its sign changed.
+
+    Example:
+        >>> from funcam.targets.target import bind
+        >>> bind(counterfactual(0), torch.tensor([[3.0]]), 1)(torch.tensor([[3.0]]))
+        tensor([[-3.]])
+    """
+    return ClassScore(classes, lambda logits, classes: -take(logits, classes))
 
 
 def contrast(

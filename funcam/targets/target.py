@@ -9,6 +9,8 @@ from typing import Any
 import torch
 
 from funcam.errors import FuncamError, is_flag, shown
+from funcam.recipe import Scores
+from funcam.targets.concrete import is_concrete
 
 Score = Callable[..., torch.Tensor]
 Output = str | int | Callable[[Any], torch.Tensor] | None
@@ -49,11 +51,17 @@ class ClassScore:
         classes: as in `class_targets`.
         of: `(logits [n, N], classes [n or 1, K], *constants) -> [n, K]`.
         fix: `(logits [B, N], classes [B, K]) -> constants`, found once from the images themselves.
+        by: `of` for each of `funcam.recipe.SCORES`, where it depends on what the outputs mean; else None.
     """
 
     classes: Classes
     of: Score
     fix: Callable[[torch.Tensor, torch.Tensor], tuple[torch.Tensor, ...]] = lambda _logits, _classes: ()
+    by: Callable[[Scores], Score] | None = None
+
+    def read_as(self, scores: Callable[[], Scores]) -> ClassScore:
+        """The same, of a model whose outputs mean this; it is asked only where it matters."""
+        return self if self.by is None else replace(self, of=self.by(scores()), by=None)
 
 
 @dataclass(frozen=True, eq=False)
@@ -73,9 +81,15 @@ class PerImage:
 
 
 Targets = Classes | ClassScore | Target | PerImage | Callable[[Any], torch.Tensor]
+Meaning = Callable[[torch.Tensor], Scores]
+"""What a model's outputs mean, asked with the logits of some images."""
 
 
-def bind(targets: Targets, outputs: Any, batch: int, output: Output = None) -> Target:
+def _softmax(_logits: torch.Tensor) -> Scores:
+    return "softmax"
+
+
+def bind(targets: Targets, outputs: Any, batch: int, output: Output = None, meaning: Meaning = _softmax) -> Target:
     """Settle what is explained, from what the model returned for the images themselves.
 
     Args:
@@ -84,6 +98,7 @@ def bind(targets: Targets, outputs: Any, batch: int, output: Output = None) -> T
         outputs: what the model returned.
         batch: the number B of images.
         output: where the logits are in the outputs (see `logits_of`).
+        meaning: what the logits mean, for what is made of probabilities.
 
     Raises:
         FuncamError: the targets don't fit the model, or a function returned another shape.
@@ -109,6 +124,7 @@ def bind(targets: Targets, outputs: Any, batch: int, output: Output = None) -> T
             f"the model returned shape {list(logits.shape)} for {batch} images; expected logits [{batch}, N] "
             "(for anything else give a function of the outputs as the target, e.g. funcam.segmentation)"
         )
+    class_score = class_score.read_as(lambda: meaning(logits))
     indices = class_targets(class_score.classes, logits)
     columns = indices[:, None] if indices.ndim == 1 else indices
     return Target(
@@ -134,9 +150,14 @@ def read_by(targets: Targets, output: Output = None) -> Callable[[Any], torch.Te
     return lambda outputs: logits_of(outputs, output)
 
 
+def is_plain(target: Target) -> bool:
+    """Whether nothing but logits of classes are explained."""
+    return target.class_score is not None and target.class_score.of is _logit
+
+
 def restated(target: Target, of: Score, output: Output = None) -> Target:
     """The same classes with another function of the logits, where a plain logit was explained; else as it is."""
-    if target.class_score is None or target.class_score.of is not _logit:
+    if target.class_score is None or not is_plain(target):
         return target
     class_score = ClassScore(target.class_score.classes, of)
     return Target(target.indices, lambda rows, *own: of(logits_of(rows, output), *own), target.constants, class_score)
@@ -307,15 +328,3 @@ def _holds(targets: Any, is_such: Callable[[Any], bool]) -> bool:
     if isinstance(targets, list | tuple):
         return any(_holds(each, is_such) for each in targets)
     return is_such(targets)
-
-
-def is_concrete(tensor: torch.Tensor) -> bool:
-    """Whether the tensor's values may be looked at: not while compiling or inside `torch.func.vmap`."""
-    if torch.compiler.is_dynamo_compiling():
-        return False
-    functorch = torch._C._functorch
-    while functorch.is_functorch_wrapped_tensor(tensor):
-        if functorch.is_batchedtensor(tensor):
-            return False
-        tensor = functorch.get_unwrapped(tensor)
-    return True

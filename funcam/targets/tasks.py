@@ -9,18 +9,27 @@ import torch
 from torch.nn.functional import cosine_similarity
 
 from funcam.errors import FuncamError, shown, whole_number
+from funcam.recipe import Scores
+from funcam.targets.probabilities import check_scores
 from funcam.targets.target import Output, PerImage, as_columns, check_output, logits_of
 
 
 def segmentation(
-    category: int, mask: torch.Tensor | Sequence[Any] | None = None, *, output: Output = "out"
+    category: int,
+    mask: torch.Tensor | Sequence[Any] | None = None,
+    *,
+    output: Output = "out",
+    scores: Scores | None = None,
 ) -> PerImage:
     """Explain a class of a segmentation: the mean of its scores over a mask.
 
     Args:
         category: the class.
-        mask: `[B, *size]` or `[*size]`, what to count of each image; None for the cells where the class wins.
+        mask: `[B, *size]` or `[*size]`, what to count of each image; None for the cells where the class wins (of a
+            single class: where it is likelier than not).
         output: where the scores `[B, N, *size]` are in what the model returns; `"out"` is torchvision's.
+        scores: of a single class without a mask, whether its scores are logits (`sigmoid`) or probabilities (`none`);
+            None for probabilities where all of them lie in 0..1.
 
     Raises:
         FuncamError: there is no such class, or the mask has another size or is none.
@@ -32,9 +41,15 @@ def segmentation(
     """
     category = whole_number("category", category, 0)
     check_output(output)
+    said = check_scores(scores)
 
     def score(outputs: Any, *masks: torch.Tensor) -> torch.Tensor:
         scores = logits_of(outputs, output if isinstance(outputs, Mapping) or output != "out" else None)
+        if scores.ndim == 3 and not masks:
+            raise FuncamError(
+                f"the scores have shape {list(scores.shape)}: without an axis of classes give it, [B, 1, H, W] "
+                "(output=lambda out: out[:, None]); for classes of a signal, [B, N, T], give a mask [T]"
+            )
         if scores.ndim < 3 or not 0 <= category < scores.shape[1]:
             raise FuncamError(
                 f"class {category} is not in scores of shape {list(scores.shape)}; expected [B, N, *size]"
@@ -44,7 +59,7 @@ def segmentation(
                 f"the mask is {list(masks[0].shape[1:])}; the model's scores are {list(scores.shape[2:])}, and masks "
                 f"come one for each of the {len(scores)} images or one for all ({len(masks[0])} were given)"
             )
-        counted = masks[0] if masks else (scores.detach().argmax(1) == category)
+        counted = masks[0] if masks else _predicted(scores.detach(), category, said)
         weights = counted.to(scores.dtype).flatten(1)
         return (scores[:, category].flatten(1) * weights).sum(1) / weights.sum(1).clamp(min=1)
 
@@ -54,6 +69,17 @@ def segmentation(
     if masks.ndim < 2:
         raise FuncamError(f"the mask has shape {list(masks.shape)}; expected [B, *size] or [*size]")
     return PerImage(score, (masks if masks.ndim > 2 else masks[None],))
+
+
+def _predicted(scores: torch.Tensor, category: int, said: Scores | None) -> torch.Tensor:
+    """The cells where a class wins against the others, `[B, *size]`; a single one against its absence."""
+    if scores.shape[1] > 1:
+        return scores.argmax(1) == category
+    half, likely = scores > 0.5, scores > 0
+    if said is None:
+        probabilities = ((scores >= 0) & (scores <= 1)).flatten(1).all(1).view(-1, *[1] * (scores.ndim - 1))
+        return torch.where(probabilities, half, likely)[:, 0]
+    return (half if said == "none" else likely)[:, 0]
 
 
 def similarity(embedding: torch.Tensor | Sequence[Any], *, output: Output = None) -> PerImage:

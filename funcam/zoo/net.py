@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from funcam.errors import FuncamError, whole_number
+from funcam.recipe import Scores
 
 if TYPE_CHECKING:
     from torch import nn
@@ -28,6 +29,10 @@ class Net:
         interpolation: how the image is resized: "bilinear" or "bicubic".
         fixed_size: whether the network takes `input_size` and no other.
         min_size: the smallest side of an input that the network takes.
+        width: the input's width where it is no square; its height is `input_size` then.
+        frames: how many frames of a clip `[B, T, C, H, W]` the network takes, all of them the image; None for images.
+        scores: what makes probabilities of what it returns: `softmax`, `sigmoid`, or `none`.
+        output: where the logits are in what it returns (see `funcam.logits_of`).
     """
 
     name: str
@@ -41,6 +46,20 @@ class Net:
     interpolation: str
     fixed_size: bool
     min_size: int
+    width: int | None = None
+    frames: int | None = None
+    scores: Scores = "softmax"
+    output: str | int | None = None
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """Height and width of the input in pixels."""
+        return self.input_size, self.width or self.input_size
+
+    @property
+    def image_shape(self) -> tuple[int, ...]:
+        """The shape of one image as the network takes it, `[channels, H, W]` or `[frames, channels, H, W]`."""
+        return (*(() if self.frames is None else (self.frames,)), len(self.mean), *self.size)
 
 
 @dataclass(frozen=True)
@@ -75,7 +94,8 @@ def at_size(net: Net, size: int | None) -> Net:
 
     Args:
         net: any network.
-        size: side of the input in pixels; None leaves the network as it is.
+        size: side of the input in pixels (its height, where it is no square: the width follows); None leaves the
+            network as it is.
 
     Raises:
         FuncamError: the network takes its own size and no other, or none that small.
@@ -87,10 +107,12 @@ def at_size(net: Net, size: int | None) -> Net:
     """
     if size is None or whole_number("size", size) == net.input_size:
         return net
-    if net.fixed_size or size < net.min_size:
+    scale = size / net.input_size
+    width = None if net.width is None else max(round(net.width * scale), 1)
+    if net.fixed_size or min(size, width or size) < net.min_size:
         smallest = f"exactly {net.input_size}" if net.fixed_size else f"at least {net.min_size}"
         raise FuncamError(f"{net.name} can't take images of {size} pixels; it takes {smallest}")
-    return replace(net, input_size=size, resize_size=round(net.resize_size * size / net.input_size))
+    return replace(net, input_size=size, width=width, resize_size=max(round(net.resize_size * scale), 1))
 
 
 def labelled(net: Net, names: Sequence[str]) -> Net:

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from funcam.errors import FuncamError, finite_number, shown, whole_number
+from funcam.recipe import Scores
 from funcam.zoo.labels import numbered
 from funcam.zoo.net import Net, labelled
 
@@ -13,76 +15,130 @@ if TYPE_CHECKING:
     from torch import nn
 
 _IMAGENET_MEAN, _IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
+_CHANNELS = (1, 3, 4)
+_GREY_STD = 0.226  # the mean of ImageNet's three
 
 
 def own_net(
     model: nn.Module,
     *,
-    input_size: int = 224,
+    input_size: int | tuple[int, int] = 224,
     mean: Sequence[float] = _IMAGENET_MEAN,
-    std: Sequence[float] = _IMAGENET_STD,
+    std: Sequence[float] | None = None,
     classes: Sequence[str] | None = None,
     name: str | None = None,
     interpolation: str = "bilinear",
     fixed_size: bool = False,
+    frames: int | None = None,
+    scores: Scores | None = None,
+    output: str | int | None = None,
 ) -> Net:
-    """A model of one's own, with what it wants of its input.
+    """A model of one's own, with what it wants of its input and what its outputs mean.
 
     Args:
-        model: images `[B, 3, H, W]` -> logits `[B, K]` (a tensor, or what `funcam.logits_of` finds them in).
+        model: images `[B, C, H, W]` -> logits `[B, K]` (a tensor, or what `funcam.logits_of` finds them in).
             It stays as it is: one that is in training mode, in half precision or on a GPU is copied first.
-        input_size: side of the input in pixels.
-        mean: with which an RGB image in 0..1 is normalised; ImageNet's unless given.
-        std: as `mean`.
+        input_size: side of the input in pixels, or `(height, width)`.
+        mean: with which an image in 0..1 is normalised, a number for each channel; ImageNet's unless given. Three are
+            RGB, one is grey (Rec. 601), four are RGB and alpha, which is 1.
+        std: as `mean`; None for ImageNet's (0.226 for every channel that isn't RGB).
         classes: the K names. Otherwise ImageNet's for 1,000 classes and numbers for any other count.
         name: what to call it; None for the model's class.
         interpolation: how images are resized, "bilinear" or "bicubic".
         fixed_size: whether it takes `input_size` and no other.
+        frames: for models of clips `[B, T, C, H, W]`: how many frames T, all of them the image.
+        scores: what makes probabilities of the outputs: "softmax", "sigmoid" (one logit, or classes that may all be
+            there) or "none" (they are probabilities, or plain numbers); None to find out: see `funcam.explain`.
+        output: where the logits are in what the model returns: a key, an attribute or an index (`funcam.logits_of`).
 
     Raises:
         FuncamError: a value can't be, the model can't take such an input, or the names are not as many as its logits.
 
     Example:
         >>> from torch import nn
-        >>> model = nn.Sequential(nn.Conv2d(3, 2, 9), nn.ReLU(), nn.AdaptiveAvgPool2d(1), nn.Flatten())
-        >>> own_net(model, input_size=64, mean=(0.5,) * 3, std=(0.25,) * 3, classes=("cat", "dog")).classes
-        ('cat', 'dog')
+        >>> model = nn.Sequential(nn.Conv2d(1, 2, 9), nn.ReLU(), nn.AdaptiveAvgPool2d(1), nn.Flatten())
+        >>> net = own_net(model, input_size=(64, 32), mean=(0.5,), std=(0.25,), classes=("cat", "dog"))
+        >>> net.classes, net.image_shape
+        (('cat', 'dog'), (1, 64, 32))
     """
-    from funcam.zoo.published import default
-    from funcam.zoo.user_models import count_logits, ready
+    from funcam.zoo.user_models import ready
 
-    _check_input(input_size, mean, std, interpolation)
-    name = type(model).__name__ if name is None else name
-    model = ready(model)
-    count = count_logits(model, input_size, name)
-    imagenet = tuple(default("resnet50").meta["categories"])
+    height, width = _size(input_size)
+    mean, std = _normalisation(mean, std)
+    if interpolation not in ("bilinear", "bicubic"):
+        raise FuncamError(f"interpolation={interpolation!r} is unknown; expected 'bilinear' or 'bicubic'")
     net = Net(
-        name=name,
-        model=model,
-        classes=imagenet if count == len(imagenet) else numbered(count),
+        name=type(model).__name__ if name is None else name,
+        model=ready(model),
+        classes=(),
         weights="its own",
-        input_size=input_size,
-        resize_size=input_size,
-        mean=tuple(mean),
-        std=tuple(std),
+        input_size=height,
+        resize_size=max(height, width),
+        mean=mean,
+        std=std,
         interpolation=interpolation,
         fixed_size=fixed_size,
-        min_size=input_size if fixed_size else 1,
+        min_size=min(height, width) if fixed_size else 1,
+        width=None if width == height else width,
+        frames=None if frames is None else whole_number("frames", frames, 1),
+        output=output,
     )
+    net = answered(net, scores)
     return net if classes is None else labelled(net, classes)
 
 
-def _check_input(input_size: int, mean: Sequence[float], std: Sequence[float], interpolation: str) -> None:
-    whole_number("input_size", input_size)
-    if input_size < 1:
-        raise FuncamError(f"input_size={input_size} is too small; give the side of the input in pixels, such as 224")
-    for what, values in (("mean", mean), ("std", std)):
-        if isinstance(values, str) or not isinstance(values, Iterable):
-            raise FuncamError(f"{what} is {shown(values)}; expected 3 numbers, for red, green and blue in 0..1")
-        values = [finite_number(what, value) for value in values]
-        if len(values) != 3:
-            raise FuncamError(f"{what} has {len(values)} values; expected 3, for red, green and blue in 0..1")
-    if min(std) <= 0:
-        raise FuncamError(f"std={tuple(std)} divides by zero or less; expected 3 positive values, such as 0.25")
-    if interpolation not in ("bilinear", "bicubic"):
-        raise FuncamError(f"interpolation={interpolation!r} is unknown; expected 'bilinear' or 'bicubic'")
+def answered(net: Net, scores: Scores | None = None) -> Net:
+    """A network with as many classes as it says that there are, and what its outputs mean.
+
+    Args:
+        net: the network; its classes keep their names where they are as many.
+        scores: what the outputs mean; None to find out.
+
+    Raises:
+        FuncamError: it can't take its input, or returns no logits.
+    """
+    from funcam.zoo.published import default
+    from funcam.zoo.user_models import first_answer
+
+    answer = first_answer(net, scores)
+    imagenet = tuple(default("resnet50").meta["categories"])
+    known = imagenet if answer.classes == len(imagenet) else numbered(answer.classes)
+    return replace(net, classes=net.classes if len(net.classes) == answer.classes else known, scores=answer.scores)
+
+
+def _size(given: int | tuple[int, int]) -> tuple[int, int]:
+    sides = [*given] if isinstance(given, tuple | list) else [given, given]
+    try:
+        height, width = (whole_number("input_size", side, 1) for side in sides)
+    except ValueError:  # a FuncamError is one, and so is another number of sides
+        raise FuncamError(
+            f"input_size={shown(given)} is no size; give the side of the input in pixels, such as 224, or its "
+            "(height, width)"
+        ) from None
+    return height, width
+
+
+def _normalisation(mean: Sequence[float], std: Sequence[float] | None) -> tuple[tuple[float, ...], tuple[float, ...]]:
+    """Mean and standard deviation of each channel."""
+    means = _channels("mean", mean)
+    if std is None:
+        return means, _IMAGENET_STD if len(means) == 3 else (_GREY_STD,) * len(means)
+    stds = _channels("std", std)
+    if len(stds) != len(means):
+        raise FuncamError(
+            f"std has {len(stds)} values and mean has {len(means)}; expected one of each for each channel"
+        )
+    if min(stds) <= 0:
+        raise FuncamError(f"std={stds} divides by zero or less; expected positive values, such as 0.25")
+    return means, stds
+
+
+def _channels(what: str, values: Sequence[float]) -> tuple[float, ...]:
+    if isinstance(values, str) or not isinstance(values, Iterable):
+        raise FuncamError(f"{what} is {shown(values)}; expected a number for each channel, for colours in 0..1")
+    numbers = tuple(finite_number(what, value) for value in values)
+    if len(numbers) not in _CHANNELS:
+        raise FuncamError(
+            f"{what} has {len(numbers)} values; expected 3 (red, green and blue in 0..1), 1 (grey) or 4 (RGB and alpha)"
+        )
+    return numbers

@@ -25,10 +25,10 @@ def fitted(net: Net, image: Pixels, fit: str) -> tuple[Pixels, View]:
         >>> fitted(build_net("resnet18"), np.zeros((40, 60, 3), np.uint8), "squash")[0].shape
         (224, 224, 3)
     """
-    red, green, blue = (round(255 * value) for value in net.mean)
+    red, green, blue = (round(255 * min(max(value, 0), 1)) for value in (net.mean * 3)[:3])
     return fit_image(
         image,
-        net.input_size,
+        net.size,
         fit,
         resize=net.resize_size,
         interpolation=net.interpolation,
@@ -37,7 +37,9 @@ def fitted(net: Net, image: Pixels, fit: str) -> tuple[Pixels, View]:
 
 
 def normalised(net: Net, images: Sequence[Pixels], device: str | torch.device) -> torch.Tensor:
-    """Images of one size as a batch `[B, 3, H, W]`, float32, with the network's mean and standard deviation.
+    """Images of one size as a batch `[B, C, H, W]`, float32, with the network's mean and standard deviation.
+
+    For a network of clips each is a clip of its own, the same in every frame, `[B, T, C, H, W]`.
 
     Example:
         >>> from funcam.zoo.nets import build_net
@@ -45,5 +47,15 @@ def normalised(net: Net, images: Sequence[Pixels], device: str | torch.device) -
         torch.Size([1, 3, 4, 6])
     """
     values = torch.from_numpy(np.stack(images)).to(device).permute(0, 3, 1, 2).float() / 255
-    mean, std = (torch.tensor(numbers, device=device).view(1, 3, 1, 1) for numbers in (net.mean, net.std))
-    return (values - mean) / std
+    values = _channels(values, len(net.mean))
+    mean, std = (torch.tensor(numbers, device=device).view(1, -1, 1, 1) for numbers in (net.mean, net.std))
+    batch = (values - mean) / std
+    return batch if net.frames is None else batch[:, None].repeat(1, net.frames, 1, 1, 1)
+
+
+def _channels(colours: torch.Tensor, count: int) -> torch.Tensor:
+    """RGB as it is, as grey (Rec. 601's luma), or with an alpha of 1."""
+    if count == 1:
+        weights = colours.new_tensor((0.299, 0.587, 0.114)).view(1, 3, 1, 1)
+        return (colours * weights).sum(1, keepdim=True)
+    return torch.cat([colours, torch.ones_like(colours[:, :1])], 1) if count == 4 else colours

@@ -83,7 +83,11 @@ def factory_of(text: str) -> Factory | None:
 
 
 def load_from_factory(
-    factory: Factory, weights: str | os.PathLike[str] | None = None, *, labels: str | os.PathLike[str] | None = None
+    factory: Factory,
+    weights: str | os.PathLike[str] | None = None,
+    *,
+    labels: str | os.PathLike[str] | None = None,
+    output: str | int | None = None,
 ) -> Net:
     """The network that a function makes, with weights, in evaluation mode and float32 on the CPU.
 
@@ -94,6 +98,7 @@ def load_from_factory(
             networks want them, at 224 pixels) or a `Net` (see `funcam.zoo.own_net`).
         weights: a file, read by `funcam.zoo.checkpoints.read_checkpoint`; None for the values that the function gives.
         labels: a file of the names of the classes, see `funcam.zoo.labels.read_labels`.
+        output: where the logits are in what the model returns (digits are an index); None as the function says.
 
     Raises:
         FuncamError: there is no such module or function, its code fails (where is said), it returns something else,
@@ -109,7 +114,7 @@ def load_from_factory(
     from funcam.zoo.state_dicts import fill_state
     from funcam.zoo.user_models import fingerprint, ready
 
-    net = _net(factory)
+    net = _net(factory, int(output) if isinstance(output, str) and output.isdecimal() else output)
     origin = f"as {factory.function} makes them ({fingerprint(net.model)})"  # equal words, equal values: see Plan.key
     if weights is not None:
         model, origin = ready(net.model, copied=True), os.fspath(weights)
@@ -121,12 +126,12 @@ def load_from_factory(
     return net if labels is None else labelled(net, read_labels(labels))
 
 
-def _net(factory: Factory) -> Net:
+def _net(factory: Factory, output: str | int | None) -> Net:
     """What the function makes; what stands on its standard output goes to standard error."""
     from torch import nn
 
     from funcam.zoo.net import Net
-    from funcam.zoo.own import own_net
+    from funcam.zoo.own import answered, own_net
     from funcam.zoo.user_models import ready
 
     with importing_from(_folder(factory)):  # to the end: a first forward pass may import what lies beside it
@@ -136,9 +141,10 @@ def _net(factory: Factory) -> Net:
         with _blamed(factory, "failed"), redirect_stdout(sys.stderr):
             made = function()
         if isinstance(made, Net):
-            return replace(made, model=ready(made.model))
+            net = replace(made, model=ready(made.model))
+            return net if output is None else answered(replace(net, output=output))
         if isinstance(made, nn.Module):
-            return own_net(made, name=str(factory))
+            return own_net(made, name=str(factory), output=output)
     raise FuncamError(f"{factory} returned a value of type {type(made).__name__}; {_EXPECTED}")
 
 

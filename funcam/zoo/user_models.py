@@ -4,15 +4,21 @@ from __future__ import annotations
 
 import zlib
 from copy import deepcopy
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
 from torch.nn.parameter import is_lazy
 
 from funcam.errors import FuncamError
+from funcam.network.ending import Ending
 from funcam.network.failures import reason_of
+from funcam.network.samples import numbers
 from funcam.network.wrappers import unwrapped
+from funcam.recipe import Scores
+from funcam.targets.probabilities import check_scores, find_scores
 from funcam.targets.target import logits_of
+from funcam.zoo.net import Net
 
 
 def ready(model: nn.Module, *, copied: bool = False) -> nn.Module:
@@ -52,34 +58,41 @@ def _is_ready(model: nn.Module) -> bool:
     return same and not any(module.training for module in model.modules())
 
 
-def count_logits(model: nn.Module, input_size: int, name: str = "the model") -> int:
-    """How many classes a model knows, found by one forward pass of zeros.
+@dataclass(frozen=True)
+class Answer:
+    """What a model says of an image of ours: how many classes it knows, and what its outputs mean."""
+
+    classes: int
+    scores: Scores
+
+
+def first_answer(net: Net, scores: Scores | None = None) -> Answer:
+    """What a model says, found by one forward pass of an image of ours.
 
     Args:
-        model: in evaluation mode, on the CPU.
-        input_size: side of the image in pixels.
-        name: what the model is called, for error messages.
+        net: the network, in evaluation mode and on the CPU; its classes aren't known yet.
+        scores: what its outputs mean; None to find out.
 
     Raises:
         FuncamError: the model can't take such an image, or returns no logits `[1, K]`.
-
-    Example:
-        >>> count_logits(nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Flatten()), 32)
-        3
     """
-    shape = [1, 3, input_size, input_size]
+    scores, shape = check_scores(scores), (1, *net.image_shape)
+    seen = Ending()
     try:
-        with torch.no_grad():  # not inference_mode: a model may keep what it computes for the next call
-            outputs = model(torch.zeros(shape))
+        with torch.no_grad(), seen:  # not inference_mode: a model may keep what it computes for the next call
+            outputs = net.model(numbers(shape, torch.float32, torch.device("cpu")))
     except Exception as error:
         raise FuncamError(
-            f"{name} can't take an image {shape} ({type(error).__name__}: {reason_of(error)}); "
-            "state its input with funcam.zoo.own_net(model, input_size=...)"
+            f"{net.name} can't take an image {list(shape)} ({type(error).__name__}: {reason_of(error)}); state its "
+            "input with funcam.zoo.own_net(model, input_size=..., mean=..., frames=...)"
         ) from error
-    logits = logits_of(outputs)
+    logits = logits_of(outputs, net.output)
     if logits.ndim != 2 or len(logits) != 1 or not logits.shape[1]:
-        raise FuncamError(f"{name} returns {list(logits.shape)} for an image {shape}; expected logits [1, K]")
-    return logits.shape[1]
+        raise FuncamError(
+            f"{net.name} returns {list(logits.shape)} for an image {list(shape)}; expected logits [1, K] (of several "
+            "outputs say which: output='KEY')"
+        )
+    return Answer(logits.shape[1], scores or find_scores(logits, lambda: seen.of(logits)))
 
 
 def fingerprint(model: nn.Module) -> str:

@@ -1,0 +1,17 @@
+"""Whether a tensor's values may be looked at."""
+
+from __future__ import annotations
+
+import torch
+
+
+def is_concrete(tensor: torch.Tensor) -> bool:
+    """Whether the tensor's values may be looked at: not while compiling or inside `torch.func.vmap`."""
+    if torch.compiler.is_dynamo_compiling():
+        return False
+    functorch = torch._C._functorch
+    while functorch.is_functorch_wrapped_tensor(tensor):
+        if functorch.is_batchedtensor(tensor):
+            return False
+        tensor = functorch.get_unwrapped(tensor)
+    return True
