@@ -25,7 +25,12 @@ def places(axes: int) -> list[tuple[float, ...]]:
 
 
 def patched(images: Tensor) -> Tensor:
-    """The first image darkened, and it with a bright, noisy patch at each of the places: `[5, C, *size]`."""
+    """The first image darkened, and it with a bright, noisy patch at each of the places: `[5, C, *size]`.
+
+    Waveforms `[B, T]` have no channel axis.
+    """
+    if images.ndim == 2:
+        return patched(images[:, None])[:, 0]
     base, size = images[:1] * 0.3, images.shape[2:]
     generator = torch.Generator().manual_seed(2)
     copies = [base]

@@ -286,7 +286,8 @@ def _default_with_inputs(
 ) -> Record:
     """With further inputs they are given, `explain(model, images, inputs={...})`, and the split is called with them."""
     result, record["seconds"]["first"] = _timed(lambda: _explain(entry, model, images, entry.target))
-    split = funcam.split(model)
+    # What no target is given to looks at what the model returns first; a function may look elsewhere.
+    split = funcam.split(model, None if entry.target is None else result.layer)
     A, head = split(images.clone(), **_others(entry, images))
     faults = _of_outputs(result.outputs, right) + _of_scores(result.scores, right) + _of_outputs(head(A), right)
     if split.layer != result.layer:

@@ -203,13 +203,14 @@ def spectrogram() -> Entry:
         ),
         image=(44, 26),
         layers=("audio_spectrogram_transformer.layers.2.layernorm_before", "audio_spectrogram_transformer.layers.1"),
-        grid=(4, 7),
-        layout="tokens",
-        prefix=2,
+        grid=(7, 4),
+        layout="other",
+        to_map=lambda tokens: tokens[:, 2:].transpose(1, 2).unflatten(2, (4, 7)).transpose(2, 3),
         output="logits",
         kind="audio",
         why="the class and the distillation token are averaged and classified "
         "(modeling_audio_spectrogram_transformer.py:303): the norm in front of the last attention, or the block "
         "before; the input is `[B, time, mel]` without a channel axis, turned around (:59), so the tokens stand over "
-        "(frequency, time): (26 - 8) / 6 + 1 = 4, (44 - 8) / 6 + 1 = 7; patches overlap",
+        "(frequency, time): (26 - 8) / 6 + 1 = 4, (44 - 8) / 6 + 1 = 7; patches overlap. (A map has the axes of what the "
+        "caller gave, (time, mel); the first version of this line had the tokens' own order.)",
     )

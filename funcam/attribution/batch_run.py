@@ -19,6 +19,7 @@ from funcam.network.budget import bytes_of
 from funcam.network.checks import difference
 from funcam.network.cutting import USUAL, CutOptions, Split, run_cut, split, split_for
 from funcam.network.finer import finer_beside
+from funcam.network.forms import in_form
 from funcam.network.inputs import has_others, of_image
 from funcam.network.layers import find_node
 from funcam.network.mixing import rows_mix
@@ -255,8 +256,10 @@ def run_batch(
         given = _wrt_of(model, given)
     if given.images.is_meta and isinstance(model, nn.Module):
         refuse_without_values(model, given.images)
-    read = read_by(targets, output)
     splits = _splits(model, given, layers, options)
+    if not splits[0].is_pair:
+        given = in_form(splits[0].source(), given)
+    read = read_by(targets, output)
     cuts = _distinct(splits, given, read)
     source = None if splits[0].is_pair else splits[0].source
     if source is not None and len(given.images) > 1 and rows_mix(source(), given):

@@ -16,6 +16,7 @@ from funcam.network.believed import graph_of as graph_of
 from funcam.network.choice import LAST_CONV, last_conv
 from funcam.network.cuts import Cut as Cut
 from funcam.network.failures import reason_of
+from funcam.network.forms import in_form
 from funcam.network.hooks import without_hooks
 from funcam.network.images import check_images, hint_of
 from funcam.network.inputs import has_others, inputs_for
@@ -102,8 +103,11 @@ class Split:
         Raises:
             FuncamError: the images have a shape that the model can't take, or the layer is no feature map for them.
         """
-        inputs = inputs_for(images, args, kwargs, self._wrt)
+        inputs = self._in_form(inputs_for(images, args, kwargs, self._wrt))
         return run_cut(self.settled(inputs), self.source, inputs)
+
+    def _in_form(self, inputs: Inputs) -> Inputs:
+        return inputs if self._kept is None else in_form(self.source(), inputs)
 
     def settled(self, inputs: Inputs, read: Read | None = None) -> Settled:
         """The cut of the model as it is now, for such inputs: a new one if a module was replaced.
@@ -239,7 +243,7 @@ def split(
         refuse_list(module)
     made = Split(name, weakref.ref(module), twin(module, hooks=True), via, hooks, wrt, said)
     if example is not None:
-        made.settled(inputs_for(example, wrt=wrt))
+        made.settled(in_form(module, inputs_for(example, wrt=wrt)))
         return made
     if wrt != 0 or len(required_of(module)) > 1:  # its graph would be of the images alone
         return made

@@ -54,7 +54,8 @@ def default_places(model: nn.Module, inputs: Inputs, manner: Manner, wanted: Wan
     The best is the deepest feature map that sees the images, that the score depends on, and through which everything
     passes: put there for one image what it was for another, the score is the other's. It has weights behind it, unless
     the model has no head. Where a class token goes beside the map, nothing carries everything: then it is the deepest
-    norm that the score depends on. Behind it others follow, the deepest of each shape.
+    norm that the score depends on. Behind it others follow, the deepest of each shape, those first
+    whose axes could be followed.
 
     Raises:
         FuncamError: there is no feature map.
@@ -69,10 +70,26 @@ def default_places(model: nn.Module, inputs: Inputs, manner: Manner, wanted: Wan
             "a larger image, or name a layer"
         )
     alive = _before_head(asked, seen, maps)
-    best = next((one for one in list(reversed(alive))[:_MOST_SWAPS] if _carries_all(asked, one)), None)
-    best = outermost(best, alive) if best else (_norms(alive, image) or [outermost(alive[-1], alive)])[-1]
-    by_shape = {one.shape: one.place for one in alive if one.first and one is not best}  # the deepest of each shape
-    return [best.place, *list(reversed(by_shape.values()))[:_MOST_OTHERS]]
+    best = _best(asked, alive)
+    known = [one for one in alive if one.is_known]
+    sure = [] if best.is_known or not known else [_best(asked, known)]
+    others = [*sure, *_deepest_by_shape(known), *_deepest_by_shape(alive)]
+    return list(dict.fromkeys(one.place for one in [best, *others]))[: _MOST_OTHERS + 1]
+
+
+def _best(asked: _Question, alive: Sequence[Seen]) -> Seen:
+    """The deepest that carries everything; else the last norm of tokens, else the last of all."""
+    values = {one.same: one for one in alive}  # each tensor once, as the last module returned it
+    deepest = list(reversed(values.values()))[:_MOST_SWAPS]
+    carrying = next((one for one in deepest if _carries_all(asked, one)), None)
+    if carrying:
+        return outermost(carrying, alive)
+    return (_norms(alive, tuple(asked.inputs.images.shape)) or [outermost(alive[-1], alive)])[-1]
+
+
+def _deepest_by_shape(alive: Sequence[Seen]) -> list[Seen]:
+    """The deepest of each shape, the deepest first."""
+    return list(reversed({one.shape: one for one in alive if one.first}.values()))
 
 
 def _maps(seen: Sequence[Seen], image: tuple[int, ...]) -> list[Seen]:

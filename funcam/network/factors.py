@@ -224,7 +224,8 @@ def _shortened(atom: Axis, start: int, end: int, step: int) -> Axis:
     """An axis of the image without what it was padded with, or with one of so many places."""
     if atom.changes and atom.changes[-1] == Padded(start, atom.size - end, atom.size) and step == 1:
         return replace(atom, size=end - start, changes=atom.changes[:-1])
-    if not whole(atom) or start >= step or end < atom.size:
+    trimmed = step == 1 and 2 <= end - start >= atom.size - 1  # by one place, as a convolution without padding does
+    if not whole(atom) or not (trimmed or (start < step and end == atom.size)):
         raise Moved
     return replace(atom, size=len(range(start, end, step)), changes=())
 
@@ -313,8 +314,11 @@ def padded(dim: Dim, front: int, behind: int) -> Dim:
     if is_plain(dim):
         return plain(front + size_of(dim) + behind)
     atom = dim[0]
-    if len(dim) > 1 or not isinstance(atom, Axis) or not atom.placed or min(front, behind) < 0:
+    if len(dim) > 1 or not isinstance(atom, Axis) or not atom.placed:
         return with_beside(front, dim, behind)
+    if min(front, behind) < 0:
+        rest = cut(dim, max(-front, 0), atom.size - max(-behind, 0))
+        return padded(rest, max(front, 0), max(behind, 0))
     if atom.outer > 1:
         raise Moved
     size = front + atom.size + behind

@@ -8,21 +8,23 @@ import torch
 from torch import Tensor, nn
 
 from funcam.network.believed import manner_for
-from funcam.network.checks import difference, own_random_numbers
+from funcam.network.checks import cotangents, own_random_numbers
+from funcam.network.derivative import vjp
 from funcam.network.known import known_of
 from funcam.network.outputs import leaves
-from funcam.network.samples import kind_of, sample_of
+from funcam.network.samples import kind_of, sample_of, scattered
 from funcam.network.tap import Inputs, run
 from funcam.network.tracing import is_compiled
 
-_PARTNERS = (1.0, -3.0)  # times the image itself: neighbours of its own kind, with other statistics
+_NOTHING = 1e-5  # of the derivative by the image itself: rounding
 
 
 def rows_mix(model: nn.Module, given: Inputs) -> bool:
-    """Whether the first row of what a model returns changes with the second image, found once for inputs of a kind.
+    """Whether the first row of what a model returns has a derivative by the second image, found once for such inputs.
 
-    BatchNorm without running statistics does so, and whatever else is computed over the batch. Where it can't be tried
-    (inside `torch.compile`; inputs besides the images, of which nobody knows which have a row for each) it is no.
+    BatchNorm without running statistics has one, and whatever else is computed over the batch. Where it can't be tried
+    (inside `torch.compile`; code without a derivative; inputs besides the images, of which nobody knows which have a
+    row for each) it is no.
 
     Args:
         model: a module; it is only read.
@@ -39,18 +41,21 @@ def rows_mix(model: nn.Module, given: Inputs) -> bool:
 
 def _mix(model: nn.Module, given: Inputs) -> bool:
     sample = sample_of(given)
-    image = sample.images.detach()
+    image, manner = sample.images.detach(), manner_for(model, sample)
+    pair = torch.cat([image, scattered(image.shape, image.dtype, image.device)])
+
+    def function(images: Tensor) -> tuple[list[Tensor], None]:
+        outputs = run(model, replace(given, images=images), {}, manner)
+        tensors = [tensor for _, tensor in leaves(outputs) if tensor.is_floating_point() and tensor.ndim]
+        return [tensor[0] for tensor in tensors if len(tensor) == 2], None
+
     try:
-        one, other = (_first_row(model, given, torch.cat([image, scale * image.flip(-1)])) for scale in _PARTNERS)
+        with own_random_numbers(pair):
+            values, pullback, *_ = vjp(function, (pair,))
+            (gradient,) = pullback(cotangents(values))
     except (RuntimeError, ValueError, TypeError, LookupError, AssertionError) as error:  # batches of one only, say
         if isinstance(error, torch.OutOfMemoryError):
             raise
         return False
-    return bool(difference(one, other))
-
-
-def _first_row(model: nn.Module, given: Inputs, pair: Tensor) -> list[Tensor]:
-    manner = manner_for(model, sample_of(given))
-    with own_random_numbers(pair), torch.no_grad():
-        outputs = run(model, replace(given, images=pair), {}, manner)
-    return [tensor[0].detach() for _, tensor in leaves(outputs) if tensor.ndim and len(tensor) == 2]
+    own, other = gradient.detach().abs()
+    return bool(other.max() > _NOTHING * own.max())

@@ -263,6 +263,19 @@ def _strided(call: Call) -> Dims:
     return call.first
 
 
+def _embedding(call: Call) -> Dims:
+    """A row of a table for each index."""
+    return (*call.dims("indices"), plain(call.shape[-1]))
+
+
+def _sampled(call: Call) -> Dims:
+    """Values from elsewhere, as attention takes them: each belongs to the place that asked for it."""
+    asking = call.dims("grid")[1:-1]
+    if not any(map(axes_in, asking)):
+        raise Moved  # a warped image
+    return (call.dims("grid")[0], call.first[1], *asking)
+
+
 def _real(call: Call) -> Dims:
     return (*call.first, plain(2))
 
@@ -350,6 +363,8 @@ RULES: dict[str, Rule] = {
     **_named(_along("dims"), "flip"),
     **_named(_index, "index"),
     **_named(_strided, "as_strided"),
+    **_named(_embedding, "embedding"),
+    **_named(_sampled, "grid_sampler_2d grid_sampler_3d cudnn_grid_sampler"),
     **_named(_real, "view_as_real"),
     **_named(_complex, "view_as_complex"),
 }

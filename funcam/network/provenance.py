@@ -29,7 +29,7 @@ class Provenance(TorchDispatchMode):  # type: ignore[no-untyped-call]
         ('tokens', None)
     """
 
-    def __init__(self, images: Tensor) -> None:
+    def __init__(self, images: Tensor, dims: Dims | None = None) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
         own = of_images(images.shape)
         self._axes = max(images.ndim - 2, 1)
@@ -37,7 +37,7 @@ class Provenance(TorchDispatchMode):  # type: ignore[no-untyped-call]
         self._known: dict[int, tuple[Tensor, Dims | None]] = {}
         self._memory: set[int] = set()
         self._spoilt: set[int] = set()
-        self._learn(images, _dims_of_images(images, AXES[own.kind]))
+        self._learn(images, _dims_of_images(images, AXES[own.kind]) if dims is None else dims)
 
     def layout_of(self, tensor: Tensor) -> Layout | None:
         """How a tensor holds the map, if that is known."""

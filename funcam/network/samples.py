@@ -24,7 +24,7 @@ def kind_of(inputs: Inputs) -> tuple[Any, ...]:
     kinds = tuple((path, tuple(t.shape), t.dtype) for path, t in leaves(others))
     plain = tuple((name, value) for name, value in inputs.kwargs.items() if type(value) in (bool, int, float, str))
     names = (*inputs.kwargs, len(inputs.args), *plain)
-    return (*images.shape[1:], images.dtype, images.device, casting, inputs.wrt, inputs.bare, kinds, names)
+    return (*images.shape[1:], images.dtype, images.device, casting, inputs.wrt, inputs.bare, inputs.last, kinds, names)
 
 
 def sample_of(inputs: Inputs) -> Inputs:

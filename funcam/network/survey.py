@@ -11,13 +11,23 @@ import torch
 from torch import Tensor, nn
 
 from funcam.network.checks import own_random_numbers
+from funcam.network.factors import Moved
 from funcam.network.layers import layout_of
 from funcam.network.layout import Layout, readings
 from funcam.network.outputs import leaves
+from funcam.network.provenance import Provenance
+from funcam.network.standing import layout_of_dims
 from funcam.network.tap import Inputs, Manner, Place, run
 from funcam.network.traits import sets_grid
 
 Shape = tuple[int, ...]
+
+
+class Unknown:
+    """That the image's axes were lost on the way to a tensor."""
+
+
+UNKNOWN = Unknown()
 
 
 @dataclass(frozen=True)
@@ -34,6 +44,8 @@ class Seen:
         bare: whether the module returned the tensor itself, not something that holds it.
         first: whether no module returned the tensor before: it was made there.
         active: whether none of its values is negative.
+        followed: how it holds the image's axes, as far as they could be followed: a layout, None where it has none of
+            them, `UNKNOWN` where they were lost.
     """
 
     place: Place
@@ -45,6 +57,12 @@ class Seen:
     bare: bool
     first: bool
     active: bool
+    followed: Layout | Unknown | None = UNKNOWN
+
+    @property
+    def is_known(self) -> bool:
+        """Whether it is certain how it holds the image's axes."""
+        return not isinstance(self.followed, Unknown)
 
     def cells(self, image: Shape) -> int:
         """How many cells its feature map has; 0 where it holds none."""
@@ -52,7 +70,10 @@ class Seen:
         return math.prod(layout.spatial(self.shape)) if layout else 0
 
     def layout(self, image: Shape) -> Layout | None:
-        """How it probably holds a feature map of such images; None where it holds none."""
+        """How it holds a feature map of such images, for certain or probably; None where it holds none."""
+        if not isinstance(self.followed, Unknown):
+            known = self.followed
+            return known if known and math.prod(known.spatial(self.shape)) > 1 else None
         layout = layout_of(self.shape, image, self.grid) if self.shape[:1] == image[:1] else None
         if layout is None:
             layout = next((one for one in readings(self.shape, image) if _is_common(one)), None)
@@ -89,10 +110,20 @@ def survey(model: nn.Module, inputs: Inputs, manner: Manner) -> list[Seen]:
             whole = not path or len(list(leaves(returned))) == 1
             at = Place(place.path, place.call, () if whole else path)
             active = bool((tensor >= 0).all())
-            seen.append(Seen(at, type(module), shape, grid, same, weighted, not path, first, active))
+            axes = _axes(followed, tensor, len(image) - 2)
+            seen.append(Seen(at, type(module), shape, grid, same, weighted, not path, first, active, axes))
 
-    _observe(model, inputs, manner, note)
+    with Provenance(inputs.images) as followed:
+        _observe(model, inputs, manner, note)
     return seen
+
+
+def _axes(followed: Provenance, tensor: Tensor, axes: int) -> Layout | Unknown | None:
+    try:
+        dims = followed.dims_of(tensor)
+    except Moved:
+        return UNKNOWN
+    return layout_of_dims(dims, axes)
 
 
 def _observe(model: nn.Module, inputs: Inputs, manner: Manner, note: Any) -> None:

@@ -95,7 +95,8 @@ class Inputs:
         args: further arguments by position.
         kwargs: further arguments by name.
         wrt: which argument the images are: their position among all, or their name.
-        bare: whether the model takes them without the channel axis, of length 1: waveforms `[B, T]`.
+        bare: whether the model takes them without the channel axis, of length 1: waveforms `[B, T]`, spectrograms.
+        last: whether the model takes them with the channels last: features in steps, `[B, T, C]`.
     """
 
     images: Tensor
@@ -103,15 +104,21 @@ class Inputs:
     kwargs: Mapping[str, Any] = field(default_factory=dict)
     wrt: int | str = 0
     bare: bool = False
+    last: bool = False
 
     @property
     def taken(self) -> Tensor:
         """The images as the model takes them."""
-        return self.images[:, 0] if self.bare else self.images
+        return self._as_taken(self.images)
+
+    def _as_taken(self, images: Tensor) -> Tensor:
+        if self.last:
+            return images.movedim(1, -1)
+        return images[:, 0] if self.bare else images
 
     def call(self, model: Callable[..., Any], images: Tensor) -> Any:
         """What the model returns for these inputs, with (changed) images in their place."""
-        images = images[:, 0] if self.bare else images
+        images = self._as_taken(images)
         if isinstance(self.wrt, str):
             return model(*self.args, **{**self.kwargs, self.wrt: images})
         before, after = self.args[: self.wrt], self.args[self.wrt :]

@@ -296,7 +296,14 @@ def _refuse_without_channels(known: Known, model: nn.Module, inputs: Inputs) -> 
 
 def _traced(known: Known, model: nn.Module, sample: Inputs, via: str | None) -> TracedModel | None:
     recurrent = any(isinstance(module, nn.RNNBase) for module in model.modules())
-    if via == "tap" or sample.bare or sample.wrt != 0 or has_others(sample) or (recurrent and via is None):
+    if (
+        via == "tap"
+        or sample.bare
+        or sample.last
+        or sample.wrt != 0
+        or has_others(sample)
+        or (recurrent and via is None)
+    ):
         return None  # (a graph's recurrent layers keep nothing for their derivative where grad mode is off)
     if via == "export":
         return known.exported(model, sample.images, "")

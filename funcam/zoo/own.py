@@ -108,14 +108,15 @@ def answered(net: Net, scores: Scores | None = None) -> Net:
 
 def _size(given: int | tuple[int, int]) -> tuple[int, int]:
     sides = [*given] if isinstance(given, tuple | list) else [given, given]
-    try:
-        height, width = (whole_number("input_size", side, 1) for side in sides)
-    except ValueError:  # a FuncamError is one, and so is another number of sides
-        raise FuncamError(
-            f"input_size={shown(given)} is no size; give the side of the input in pixels, such as 224, or its "
-            "(height, width)"
-        ) from None
-    return height, width
+    if len(sides) != 2:
+        raise FuncamError(f"input_size={shown(given)} has {len(sides)} sides; expected one number, or (height, width)")
+    for side in sides:
+        if whole_number("input_size", side) < 1:
+            raise FuncamError(
+                f"input_size={shown(given)} is too small; give the side of the input in pixels, such as 224, or its "
+                "(height, width)"
+            )
+    return int(sides[0]), int(sides[1])
 
 
 def _normalisation(mean: Sequence[float], std: Sequence[float] | None) -> tuple[tuple[float, ...], tuple[float, ...]]:
@@ -135,7 +136,9 @@ def _normalisation(mean: Sequence[float], std: Sequence[float] | None) -> tuple[
 
 def _channels(what: str, values: Sequence[float]) -> tuple[float, ...]:
     if isinstance(values, str) or not isinstance(values, Iterable):
-        raise FuncamError(f"{what} is {shown(values)}; expected a number for each channel, for colours in 0..1")
+        raise FuncamError(
+            f"{what} is {shown(values)}; expected 3 numbers, for red, green and blue in 0..1 (1 for grey, 4 with alpha)"
+        )
     numbers = tuple(finite_number(what, value) for value in values)
     if len(numbers) not in _CHANNELS:
         raise FuncamError(
