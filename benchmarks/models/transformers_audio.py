@@ -211,6 +211,6 @@ def spectrogram() -> Entry:
         why="the class and the distillation token are averaged and classified "
         "(modeling_audio_spectrogram_transformer.py:303): the norm in front of the last attention, or the block "
         "before; the input is `[B, time, mel]` without a channel axis, turned around (:59), so the tokens stand over "
-        "(frequency, time): (26 - 8) / 6 + 1 = 4, (44 - 8) / 6 + 1 = 7; patches overlap. (A map has the axes of what the "
-        "caller gave, (time, mel); the first version of this line had the tokens' own order.)",
+        "(frequency, time): (26 - 8) / 6 + 1 = 4, (44 - 8) / 6 + 1 = 7; patches overlap. (A map has the axes of what "
+        "the caller gave, (time, mel); the first version of this line had the tokens' own order.)",
     )

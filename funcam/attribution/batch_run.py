@@ -22,7 +22,7 @@ from funcam.network.finer import finer_beside
 from funcam.network.forms import in_form
 from funcam.network.inputs import has_others, of_image
 from funcam.network.layers import find_node
-from funcam.network.mixing import rows_mix
+from funcam.network.mixing import refuse_mixed, rows_mix
 from funcam.network.outputs import unpacked
 from funcam.network.refusals import refuse_without_values
 from funcam.network.rewrites.batchnorm import fused
@@ -262,8 +262,8 @@ def run_batch(
     read = read_by(targets, output)
     cuts = _distinct(splits, given, read)
     source = None if splits[0].is_pair else splits[0].source
-    if source is not None and len(given.images) > 1 and rows_mix(source(), given):
-        raise FuncamError(_MIXED.format(name=type(source()).__name__))
+    if source is not None:
+        refuse_mixed(source(), given)
     beside = [finer_beside(cut, source, given) for cut in cuts] if finer else [None] * len(cuts)
     here = [cut.layer for cut in cuts]
     names = list(dict.fromkeys(name for name in beside if name and name not in here))
@@ -293,13 +293,6 @@ def run_batch(
         output=output,
         meaning=meaning,
     )
-
-
-_MIXED = (
-    "{name} says another thing of an image when the images beside it are others (BatchNorm without running statistics "
-    "does so), so that a map of one would be a map of all; explain them one at a time: [funcam.explain(model, "
-    "image[None]) for image in images]"
-)
 
 
 def _wrt_of(split: Split, given: Inputs) -> Inputs:
@@ -383,19 +376,6 @@ def _vjp(
         return derivative.vjp(function, inputs, plain)[:3]
     values, pullback, *aux = vjp(function, *inputs, has_aux=True)
     return values, pullback, aux[0]
-
-
-def unit_cotangents(columns: torch.Tensor, like: torch.Tensor) -> torch.Tensor:
-    """Cotangents that pick one score of every image: columns `[k]` of K scores `like [B, K]`, `[k, B, K]`.
-
-    (A comparison: it can be traced.)
-
-    Example:
-        >>> unit_cotangents(torch.tensor([1]), torch.zeros(1, 3))
-        tensor([[[0., 1., 0.]]])
-    """
-    one = columns[:, None] == torch.arange(like.shape[1], device=like.device)
-    return one[:, None].to(like.dtype).expand(-1, *like.shape)
 
 
 def module_of(run: BatchRun, what: str) -> nn.Module:

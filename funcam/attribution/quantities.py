@@ -21,9 +21,8 @@ from funcam.attribution.batch_run import (
     BatchRun,
     Tensors,
     module_of,
-    unit_cotangents,
 )
-from funcam.attribution.rows import full_precision
+from funcam.attribution.rows import full_precision, unit_cotangents
 from funcam.errors import FuncamError
 from funcam.maps import pooled
 from funcam.methods import METHODS, Method

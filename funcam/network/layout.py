@@ -60,7 +60,14 @@ class Layout:
         return moved.movedim(self._positions(), self._axes()) if self.order else moved
 
     def from_map(self, features: Tensor, tensor: Tensor) -> Tensor:
-        """The layer's tensor that holds these features; what is beside them is taken from `tensor`, as constants."""
+        """The layer's tensor that holds these features; what is beside them is taken from `tensor`, as constants.
+
+        It lies in memory as `tensor` does, for code that views it.
+        """
+        made = self._laid_out(features, tensor)
+        return made.contiguous() if tensor.is_contiguous() else made
+
+    def _laid_out(self, features: Tensor, tensor: Tensor) -> Tensor:
         if self == PLAIN:
             return features
         if self.order:

@@ -7,6 +7,7 @@ from dataclasses import replace
 import torch
 from torch import Tensor, nn
 
+from funcam.errors import FuncamError
 from funcam.network.believed import manner_for
 from funcam.network.checks import cotangents, own_random_numbers
 from funcam.network.derivative import vjp
@@ -37,6 +38,20 @@ def rows_mix(model: nn.Module, given: Inputs) -> bool:
     if is_compiled() or given.args or given.kwargs or given.images.is_meta:
         return False
     return known_of(model).fact(("rows mix", kind_of(given)), lambda: _mix(model, given))
+
+
+def refuse_mixed(model: nn.Module, given: Inputs) -> None:
+    """Refuse several images at once where what the model says of one depends on the others.
+
+    Raises:
+        FuncamError: it does; how they are explained one at a time.
+    """
+    if len(given.images) > 1 and rows_mix(model, given):
+        raise FuncamError(
+            f"{type(model).__name__} says another thing of an image when the images beside it are others (BatchNorm "
+            "without running statistics does so), so that a map of one would be a map of all; explain them one at a "
+            "time: [funcam.explain(model, image[None]) for image in images]"
+        )
 
 
 def _mix(model: nn.Module, given: Inputs) -> bool:

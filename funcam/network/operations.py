@@ -10,7 +10,6 @@ from torch import Tensor
 
 from funcam.network.call import Call, tensors_in
 from funcam.network.factors import (
-    Atom,
     Dim,
     Dims,
     Moved,
@@ -19,7 +18,6 @@ from funcam.network.factors import (
     concatenated,
     cut,
     is_plain,
-    joined,
     padded,
     plain,
     resized,
@@ -27,8 +25,8 @@ from funcam.network.factors import (
     size_of,
     together,
     viewed,
-    whole,
 )
+from funcam.network.windows import col2im, im2col, patches, sampled, shuffle
 
 Rule = Callable[[Call], Dims]
 
@@ -192,32 +190,6 @@ def _pad(call: Call) -> Dims:
     return dims
 
 
-def _shuffle(call: Call) -> Dims:
-    dims = (*call.first[:-3], plain(call.shape[-3]), *call.first[-2:])
-    return resized(dims, call.shape[-2:])
-
-
-def _windows(call: Call) -> Dims:
-    """Patches that don't overlap."""
-    axis, size = call.args["dimension"] % len(call.first), call.args["size"]
-    if size != call.args["step"] or size_of(call.first[axis]) % size:
-        raise Moved
-    outer, inner = viewed((call.first[axis],), (size_of(call.first[axis]) // size, size))
-    return (*_changed(call.first, axis, outer), inner)
-
-
-def _im2col(call: Call) -> Dims:
-    names = ("kernel_size", "dilation", "padding", "stride")
-    each = zip(*(call.args[name] for name in names), strict=True)
-    dims = call.first
-    sizes = [
-        (size_of(dim) + 2 * pad - dilation * (kernel - 1) - 1) // step + 1
-        for dim, (kernel, dilation, pad, step) in zip(dims[-2:], each, strict=True)
-    ]
-    small = resized((*dims[:-3], (), *dims[-2:]), sizes)
-    return (*small[:-3], plain(call.shape[-2]), joined([*small[-2], *small[-1]]))
-
-
 def _roll(call: Call) -> Dims:
     dims = call.first
     if not call.args.get("dims"):
@@ -268,14 +240,6 @@ def _embedding(call: Call) -> Dims:
     return (*call.dims("indices"), plain(call.shape[-1]))
 
 
-def _sampled(call: Call) -> Dims:
-    """Values from elsewhere, as attention takes them: each belongs to the place that asked for it."""
-    asking = call.dims("grid")[1:-1]
-    if not any(map(axes_in, asking)):
-        raise Moved  # a warped image
-    return (call.dims("grid")[0], call.first[1], *asking)
-
-
 def _real(call: Call) -> Dims:
     return (*call.first, plain(2))
 
@@ -284,15 +248,6 @@ def _complex(call: Call) -> Dims:
     if not is_plain(call.first[-1]):
         raise Moved
     return call.first[:-1]
-
-
-def _col2im(call: Call) -> Dims:
-    """The patches of `im2col`, added up where they were."""
-    cells: list[Atom] = list(call.first[-1])
-    if len(cells) != 2 or not all(map(whole, cells)) or cells[0] == cells[1]:
-        raise Moved
-    dims = (*call.first[:-2], plain(call.shape[-3]), *((cell,) for cell in cells))
-    return resized(dims, call.shape[-2:])
 
 
 def _named(rule: Rule, names: str) -> dict[str, Rule]:
@@ -354,17 +309,17 @@ RULES: dict[str, Rule] = {
         "constant_pad_nd reflection_pad1d reflection_pad2d reflection_pad3d replication_pad1d replication_pad2d "
         "replication_pad3d",
     ),
-    **_named(_shuffle, "pixel_shuffle pixel_unshuffle"),
-    **_named(_windows, "unfold"),
-    **_named(_im2col, "im2col"),
-    **_named(_col2im, "col2im"),
     **_named(_roll, "roll"),
     **_named(_along("dim"), "cumsum index_select glu"),
     **_named(_along("dims"), "flip"),
     **_named(_index, "index"),
     **_named(_strided, "as_strided"),
+    **_named(shuffle, "pixel_shuffle pixel_unshuffle"),
+    **_named(patches, "unfold"),
+    **_named(im2col, "im2col"),
+    **_named(col2im, "col2im"),
+    **_named(sampled, "grid_sampler_2d grid_sampler_3d cudnn_grid_sampler"),
     **_named(_embedding, "embedding"),
-    **_named(_sampled, "grid_sampler_2d grid_sampler_3d cudnn_grid_sampler"),
     **_named(_real, "view_as_real"),
     **_named(_complex, "view_as_complex"),
 }
