@@ -10,27 +10,24 @@ import torch
 from torch import nn
 from torch.func import vjp
 
+from funcam.attribution.cuts import places_of
 from funcam.attribution.meaning import meaning_of
 from funcam.attribution.rows import full_precision, one_by_one_where_vmap_fails
-from funcam.errors import FuncamError, shown
+from funcam.errors import FuncamError
 from funcam.network import budget, derivative
 from funcam.network.believed import structure_of
 from funcam.network.budget import bytes_of
 from funcam.network.checks import difference
-from funcam.network.cutting import USUAL, CutOptions, Split, run_cut, split, split_for
+from funcam.network.cutting import USUAL, CutOptions, run_cut
 from funcam.network.finer import finer_beside
-from funcam.network.forms import in_form
 from funcam.network.inputs import has_others, of_image
-from funcam.network.layers import find_node
 from funcam.network.mixing import refuse_mixed, rows_mix
 from funcam.network.outputs import unpacked
-from funcam.network.refusals import refuse_without_values
 from funcam.network.rewrites.batchnorm import fused
 from funcam.network.tap import Inputs
 from funcam.network.tap import run as run_model
 from funcam.network.taps import run_tapped
 from funcam.network.ways import Settled, TapCut, settle
-from funcam.network.wrappers import plain_name
 from funcam.recipe import Scores
 from funcam.targets.target import Meaning, Output, Target, Targets, bind, logits_of, read_by
 
@@ -59,6 +56,7 @@ class BatchRun:
         memory: about how many bytes a chunk may take.
         output: where the logits are in the outputs.
         meaning: what the logits mean.
+        left: what is to be said of layers that were left out.
     """
 
     cuts: tuple[Settled, ...]
@@ -76,6 +74,7 @@ class BatchRun:
     memory: int
     output: Output
     meaning: Meaning
+    left: tuple[str, ...] = ()
 
     @property
     def images(self) -> torch.Tensor:
@@ -233,6 +232,7 @@ def run_batch(
     scores: Scores | None = None,
     gradient: bool,
     finer: bool = False,
+    needs_layer: bool = True,
     options: CutOptions = USUAL,
 ) -> BatchRun:
     """Run the model once on the images and settle what is explained.
@@ -247,21 +247,14 @@ def run_batch(
         scores: what the logits mean; None to find out where it matters.
         gradient: whether the gradient at the layers will be needed.
         finer: whether the features of the layers with the next larger grids will be needed.
+        needs_layer: whether one of the methods is made of features.
         options: how the model is to be cut, besides where.
 
     Raises:
         FuncamError: the model can't be cut there, or the targets don't fit.
     """
-    if isinstance(model, Split):
-        given = _wrt_of(model, given)
-    if given.images.is_meta and isinstance(model, nn.Module):
-        refuse_without_values(model, given.images)
-    splits = _splits(model, given, layers, options)
-    if not splits[0].is_pair:
-        given = in_form(splits[0].source(), given)
-    read = read_by(targets, output)
-    cuts = _distinct(splits, given, read)
-    source = None if splits[0].is_pair else splits[0].source
+    places = places_of(model, given, layers, read_by(targets, output), options, needed=needs_layer)
+    cuts, source, given = places.cuts, places.source, places.given
     if source is not None:
         refuse_mixed(source(), given)
     beside = [finer_beside(cut, source, given) for cut in cuts] if finer else [None] * len(cuts)
@@ -292,48 +285,15 @@ def run_batch(
         memory=memory,
         output=output,
         meaning=meaning,
+        left=places.left,
     )
-
-
-def _wrt_of(split: Split, given: Inputs) -> Inputs:
-    """A split says itself which argument the images are."""
-    if given.wrt not in (0, split.wrt):
-        raise FuncamError(f"the split takes the images as wrt={split.wrt!r} and wrt={given.wrt!r} was given")
-    return replace(given, wrt=split.wrt)
-
-
-def _splits(model: Any, given: Inputs, layers: Sequence[Any], options: CutOptions) -> list[Split]:
-    if isinstance(model, nn.Module):
-        return [split_for(model, layer, given, options) for layer in layers]
-    for name, value in vars(options).items():
-        if value is not None:
-            said = f"{name}={shown(value)}"
-            raise FuncamError(f"{said} goes with a module; give it to split(model, layer, {said}) instead")
-    if len(layers) == 1 and isinstance(model, Split):
-        layer = layers[0]
-        if layer is not None and plain_name({model.layer}, layer) != model.layer:
-            raise FuncamError(f"the model is split at {model.layer!r}; to explain it at {layer!r}, split it there")
-        return [model]
-    return [split(model, layer, example=given.taken) for layer in layers]
-
-
-def _distinct(splits: Sequence[Split], given: Inputs, read: Callable[[Any], torch.Tensor]) -> tuple[Settled, ...]:
-    """Each layer once: a name may be the default's, too, and `layer4` is its last block by another name."""
-    cuts = [cut.settled(given, read) for cut in splits]
-    if len(cuts) == 1 or any(cut.way != "fx" for cut in cuts):
-        return tuple({cut.layer: cut for cut in cuts}.values())
-    graph = structure_of(splits[0].source(), given.images).graph
-    by_node: dict[Any, Settled] = {}
-    for cut in cuts:
-        by_node.setdefault(find_node(graph, cut.layer), cut)
-    return tuple(by_node.values())
 
 
 def _tail(
     cuts: Sequence[Settled], beside: Sequence[str], source: Callable[[], nn.Module] | None, given: Inputs
 ) -> tuple[Tensors, Tail, bool]:
     """All layers in one pass. The tail is a function of the cuts; it also gives the features of the layers beside."""
-    if source is None:
+    if source is None or cuts[0].way == "functions":
         A, head = run_cut(cuts[0], source, given)
         return (A,), lambda features: (head(features), (features,)), False
     others = [settle(source(), name, given, None) for name in beside]

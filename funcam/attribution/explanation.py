@@ -29,7 +29,7 @@ from funcam.attribution.dispatch import (
     uses_finer,
     uses_gradient,
 )
-from funcam.attribution.finite import check_finite, naming_images, warn_of_zeros
+from funcam.attribution.finite import check_finite, naming_images, warn_of_left, warn_of_zeros
 from funcam.attribution.rows import full_precision
 from funcam.attribution.smoothing import variants
 from funcam.errors import FuncamError, whole_number
@@ -247,8 +247,10 @@ def _explained(
             scores=scores,
             gradient=uses_gradient(resolved),
             finer=uses_finer(resolved),
+            needs_layer=any(each.method.at_layer for each in resolved),
             options=how,
         )
+        warn_of_left(run.left)
         results = _results(run, resolved, combine)
         if augment:
             _refuse_unchanged(run)
@@ -293,6 +295,7 @@ def _explained_again(
             scores=run.meaning(run.logits) if run.target.class_score else None,
             gradient=uses_gradient(resolved),
             finer=uses_finer(resolved),
+            needs_layer=any(each.method.at_layer for each in resolved),
             options=how,
         )
         maps.append([back(result.maps) for result in _results(again, resolved, combine)])

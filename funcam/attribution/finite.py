@@ -41,22 +41,38 @@ def check_finite(run: BatchRun, result: Any) -> None:
     raise FuncamError(f"{result.method} at {result.layer!r} is not finite (NaN or infinity){where}: {way}")
 
 
-_SILENT = ContextVar("funcam tells zero maps itself", default=False)
+_LEFT: ContextVar[list[str] | None] = ContextVar("what was left out, where the caller tells it", default=None)
 
 
 @contextmanager
-def without_warnings() -> Iterator[None]:
-    """Inside, and in this thread, nothing is told of zero maps: the caller tells it in another way."""
-    token = _SILENT.set(True)
+def without_warnings() -> Iterator[list[str]]:
+    """Inside, and in this thread, nothing is warned of: the caller tells it in another way.
+
+    Yields:
+        What was left out, a sentence each, as it comes. Zero maps are in the results.
+    """
+    outer = _LEFT.get()
+    told: list[str] = [] if outer is None else outer
+    token = _LEFT.set(told)
     try:
-        yield
+        yield told
     finally:
-        _SILENT.reset(token)
+        _LEFT.reset(token)
+
+
+def warn_of_left(left: Sequence[str]) -> None:
+    """Tell which layers of several were left out, and why."""
+    told = _LEFT.get()
+    for message in left:
+        if told is None:
+            warnings.warn(FuncamWarning(message), stacklevel=4)
+        else:
+            told.append(message)
 
 
 def warn_of_zeros(results: Sequence[Any]) -> None:
     """Tell which maps are zero everywhere: they are drawn as nothing, and are right all the same."""
-    for result in [] if _SILENT.get() else results:
+    for result in results if _LEFT.get() is None else []:
         zero = _zeros(result.maps, result.targets)
         if zero:
             image, target = zero[0]

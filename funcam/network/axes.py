@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from funcam.errors import FuncamError, shown
-from funcam.network.failures import reason_of
+from funcam.network.failures import UnknownAxes, reason_of
 from funcam.network.layout import Layout, Shape, of_images, readings
 from funcam.network.layout_words import SAY, read_words
 from funcam.network.probing import agreement, decided, patched
@@ -45,10 +45,6 @@ class OwnLayout:
 
 AnyLayout = Layout | OwnLayout
 LayoutLike = str | AnyLayout | tuple[ToMap, FromMap]
-
-
-class UnknownAxes(FuncamError):
-    """Which axes of a layer are the image's is undecided, or it has none."""
 
 
 def layout_of_layer(

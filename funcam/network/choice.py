@@ -8,6 +8,7 @@ from torch import fx, nn
 from torch.nn.modules.conv import _ConvNd
 
 from funcam.errors import FuncamError
+from funcam.network.failures import UnknownAxes
 from funcam.network.graph import Graph
 from funcam.network.layers import Shapes, ancestors, name_of, of_images, output_of
 from funcam.network.traits import (
@@ -41,7 +42,7 @@ def default_layer(graph: Graph, shapes: Shapes) -> str:
     maps = [n for n in graph.module.graph.nodes if n in able and shapes.layout(n)]
     maps = [n for n in maps if n.op != "placeholder"]
     if not maps:
-        raise FuncamError(
+        raise UnknownAxes(
             f"{graph.model} has no feature map with a spatial extent for images of shape {list(shapes.image)}; "
             "give a larger image, or name a layer"
         )

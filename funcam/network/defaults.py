@@ -13,6 +13,7 @@ from funcam.errors import FuncamError
 from funcam.network.checks import cotangents, difference
 from funcam.network.choice import LAST_CONV
 from funcam.network.derivative import vjp
+from funcam.network.failures import UnknownAxes
 from funcam.network.outputs import leaves
 from funcam.network.samples import scattered
 from funcam.network.survey import Seen, outermost, survey
@@ -65,7 +66,7 @@ def default_places(model: nn.Module, inputs: Inputs, manner: Manner, wanted: Wan
     seen = survey(model, inputs, manner)
     maps = _maps(seen, image)
     if not maps:
-        raise FuncamError(
+        raise UnknownAxes(
             f"{type(model).__name__} has no feature map with a spatial extent for images of shape {list(image)}; give "
             "a larger image, or name a layer"
         )
@@ -113,7 +114,7 @@ def _before_head(asked: _Question, seen: Sequence[Seen], maps: Sequence[Seen]) -
     live = _live(asked, list(dict.fromkeys([*maps, *weighted])))
     alive = [one for one in maps if one in live and _of_cells(one, live[one], image).any()]
     if not alive:
-        raise FuncamError(
+        raise UnknownAxes(
             f"no feature map of {type(asked.model).__name__} both sees the images and leads to the score; name a layer"
         )
     last = max((i for i, one in enumerate(seen) if one.weighted and one in live), default=0)

@@ -8,6 +8,8 @@ from pathlib import Path
 
 import torch
 
+from funcam.errors import FuncamError
+
 _OWN = (str(Path(torch.__file__).parent), str(Path(__file__).parent))
 _PLAIN_WORDS = {
     "used as inputs to control flow": "its code branches on a tensor (control flow), or on a size or type of one",
@@ -49,3 +51,7 @@ def place_of(error: Exception) -> str:
     frames = traceback.extract_tb(error.__traceback__)
     own = [frame for frame in frames if frame.filename[:1] != "<" and not frame.filename.startswith(_OWN)]
     return f" ({own[-1].filename}:{own[-1].lineno} in {own[-1].name})" if own else ""
+
+
+class UnknownAxes(FuncamError):
+    """Which axes of a layer are the image's is undecided, or it has none."""

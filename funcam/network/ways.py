@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from funcam.errors import FuncamError, nearest
-from funcam.network.axes import AnyLayout, LayoutLike, UnknownAxes, layout_of_layer
+from funcam.network.axes import AnyLayout, LayoutLike, layout_of_layer
 from funcam.network.believed import manner_for, through
 from funcam.network.checks import (
     Reference,
@@ -24,6 +24,7 @@ from funcam.network.checks import (
 from funcam.network.choice import LAST_CONV, last_conv
 from funcam.network.cuts import Cut
 from funcam.network.defaults import default_places, gradient_at, last_convolution
+from funcam.network.failures import UnknownAxes
 from funcam.network.images import check_images
 from funcam.network.inputs import check_inputs, has_others
 from funcam.network.known import Known, TracedModel, known_of

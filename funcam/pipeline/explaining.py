@@ -125,6 +125,7 @@ def explain_image(
     names = _names(results)
     explained = predictions(net, logits, results[0].targets.flatten().tolist() if classes is None else classes)
     best = likeliest(net, logits)
+    said = (meaning(net, best[0]), _says_another(best, explained) if classes is None else None)
     return ImageExplanation(
         fit=fit,
         view=view,
@@ -132,7 +133,7 @@ def explain_image(
         explained=explained,
         maps={name: _as_array(result) for name, result in zip(names, results, strict=True)},
         layer=", ".join(dict.fromkeys(r.layer for r in results if METHODS[r.method].at_layer)) or results[0].layer,
-        notes=(*filter(None, (meaning(net), _says_another(best, explained))), *notes, *_notes(results)),
+        notes=(*filter(None, said), *notes, *_notes(results)),
         seconds=time.perf_counter() - started,
         recipe=recipe,
         contrast=contrast,
@@ -162,12 +163,11 @@ def _targets(classes: Sequence[int] | None, contrast_with: int | str | None) -> 
 
 def _says_another(best: Sequence[Prediction], explained: Sequence[Prediction]) -> str | None:
     """A network with one logit that says no: the class is explained all the same."""
-    if len(best) < 2 or best[0].index != best[1].index or best[0] in explained or best[0].name == best[1].name:
+    if best[0].index != explained[0].index or best[0].name == explained[0].name:
         return None
-    first = best[0]
     return (
-        f"the network says {first.name!r}, and what speaks for {explained[0].name!r} is explained; "
-        f"--class {first.name!r} explains the other"
+        f"the network says {best[0].name!r}, and what speaks for {explained[0].name!r} is explained; "
+        f"--class {best[0].name!r} explains the other"
     )
 
 

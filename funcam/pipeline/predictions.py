@@ -88,11 +88,13 @@ def opposite(name: str) -> str:
     return _OPPOSITE + name
 
 
-def meaning(net: Net) -> str | None:
-    """How the probabilities were made, in words; None for the usual softmax."""
+def meaning(net: Net, said: Prediction) -> str | None:
+    """How the probabilities of a prediction were made, in words; None for the usual softmax."""
     if net.scores == "softmax":
         return None
     if net.scores == "sigmoid":
         each = "its one logit" if len(net.classes) == 1 else "each logit by itself"
         return f"probabilities are the sigmoid of {each} (--scores says otherwise)"
-    return "what the network returns is taken as it is: no softmax, no sigmoid (--scores says otherwise)"
+    if said.probability is None:
+        return "what the network returns is shown as it is, not as probabilities (--scores says otherwise)"
+    return "the network returns probabilities, which are taken as they are (--scores says otherwise)"
