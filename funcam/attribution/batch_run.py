@@ -256,7 +256,7 @@ def run_batch(
     places = places_of(model, given, layers, read_by(targets, output), options, needed=needs_layer)
     cuts, source, given = places.cuts, places.source, places.given
     if source is not None:
-        refuse_mixed(source(), given)
+        refuse_mixed(source(), given, cuts)
     beside = [finer_beside(cut, source, given) for cut in cuts] if finer else [None] * len(cuts)
     here = [cut.layer for cut in cuts]
     names = list(dict.fromkeys(name for name in beside if name and name not in here))

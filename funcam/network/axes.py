@@ -79,7 +79,7 @@ def layout_of_layer(
         raise FuncamError(f"layer {layer!r} is no feature map: it holds a {type(tensor).__name__}, not a tensor")
     if given is not None:
         return _checked(layer, given, tensor, images)
-    if followed is not None and math.prod(followed.spatial(tensor.shape)) > 1:
+    if isinstance(followed, Layout) and math.prod(followed.spatial(tensor.shape)) > 1:
         return followed
     image = _canonical(images)
     possible = [reading for reading in readings(tensor.shape, image) if math.prod(reading.spatial(tensor.shape)) > 1]
@@ -88,6 +88,12 @@ def layout_of_layer(
             f"layer {layer!r} is no feature map: its output is {_told(tensor, batch)} for images of "
             f"{_told(images, batch)}; expected [B, C, *S] with a spatial extent above one cell (name an earlier layer, "
             f"or say how: {SAY})"
+        )
+    if followed is None:
+        raise UnknownAxes(
+            f"layer {layer!r} holds {_told(tensor, batch)}, where the image's axes, as far as they could be followed, "
+            "stand in no usual layout (windows one after the other, rows among the channels, or none is left); give "
+            "layout= two functions, the layer's tensor -> [B, C, *S] and back, or name another layer"
         )
     answers = [tensor, *map(tensor_of, patched(images))]
     if any(answer.shape != tensor.shape for answer in answers):

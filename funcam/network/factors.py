@@ -331,6 +331,11 @@ def axes_in(dim: Dim) -> list[Axis]:
     return [axis for axis in atoms if axis.placed]
 
 
+def has_batch(dims: Dims) -> bool:
+    """Whether the images' own axis is among dimensions."""
+    return any(isinstance(atom, Axis) and atom.name == BATCH for dim in dims for atom in dim)
+
+
 def whole(atom: Atom) -> bool:
     """Whether a factor is an axis of the image, from its one end to the other."""
     return isinstance(atom, Axis) and atom.placed and atom.outer == 1 and not atom.rolled

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from dataclasses import replace
+from functools import partial
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -10,12 +13,15 @@ from torch import Tensor, nn
 from funcam.errors import FuncamError
 from funcam.network.believed import manner_for
 from funcam.network.checks import cotangents, own_random_numbers
+from funcam.network.cutting import run_cut
 from funcam.network.derivative import vjp
 from funcam.network.known import known_of
 from funcam.network.outputs import leaves
+from funcam.network.provenance import Provenance
 from funcam.network.samples import kind_of, sample_of, scattered
 from funcam.network.tap import Inputs, run
 from funcam.network.tracing import is_compiled
+from funcam.network.ways import Settled
 
 _NOTHING = 1e-5  # of the derivative by the image itself: rounding
 
@@ -35,39 +41,89 @@ def rows_mix(model: nn.Module, given: Inputs) -> bool:
         >>> rows_mix(nn.BatchNorm2d(1, track_running_stats=False).eval(), Inputs(torch.rand(2, 1, 4, 4)))
         True
     """
-    if is_compiled() or given.args or given.kwargs or given.images.is_meta:
+    if not _can_be_tried(given) or _kept_apart(model, given):
         return False
     return known_of(model).fact(("rows mix", kind_of(given)), lambda: _mix(model, given))
 
 
-def refuse_mixed(model: nn.Module, given: Inputs) -> None:
-    """Refuse several images at once where what the model says of one depends on the others.
+def refuse_mixed(model: nn.Module, given: Inputs, cuts: Sequence[Settled]) -> None:
+    """Refuse several images at once where a map of one would be one of others.
 
     Raises:
-        FuncamError: it does; how they are explained one at a time.
+        FuncamError: what the model says of one depends on the others, or a layer holds them in another order.
     """
-    if len(given.images) > 1 and rows_mix(model, given):
+    if len(given.images) < 2 or not _can_be_tried(given) or _kept_apart(model, given):
+        return
+    alone = "explain them one at a time: [funcam.explain(model, image[None]) for image in images]"
+    name, known, kind = type(model).__name__, known_of(model), kind_of(given)
+    if rows_mix(model, given):
         raise FuncamError(
-            f"{type(model).__name__} says another thing of an image when the images beside it are others (BatchNorm "
-            "without running statistics does so), so that a map of one would be a map of all; explain them one at a "
-            "time: [funcam.explain(model, image[None]) for image in images]"
+            f"{name} says another thing of an image when the images beside it are others (BatchNorm without running "
+            f"statistics does so), so that a map of one would be a map of all; {alone}"
         )
+    for cut in cuts:
+        if known.fact(("rows moved", cut.layer, kind), partial(_moved, cut, model, given)):
+            raise FuncamError(
+                f"{name} holds the images in another order at layer {cut.layer!r} (its code sorts them, say), so that "
+                f"a map of one would be another's; name an earlier layer, or {alone}"
+            )
+
+
+def _can_be_tried(given: Inputs) -> bool:
+    return not (is_compiled() or given.args or given.kwargs or given.images.is_meta)
+
+
+def _kept_apart(model: nn.Module, given: Inputs) -> bool:
+    """Whether every operation of the model is seen to keep the images apart, and in their order."""
+
+    def find() -> bool:
+        sample = sample_of(given)
+        manner = manner_for(model, sample)
+        with own_random_numbers(sample.images), torch.no_grad(), Provenance(sample.images) as followed:
+            outputs = run(model, sample, {}, manner)
+        return followed.keeps_apart(tensor for _, tensor in leaves(outputs) if tensor.is_floating_point())
+
+    apart: bool = known_of(model).fact(("rows apart", kind_of(given)), find)
+    return apart
+
+
+def _pair(given: Inputs) -> Tensor:
+    """Two images that differ."""
+    image = sample_of(given).images.detach()
+    return torch.cat([image, scattered(image.shape, image.dtype, image.device)])
 
 
 def _mix(model: nn.Module, given: Inputs) -> bool:
-    sample = sample_of(given)
-    image, manner = sample.images.detach(), manner_for(model, sample)
-    pair = torch.cat([image, scattered(image.shape, image.dtype, image.device)])
+    manner, pair = manner_for(model, sample_of(given)), _pair(given)
 
-    def function(images: Tensor) -> tuple[list[Tensor], None]:
-        outputs = run(model, replace(given, images=images), {}, manner)
-        tensors = [tensor for _, tensor in leaves(outputs) if tensor.is_floating_point() and tensor.ndim]
+    def function(images: Tensor) -> Any:
+        return run(model, replace(given, images=images), {}, manner)
+
+    with own_random_numbers(pair):
+        return _leads_across(function, pair)
+
+
+def _moved(cut: Settled, model: nn.Module, given: Inputs) -> bool:
+    """Whether, of two images in either order, the first row of the outputs depends on the second's features."""
+    pair = _pair(given)
+    with own_random_numbers(pair):
+        for images in (pair, pair.flip(0)):
+            A, head = run_cut(cut, lambda: model, replace(given, images=images))
+            if _leads_across(head, A.detach()):
+                return True
+    return False
+
+
+def _leads_across(function: Callable[[Tensor], Any], rows: Tensor) -> bool:
+    """Whether the first row of what a function returns has a derivative by the second row that it is given."""
+
+    def first_rows(rows: Tensor) -> tuple[list[Tensor], None]:
+        tensors = [t for _, t in leaves(function(rows)) if t.is_floating_point() and t.ndim]
         return [tensor[0] for tensor in tensors if len(tensor) == 2], None
 
     try:
-        with own_random_numbers(pair):
-            values, pullback, *_ = vjp(function, (pair,))
-            (gradient,) = pullback(cotangents(values))
+        values, pullback, *_ = vjp(first_rows, (rows,))
+        (gradient,) = pullback(cotangents(values))
     except (RuntimeError, ValueError, TypeError, LookupError, AssertionError) as error:  # batches of one only, say
         if isinstance(error, torch.OutOfMemoryError):
             raise

@@ -17,6 +17,7 @@ from funcam.network.factors import (
     check_one,
     concatenated,
     cut,
+    has_batch,
     is_plain,
     padded,
     plain,
@@ -331,6 +332,14 @@ SHAPE_ONLY = frozenset(
         *("new_zeros", "new_ones", "new_empty", "new_full", "new_empty_strided"),
     )
 )
+
+
+def mixes_images(call: Call) -> bool:
+    """Whether an operation that keeps the images' axis computes over it: a softmax along it, a norm of batches."""
+    if call.name in ("_softmax", "_log_softmax", "_safe_softmax"):
+        return has_batch((call.first[call.args["dim"]],))
+    training = any(call.args.get(name) is True for name in ("training", "train"))
+    return training and "batch_norm" in call.name and not has_batch((call.first[1],))  # (B, C) as one: instances
 
 
 def dims_made(call: Call, *, pointwise: bool) -> list[Dims | None]:

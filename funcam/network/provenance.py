@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 import torch
@@ -11,10 +11,10 @@ from torch.utils import _pytree as pytree
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from funcam.network.call import Call
-from funcam.network.factors import BATCH, Axis, Dim, Dims, Moved, plain
+from funcam.network.factors import BATCH, Axis, Dim, Dims, Moved, has_batch, plain
 from funcam.network.layout import Layout, of_images
 from funcam.network.layout_words import AXES
-from funcam.network.operations import SHAPE_ONLY, dims_made
+from funcam.network.operations import SHAPE_ONLY, dims_made, mixes_images
 from funcam.network.standing import layout_of_dims
 
 
@@ -37,14 +37,20 @@ class Provenance(TorchDispatchMode):  # type: ignore[no-untyped-call]
         self._known: dict[int, tuple[Tensor, Dims | None]] = {}
         self._memory: set[int] = set()
         self._spoilt: set[int] = set()
+        self._mixed = False
         self._learn(images, _dims_of_images(images, AXES[own.kind]) if dims is None else dims)
 
-    def layout_of(self, tensor: Tensor) -> Layout | None:
-        """How a tensor holds the map, if that is known."""
+    def axes_of(self, tensor: Tensor) -> Layout | Unknown | None:
+        """How a tensor holds the map: a layout, None where it is in none of them, or that it is unknown."""
         try:
             return layout_of_dims(self.dims_of(tensor), self._axes)
         except Moved:
-            return None
+            return UNKNOWN
+
+    def layout_of(self, tensor: Tensor) -> Layout | None:
+        """How a tensor holds the map, if that is known."""
+        axes = self.axes_of(tensor)
+        return None if isinstance(axes, Unknown) else axes
 
     def dims_of(self, tensor: Tensor) -> Dims:
         """What a tensor's dimensions are made of; a tensor that wasn't made of the image has no place.
@@ -57,6 +63,23 @@ class Provenance(TorchDispatchMode):  # type: ignore[no-untyped-call]
         if memory in self._spoilt or (dims is None and (id(tensor) in self._known or memory in self._memory)):
             raise Moved
         return tuple(map(plain, tensor.shape)) if dims is None else dims
+
+    def keeps_apart(self, tensors: Iterable[Tensor]) -> bool:
+        """Whether it is certain that the images never met: their axis was never summed over, and is first in each.
+
+        Example:
+            >>> images = torch.rand(1, 3, 8, 6)
+            >>> with Provenance(images) as followed:
+            ...     means = images.mean((2, 3))
+            >>> followed.keeps_apart([means])
+            True
+            >>> with Provenance(images) as followed:
+            ...     means = images.mean((2, 3)) - images.mean()
+            >>> followed.keeps_apart([means])
+            False
+        """
+        dims = [self._dims_or_none(tensor) for tensor in tensors]
+        return not self._mixed and all(one is not None and one and has_batch(one[:1]) for one in dims)
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         kwargs = kwargs or {}
@@ -72,7 +95,10 @@ class Provenance(TorchDispatchMode):  # type: ignore[no-untyped-call]
         made = [leaf for leaf in pytree.tree_leaves(returned) if isinstance(leaf, Tensor)]
         name = name.removesuffix("_") if written else name
         call = Call(name, named, made, self.dims_of)
+        of_images = any(map(has_batch, filter(None, map(self._dims_or_none, given))))
         dims = dims_made(call, pointwise=torch.Tag.pointwise in func.tags)
+        kept = all(has_batch(one) for one in dims if one is not None)
+        self._mixed |= of_images and (mixes_images(call) or not kept)
         after = {id(tensor): known for tensor, known in zip(made, dims, strict=True)}
         for tensor in written:
             if after.get(id(tensor)) is None or after[id(tensor)] != before[id(tensor)]:
@@ -130,8 +156,15 @@ def _written(func: Any, named: dict[str, Any]) -> Iterator[Tensor]:
             yield from (leaf for leaf in pytree.tree_leaves(named.get(one.name)) if isinstance(leaf, Tensor))
 
 
-def follow(images: Tensor, run: Callable[[Tensor], Any]) -> tuple[Any, Layout | None]:
-    """What a run makes of images, and how it holds the map; None where that isn't known for certain.
+class Unknown:
+    """That the image's axes were lost on the way to a tensor."""
+
+
+UNKNOWN = Unknown()
+
+
+def follow(images: Tensor, run: Callable[[Tensor], Any]) -> tuple[Any, Layout | Unknown | None]:
+    """What a run makes of images, and how it holds the map; None where it holds none in any of the layouts.
 
     Example:
         >>> follow(torch.rand(1, 3, 8, 8), lambda x: torch.nn.functional.avg_pool2d(x, 2))[1].kind
@@ -139,4 +172,4 @@ def follow(images: Tensor, run: Callable[[Tensor], Any]) -> tuple[Any, Layout | 
     """
     with Provenance(images) as followed:
         tensor = run(images)
-    return tensor, followed.layout_of(tensor) if isinstance(tensor, Tensor) else None
+    return tensor, followed.axes_of(tensor) if isinstance(tensor, Tensor) else None

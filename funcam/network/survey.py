@@ -11,23 +11,14 @@ import torch
 from torch import Tensor, nn
 
 from funcam.network.checks import own_random_numbers
-from funcam.network.factors import Moved
 from funcam.network.layers import layout_of
 from funcam.network.layout import Layout, readings
 from funcam.network.outputs import leaves
-from funcam.network.provenance import Provenance
-from funcam.network.standing import layout_of_dims
+from funcam.network.provenance import UNKNOWN, Provenance, Unknown
 from funcam.network.tap import Inputs, Manner, Place, run
 from funcam.network.traits import sets_grid
 
 Shape = tuple[int, ...]
-
-
-class Unknown:
-    """That the image's axes were lost on the way to a tensor."""
-
-
-UNKNOWN = Unknown()
 
 
 @dataclass(frozen=True)
@@ -110,20 +101,12 @@ def survey(model: nn.Module, inputs: Inputs, manner: Manner) -> list[Seen]:
             whole = not path or len(list(leaves(returned))) == 1
             at = Place(place.path, place.call, () if whole else path)
             active = bool((tensor >= 0).all())
-            axes = _axes(followed, tensor, len(image) - 2)
+            axes = followed.axes_of(tensor)
             seen.append(Seen(at, type(module), shape, grid, same, weighted, not path, first, active, axes))
 
     with Provenance(inputs.images) as followed:
         _observe(model, inputs, manner, note)
     return seen
-
-
-def _axes(followed: Provenance, tensor: Tensor, axes: int) -> Layout | Unknown | None:
-    try:
-        dims = followed.dims_of(tensor)
-    except Moved:
-        return UNKNOWN
-    return layout_of_dims(dims, axes)
 
 
 def _observe(model: nn.Module, inputs: Inputs, manner: Manner, note: Any) -> None:
