@@ -16,7 +16,7 @@ from funcam.network.failures import UnknownAxes, reason_of
 from funcam.network.layout import Layout, Shape, of_images, readings
 from funcam.network.layout_words import SAY, read_words
 from funcam.network.probing import agreement, decided, patched
-from funcam.network.provenance import follow
+from funcam.network.provenance import Provenance
 
 ToMap = Callable[[Tensor], Tensor]
 FromMap = Callable[..., Tensor]
@@ -73,12 +73,13 @@ def layout_of_layer(
     Raises:
         FuncamError: the layer holds no map, or the model's answers don't tell which axes are the image's.
     """
-    with torch.no_grad():
-        tensor, followed = follow(images, tensor_of)
+    with torch.no_grad(), Provenance(images) as provenance:
+        tensor = tensor_of(images)
     if not isinstance(tensor, Tensor):
         raise FuncamError(f"layer {layer!r} is no feature map: it holds a {type(tensor).__name__}, not a tensor")
     if given is not None:
         return _checked(layer, given, tensor, images)
+    followed = provenance.axes_of(tensor)
     if isinstance(followed, Layout) and math.prod(followed.spatial(tensor.shape)) > 1:
         return followed
     image = _canonical(images)
@@ -91,9 +92,9 @@ def layout_of_layer(
         )
     if followed is None:
         raise UnknownAxes(
-            f"layer {layer!r} holds {_told(tensor, batch)}, where the image's axes, as far as they could be followed, "
-            "stand in no usual layout (windows one after the other, rows among the channels, or none is left); give "
-            "layout= two functions, the layer's tensor -> [B, C, *S] and back, or name another layer"
+            f"layer {layer!r} holds {_told(tensor, batch)}, and which of its axes are the image's is undecided: as far "
+            "as they could be followed they stand in no usual layout (windows one after the other, rows among the "
+            f"channels, or none is left); say it, {SAY}, or name another layer"
         )
     answers = [tensor, *map(tensor_of, patched(images))]
     if any(answer.shape != tensor.shape for answer in answers):

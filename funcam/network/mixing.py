@@ -43,7 +43,8 @@ def rows_mix(model: nn.Module, given: Inputs) -> bool:
     """
     if not _can_be_tried(given) or _kept_apart(model, given):
         return False
-    return known_of(model).fact(("rows mix", kind_of(given)), lambda: _mix(model, given))
+    mixed: bool = known_of(model).fact(("rows mix", kind_of(given)), lambda: _mix(model, given))
+    return mixed
 
 
 def refuse_mixed(model: nn.Module, given: Inputs, cuts: Sequence[Settled]) -> None:
@@ -81,7 +82,8 @@ def _kept_apart(model: nn.Module, given: Inputs) -> bool:
         manner = manner_for(model, sample)
         with own_random_numbers(sample.images), torch.no_grad(), Provenance(sample.images) as followed:
             outputs = run(model, sample, {}, manner)
-        return followed.keeps_apart(tensor for _, tensor in leaves(outputs) if tensor.is_floating_point())
+        tensors = [tensor for _, tensor in leaves(outputs) if tensor.is_floating_point()]
+        return bool(tensors) and followed.keeps_apart(tensors)
 
     apart: bool = known_of(model).fact(("rows apart", kind_of(given)), find)
     return apart

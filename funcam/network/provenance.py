@@ -163,8 +163,8 @@ class Unknown:
 UNKNOWN = Unknown()
 
 
-def follow(images: Tensor, run: Callable[[Tensor], Any]) -> tuple[Any, Layout | Unknown | None]:
-    """What a run makes of images, and how it holds the map; None where it holds none in any of the layouts.
+def follow(images: Tensor, run: Callable[[Tensor], Any]) -> tuple[Any, Layout | None]:
+    """What a run makes of images, and how it holds the map; None where that isn't known for certain.
 
     Example:
         >>> follow(torch.rand(1, 3, 8, 8), lambda x: torch.nn.functional.avg_pool2d(x, 2))[1].kind
@@ -172,4 +172,4 @@ def follow(images: Tensor, run: Callable[[Tensor], Any]) -> tuple[Any, Layout | 
     """
     with Provenance(images) as followed:
         tensor = run(images)
-    return tensor, followed.axes_of(tensor) if isinstance(tensor, Tensor) else None
+    return tensor, followed.layout_of(tensor) if isinstance(tensor, Tensor) else None

@@ -72,12 +72,15 @@ def _tokens(dims: Dims, kind: str, axes: int) -> Layout | None:
     (dim,) = places
     beside = dim[0] if len(dim) == 1 and isinstance(dim[0], Beside) else None
     cells = beside.cells if beside else dim
-    order = _ordered([(cell,) for cell in cells], axes) if len(cells) == axes else None
-    if order is None:
+    if not cells or not all(map(whole, cells)):
         return None
-    numbers = order or range(axes)
+    numbers = [int(axes_in((cell,))[0].name[1:]) for cell in cells]
     sizes = {number: cell.size for number, cell in zip(numbers, cells, strict=True)}
-    grid = tuple(sizes[axis] for axis in range(axes))
+    if len(sizes) < len(cells):
+        return None
+    alone = [axis for axis in range(axes) if axis not in sizes]  # an axis of one cell has no name
+    grid = tuple(sizes.get(axis, 1) for axis in range(axes))
+    order = () if numbers == sorted(numbers) else (*alone, *numbers)
     return Layout(kind, beside.front if beside else 0, beside.behind if beside else 0, grid, order)
 
 
