@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 from funcam.errors import FuncamError, nearest, shown
-from funcam.intake import MIB, exists, parse_json, read_text
+from funcam.files import MIB, exists, parse_json, read_text
 from funcam.recipe import COMBINATIONS, SMOOTHINGS, Recipe
 
 ALL = "all"

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from funcam.errors import FuncamError, shown
-from funcam.intake import parse_json, read_bytes
+from funcam.files import parse_json, read_bytes
 from funcam.truth.masks import MOST_PIXELS, Polygons, RunLengths, run_lengths
 from funcam.truth.names import Labels
 from funcam.truth.tally import Tally

@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from funcam.errors import FuncamError
-from funcam.intake import MIB, parsing, read_text
+from funcam.files import MIB, parsing, read_text
 from funcam.truth.names import Labels
 from funcam.truth.tally import Tally
 from funcam.truth.truth import Object, Truth

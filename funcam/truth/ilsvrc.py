@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from funcam.errors import FuncamError
-from funcam.intake import MIB, open_regular, read_text
+from funcam.files import MIB, open_regular, read_text
 from funcam.truth.csv_boxes import number, read_rows
 from funcam.truth.names import Labels, in_order, synsets, with_synsets
 from funcam.truth.tally import Tally

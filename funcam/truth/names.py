@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TypeAlias
 
 from funcam.errors import FuncamError, nearest
-from funcam.intake import MIB, parsing, read_text
+from funcam.files import MIB, parsing, read_text
 from funcam.zoo.labels import find_class, folded, is_index
 
 Labels: TypeAlias = Callable[[str], tuple[int, ...]]

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 from xml.etree import ElementTree
 
 from funcam.errors import FuncamError
-from funcam.intake import parsing, read_bytes
+from funcam.files import parsing, read_bytes
 from funcam.truth.csv_boxes import number
 from funcam.truth.names import Labels, in_order, synsets, with_synsets, wordnet_ids
 from funcam.truth.tally import Tally

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from funcam.errors import FuncamError, nearest
-from funcam.intake import MIB, parse_json, read_text
+from funcam.files import MIB, parse_json, read_text
 
 _LARGEST = 64 * MIB
 
