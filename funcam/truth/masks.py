@@ -10,7 +10,11 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from funcam.errors import FuncamError
+from funcam.files import parsing
+from funcam.imaging.decoding import load_whole, opened, tiles
 from funcam.truth.truth import Box, Mask
+
+_FORMATS = ("PNG", "BMP", "GIF", "TIFF")
 
 MOST_PIXELS = 178_956_970
 """As many as an image may have: Pillow's limit against decompression bombs."""
@@ -167,13 +171,19 @@ def file_pixels(path: Path) -> NDArray[np.bool_]:
         >>> file_pixels(Path("masks/dog.png")).shape  # doctest: +SKIP
         (375, 500)
     """
-    Image.init()  # Pillow registers most formats only when asked to.
-    try:
-        with Image.open(path, formats=("PNG", "BMP", "GIF", "TIFF")) as image:
-            colours = image.convert("RGB") if image.mode in ("RGBA", "CMYK", "YCbCr") else image
-            pixels: NDArray[np.bool_] = np.asarray(colours.convert("L") if colours.mode == "LA" else colours) != 0
-    except Exception as error:  # Pillow's decoders raise nearly anything on a damaged file.
-        raise FuncamError(f"{str(path)!r} can't be read as a mask; save it as PNG again") from error
+    name = repr(str(path))
+    with parsing(f"{name} can't be read as a mask", "save it as PNG again"), opened(path, _FORMATS) as image:
+        load_whole(image, path)
+        mask = np.empty(image.size[::-1], bool)
+        for rows, columns, tile in tiles(image):
+            mask[rows, columns] = _not_zero(tile)
+    return mask
+
+
+def _not_zero(tile: Image.Image) -> NDArray[np.bool_]:
+    if tile.mode in ("RGBA", "CMYK", "YCbCr"):
+        tile = tile.convert("RGB")
+    pixels: NDArray[np.bool_] = np.asarray(tile.convert("L") if tile.mode == "LA" else tile) != 0
     return np.asarray(pixels.any(axis=2), bool) if pixels.ndim == 3 else pixels
 
 

@@ -1,4 +1,4 @@
-"""What a pickle of weights may call, and with what: nothing that allocates more than is there. Marks are for objects."""
+"""What a pickle of weights may call, and with what: nothing that allocates more than there is. Marks stand in."""
 
 from __future__ import annotations
 
