@@ -40,7 +40,7 @@ def read_coco(path: Path, labels: Labels, tally: Tally) -> dict[str, Truth]:
     """
     images, annotations, categories = _parts(read_json(path), path)
     names = {_key(entry.get("id")): _text(entry.get("name")) for entry in categories}
-    by_id = {_key(entry.get("id")): entry for entry in images if _text(entry.get("file_name"))}
+    by_id = {_key(entry.get("id")): entry for entry in images if isinstance(entry.get("file_name"), str)}
     by_id.pop(None, None)  # without an id, nothing belongs to it
     objects_of: dict[str, list[Object]] = {}
     sizes: dict[str, tuple[int, int] | None] = {}
