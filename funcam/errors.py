@@ -29,7 +29,7 @@ class FuncamError(ValueError):
     """
 
     def __init__(self, message: object = "") -> None:
-        super().__init__(_in_one_line(str(message)))
+        super().__init__(in_one_line(str(message)))
 
 
 class FuncamWarning(UserWarning):
@@ -135,11 +135,17 @@ def reason_in(error: BaseException, most: int = 160) -> str:
     return (text if len(text) <= most else f"{text[: most - 4]} ...") or type(error).__name__
 
 
-def _in_one_line(text: str) -> str:
+def in_one_line(text: str) -> str:
+    """A text as a message shows it: what a terminal would act on escaped, cut in its middle where it is long.
+
+    Example:
+        >>> in_one_line("a\\x1b[31m\\nb")
+        'a\\\\x1b[31m\\\\nb'
+    """
     if len(text) > _LONGEST:
         text = f"{text[: _LONGEST * 3 // 5]} ... {text[-_LONGEST // 3 :]}"
     line = "".join(letter if letter.isprintable() else repr(letter)[1:-1] for letter in text)
-    return line if len(line) <= _LONGEST else _in_one_line(line)
+    return line if len(line) <= _LONGEST else in_one_line(line)
 
 
 def _parts(value: Any, most: int) -> int:

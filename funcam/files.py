@@ -54,6 +54,8 @@ def open_regular(path: str | os.PathLike[str], name: str = "") -> BinaryIO:
     try:
         _check_regular(os.stat(path), name)  # to open some devices is to set them going
         descriptor = os.open(path, os.O_RDONLY | _AT_ONCE)
+    except FuncamError:
+        raise
     except (OSError, ValueError) as error:  # ValueError: a path with a null character
         raise _unreadable(name, error) from None
     stream = os.fdopen(descriptor, "rb")

@@ -6,6 +6,7 @@ import os
 import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,8 +18,13 @@ from funcam.imaging.ending import ends_early
 # Pillow knows fifty formats, and some start other programs (EPS runs Ghostscript); only pictures are let in.
 FORMATS = ("JPEG", "MPO", "PNG", "WEBP", "TIFF", "BMP", "GIF", "PPM", "JPEG2000", "AVIF")
 
-_TILE = 2**18
-"""Pixels that are converted at once."""
+_TILE = 2**16
+"""Pixels that are converted at once: as many as a processor's cache holds."""
+
+_BUFFERED = ("WEBP", "AVIF", "JPEG2000")
+"""Formats whose decoders hold the picture three times before Pillow has it."""
+
+_MOST_BUFFERED = 2**25
 
 # EXIF orientation -> (swap the axes, then flip the rows, then flip the columns).
 _TURNS = {
@@ -55,10 +61,17 @@ def opened(path: str | os.PathLike[str], formats: Sequence[str] = FORMATS) -> It
 def load_whole(image: Image.Image, path: str | os.PathLike[str]) -> None:
     """Decode a picture; Pillow leaves black what a PNG file ends before.
 
+    Args:
+        image: its header was read.
+        path: its file.
+
     Raises:
+        PIL.Image.DecompressionBombError: it is a WebP, AVIF or JPEG 2000 of over 33 million pixels.
         OSError: the file's data end early.
         Exception: whatever Pillow raises.
     """
+    if image.format in _BUFFERED and image.width * image.height > _MOST_BUFFERED:
+        raise Image.DecompressionBombError(f"{image.width} x {image.height} pixels of {image.format}")
     image.load()
     if image.format == "PNG":
         last = image.crop((0, max(image.height - 2, 0), *image.size)).getbbox(alpha_only=False)
@@ -139,9 +152,12 @@ def _extremes(image: Image.Image) -> tuple[float, float]:
 
 
 def _stretched(tile: Image.Image, low: float, high: float) -> NDArray[np.uint8]:
-    return np.rint((_finite(tile) - low) * (255 / (high - low or 1.0))).astype(np.uint8)
+    values = _finite(tile).astype(np.float64)
+    values -= low
+    values *= 255 / (high - low or 1.0)
+    return np.rint(values, out=values).astype(np.uint8)
 
 
-def _finite(tile: Image.Image) -> NDArray[np.float64]:
-    values = np.asarray(tile).astype(np.float64)
-    return values if tile.mode == "I" else np.nan_to_num(values, copy=False, nan=0.0, posinf=0.0, neginf=0.0)
+def _finite(tile: Image.Image) -> NDArray[Any]:
+    values = np.asarray(tile)
+    return values if tile.mode == "I" else np.nan_to_num(values, nan=0.0, posinf=0.0, neginf=0.0)

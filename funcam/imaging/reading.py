@@ -48,7 +48,8 @@ def read_image(path: str | os.PathLike[str]) -> Pixels:
 
     Raises:
         FuncamError: the file is missing, a folder, empty, unreadable, truncated, damaged, not an image, or larger
-            than Pillow's limit against decompression bombs (179 million pixels).
+            than Pillow's limit against decompression bombs (179 million pixels; of WebP, AVIF and JPEG 2000, whose
+            decoders hold a picture several times, 33 million).
 
     Example:
         >>> read_image("photos/dog.jpg").shape  # doctest: +SKIP

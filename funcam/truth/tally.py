@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from itertools import islice
 
+from funcam.errors import in_one_line
+
 _MOST = 200
 """Kinds; every unknown name is one."""
 
@@ -36,4 +38,4 @@ class Tally:
 
 def _line(what: str, count: int, first: str) -> str:
     where = f"{count} times, first: {first}" if count > 1 else first
-    return " ".join(f"{what} ({where})".split())
+    return in_one_line(" ".join(f"{what} ({where})".split()))

@@ -208,4 +208,5 @@ def _own_copy(tensor: Tensor, name: str, file: Path) -> Tensor:
         kind = "without values" if tensor.is_meta else f"of {tensor.dtype}, {tensor.layout}"
         raise FuncamError(f"{file}: {name!r} is a tensor {kind}; expected dense float tensors: save a plain state dict")
     dtype = torch.float32 if tensor.is_floating_point() else tensor.dtype
+    torch.empty(0, dtype=dtype).numpy()  # a type of bits that nothing can compute with has no array
     return tensor.detach().to(dtype, copy=True)

@@ -25,8 +25,6 @@ _MOST_HEADER = 16 * MIB
 _RECORDS = {"version": rb"\d{1,4}\s*", "byteorder": rb"little|big", ".storage_alignment": rb"[1-9]\d{0,5}"}
 """Small entries that torch believes, and what may stand in them."""
 
-_AGAIN = "save model.state_dict() with torch.save again"
-
 
 def check_zip(stream: BinaryIO, size: int, name: str) -> None:
     """Do nothing if a zip file is one that `torch.save` writes, and holds what its pickle claims.
@@ -130,7 +128,7 @@ def _check_entries(entries: list[zipfile.ZipInfo], size: int) -> None:
         raise Damaged("two of its entries have one name")
     for entry in entries:
         if entry.compress_type != zipfile.ZIP_STORED or entry.flag_bits & 1 or entry.file_size != entry.compress_size:
-            raise Damaged(f"its entry {shown(entry.filename)} is compressed, which torch.save never does; {_AGAIN}")
+            raise Damaged(f"its entry {shown(entry.filename)} is compressed, which torch.save never does")
         if not 0 <= entry.header_offset <= size - entry.file_size:
             raise Damaged(f"its entry {shown(entry.filename)} reaches over the end of the file")
 

@@ -14,6 +14,9 @@ from funcam.files import MIB, parse_json, read_text
 
 _LARGEST = 64 * MIB
 
+_LONGEST = 1000
+"""No name of a class is longer."""
+
 _SHOWN = 8
 """So many candidates an error message lists before it counts."""
 
@@ -44,7 +47,7 @@ def find_class(text: str, classes: Sequence[str]) -> int:
         raise FuncamError("the class is empty; give its index or its name")
     if classes.count(text) == 1:
         return classes.index(text)  # ImageNet has a Cardigan, which is a dog, and a cardigan
-    alike = [folded(name) for name in classes]
+    alike = [folded(name) for name in classes] if len(text) <= _LONGEST else []
     for meets in _MATCHES:
         matches = [index for index, name in enumerate(alike) if meets(wanted, name)]
         if len(matches) > 1:
