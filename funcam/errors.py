@@ -67,6 +67,16 @@ def shown(value: Any) -> str:
     return text if len(text) <= _MOST_SHOWN and "\n" not in text else kind
 
 
+def quoted(text: str, most: int = 100) -> str:
+    """A name in quotation marks, cut in its middle where it has more letters.
+
+    Example:
+        >>> quoted("dog"), quoted("x" * 5000, 8)
+        ("'dog'", "'xxxx...xxxx'")
+    """
+    return repr(text if len(text) <= most else f"{text[: most // 2]}...{text[-(most // 2) :]}")
+
+
 def whole_number(what: str, value: Any, least: int | None = None) -> int:
     """A value as a whole number; Python's, NumPy's and tensors of one will do, True and 2.0 won't.
 

@@ -243,7 +243,7 @@ def _unwritable(path: str | os.PathLike[str], error: OSError | ValueError) -> Fu
 
 def _check_regular(status: os.stat_result, name: str) -> None:
     if stat.S_ISDIR(status.st_mode):
-        raise FuncamError(f"{name} is a folder; name a file in it")
+        raise FuncamError(f"{name} can't be read: it is a folder; name a file in it")
     if not stat.S_ISREG(status.st_mode):
         raise FuncamError(f"{name} is not a regular file; save what it gives to one first")
 

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TypeAlias
 
-from funcam.errors import FuncamError, nearest
+from funcam.errors import FuncamError, nearest, quoted
 from funcam.files import MIB, parsing, read_text
 from funcam.zoo.labels import find_class, folded, is_index
 
@@ -141,7 +141,7 @@ def _indices(names: Iterable[str]) -> dict[str, list[int]]:
 
 def _reason(text: str, classes: Sequence[str]) -> str:
     """Why a name means no class; without classes to look through the nearest are not told."""
-    told = f"class {text!r} is none of the network's"
+    told = f"class {quoted(text)} is none of the network's"
     if not classes:
         return told
     try:

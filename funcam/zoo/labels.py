@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from funcam.errors import FuncamError, nearest
+from funcam.errors import FuncamError, nearest, quoted
 from funcam.files import MIB, parse_json, read_text
 
 _LARGEST = 64 * MIB
@@ -52,11 +52,11 @@ def find_class(text: str, classes: Sequence[str]) -> int:
         matches = [index for index, name in enumerate(alike) if meets(wanted, name)]
         if len(matches) > 1:
             raise FuncamError(
-                f"class {text!r} is ambiguous: {_listed(matches, classes)}; give an index or a longer name"
+                f"class {quoted(text)} is ambiguous: {_listed(matches, classes)}; give an index or a longer name"
             )
         if matches:
             return matches[0]
-    raise FuncamError(f"class {text!r} is unknown; nearest: {nearest(text, classes)}; give an index or a name")
+    raise FuncamError(f"class {quoted(text)} is unknown; nearest: {nearest(text, classes)}; give an index or a name")
 
 
 def read_labels(path: str | os.PathLike[str]) -> tuple[str, ...]:
