@@ -26,6 +26,9 @@ _BUFFERED = ("WEBP", "AVIF", "JPEG2000")
 
 _MOST_BUFFERED = 2**25
 
+MOST_PIXELS = 178_956_970
+"""Pillow's limit against decompression bombs, which whoever else uses Pillow in the process may have lifted."""
+
 # EXIF orientation -> (swap the axes, then flip the rows, then flip the columns).
 _TURNS = {
     1: (False, False, False),
@@ -66,11 +69,12 @@ def load_whole(image: Image.Image, path: str | os.PathLike[str]) -> None:
         path: its file.
 
     Raises:
-        PIL.Image.DecompressionBombError: it is a WebP, AVIF or JPEG 2000 of over 33 million pixels.
+        PIL.Image.DecompressionBombError: it has too many pixels: over 179 million, or 33 in a format whose
+            decoder holds it several times.
         OSError: the file's data end early.
         Exception: whatever Pillow raises.
     """
-    if image.format in _BUFFERED and image.width * image.height > _MOST_BUFFERED:
+    if image.width * image.height > (_MOST_BUFFERED if image.format in _BUFFERED else MOST_PIXELS):
         raise Image.DecompressionBombError(f"{image.width} x {image.height} pixels of {image.format}")
     image.load()
     if image.format == "PNG":

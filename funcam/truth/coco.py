@@ -8,7 +8,8 @@ from typing import Any
 
 from funcam.errors import FuncamError, shown
 from funcam.files import parse_json, read_bytes
-from funcam.truth.masks import MOST_PIXELS, Polygons, RunLengths, run_lengths
+from funcam.imaging.decoding import MOST_PIXELS
+from funcam.truth.masks import Polygons, RunLengths, run_lengths
 from funcam.truth.names import Labels
 from funcam.truth.tally import Tally
 from funcam.truth.truth import Box, Mask, Object, Truth

@@ -16,9 +16,6 @@ from funcam.truth.truth import Box, Mask
 
 _FORMATS = ("PNG", "BMP", "GIF", "TIFF")
 
-MOST_PIXELS = 178_956_970
-"""As many as an image may have: Pillow's limit against decompression bombs."""
-
 
 @dataclass(frozen=True, slots=True)
 class Polygons:

@@ -12,7 +12,7 @@ from typing import Any
 from funcam.errors import FuncamError, nearest, quoted
 from funcam.files import MIB, parse_json, read_text
 
-_LARGEST = 64 * MIB
+_LARGEST = 16 * MIB
 
 _LONGEST = 1000
 """No name of a class is longer."""

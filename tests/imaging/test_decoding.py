@@ -134,6 +134,13 @@ def test_at_most_four_bytes_a_pixel_above_the_decoded_picture(name: str, tmp_pat
     assert taken / SIDE**2 < decoded + 4 + 0.5
 
 
+def test_pillow_s_limit_holds_where_another_library_lifted_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", None)
+    (tmp_path / "x.png").write_bytes(png(20_000, 20_000, b""))
+    with pytest.raises(FuncamError, match=re.escape("holds more pixels than is safe")):
+        read_image(tmp_path / "x.png")
+
+
 def test_formats_whose_decoders_hold_a_picture_several_times_have_a_lower_bound(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
