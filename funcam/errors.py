@@ -10,15 +10,26 @@ from typing import Any
 
 _MOST_SHOWN = 60
 
+_MOST_COMPARED = 200
+
+_LONGEST = 1000
+"""Characters of a message; names from files may be of any length."""
+
 
 class FuncamError(ValueError):
     """Bad input. The message names what was given, what was expected and what to do next, in one line.
+
+    What a terminal would act on is escaped, and a message of over a thousand characters is cut in its middle: names
+    and values in it come from files.
 
     Example:
         >>> raise FuncamError("layer 'layer5' is not in resnet50; nearest: 'layer4'")
         Traceback (most recent call last):
         funcam.errors.FuncamError: layer 'layer5' is not in resnet50; nearest: 'layer4'
     """
+
+    def __init__(self, message: object = "") -> None:
+        super().__init__(in_one_line(str(message)))
 
 
 class FuncamWarning(UserWarning):
@@ -33,7 +44,9 @@ def nearest(word: object, known: Iterable[str], count: int = 3) -> str:
         "'layer4', 'layer3'"
     """
     names = {name.lower(): name for name in known}
-    close = difflib.get_close_matches(str(word).lower(), names, n=count, cutoff=0.4) or list(names)[:count]
+    close = (
+        difflib.get_close_matches(str(word)[:_MOST_COMPARED].lower(), names, n=count, cutoff=0.4) or list(names)[:count]
+    )
     return ", ".join(repr(names[name]) for name in close)
 
 
@@ -44,8 +57,24 @@ def shown(value: Any) -> str:
         >>> shown(2.5), shown(list(range(100)))
         ('2.5', 'a list')
     """
-    text = repr(value)
-    return text if len(text) <= _MOST_SHOWN and "\n" not in text else f"a {type(value).__name__}"
+    kind = f"a {type(value).__name__}"
+    if _parts(value, _MOST_SHOWN) > _MOST_SHOWN:  # what a file holds may nest without end, or 2 to the 60 times
+        return kind
+    try:
+        text = repr(value)
+    except Exception:  # an int of more digits than Python writes; classes of others
+        return kind
+    return text if len(text) <= _MOST_SHOWN and "\n" not in text else kind
+
+
+def quoted(text: str, most: int = 100) -> str:
+    """A name in quotation marks, cut in its middle where it has more letters.
+
+    Example:
+        >>> quoted("dog"), quoted("x" * 5000, 8)
+        ("'dog'", "'xxxx...xxxx'")
+    """
+    return repr(text if len(text) <= most else f"{text[: most // 2]}...{text[-(most // 2) :]}")
 
 
 def whole_number(what: str, value: Any, least: int | None = None) -> int:
@@ -100,3 +129,43 @@ def is_flag(value: Any) -> bool:
         (True, False)
     """
     return isinstance(value, bool) or str(getattr(value, "dtype", "")) in ("bool", "torch.bool")
+
+
+def reason_in(error: BaseException, most: int = 160) -> str:
+    """What an exception of somebody else's says, in one line of so many characters; its kind where it says nothing.
+
+    Example:
+        >>> reason_in(ValueError("no\\n  way")), reason_in(RecursionError())
+        ('no way', 'RecursionError')
+    """
+    try:
+        text = " ".join(str(error)[: 4 * most].split())
+    except Exception:  # classes of others
+        text = ""
+    return (text if len(text) <= most else f"{text[: most - 4]} ...") or type(error).__name__
+
+
+def in_one_line(text: str) -> str:
+    """A text as a message shows it: what a terminal would act on escaped, cut in its middle where it is long.
+
+    Example:
+        >>> in_one_line("a\\x1b[31m\\nb")
+        'a\\\\x1b[31m\\\\nb'
+    """
+    if len(text) > _LONGEST:
+        text = f"{text[: _LONGEST * 3 // 5]} ... {text[-_LONGEST // 3 :]}"
+    line = "".join(letter if letter.isprintable() else repr(letter)[1:-1] for letter in text)
+    return line if len(line) <= _LONGEST else in_one_line(line)
+
+
+def _parts(value: Any, most: int) -> int:
+    """How many values lie in a container, at any depth, each as often as it would be written; counted to `most`."""
+    waiting, count = [value], 0
+    while waiting and count <= most:
+        entry = waiting.pop()
+        count += 1
+        if isinstance(entry, dict):
+            entry = [part for pair in entry.items() for part in pair] if len(entry) <= most else range(most + 1)
+        if isinstance(entry, list | tuple | set | frozenset | range):
+            waiting += entry if len(entry) <= most else range(most + 1)
+    return count

@@ -1,13 +1,26 @@
-"""Writing files so that a reader never meets half of one."""
+"""Files: the one way in, regular and bounded and any parser's exception told; and the one way out, whole or not at all.
+
+Everything that funcam reads goes through here: weights, truth, labels, names, recipes, images.
+"""
 
 from __future__ import annotations
 
 import errno
+import json
 import os
+import stat
 import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from typing import Any, BinaryIO
 
-from funcam.errors import FuncamError
+from funcam.errors import FuncamError, reason_in
+
+MIB = 2**20
+
+_AT_ONCE = getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_CLOEXEC", 0) | getattr(os, "O_BINARY", 0)
+"""To open a pipe would be to wait for its other end."""
 
 _ADVICE = {
     errno.ENOENT: "make the folder first",
@@ -20,6 +33,149 @@ _ADVICE = {
     errno.EDQUOT: "make room or choose another disk",
     errno.ENAMETOOLONG: "choose a shorter name",
 }
+
+
+def open_regular(path: str | os.PathLike[str], name: str = "") -> BinaryIO:
+    """A regular file, opened for reading; a pipe, a device, a socket or a folder is refused without waiting for it.
+
+    Args:
+        path: the file.
+        name: what messages call it; its path in quotes where nothing is given.
+
+    Raises:
+        FuncamError: there is no such file, it is no regular one, or may not be read.
+
+    Example:
+        >>> open_regular(os.devnull, "the file")
+        Traceback (most recent call last):
+        funcam.errors.FuncamError: the file is not a regular file; save what it gives to one first
+    """
+    name = name or repr(os.fsdecode(path))
+    try:
+        _check_regular(os.stat(path), name)  # to open some devices is to set them going
+        descriptor = os.open(path, os.O_RDONLY | _AT_ONCE)
+    except FuncamError:
+        raise
+    except (OSError, ValueError) as error:  # ValueError: a path with a null character
+        raise _unreadable(name, error) from None
+    stream = os.fdopen(descriptor, "rb")
+    try:
+        _check_regular(os.fstat(descriptor), name)  # another may lie there by now
+    except FuncamError:
+        stream.close()
+        raise
+    return stream
+
+
+def read_bytes(path: str | os.PathLike[str], *, most: int, name: str = "", advice: str = "check the file") -> bytes:
+    """What is in a regular file of at most so many bytes.
+
+    Args:
+        path: the file.
+        most: so many bytes it may have.
+        name: what messages call it; its path in quotes where nothing is given.
+        advice: what to do about a larger one.
+
+    Raises:
+        FuncamError: it is no regular file, can't be read, or is larger.
+
+    Example:
+        >>> read_bytes("labels.json", most=MIB)  # doctest: +SKIP
+        b'["cat", "dog"]'
+    """
+    name = name or repr(os.fsdecode(path))
+    too_large = FuncamError(f"{name} is larger than {_size(most)}; {advice}")
+    with open_regular(path, name) as stream:
+        if os.fstat(stream.fileno()).st_size > most:
+            raise too_large
+        try:
+            data = stream.read(most + 1)  # it may have grown, and in /proc no file tells its size
+        except (OSError, MemoryError) as error:
+            raise _unreadable(name, error) from None
+    if len(data) > most:
+        raise too_large
+    return data
+
+
+def read_text(path: str | os.PathLike[str], *, most: int, name: str = "", advice: str = "check the file") -> str:
+    """The text in a regular file, UTF-8 with or without a byte order mark.
+
+    Args:
+        path: the file.
+        most: so many bytes it may have.
+        name: what messages call it; its path in quotes where nothing is given.
+        advice: what to do about a larger one.
+
+    Raises:
+        FuncamError: it is no regular file, can't be read, is larger, or is no UTF-8.
+
+    Example:
+        >>> read_text("labels.txt", most=MIB)  # doctest: +SKIP
+        'cat\\ndog\\n'
+    """
+    name = name or repr(os.fsdecode(path))
+    try:
+        return read_bytes(path, most=most, name=name, advice=advice).decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise FuncamError(f"{name} is not UTF-8 (byte {error.start}); save it as UTF-8 text") from None
+
+
+def parse_json(data: str | bytes, name: str, expected: str) -> Any:
+    """What JSON says.
+
+    Args:
+        data: the JSON.
+        name: what messages call it.
+        expected: what messages say should be there.
+
+    Raises:
+        FuncamError: it is no JSON, nested too deeply, or has a number of thousands of digits.
+
+    Example:
+        >>> parse_json("[" * 100_000, "labels.json", "expected a list")
+        Traceback (most recent call last):
+        funcam.errors.FuncamError: labels.json is not JSON (nested too deeply); expected a list
+    """
+    with parsing(f"{name} is not JSON", expected):
+        try:
+            return json.loads(data)
+        except RecursionError:
+            raise ValueError("nested too deeply") from None
+
+
+@contextmanager
+def parsing(what: str, advice: str) -> Iterator[None]:
+    """Whatever a parser raises, as a `FuncamError` in one line: `what (its reason); advice`. One of ours passes.
+
+    Args:
+        what: what is the matter.
+        advice: what to do next.
+
+    Raises:
+        FuncamError: the block raised anything but Ctrl-C and the like.
+
+    Example:
+        >>> with parsing("the number can't be read", "write digits"):
+        ...     int("x")
+        Traceback (most recent call last):
+        funcam.errors.FuncamError: the number can't be read (invalid literal for int() with base 10: 'x'); write digits
+    """
+    try:
+        yield
+    except (FuncamError, KeyboardInterrupt, SystemExit, GeneratorExit):
+        raise
+    except BaseException as error:  # not Exception: a panic of a parser in Rust is none
+        raise FuncamError(f"{what} ({reason_in(error)}); {advice}") from None
+
+
+def exists(path: str | os.PathLike[str]) -> bool:
+    """Whether there is anything of that name; a name that none can have is the name of nothing.
+
+    Example:
+        >>> exists("x" * 5000)
+        False
+    """
+    return os.path.exists(path)  # Path.exists raises where a name is too long
 
 
 def write_atomically(path: str | os.PathLike[str], data: bytes) -> None:
@@ -83,3 +239,20 @@ def _unwritable(path: str | os.PathLike[str], error: OSError | ValueError) -> Fu
     reason = str(error) if code is None else os.strerror(code)
     advice = _ADVICE.get(code or 0, "choose another path")
     return FuncamError(f"can't write {os.fsdecode(path)!r}: {reason}; {advice}")
+
+
+def _check_regular(status: os.stat_result, name: str) -> None:
+    if stat.S_ISDIR(status.st_mode):
+        raise FuncamError(f"{name} can't be read: it is a folder; name a file in it")
+    if not stat.S_ISREG(status.st_mode):
+        raise FuncamError(f"{name} is not a regular file; save what it gives to one first")
+
+
+def _unreadable(name: str, error: Exception) -> FuncamError:
+    reason = getattr(error, "strerror", None) or reason_in(error)
+    denied = getattr(error, "errno", None) in (errno.EACCES, errno.EPERM)
+    return FuncamError(f"{name} can't be read ({reason}); check {'its permissions' if denied else 'the path'}")
+
+
+def _size(size: int) -> str:
+    return f"{size >> 30} GiB" if size >= 2**30 else f"{size >> 20} MiB"

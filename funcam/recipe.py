@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal, get_args
 
-from funcam.errors import FuncamError
+from funcam.errors import FuncamError, shown, whole_number
 
 SCALES = ("none", "per-map", "per-image", "per-batch")
 """What maps are divided by the maximum of."""
@@ -60,9 +60,11 @@ class Recipe:
     def __post_init__(self) -> None:
         for name, names in (("methods", self.methods), ("layers", self.layers), ("smooth", self.smooth)):
             if not isinstance(names, tuple):
-                raise FuncamError(f"a recipe's {name} are {names!r}; expected a tuple of names such as ('one', 'two')")
+                raise FuncamError(
+                    f"a recipe's {name} are {shown(names)}; expected a tuple of names such as ('one', 'two')"
+                )
         for name, number in (("input_size", self.input_size), ("scale", self.scale)):
-            if number is not None and number < 1:
+            if number is not None and whole_number(f"a recipe's {name}", number) < 1:
                 raise FuncamError(f"a recipe's {name} is {number}; expected at least 1")
 
     @property

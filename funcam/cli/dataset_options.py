@@ -42,7 +42,7 @@ def check_dataset(
         raise UsageError("--scenes was given and images or --truth too; give one or the other")
     if names is not None and truth is None:
         raise UsageError("--names says what the words of --truth mean; give --truth too")
-    if names is not None and not names.is_file():
+    if names is not None and not os.path.isfile(names):
         raise UsageError(f"--names '{names}': there is no such file")
     check_choice("--fit", fit, ("squash", "crop", "pad"))
 

@@ -239,7 +239,7 @@ def _check(weights: str | None, labels: Path | None, fit: str, device: str, form
     check_device(device)
     if weights is not None and re.search(r"[/\\.]", weights) and not os.path.exists(weights):
         raise UsageError(f"--weights {weights!r}: there is no such file")
-    if labels is not None and not labels.is_file():
+    if labels is not None and not os.path.isfile(labels):
         raise UsageError(f"--labels '{labels}': there is no such file")
 
 

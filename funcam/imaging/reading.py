@@ -6,7 +6,6 @@ import difflib
 import glob
 import os
 import unicodedata
-import warnings
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import NamedTuple, TypeAlias
@@ -15,7 +14,8 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, UnidentifiedImageError
 
-from funcam.errors import FuncamError, shown
+from funcam.errors import FuncamError, reason_in, shown
+from funcam.imaging.decoding import load_whole, opened, upright_rgb
 
 Pixels: TypeAlias = NDArray[np.uint8]
 """An image: uint8 RGB, `[H, W, 3]`."""
@@ -28,9 +28,6 @@ SUFFIXES: tuple[str, ...] = (
 # fmt: on
 """The suffixes, in lower case, by which an image is known in a folder and among a glob's matches."""
 
-# Pillow knows fifty formats, and some start other programs (EPS runs Ghostscript); only pictures are let in.
-_FORMATS = ("JPEG", "MPO", "PNG", "WEBP", "TIFF", "BMP", "GIF", "PPM", "JPEG2000", "AVIF")
-
 _BEGINNINGS = {
     b"\xff\xd8\xff": "JPEG",
     b"\x89PNG": "PNG",
@@ -39,18 +36,6 @@ _BEGINNINGS = {
     b"II*\0": "TIFF",
     b"MM\0*": "TIFF",
     b"BM": "BMP",
-}
-
-# EXIF orientation -> (swap the axes, then flip the rows, then flip the columns).
-_TURNS = {
-    1: (False, False, False),
-    2: (False, False, True),
-    3: (False, True, True),
-    4: (False, True, False),
-    5: (True, False, False),
-    6: (True, False, True),
-    7: (True, True, True),
-    8: (True, True, False),
 }
 
 
@@ -63,7 +48,8 @@ def read_image(path: str | os.PathLike[str]) -> Pixels:
 
     Raises:
         FuncamError: the file is missing, a folder, empty, unreadable, truncated, damaged, not an image, or larger
-            than Pillow's limit against decompression bombs (179 million pixels).
+            than Pillow's limit against decompression bombs (179 million pixels; of WebP, AVIF and JPEG 2000, whose
+            decoders hold a picture several times, 33 million).
 
     Example:
         >>> read_image("photos/dog.jpg").shape  # doctest: +SKIP
@@ -71,21 +57,19 @@ def read_image(path: str | os.PathLike[str]) -> Pixels:
     """
     name, beginning = _quoted(path), _beginning(Path(_path(path)))
     try:
-        # Pillow warns about large files and odd metadata; what matters is whether the pixels can be read.
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            with Image.open(path, formats=_formats()) as image:
-                image.load()
-                return _upright(_rgb(image), _orientation(image))
+        with opened(path) as image:
+            load_whole(image, path)
+            return upright_rgb(image)
+    except FuncamError:
+        raise
     except Image.DecompressionBombError as error:
         raise FuncamError(f"{name} holds more pixels than is safe to unpack; make it smaller first") from error
     except UnidentifiedImageError as error:
         raise FuncamError(f"{name} {_unidentified(beginning)}") from error
-    except MemoryError:
-        raise
+    except MemoryError as error:
+        raise FuncamError(f"{name} needs more memory than there is; make it smaller first") from error
     except Exception as error:  # Pillow's decoders raise nearly anything on a damaged file.
-        reason = " ".join(str(error).split()) or type(error).__name__
-        raise FuncamError(f"{name} is truncated or damaged ({reason}); save or download it again") from error
+        raise FuncamError(f"{name} is truncated or damaged ({reason_in(error)}); save or download it again") from error
 
 
 def check_image(image: Pixels) -> None:
@@ -195,11 +179,6 @@ def _path(path: object) -> str:
     return os.fsdecode(path)
 
 
-def _formats() -> list[str]:
-    Image.init()
-    return [name for name in _FORMATS if name in Image.OPEN]
-
-
 def _beginning(path: Path) -> bytes:
     """The first bytes of a file, once it is known to be one that can be read."""
     name = _quoted(path)
@@ -226,56 +205,6 @@ def _unidentified(beginning: bytes) -> str:
         if beginning.startswith(bytes_):
             return f"begins like a {kind} file but is truncated or damaged; save or download it again"
     return "is not an image that can be read; convert it to JPEG or PNG"
-
-
-def _orientation(image: Image.Image) -> int:
-    """The EXIF orientation, 1..8; read after the pixels, because some formats keep it behind them."""
-    try:
-        value = image.getexif().get(0x0112, 1)
-        return int(value) if value in _TURNS else 1
-    except Exception:  # Damaged metadata is no reason to refuse whole pixels.
-        return 1
-
-
-def _upright(pixels: Pixels, orientation: int) -> Pixels:
-    swap, rows, columns = _TURNS[orientation]
-    turned = pixels.swapaxes(0, 1) if swap else pixels
-    return np.ascontiguousarray(turned[:: -1 if rows else 1, :: -1 if columns else 1])
-
-
-def _rgb(image: Image.Image) -> Pixels:
-    if image.mode.startswith("I;16"):
-        return _grey(_high_byte(image))
-    if image.mode in ("I", "F"):
-        return _grey(_stretched(np.asarray(image)))
-    if not image.has_transparency_data:
-        return np.array(image.convert("RGB"))
-    layer = image if image.mode == "RGBA" else image.convert("RGBA")
-    paper = Image.new("RGB", image.size, "white")
-    paper.paste(layer, mask=layer.getchannel("A"))
-    return np.array(paper)
-
-
-def _high_byte(image: Image.Image) -> Pixels:
-    """A 16-bit grey image in 8 bits. Pillow leaves two things in a TIFF file to us: 12 bits, and white as zero."""
-    tags = getattr(image, "tag_v2", {})
-    bits, white_is_zero = int(tags.get(258, (16,))[0]), tags.get(262) == 0
-    values = (np.asarray(image) >> (bits - 8)).astype(np.uint8)
-    return 255 - values if white_is_zero else values
-
-
-def _grey(values: Pixels) -> Pixels:
-    return np.repeat(values[..., None], 3, axis=2)
-
-
-def _stretched(values: NDArray[np.generic]) -> Pixels:
-    """Whole numbers or floats [H, W] as 0..255: 16 bits and 0..1 by their range, anything else by its extremes."""
-    floats = np.nan_to_num(values.astype(np.float64), nan=0.0, posinf=0.0, neginf=0.0)
-    low, high = float(floats.min()), float(floats.max())
-    full = 65535.0 if np.issubdtype(values.dtype, np.integer) else 1.0
-    if low >= 0 and high <= full:
-        low, high = 0.0, full
-    return np.rint((floats - low) * (255 / (high - low or 1.0))).astype(np.uint8)
 
 
 def _expanded(argument: str) -> list[Path]:

@@ -14,7 +14,7 @@ import torch
 from funcam.comparison.dataset import Example
 from funcam.comparison.plan import Plan, Rival
 from funcam.errors import FuncamError
-from funcam.files import write_atomically
+from funcam.files import MIB, exists, parse_json, read_text, write_atomically
 from funcam.imaging.reading import Pixels
 from funcam.pipeline.explain_recipe import explain_recipe
 from funcam.recipe import Recipe
@@ -23,6 +23,7 @@ from funcam.zoo.preprocessing import fitted, normalised
 
 COSTS = "costs.json"
 _TIMED = 4  # images
+_MOST_PASSES = 1e6
 _ROUNDS = 2  # behind one that is not counted: it traces the network
 
 
@@ -39,7 +40,7 @@ def costs_of(
         folder: where the file is.
     """
     path = folder / COSTS
-    known: dict[str, float] = json.loads(path.read_text()) if path.exists() else {}
+    known = _kept(path)
     keys = {recipe: f"{replace(base, recipe=recipe).key(rival)} on {rival.device}" for recipe in recipes}
     pictures = [] if set(keys.values()) <= known.keys() else _pictures(examples)
     for recipe, key in keys.items():
@@ -47,6 +48,16 @@ def costs_of(
             known[key] = round(cost_of(recipe, rival, pictures, base.fit), 2)
             write_atomically(path, json.dumps(known, indent=1).encode())
     return {recipe: known[key] for recipe, key in keys.items()}
+
+
+def _kept(path: Path) -> dict[str, float]:
+    """What was timed before; a file that is damaged is as good as none."""
+    try:
+        kept = parse_json(read_text(path, most=MIB), repr(str(path)), "write it again") if exists(path) else {}
+    except FuncamError:
+        return {}
+    pairs = kept.items() if isinstance(kept, dict) else ()
+    return {key: float(cost) for key, cost in pairs if type(cost) in (int, float) and 0 < cost < _MOST_PASSES}
 
 
 def _pictures(examples: Sequence[Example]) -> list[Pixels]:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from funcam.errors import FuncamError
-from funcam.truth.masks import Polygons, RunLengths, mask_box, run_lengths
+from funcam.errors import FuncamError, shown
+from funcam.files import parse_json, read_bytes
+from funcam.imaging.decoding import MOST_PIXELS
+from funcam.truth.masks import Polygons, RunLengths, run_lengths
 from funcam.truth.names import Labels
 from funcam.truth.tally import Tally
 from funcam.truth.truth import Box, Mask, Object, Truth
@@ -39,17 +40,18 @@ def read_coco(path: Path, labels: Labels, tally: Tally) -> dict[str, Truth]:
         True
     """
     images, annotations, categories = _parts(read_json(path), path)
-    names = {entry.get("id"): str(entry.get("name", "")) for entry in categories}
-    by_id = {entry.get("id"): entry for entry in images if isinstance(entry.get("file_name"), str)}
+    names = {_key(entry.get("id")): _text(entry.get("name")) for entry in categories}
+    by_id = {_key(entry.get("id")): entry for entry in images if isinstance(entry.get("file_name"), str)}
+    by_id.pop(None, None)  # without an id, nothing belongs to it
     objects_of: dict[str, list[Object]] = {}
     sizes: dict[str, tuple[int, int] | None] = {}
     for annotation in annotations:
-        where = f"{path.name}, annotation {annotation.get('id', '?')}"
+        where = f"{path.name}, annotation {shown(annotation.get('id', '?'))}"
         image = by_id.get(_key(annotation.get("image_id")))
         if image is None:
             tally.note("an annotation belongs to no image of the file; it is left out", where)
             continue
-        size = _size(image)
+        size = _sides(image.get("width"), image.get("height"))
         object_ = _object(annotation, names, size, labels, tally, where)
         if object_:
             objects_of.setdefault(image["file_name"], []).append(object_)
@@ -67,17 +69,9 @@ def read_json(path: Path) -> Any:
         >>> sorted(read_json(Path("instances_val2017.json")))  # doctest: +SKIP
         ['annotations', 'categories', 'images', 'info', 'licenses']
     """
-    try:
-        if path.stat().st_size > _LARGEST:
-            raise FuncamError(f"{str(path)!r} is larger than 1 GiB; keep the images that are compared and save those")
-        return json.loads(path.read_bytes())
-    except FuncamError:
-        raise
-    except OSError as error:
-        raise FuncamError(f"{str(path)!r} can't be read ({error.strerror}); check the path") from None
-    except (ValueError, RecursionError) as error:
-        reason = str(error) if isinstance(error, ValueError) else "nested too deeply"
-        raise FuncamError(f"{str(path)!r} is not JSON ({reason}); {_EXPECTED}") from None
+    name = repr(str(path))
+    data = read_bytes(path, most=_LARGEST, name=name, advice="keep the images that are compared and save those")
+    return parse_json(data, name, _EXPECTED)
 
 
 def _parts(content: Any, path: Path) -> list[list[Mapping[Any, Any]]]:
@@ -100,7 +94,7 @@ def _object(
     try:
         classes = labels(name) if name else ()
         if not classes:
-            raise FuncamError(f"category {category!r} has no name in 'categories'")
+            raise FuncamError(f"category {shown(category)} has no name in 'categories'")
     except FuncamError as error:
         tally.note(f"{error}; its objects are left out", where)
         return None
@@ -133,17 +127,16 @@ def _run_lengths(segmentation: Mapping[Any, Any]) -> RunLengths:
     counts, sides = segmentation.get("counts"), segmentation.get("size")
     if isinstance(counts, list) and all(type(count) is int for count in counts):
         counts = tuple(counts)
-    sizes = [side for side in sides if type(side) is int and side > 0] if isinstance(sides, list) else []
-    if len(sizes) != 2 or not isinstance(counts, str | tuple):
-        raise FuncamError("run lengths have no 'counts' and 'size'")
-    height, width = sizes
+    size = _sides(*reversed(sides)) if isinstance(sides, list) and len(sides) == 2 else None
+    if size is None or not isinstance(counts, str | tuple):
+        raise FuncamError("run lengths have no 'counts' and 'size' of a picture")
     try:
         lengths = run_lengths(counts)
     except OverflowError:
         raise FuncamError("run lengths hold a number beyond 64 bits") from None
-    if (lengths < 0).any() or int(lengths.sum()) != height * width:
+    if (lengths < 0).any() or sum(lengths.tolist()) != size[0] * size[1]:  # Python's sum has no 64 bits to overflow
         raise FuncamError("run lengths don't add up to the size of the image")
-    return RunLengths(counts, (width, height))
+    return RunLengths(counts, size)
 
 
 def _box(value: Any) -> Box | None:
@@ -158,12 +151,14 @@ def _around(mask: Mask | None) -> Box | None:
     if isinstance(mask, Polygons):
         xs, ys = ([value for ring in mask.rings for value in ring[axis::2]] for axis in (0, 1))
         return min(xs), min(ys), max(xs), max(ys)
-    return mask_box(mask(mask.size[1], mask.size[0])) if isinstance(mask, RunLengths) else None
+    return mask.box() if isinstance(mask, RunLengths) else None
 
 
-def _size(image: Mapping[Any, Any]) -> tuple[int, int] | None:
-    width, height = image.get("width"), image.get("height")
-    return (width, height) if type(width) is int and type(height) is int and width > 0 and height > 0 else None
+def _sides(width: Any, height: Any) -> tuple[int, int] | None:
+    """The width and height of a picture that could be read; None where they are none."""
+    if type(width) is not int or type(height) is not int:
+        return None
+    return (width, height) if width > 0 and height > 0 and width * height <= MOST_PIXELS else None
 
 
 def _numbers(value: Any) -> tuple[float, ...]:
@@ -176,3 +171,7 @@ def _numbers(value: Any) -> tuple[float, ...]:
 def _key(value: Any) -> Any:
     """An id that can be looked up; ids are numbers or text, and anything may stand in a file."""
     return value if isinstance(value, int | str) else None
+
+
+def _text(value: Any) -> str:
+    return value if isinstance(value, str) else "" if value is None else shown(value)

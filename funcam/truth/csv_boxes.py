@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 import csv
-import math
+import io
+import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from funcam.errors import FuncamError
+from funcam.files import MIB, parsing, read_text
 from funcam.truth.names import Labels
 from funcam.truth.tally import Tally
 from funcam.truth.truth import Object, Truth
 
+_LARGEST = 256 * MIB
 _EXPECTED = "expected file,class_index,x0,y0,x1,y1"
+_BEYOND = 1e9
+"""No picture has so many pixels a side."""
 
 # What a column may be called, by what it holds; of several that are there the first counts.
 _COLUMNS: Mapping[str, tuple[str, ...]] = {
@@ -81,33 +86,42 @@ def read_rows(path: Path, expected: str = _EXPECTED) -> list[list[str]]:
         >>> read_rows(Path("boxes.csv"))[0]  # doctest: +SKIP
         ['file', 'class_index', 'x0', 'y0', 'x1', 'y1']
     """
+    name = repr(str(path))
     try:
-        with open(path, encoding="utf-8-sig", newline="") as stream:
-            beginning = stream.readline()
-            stream.seek(0)
-            separator = max(",;\t", key=beginning.count)
-            rows = [row for row in csv.reader(stream, delimiter=separator) if any(cell.strip() for cell in row)]
-    except UnicodeDecodeError as error:
-        raise FuncamError(f"{str(path)!r} is not UTF-8 (byte {error.start}); save it as UTF-8 text") from None
-    except (OSError, csv.Error) as error:
-        raise FuncamError(f"{str(path)!r} can't be read as CSV ({error}); {expected}") from None
+        text = read_text(path, most=_LARGEST, name=name, advice="keep the images that are compared and save those")
+    except FuncamError as error:
+        raise FuncamError(f"{error}; {expected}") from None
+    separator = max(",;\t", key=text[: text.find("\n") + 1 or None].count)
+    with parsing(f"{name} can't be read as CSV", expected):
+        lines = csv.reader(io.StringIO(text, newline=""), delimiter=separator)
+        rows = [row for row in lines if any(cell.strip() for cell in row)]
     if not rows:
         raise FuncamError(f"{str(path)!r} is empty; {expected}")
     return rows
 
 
 def number(text: str) -> float | None:
-    """A finite number, or None.
+    """A number of pixels; None where the text is none, or is beyond all pixels.
 
     Example:
-        >>> number("1.5"), number("nan"), number("x")
-        (1.5, None, None)
+        >>> number("1.5"), number("nan"), number("x"), number("1e300")
+        (1.5, None, None, None)
     """
     try:
         value = float(text)
     except ValueError:
         return None
-    return value if math.isfinite(value) else None
+    return value if abs(value) < _BEYOND else None
+
+
+def class_parts(cell: str) -> list[str]:
+    """The classes in a cell: indices (`281 282`), or one name, which may hold spaces itself.
+
+    Example:
+        >>> class_parts("281 282"), class_parts("golden retriever"), class_parts("²")
+        (['281', '282'], ['golden retriever'], ['²'])
+    """
+    return cell.split() if re.fullmatch(r"[\d\s]*", cell) else [cell]
 
 
 def _columns(row: Sequence[str], path: Path) -> tuple[dict[str, int], int]:
@@ -135,9 +149,8 @@ def _object(cells: Mapping[str, str], labels: Labels, tally: Tally, where: str) 
         tally.note(f"a row has no file or corners that are no numbers; {_EXPECTED}; it is left out", where)
         return None
     classes = cells["classes"]
-    parts = classes.split() if all(part.isdigit() for part in classes.split()) else [classes]
     try:
-        indices = tuple(dict.fromkeys(label for part in parts for label in labels(part)))
+        indices = tuple(dict.fromkeys(label for part in class_parts(classes) for label in labels(part)))
         if not indices:
             raise FuncamError("a row names no class")
     except FuncamError as error:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 
 from funcam.errors import FuncamError
+from funcam.files import exists, open_regular, parsing
 from funcam.truth.coco import read_coco
 from funcam.truth.csv_boxes import read_csv
 from funcam.truth.ilsvrc import is_solution, read_list, read_solution
@@ -105,12 +107,14 @@ def _readers(place: Path, labels: Labels, tally: Tally, classes: Sequence[str], 
 
 def _files(place: Path) -> dict[str, list[Path]]:
     """The files that may hold truth, by format."""
-    if not place.exists():
+    if not exists(place):
         raise FuncamError(f"{str(place)!r} does not exist; expected {_FORMATS}")
-    if place.is_file():
+    if not os.path.isdir(place):
+        open_regular(place).close()
         return _sorted_out([place])
-    files = _sorted_out(place.iterdir())
-    return files if any(files.values()) else _sorted_out(place.rglob("*"))
+    with parsing(f"folder {str(place)!r} can't be read", "check its permissions"):
+        files = _sorted_out(place.iterdir())
+        return files if any(files.values()) else _sorted_out(place.rglob("*"))
 
 
 def _sorted_out(paths: Iterable[Path]) -> dict[str, list[Path]]:

@@ -6,12 +6,14 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from funcam.errors import FuncamError
+from funcam.files import MIB, open_regular, read_text
 from funcam.truth.csv_boxes import number, read_rows
 from funcam.truth.names import Labels, in_order, synsets, with_synsets
 from funcam.truth.tally import Tally
 from funcam.truth.truth import Object, Truth
 
 _SOLUTION = "expected ImageId,PredictionString with 'n01440764 x0 y0 x1 y1' for each object"
+_LARGEST = 256 * MIB
 _LIST = "expected a file and a class on each line: ILSVRC2012_val_00000001.JPEG 65"
 
 
@@ -23,10 +25,11 @@ def is_solution(path: Path) -> bool:
         True
     """
     try:
-        with open(path, encoding="utf-8-sig") as stream:
-            return stream.readline(200).strip().lower().replace('"', "") == "imageid,predictionstring"
-    except (OSError, UnicodeDecodeError):
+        with open_regular(path) as stream:
+            beginning = stream.readline(200).decode("utf-8-sig", "replace")
+    except (FuncamError, OSError):
         return False
+    return beginning.strip().lower().replace('"', "") == "imageid,predictionstring"
 
 
 def read_solution(path: Path, labels: Labels, tally: Tally, classes: Sequence[str]) -> dict[str, Truth]:
@@ -89,9 +92,10 @@ def read_list(path: Path, labels: Labels, tally: Tally) -> dict[str, Truth]:
         (65,)
     """
     try:
-        lines = [line.rsplit(None, 1) for line in path.read_text(encoding="utf-8-sig").splitlines() if line.strip()]
-    except (OSError, UnicodeDecodeError) as error:
-        raise FuncamError(f"{str(path)!r} can't be read as UTF-8 text ({error}); {_LIST}") from None
+        text = read_text(path, most=_LARGEST)
+    except FuncamError as error:
+        raise FuncamError(f"{error}; {_LIST}") from None
+    lines = [line.rsplit(None, 1) for line in text.splitlines() if line.strip()]
     if len(lines) > 1 and [line[-1] for line in lines] == [str(index) for index in range(1, len(lines) + 1)]:
         raise FuncamError(f"{str(path)!r} only counts its lines, it names no classes; {_LIST}")
     truths: dict[str, Truth] = {}

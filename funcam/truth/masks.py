@@ -10,7 +10,11 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from funcam.errors import FuncamError
+from funcam.files import parsing
+from funcam.imaging.decoding import load_whole, opened, tiles
 from funcam.truth.truth import Box, Mask
+
+_FORMATS = ("PNG", "BMP", "GIF", "TIFF")
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +64,22 @@ class RunLengths:
         values = np.arange(len(lengths)) % 2 == 1
         mask = np.repeat(values, lengths).reshape(self.size).T
         return resized(mask, height, width)
+
+    def box(self) -> Box | None:
+        """The box around the pixels that are on; None where none is.
+
+        Example:
+            >>> RunLengths((1, 2, 3), (3, 2)).box()
+            (0.0, 0.0, 2.0, 2.0)
+        """
+        height, ends = self.size[1], run_lengths(self.counts).cumsum()
+        first, last = ends[0::2][: len(ends) // 2], ends[1::2] - 1
+        first, last = first[first <= last], last[first <= last]  # a run of no pixels is none
+        if not first.size:
+            return None
+        whole = first // height != last // height  # it goes through the bottom of a column, and the top of the next
+        top, bottom = np.where(whole, 0, first % height).min(), np.where(whole, height - 1, last % height).max()
+        return float(first[0] // height), float(top), float(last[-1] // height + 1), float(bottom + 1)
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,13 +168,19 @@ def file_pixels(path: Path) -> NDArray[np.bool_]:
         >>> file_pixels(Path("masks/dog.png")).shape  # doctest: +SKIP
         (375, 500)
     """
-    Image.init()  # Pillow registers most formats only when asked to.
-    try:
-        with Image.open(path, formats=("PNG", "BMP", "GIF", "TIFF")) as image:
-            colours = image.convert("RGB") if image.mode in ("RGBA", "CMYK", "YCbCr") else image
-            pixels: NDArray[np.bool_] = np.asarray(colours.convert("L") if colours.mode == "LA" else colours) != 0
-    except Exception as error:  # Pillow's decoders raise nearly anything on a damaged file.
-        raise FuncamError(f"{str(path)!r} can't be read as a mask; save it as PNG again") from error
+    name = repr(str(path))
+    with parsing(f"{name} can't be read as a mask", "save it as PNG again"), opened(path, _FORMATS) as image:
+        load_whole(image, path)
+        mask = np.empty(image.size[::-1], bool)
+        for rows, columns, tile in tiles(image):
+            mask[rows, columns] = _not_zero(tile)
+    return mask
+
+
+def _not_zero(tile: Image.Image) -> NDArray[np.bool_]:
+    if tile.mode in ("RGBA", "CMYK", "YCbCr"):
+        tile = tile.convert("RGB")
+    pixels: NDArray[np.bool_] = np.asarray(tile.convert("L") if tile.mode == "LA" else tile) != 0
     return np.asarray(pixels.any(axis=2), bool) if pixels.ndim == 3 else pixels
 
 
@@ -186,12 +212,12 @@ def resized(mask: NDArray[np.bool_], height: int, width: int) -> NDArray[np.bool
 
 def _filled(points: NDArray[np.float64], height: int, width: int) -> NDArray[np.bool_]:
     """The pixels whose centres lie in one polygon: inside changes wherever a row's centre line meets an edge."""
-    changes = np.zeros((height, width + 1), np.int64)
+    changes = np.zeros((height, width + 1), np.uint8)  # whether it is odd is all that counts, and 256 is even
     for (x0, y0), (x1, y1) in zip(points, np.roll(points, -1, axis=0), strict=True):
         low, high = sorted((y0, y1))
         rows = np.arange(*np.clip(np.ceil((low - 0.5, high - 0.5)), 0, height), dtype=np.int64)
         if rows.size:
             crossings = x0 + (rows + 0.5 - y0) * (x1 - x0) / (y1 - y0)
             changes[rows, np.clip(np.ceil(crossings - 0.5), 0, width).astype(np.int64)] += 1
-    inside: NDArray[np.bool_] = changes.cumsum(axis=1)[:, :-1] % 2 == 1
+    inside: NDArray[np.bool_] = changes.cumsum(axis=1, dtype=np.uint8)[:, :-1] % 2 == 1
     return inside

@@ -9,15 +9,13 @@ from dataclasses import replace
 from pathlib import Path, PurePosixPath
 from typing import NamedTuple, TypeVar
 
-from PIL import Image
-
 from funcam.errors import FuncamError
+from funcam.imaging.decoding import opened, orientation_of
 from funcam.imaging.reading import SUFFIXES
 from funcam.truth.masks import Turned
 from funcam.truth.tally import Tally
 from funcam.truth.truth import Box, Object, Truth, empty_box
 
-_FORMATS = ("JPEG", "MPO", "PNG", "WEBP", "TIFF", "BMP", "GIF", "PPM", "JPEG2000", "AVIF")
 _SLACK = 0.5
 """Half a pixel over the edge is a matter of rounding and cut without a word."""
 
@@ -135,16 +133,11 @@ def image_frame(path: Path) -> Frame | None:
         >>> image_frame(Path("photos/dog.jpg"))  # doctest: +SKIP
         Frame(width=500, height=375, orientation=1)
     """
-    Image.init()  # Pillow registers most formats only when asked to.
-    formats = [name for name in _FORMATS if name in Image.OPEN]
     try:
-        with Image.open(path, formats=formats) as image:
-            orientation = image.getexif().get(0x0112, 1)
-            width, height = image.size
+        with opened(path) as image:
+            orientation, (width, height) = orientation_of(image), image.size
     except Exception:  # The image itself is read later, and then the reason is told.
         return None
-    if orientation not in range(1, 9):
-        orientation = 1
     return Frame(height, width, orientation) if orientation > 4 else Frame(width, height, orientation)
 
 

@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from funcam.errors import FuncamError
-from funcam.truth.csv_boxes import read_rows
-from funcam.truth.names import Labels, labeller
+from funcam.truth.csv_boxes import class_parts, read_rows
+from funcam.truth.names import labeller
 
 _EXPECTED = "expected the header name,class_index and rows such as cat,281"
 
@@ -53,16 +53,10 @@ def read_names(path: Path | str, classes: Sequence[str]) -> dict[str, tuple[int,
         if not name or not meant:
             raise FuncamError(f"{str(file)!r}, row {number}, has no {'class' if name else 'name'}; {_EXPECTED}")
         try:
-            indices = _meant(meant, labels)
+            indices = [label for part in class_parts(meant) for label in labels(part)]
         except FuncamError as error:
             raise FuncamError(f"{str(file)!r}, row {number}: {error}") from None
         classes_of[name] = tuple(dict.fromkeys((*classes_of.get(name, ()), *indices)))
     if not classes_of:
         raise FuncamError(f"{str(file)!r} names no class; {_EXPECTED}")
     return classes_of
-
-
-def _meant(text: str, labels: Labels) -> tuple[int, ...]:
-    """The classes of a cell: indices, or one name, which may hold spaces itself."""
-    parts = text.split()
-    return tuple(label for part in (parts if all(map(str.isdigit, parts)) else [text]) for label in labels(part))

@@ -6,12 +6,12 @@ import json
 import os
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from functools import cache
 from pathlib import Path
 from typing import TypeAlias
 
-from funcam.errors import FuncamError, nearest
-from funcam.zoo.labels import find_class
+from funcam.errors import FuncamError, nearest, quoted
+from funcam.files import MIB, parsing, read_text
+from funcam.zoo.labels import find_class, folded, is_index
 
 Labels: TypeAlias = Callable[[str], tuple[int, ...]]
 """The network's classes that a name in the truth means; a FuncamError where it means none."""
@@ -20,6 +20,10 @@ SYNSET_FILES = ("LOC_synset_mapping.txt", "synset_words.txt", "synsets.txt", "im
 """The files that say which WordNet id is which class, in the order in which they are looked for."""
 
 _WORDNET = re.compile(r"n\d{8}")
+_LARGEST = 64 * MIB
+_EXPLAINED = 8
+"""So many unknown names of a truth are told with the classes that are nearest."""
+
 _PARENTS = 4
 """Kaggle's LOC_synset_mapping.txt lies four folders above ILSVRC/Annotations/CLS-LOC/val."""
 
@@ -42,12 +46,17 @@ def labeller(classes: Sequence[str], names: Mapping[str, Sequence[int]] | None =
     for name, indices in known.items():
         for index in indices:
             _checked(index, classes, name)
+    index_of, reasons = _by_name(classes), dict[str, str]()
 
-    @cache
     def labels(text: str) -> tuple[int, ...]:
         if text in known:
             return tuple(known[text])
-        return (_exact(text, classes),)
+        index = index_of(text)
+        if index is None:
+            if text not in reasons:  # The nearest names take 20 ms, and a truth may hold a million that are unknown.
+                reasons[text] = _reason(text, classes if len(reasons) < _EXPLAINED else ())
+            raise FuncamError(reasons[text])
+        return (index,)
 
     return labels
 
@@ -108,21 +117,38 @@ def with_synsets(labels: Labels, ids: Mapping[str, tuple[int, ...]]) -> Labels:
     return labels_or_ids
 
 
-def _exact(text: str, classes: Sequence[str]) -> int:
-    """The class with that very name, or that index."""
-    if list(classes).count(text) == 1:  # Before find_class, to which digits are always an index.
-        return list(classes).index(text)
+def _by_name(classes: Sequence[str]) -> Callable[[str], int | None]:
+    """The function that finds the class of a whole name, or of an index; it gives None where there is none."""
+    exact, alike = (_indices(names) for names in (classes, map(folded, classes)))
+
+    def index_of(text: str) -> int | None:
+        if len(exact.get(text, ())) == 1:  # Before the digits, which are always an index to find_class.
+            return exact[text][0]
+        if is_index(text):
+            return int(text) if 0 <= int(text) < len(classes) else None
+        indices = alike.get(folded(text), ())
+        return indices[0] if len(indices) == 1 else None
+
+    return index_of
+
+
+def _indices(names: Iterable[str]) -> dict[str, list[int]]:
+    indices: dict[str, list[int]] = {}
+    for index, name in enumerate(names):
+        indices.setdefault(name, []).append(index)
+    return indices
+
+
+def _reason(text: str, classes: Sequence[str]) -> str:
+    """Why a name means no class; without classes to look through the nearest are not told."""
+    told = f"class {quoted(text)} is none of the network's"
+    if not classes:
+        return told
     try:
-        index = find_class(text, classes)
+        find_class(text, classes)
     except FuncamError as error:
-        raise FuncamError(f"class {text!r} is none of the network's: {error}") from None
-    if not text.strip().isdigit() and _folded(text) != _folded(classes[index]):
-        raise FuncamError(f"class {text!r} is none of the network's; nearest: {nearest(text, classes)}")
-    return index
-
-
-def _folded(text: str) -> str:
-    return " ".join(text.casefold().replace("_", " ").split())
+        return f"{told}: {error}"
+    return f"{told}; nearest: {nearest(text, classes)}"
 
 
 def _checked(index: int, classes: Sequence[str], name: str) -> None:
@@ -133,13 +159,11 @@ def _checked(index: int, classes: Sequence[str], name: str) -> None:
 
 def _pairs(file: Path) -> list[tuple[str, list[str]]]:
     """The WordNet ids of a mapping file in order, each with its names."""
-    try:
-        text = file.read_text(encoding="utf-8-sig")
+    with parsing(f"{_quoted(file)} can't be read as WordNet ids and names", "mend it"):
+        text = read_text(file, most=_LARGEST)
         if file.suffix == ".json":
             entries = json.loads(text)
             return [(str(entries[key][0]), [str(entries[key][1])]) for key in sorted(entries, key=int)]
-    except (OSError, ValueError, KeyError, IndexError, TypeError) as error:
-        raise FuncamError(f"{_quoted(file)} can't be read as WordNet ids and names ({error}); mend it") from None
     lines = [line.split(None, 1) for line in text.splitlines() if line.strip()]
     if not wordnet_ids(line[0] for line in lines):
         raise FuncamError(f"{_quoted(file)} should begin each line with a WordNet id such as n01440764; mend it")
@@ -149,14 +173,13 @@ def _pairs(file: Path) -> list[tuple[str, list[str]]]:
 def _mapped(pairs: list[tuple[str, list[str]]], classes: Sequence[str]) -> dict[str, tuple[int, ...]]:
     if len(pairs) == len(classes):
         return {name: (index,) for index, (name, _) in enumerate(pairs)}
+    index_of = _by_name(classes)
     class_of: dict[str, tuple[int, ...]] = {}
     for identity, names in pairs:
-        for name in (identity, *names):
-            try:
-                class_of[identity] = (_exact(name, classes),)
-            except FuncamError:
-                continue  # The next synonym; an id without any is told where an object has it.
-            break
+        found = (index_of(name) for name in (identity, *names))
+        index = next((index for index in found if index is not None), None)
+        if index is not None:  # An id without any is told where an object has it.
+            class_of[identity] = (index,)
     return class_of
 
 

@@ -2,6 +2,13 @@
 
 from __future__ import annotations
 
+from itertools import islice
+
+from funcam.errors import in_one_line
+
+_MOST = 200
+"""Kinds; every unknown name is one."""
+
 
 class Tally:
     """Collects problems while files are read.
@@ -23,10 +30,12 @@ class Tally:
         self._found[what] = (count + 1, first)
 
     def lines(self) -> list[str]:
-        """One line for each kind, in the order of their first appearance."""
-        return [_line(what, count, first) for what, (count, first) in self._found.items()]
+        """One line for each kind, in the order of their first appearance; of the kinds behind the first ones, one."""
+        lines = [_line(what, count, first) for what, (count, first) in islice(self._found.items(), _MOST)]
+        more = [count for count, _ in islice(self._found.values(), _MOST, None)]
+        return lines + ([f"{sum(more)} more problems of {len(more)} kinds"] if more else [])
 
 
 def _line(what: str, count: int, first: str) -> str:
     where = f"{count} times, first: {first}" if count > 1 else first
-    return " ".join(f"{what} ({where})".split())
+    return in_one_line(" ".join(f"{what} ({where})".split()))

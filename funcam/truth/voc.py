@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 from xml.etree import ElementTree
 
 from funcam.errors import FuncamError
+from funcam.files import parsing, read_bytes
 from funcam.truth.csv_boxes import number
 from funcam.truth.names import Labels, in_order, synsets, with_synsets, wordnet_ids
 from funcam.truth.tally import Tally
@@ -66,11 +67,10 @@ def safe_xml(data: bytes, name: str) -> ElementTree.Element:
     if len(data) > _LARGEST:
         raise FuncamError(f"{name!r} is larger than {_LARGEST >> 20} MiB, too large for one image's boxes; check it")
     try:
-        return ElementTree.fromstring(data, ElementTree.XMLParser(target=_NoDoctype()))
-    except (ElementTree.ParseError, ValueError, LookupError) as error:
-        if isinstance(error, FuncamError):
-            raise FuncamError(f"{name!r} {error}") from None
-        raise FuncamError(f"{name!r} is not XML ({error}); export it again") from None
+        with parsing(f"{name!r} is not XML", "export it again"):
+            return ElementTree.fromstring(data, ElementTree.XMLParser(target=_NoDoctype()))
+    except _Doctype as error:
+        raise FuncamError(f"{name!r} {error}") from None
 
 
 class _Page(NamedTuple):
@@ -82,22 +82,23 @@ class _Page(NamedTuple):
     objects: list[tuple[str, Box | None]]
 
 
+class _Doctype(FuncamError):
+    """A document type begins."""
+
+
 class _NoDoctype(ElementTree.TreeBuilder):
     """A builder that stops where a document type begins: entities are declared in it, and files are asked for."""
 
     def doctype(self, *_: Any) -> None:
-        raise FuncamError("has a DOCTYPE, which could ask for other files; delete that line")
+        raise _Doctype("has a DOCTYPE, which could ask for other files; delete that line")
 
 
 def _pages(paths: Sequence[Path], tally: Tally) -> Iterator[_Page]:
     for path in paths:
         try:
-            with open(path, "rb") as stream:
-                root = safe_xml(stream.read(_LARGEST + 1), str(path))
+            root = safe_xml(read_bytes(path, most=_LARGEST, advice="check it: it is about one image"), str(path))
         except FuncamError as error:
             tally.note("an XML file can't be read; it is left out", str(error))
-        except OSError as error:
-            tally.note("an XML file can't be read; it is left out", f"{str(path)!r}: {error.strerror}")
         else:
             if root.tag == "annotation":
                 objects = [((each.findtext("name") or "").strip(), _sides(each)) for each in root.findall("object")]

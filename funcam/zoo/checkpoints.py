@@ -3,24 +3,33 @@
 from __future__ import annotations
 
 import os
-import re
-import tarfile
 import warnings
-import zipfile
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import torch
 from torch import Tensor
 
-from funcam.errors import FuncamError
+from funcam.errors import FuncamError, shown
+from funcam.files import MIB, exists, open_regular, parsing
+from funcam.zoo.containers import ZIP, check_pickles, check_safetensors, check_zip, is_tar
+from funcam.zoo.pickle_calls import Damaged, Foreign
 
 _WRAPPERS = ("state_dict", "model_state_dict", "model", "net", "network", "module", "weights", "params")
 """Where training scripts keep the state dict beside their optimizer and epoch."""
 
 _PREFIXES = ("module.", "model.", "net.", "network.")
 """What DataParallel, Lightning and averaged models put before every name; stripped only where all names have it."""
+
+_DEPTH = 8
+"""So deep a state dict may lie in its file."""
+
+_MOST_CLAIMED = 32
+"""So many bytes in memory a byte of the file may become: 4 of a half, in each of several names for it."""
+
+_ALWAYS = 64 * MIB
+"""So many bytes are claimed without a question."""
 
 _COUNTERS = frozenset({"n_averaged"})
 """Entries of `torch.optim.swa_utils.AveragedModel` that belong to no network."""
@@ -47,89 +56,80 @@ def read_checkpoint(path: str | os.PathLike[str]) -> dict[str, Tensor]:
         torch.Size([1000, 1280])
     """
     file = Path(path)
-    _check_file(file)
-    content = _read_safetensors(file) if file.suffix.lower() == ".safetensors" else _read_torch(file)
-    state = _without_prefixes(_find_state_dict(content, file))
-    return {name: _own_copy(tensor, name, file) for name, tensor in state.items()}
-
-
-def _check_file(file: Path) -> None:
-    if file.is_dir():
+    name = f"weights file {file}"
+    if os.path.isdir(file):
         raise FuncamError(f"weights {file} is a folder; give a file of weights (.pth, .pt or .safetensors)")
-    if not file.exists():
-        raise FuncamError(f"weights file {file} does not exist; check the path")
-    try:
-        with file.open("rb") as stream:
-            start = stream.read(40)
-    except OSError as error:
-        raise FuncamError(f"weights file {file} can't be read ({error.strerror}); check its permissions") from None
-    if not start:
-        raise FuncamError(f"weights file {file} is empty; download or save it again")
-    if start.startswith(b"version https://git-lfs"):
-        raise FuncamError(f"weights file {file} is a Git LFS pointer, not the weights; run `git lfs pull` first")
+    if not exists(file):
+        raise FuncamError(f"{name} does not exist; check the path")
+    again = "download or save it again"
+    with open_regular(file, name) as stream:
+        size = os.fstat(stream.fileno()).st_size
+        try:
+            with parsing(f"{name} is not a checkpoint or is damaged", again):
+                content = (_read_safetensors if file.suffix.lower() == ".safetensors" else _read_torch)(
+                    file, stream, size
+                )
+        except Damaged as error:
+            raise FuncamError(f"{name} is not a checkpoint or is damaged: {error}; {again}") from None
+        except Foreign as error:
+            raise FuncamError(
+                f"{file} holds Python objects ({error}), and funcam runs no code from a file of weights; "
+                "save model.state_dict() and give that file"
+            ) from None
+    state = _without_prefixes(_find_state_dict(content, file))
+    _check_claims(state, size, file)
+    with parsing(f"{name} holds tensors that can't be read as float32", "save a plain state dict"):
+        return {name: _own_copy(tensor, name, file) for name, tensor in state.items()}
 
 
-def _read_safetensors(file: Path) -> Mapping[str, Tensor]:
+def _read_safetensors(file: Path, stream: BinaryIO, size: int) -> Mapping[str, Tensor]:
     try:
-        from safetensors import SafetensorError
-        from safetensors.torch import load_file
+        import safetensors.torch
     except ImportError:
         message = f"reading {file} needs the package safetensors; run: pip install 'funcam[safetensors]'"
         raise FuncamError(message) from None
-    try:
-        content: Mapping[str, Tensor] = load_file(file)
-    except (SafetensorError, OSError) as error:
-        raise FuncamError(f"{file} is not a safetensors file ({_line(error)}); download or save it again") from None
+    _check_beginning(stream, file)
+    with parsing(f"{file} is not a safetensors file", "download or save it again"):
+        try:
+            check_safetensors(stream, size)
+        except Damaged as error:
+            raise ValueError(str(error)) from None
+        content: Mapping[str, Tensor] = safetensors.torch.load_file(file)
     return content
 
 
-def _read_torch(file: Path) -> Any:
+def _read_torch(file: Path, stream: BinaryIO, size: int) -> Any:
     """The content of a file that `torch.save` wrote; the ones that can't be such a file never reach torch."""
-    with file.open("rb") as stream:
-        start = stream.read(12)
-    is_zip = start.startswith(b"PK\x03\x04")
+    start = _check_beginning(stream, file)
+    is_zip = start.startswith(ZIP)
     if is_zip:
-        _check_zip(file)
+        check_zip(stream, size, f"weights file {file}")
+    elif is_tar(start):
+        advice = "if you trust it, torch.load(..., weights_only=False) it once and torch.save() what comes back"
+        raise FuncamError(f"{file} is a tar file, the checkpoint format of PyTorch before 0.4; {advice}")
+    elif start.startswith(b"\x80"):
+        check_pickles(stream, size)
     else:
-        _check_pickle(file, start)
+        raise FuncamError(
+            f"{file} is not a checkpoint (it starts with {start[:12]!r}); give a .pth, .pt or .safetensors file"
+        )
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # torch's remarks on the pickle's protocol
             # Mapped, so that the optimizer's state beside the weights is not read; only the zip format allows it.
             return torch.load(file, map_location="cpu", weights_only=True, mmap=is_zip)
-    except Exception as error:  # a foreign pickle makes the unpickler raise anything, KeyError included
-        raise FuncamError(_why_unreadable(file, error)) from None
+    except Exception as error:  # its unpickler raises anything, KeyError included
+        raise Damaged(_line(error)) from None
 
 
-def _check_zip(file: Path) -> None:
-    try:
-        with zipfile.ZipFile(file) as archive:
-            members = {name.rpartition("/")[2] for name in archive.namelist()}
-    except zipfile.BadZipFile:
-        raise FuncamError(f"weights file {file} is cut short or damaged; download or copy it again") from None
-    if "constants.pkl" in members:
-        advice = "save model.state_dict() and give that file"
-        raise FuncamError(f"{file} is a TorchScript program, not a state dict; {advice}")
-    if "data.pkl" not in members:
-        raise FuncamError(f"{file} is a zip file but no PyTorch checkpoint; give a file that torch.save wrote")
-
-
-def _check_pickle(file: Path, start: bytes) -> None:
-    if start.startswith(b"\x80"):
-        return
-    if tarfile.is_tarfile(file):
-        advice = "if you trust it, torch.load(..., weights_only=False) it once and torch.save() what comes back"
-        raise FuncamError(f"{file} is a tar file, the checkpoint format of PyTorch before 0.4; {advice}")
-    raise FuncamError(f"{file} is not a checkpoint (it starts with {start!r}); give a .pth, .pt or .safetensors file")
-
-
-def _why_unreadable(file: Path, error: Exception) -> str:
-    """One line for what torch says in twenty."""
-    foreign = re.search(r"GLOBAL `?([\w.]+)", str(error))
-    if foreign:
-        advice = "save model.state_dict() and give that file"
-        return f"{file} holds Python objects ({foreign[1]}), and funcam runs no code from a file of weights; {advice}"
-    return f"{file} is not a checkpoint or is damaged ({_line(error)}); download or save it again"
+def _check_beginning(stream: BinaryIO, file: Path) -> bytes:
+    start = stream.read(512)
+    stream.seek(0)
+    if not start:
+        raise FuncamError(f"weights file {file} is empty; download or save it again")
+    if start.startswith(b"version https://git-lfs"):
+        raise FuncamError(f"weights file {file} is a Git LFS pointer, not the weights; run `git lfs pull` first")
+    return start
 
 
 def _line(error: Exception) -> str:
@@ -143,19 +143,29 @@ def _find_state_dict(content: Any, file: Path) -> dict[str, Tensor]:
     if not isinstance(content, Mapping):
         advice = "expected a dict of tensors: save model.state_dict()"
         raise FuncamError(f"{file} holds a {type(content).__name__}; {advice}")
-    for key in _WRAPPERS:
-        if isinstance(content.get(key), Mapping):
-            return _find_state_dict(content[key], file)
+    for _ in range(_DEPTH):  # a dict may hold itself
+        inner = _inside(content)
+        if not isinstance(inner, Mapping):
+            break
+        content = inner
     tensors = {name: value for name, value in content.items() if isinstance(name, str) and isinstance(value, Tensor)}
-    if tensors:
+    if tensors and not isinstance(inner, Mapping):
         return tensors
-    inner = [value for value in content.values() if isinstance(value, Mapping) and _has_tensors(value)]
-    if len(inner) == 1:
-        return _find_state_dict(inner[0], file)
-    keys = ", ".join(repr(key) for key in list(content)[:6]) or "nothing"
+    keys = ", ".join(shown(key) for key in list(content)[:6]) or "nothing"
     raise FuncamError(
         f"{file} holds no state dict (it has {keys}); expected a dict of tensors: save model.state_dict()"
     )
+
+
+def _inside(content: Mapping[Any, Any]) -> Mapping[Any, Any] | None:
+    """The dict in a dict that holds the state dict; None where it is the state dict itself, or has none."""
+    for key in _WRAPPERS:
+        if isinstance(content.get(key), Mapping):
+            return content[key]  # type: ignore[no-any-return]
+    if any(isinstance(name, str) and isinstance(value, Tensor) for name, value in content.items()):
+        return None
+    inner = [value for value in content.values() if isinstance(value, Mapping) and _has_tensors(value)]
+    return inner[0] if len(inner) == 1 else None
 
 
 def _has_tensors(value: Mapping[Any, Any]) -> bool:
@@ -169,11 +179,11 @@ def wrapping(names: Iterable[str]) -> str:
         >>> wrapping(["model.net.weight", "model.net.bias"]), wrapping(["model.weight", "bias"])
         ('model.net.', '')
     """
-    names = list(names)
-    for prefix in _PREFIXES:
-        if names and all(name.startswith(prefix) for name in names):
-            return prefix + wrapping(name.removeprefix(prefix) for name in names)
-    return ""
+    names, around = list(names), ""
+    for _ in range(_DEPTH if names else 0):
+        further = [prefix for prefix in _PREFIXES if all(name.startswith(around + prefix) for name in names)]
+        around += further[0] if further else ""
+    return around
 
 
 def _without_prefixes(state: dict[str, Tensor]) -> dict[str, Tensor]:
@@ -183,10 +193,20 @@ def _without_prefixes(state: dict[str, Tensor]) -> dict[str, Tensor]:
     return {name.removeprefix(around): tensor for name, tensor in state.items()}
 
 
+def _check_claims(state: Mapping[str, Tensor], size: int, file: Path) -> None:
+    """Views of one storage may claim terabytes that nobody stored; tied weights are there several times."""
+    claimed = sum(4 * tensor.numel() for tensor in state.values() if not tensor.is_meta)
+    if claimed > _MOST_CLAIMED * size + _ALWAYS:
+        raise FuncamError(
+            f"{file} has {size} bytes and its tensors claim {claimed}; save tensors of their own, not expanded views"
+        )
+
+
 def _own_copy(tensor: Tensor, name: str, file: Path) -> Tensor:
     """A copy in memory: the mapped file may be overwritten by a training that goes on."""
     if tensor.is_meta or tensor.is_quantized or tensor.layout != torch.strided:
         kind = "without values" if tensor.is_meta else f"of {tensor.dtype}, {tensor.layout}"
         raise FuncamError(f"{file}: {name!r} is a tensor {kind}; expected dense float tensors: save a plain state dict")
     dtype = torch.float32 if tensor.is_floating_point() else tensor.dtype
+    torch.empty(0, dtype=dtype).numpy()  # a type of bits that nothing can compute with has no array
     return tensor.detach().to(dtype, copy=True)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import re
 import unicodedata
@@ -10,7 +9,13 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from funcam.errors import FuncamError, nearest
+from funcam.errors import FuncamError, nearest, quoted
+from funcam.files import MIB, parse_json, read_text
+
+_LARGEST = 16 * MIB
+
+_LONGEST = 1000
+"""No name of a class is longer."""
 
 _SHOWN = 8
 """So many candidates an error message lists before it counts."""
@@ -35,23 +40,23 @@ def find_class(text: str, classes: Sequence[str]) -> int:
         >>> find_class("siamese", ("tabby", "Siamese cat", "crane"))
         1
     """
-    wanted = _folded(text)
-    if re.fullmatch(r"-?[0-9]{1,18}", wanted):
-        return _checked_index(int(wanted), len(classes))
+    wanted = folded(text)
+    if is_index(text):
+        return _checked_index(int(text), len(classes))
     if not wanted:
         raise FuncamError("the class is empty; give its index or its name")
     if classes.count(text) == 1:
         return classes.index(text)  # ImageNet has a Cardigan, which is a dog, and a cardigan
-    folded = [_folded(name) for name in classes]
+    alike = [folded(name) for name in classes] if len(text) <= _LONGEST else []
     for meets in _MATCHES:
-        matches = [index for index, name in enumerate(folded) if meets(wanted, name)]
+        matches = [index for index, name in enumerate(alike) if meets(wanted, name)]
         if len(matches) > 1:
             raise FuncamError(
-                f"class {text!r} is ambiguous: {_listed(matches, classes)}; give an index or a longer name"
+                f"class {quoted(text)} is ambiguous: {_listed(matches, classes)}; give an index or a longer name"
             )
         if matches:
             return matches[0]
-    raise FuncamError(f"class {text!r} is unknown; nearest: {nearest(text, classes)}; give an index or a name")
+    raise FuncamError(f"class {quoted(text)} is unknown; nearest: {nearest(text, classes)}; give an index or a name")
 
 
 def read_labels(path: str | os.PathLike[str]) -> tuple[str, ...]:
@@ -70,17 +75,32 @@ def read_labels(path: str | os.PathLike[str]) -> tuple[str, ...]:
         ('cat', 'dog')
     """
     file = Path(path)
-    try:
-        text = file.read_text(encoding="utf-8-sig")
-    except UnicodeDecodeError as error:
-        raise FuncamError(f"labels file {file} is not UTF-8 (byte {error.start}); save it as UTF-8 text") from None
-    except OSError as error:
-        raise FuncamError(f"labels file {file} can't be read ({error.strerror}); check the path") from None
+    text = read_text(file, most=_LARGEST, name=f"labels file {file}", advice="write one name a line, and nothing else")
     is_json = file.suffix.lower() == ".json" or text.lstrip().startswith("{")
     names = _json_names(text, file) if is_json else _line_names(text, file)
     if not names:
         raise FuncamError(f"labels file {file} holds no names; write one name a line, in the order of the classes")
     return names
+
+
+def folded(text: str) -> str:
+    """A name without what doesn't count in a comparison: case, underscores, Unicode's several spellings.
+
+    Example:
+        >>> folded("Golden_Retriever")
+        'golden retriever'
+    """
+    return " ".join(unicodedata.normalize("NFKC", text).casefold().replace("_", " ").split())
+
+
+def is_index(text: str) -> bool:
+    """Whether a text is a whole number that may be an index; Python takes "²" for a digit, and 5,000 of them for none.
+
+    Example:
+        >>> is_index(" 281"), is_index("-1"), is_index("²"), is_index("9" * 5000)
+        (True, True, False, False)
+    """
+    return re.fullmatch(r"-?\d{1,18}", text.strip()) is not None
 
 
 def numbered(count: int) -> tuple[str, ...]:
@@ -99,10 +119,6 @@ _MATCHES: tuple[Callable[[str, str], bool], ...] = (
     lambda wanted, name: name.startswith(wanted),
     lambda wanted, name: wanted in name,
 )
-
-
-def _folded(text: str) -> str:
-    return " ".join(unicodedata.normalize("NFKC", text).casefold().replace("_", " ").split())
 
 
 def _checked_index(index: int, count: int) -> int:
@@ -126,10 +142,7 @@ def _line_names(text: str, file: Path) -> tuple[str, ...]:
 
 def _json_names(text: str, file: Path) -> tuple[str, ...]:
     expected = "expected a list of names or a dict from index to name"
-    try:
-        content = json.loads(text)
-    except (json.JSONDecodeError, RecursionError) as error:
-        raise FuncamError(f"labels file {file} is not JSON ({error}); {expected}") from None
+    content = parse_json(text, f"labels file {file}", expected)
     if isinstance(content, dict):
         content = _ordered(content, file, expected)
     names = [_name(entry) for entry in content] if isinstance(content, list) else [None]
@@ -142,7 +155,7 @@ def _ordered(content: dict[str, Any], file: Path, expected: str) -> list[Any]:
     """The names of a dict from index to name, or from name to index, in the order of the indices."""
     if content and all(type(value) is int for value in content.values()):
         pairs: list[tuple[int, Any]] = [(index, name) for name, index in content.items()]
-    elif all(key.isascii() and key.isdigit() for key in content):
+    elif all(map(is_index, content)):
         pairs = [(int(key), name) for key, name in content.items()]
     else:
         raise FuncamError(f"labels file {file} has keys that are no indices; {expected}")

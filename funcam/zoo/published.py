@@ -15,6 +15,7 @@ from torch import nn
 from torchvision import models
 
 from funcam.errors import FuncamError
+from funcam.files import exists
 from funcam.zoo.downloading import download
 
 TIMEOUT = 15.0
@@ -64,7 +65,7 @@ def find(name: str, weights: str | os.PathLike[str] | None) -> Any | None:
     if text.upper() in usable:
         return usable[text.upper()]
     path, known = Path(text), ", ".join(usable)
-    if path.exists():
+    if exists(path):
         return None
     if path.suffix or len(path.parts) > 1:
         raise FuncamError(f"weights file {text} does not exist; check the path, or give one of {known}")

@@ -117,19 +117,24 @@ def _conflicts(model: nn.Module, state: Mapping[str, Tensor]) -> dict[str, str]:
     for key, own in model.state_dict().items():
         if key in state and own.shape != state[key].shape:
             misfits[key] = f"{key} has the shape {list(state[key].shape)}, expected {list(own.shape)}"
-        elif key in state and own.is_floating_point() != state[key].is_floating_point():
+        elif key in state and _number_kind(own) != _number_kind(state[key]):
             misfits[key] = f"{key} is {state[key].dtype}, expected {own.dtype}"
     return misfits
+
+
+def _number_kind(tensor: Tensor) -> tuple[bool, bool]:
+    return tensor.is_floating_point(), tensor.is_complex()
 
 
 def _read_off(name: str, model: nn.Module, state: Mapping[str, Tensor]) -> dict[str, Any]:
     """The constructor's options that the shapes tell: `num_classes`, and `image_size` of a Vision Transformer."""
     options = {}
     for key, axis in class_axes(lambda count: meta_network(name, num_classes=count)).items():
-        if key in state and state[key].ndim > axis and state[key].shape[axis] > 0:
+        # A shape with a zero in it is of no values and may claim any number.
+        if key in state and state[key].ndim > axis and 0 < state[key].shape[axis] <= state[key].numel():
             options["num_classes"] = state[key].shape[axis]
     tokens = state.get("encoder.pos_embedding")
-    if isinstance(model, models.VisionTransformer) and tokens is not None and tokens.ndim == 3:
+    if isinstance(model, models.VisionTransformer) and tokens is not None and tokens.ndim == 3 and tokens.numel():
         side = math.isqrt(max(tokens.shape[1] - 1, 1))  # of the grid of patches; one token more is the class token
         options["image_size"] = side * int(model.patch_size)
     return options

@@ -1,0 +1,167 @@
+"""A decoded picture as uint8 RGB, upright: tile by tile, so that nothing but the result grows with the picture."""
+
+from __future__ import annotations
+
+import os
+import warnings
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from funcam.files import open_regular
+from funcam.imaging.ending import ends_early
+
+# Pillow knows fifty formats, and some start other programs (EPS runs Ghostscript); only pictures are let in.
+FORMATS = ("JPEG", "MPO", "PNG", "WEBP", "TIFF", "BMP", "GIF", "PPM", "JPEG2000", "AVIF")
+
+_TILE = 2**16
+"""Pixels that are converted at once: as many as a processor's cache holds."""
+
+_BUFFERED = ("WEBP", "AVIF", "JPEG2000")
+"""Formats whose decoders hold the picture three times before Pillow has it."""
+
+_MOST_BUFFERED = 2**25
+
+MOST_PIXELS = 178_956_970
+"""Pillow's limit against decompression bombs, which whoever else uses Pillow in the process may have lifted."""
+
+# EXIF orientation -> (swap the axes, then flip the rows, then flip the columns).
+_TURNS = {
+    1: (False, False, False),
+    2: (False, False, True),
+    3: (False, True, True),
+    4: (False, True, False),
+    5: (True, False, False),
+    6: (True, False, True),
+    7: (True, True, True),
+    8: (True, True, False),
+}
+
+
+@contextmanager
+def opened(path: str | os.PathLike[str], formats: Sequence[str] = FORMATS) -> Iterator[Image.Image]:
+    """A picture's file, its header read; Pillow's warnings about large files and odd metadata are not shown.
+
+    Args:
+        path: the file.
+        formats: which of Pillow's it may have.
+
+    Raises:
+        FuncamError: it is no regular file, or can't be opened.
+        Exception: whatever Pillow raises.
+    """
+    Image.init()  # Pillow registers most formats only when asked to.
+    with warnings.catch_warnings(), open_regular(path) as stream:
+        warnings.simplefilter("ignore")
+        with Image.open(stream, formats=[name for name in formats if name in Image.OPEN]) as image:
+            yield image
+
+
+def load_whole(image: Image.Image, path: str | os.PathLike[str]) -> None:
+    """Decode a picture; Pillow leaves black what a PNG file ends before.
+
+    Args:
+        image: its header was read.
+        path: its file.
+
+    Raises:
+        PIL.Image.DecompressionBombError: it has too many pixels: over 179 million, or 33 in a format whose
+            decoder holds it several times.
+        OSError: the file's data end early.
+        Exception: whatever Pillow raises.
+    """
+    if image.width * image.height > (_MOST_BUFFERED if image.format in _BUFFERED else MOST_PIXELS):
+        raise Image.DecompressionBombError(f"{image.width} x {image.height} pixels of {image.format}")
+    image.load()
+    if image.format == "PNG":
+        last = image.crop((0, max(image.height - 2, 0), *image.size)).getbbox(alpha_only=False)
+        if image.info.get("interlace") or last is None or last[3] < min(image.height, 2):
+            with open_regular(path) as stream:
+                if ends_early(stream):
+                    raise OSError("its data end before the picture does")
+
+
+def orientation_of(image: Image.Image) -> int:
+    """The EXIF orientation, 1..8; read after the pixels, because some formats keep it behind them."""
+    try:
+        value = image.getexif().get(0x0112, 1)
+        return int(value) if value in _TURNS else 1
+    except Exception:  # Damaged metadata is no reason to refuse whole pixels.
+        return 1
+
+
+def tiles(image: Image.Image) -> Iterator[tuple[slice, slice, Image.Image]]:
+    """A decoded picture in pieces: the rows, the columns, and the picture of them."""
+    across = min(image.width, _TILE)
+    down = max(_TILE // across, 1)
+    for top in range(0, image.height, down):
+        for left in range(0, image.width, across):
+            bottom, right = min(top + down, image.height), min(left + across, image.width)
+            yield slice(top, bottom), slice(left, right), image.crop((left, top, right, bottom))
+
+
+def upright_rgb(image: Image.Image) -> NDArray[np.uint8]:
+    """A decoded picture as uint8 RGB `[H, W, 3]`, turned as its EXIF orientation says.
+
+    Transparency is laid on white; of 16 bits a channel the upper 8 are kept; whole numbers beyond 16 bits and floats
+    beyond 0..1 are stretched from their minimum to their maximum.
+
+    Example:
+        >>> upright_rgb(Image.new("L", (3, 2), 7)).shape
+        (2, 3, 3)
+    """
+    swap, rows, columns = _TURNS[orientation_of(image)]
+    shape = image.size if swap else image.size[::-1]
+    pixels = np.empty((*shape, 3), np.uint8)
+    stored = pixels[:: -1 if rows else 1, :: -1 if columns else 1]
+    stored = stored.swapaxes(0, 1) if swap else stored
+    extremes = _extremes(image) if image.mode in ("I", "F") else (0.0, 0.0)
+    for down, across, tile in tiles(image):
+        if image.mode.startswith("I;16"):
+            stored[down, across] = _high_byte(tile, image)[..., None]
+        elif image.mode in ("I", "F"):
+            stored[down, across] = _stretched(tile, *extremes)[..., None]
+        else:
+            stored[down, across] = _colours(tile)
+    return pixels
+
+
+def _colours(tile: Image.Image) -> NDArray[np.uint8]:
+    if not tile.has_transparency_data:
+        return np.asarray(tile.convert("RGB"))
+    layer = tile if tile.mode == "RGBA" else tile.convert("RGBA")
+    paper = Image.new("RGB", tile.size, "white")
+    paper.paste(layer, mask=layer.getchannel("A"))
+    return np.asarray(paper)
+
+
+def _high_byte(tile: Image.Image, image: Image.Image) -> NDArray[np.uint8]:
+    """A 16-bit grey image in 8 bits. Pillow leaves two things in a TIFF file to us: 12 bits, and white as zero."""
+    tags = getattr(image, "tag_v2", {})
+    bits, white_is_zero = int(tags.get(258, (16,))[0]), tags.get(262) == 0
+    values = (np.asarray(tile) >> (bits - 8)).astype(np.uint8)
+    return 255 - values if white_is_zero else values
+
+
+def _extremes(image: Image.Image) -> tuple[float, float]:
+    """What becomes black and white of whole numbers or floats: 16 bits and 0..1 by their range, else the extremes."""
+    ends = [(values.min(), values.max()) for values in (_finite(tile) for _, _, tile in tiles(image))]
+    low, high = float(min(low for low, _ in ends)), float(max(high for _, high in ends))
+    full = 65535.0 if image.mode == "I" else 1.0
+    return (0.0, full) if low >= 0 and high <= full else (low, high)
+
+
+def _stretched(tile: Image.Image, low: float, high: float) -> NDArray[np.uint8]:
+    values = _finite(tile).astype(np.float64)
+    values -= low
+    values *= 255 / (high - low or 1.0)
+    return np.rint(values, out=values).astype(np.uint8)
+
+
+def _finite(tile: Image.Image) -> NDArray[Any]:
+    values = np.asarray(tile)
+    return values if tile.mode == "I" else np.nan_to_num(values, nan=0.0, posinf=0.0, neginf=0.0)

@@ -1,0 +1,260 @@
+"""What is fuzzed: good files of each kind, how they are made worse, what reads them, and how it says no at the door."""
+
+from __future__ import annotations
+
+import io
+import json
+import random
+import tempfile
+import zlib
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import fuzz_mutations as change
+import numpy as np
+from fuzz_mutations import Mutation
+from PIL import Image
+
+CLASSES = ("tabby cat", "dog", "crane", "crane bird", "²", "7")
+
+
+class Seed(NamedTuple):
+    """A good file, and the ways to make it worse."""
+
+    suffix: str
+    data: bytes
+    mutations: tuple[Mutation, ...]
+
+
+@dataclass(frozen=True)
+class Kind:
+    """A kind of file.
+
+    Attributes:
+        seeds: good files of it.
+        read: reads one.
+        door: what refusals say of a file that is not even of the kind; all others were past its header.
+        readers: the modules of the package that read it.
+    """
+
+    seeds: Callable[[], list[Seed]]
+    read: Callable[[Path], Any]
+    door: str
+    readers: tuple[str, ...]
+
+
+def _saved(save: Callable[[str], None]) -> bytes:
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder, "file")
+        save(str(path))
+        return path.read_bytes()
+
+
+def _weights() -> list[Seed]:
+    import torch
+    from safetensors.torch import save_file
+
+    state = {f"module.layer{i}.weight": torch.full((3, 2, 2), float(i)) for i in range(3)}
+    state |= {"module.half": torch.ones(4, dtype=torch.float16), "module.count": torch.tensor(3)}
+    state |= {"module.tied": state["module.layer0.weight"], "module.wide": torch.ones(1).expand(4, 4)}
+    optimizer = {"state": {0: {"step": 3, "exp": torch.ones(2)}}, "groups": [{"lr": 0.1, "betas": (0.9, 0.99)}]}
+    whole = {"state_dict": state, "epoch": 3, "optimizer": optimizer, "note": "best", "flags": {True, 2}}
+    whole["parameter"] = torch.nn.Parameter(torch.ones(2))
+    seeds = []
+    for content in (state, whole):
+        zipped = _saved(lambda path, content=content: torch.save(content, path))  # type: ignore[misc]
+        legacy = _saved(
+            lambda path, content=content: torch.save(content, path, _use_new_zipfile_serialization=False)  # type: ignore[misc]
+        )
+        seeds.append(Seed(".pth", zipped, (change.change_zip, change.change_zip, change.keeping(64))))
+        seeds.append(Seed(".pth", legacy, (change.change_legacy, change.change_legacy, change.keeping(90))))
+    plain = {name: tensor.clone() for name, tensor in state.items()}
+    seeds.append(
+        Seed(
+            ".safetensors", _saved(lambda path: save_file(plain, path)), (change.change_safetensors, change.keeping(9))
+        )
+    )
+    return seeds
+
+
+def _read_weights(path: Path) -> Any:
+    from funcam.zoo.checkpoints import read_checkpoint
+
+    return {name: tensor.sum() for name, tensor in read_checkpoint(path).items()}
+
+
+_COCO = {
+    "images": [{"id": 1, "file_name": "a.jpg", "width": 8, "height": 6}, {"id": "b", "file_name": "b.jpg"}],
+    "annotations": [
+        {"id": 1, "image_id": 1, "category_id": 1, "bbox": [1, 1, 3, 2], "segmentation": [[0, 0, 4, 0, 4, 3]]},
+        {"id": 2, "image_id": 1, "category_id": 2, "segmentation": {"counts": [8, 4, 36], "size": [6, 8]}},
+        {"id": 3, "image_id": "b", "category_id": 2, "bbox": [0, 0, 5, 5], "iscrowd": 1},
+        {"id": 4, "image_id": 1, "category_id": 1, "segmentation": {"counts": "84T1", "size": [6, 8]}},
+    ],
+    "categories": [{"id": 1, "name": "dog"}, {"id": 2, "name": "Tabby_Cat"}],
+}
+_VOC = """<annotation><filename>a.jpg</filename><size><width>8</width><height>6</height></size>
+<object><name>dog</name><bndbox><xmin>1</xmin><ymin>1</ymin><xmax>5</xmax><ymax>4</ymax></bndbox></object>
+<object><name>crane</name><bndbox><xmin>2</xmin><ymin>2</ymin><xmax>7</xmax><ymax>5</ymax></bndbox></object></annotation>"""
+_CSV = "file,class_index,x0,y0,x1,y1\na.jpg,1,0,0,5,5\nb.jpg,0 2,1,1,6,4\nc.jpg,dog,0,1,2,3\n"
+_SOLUTION = "ImageId,PredictionString\nILSVRC_1,n01440764 1 2 3 4 n01443537 0 0 5 5\nILSVRC_2,n01440764 0 0 2 2\n"
+_LIST = "a.jpg 1\nb.jpg 2\nfolder/c.jpg 3\n"
+
+
+def _truth() -> list[Seed]:
+    words = (change.change_words, change.change_words, change.change_words, change.change_bytes)
+    below = (_below_header, _below_header, _below_header, *words[:1])
+    seeds = [Seed(".csv", _CSV.encode(), below), Seed("_solution.csv", _SOLUTION.encode(), below)]
+    tags = change.change_between_tags
+    seeds += [Seed(".xml", _VOC.encode(), (tags, tags, *words[:1])), Seed(".txt", _LIST.encode(), words)]
+    json_ways = (change.change_json, change.change_json, change.change_json, change.change_words)
+    return [*seeds, Seed(".json", json.dumps(_COCO).encode(), json_ways)]
+
+
+def _below_header(rng: random.Random, data: bytes) -> bytes:
+    header, _, rest = data.partition(b"\n")
+    return header + b"\n" + change.change_words(rng, rest)
+
+
+def _read_truth(path: Path) -> Any:
+    from funcam.truth import match, read_truth
+
+    found = read_truth(path, CLASSES)
+    masks = [each.mask(6, 8).sum() for truth in found.by_file.values() for each in truth.objects if each.mask]
+    return masks, match(found.by_file, [Path(name.replace("\0", "")) for name in list(found.by_file)[:20]])
+
+
+def _labels() -> list[Seed]:
+    words = (change.change_words, change.change_words, change.change_bytes)
+    documents = [["cat", "dog", "crane"], {"0": "cat", "1": "dog"}, {"cat": 0, "dog": 1}, {"0": ["n01", "cat"]}]
+    json_ways = (change.change_json, change.change_json, change.change_json, change.change_words)
+    return [Seed(".json", json.dumps(each).encode(), json_ways) for each in documents] + [
+        Seed(".txt", b"cat\ndog\ncrane bird\n", words)
+    ]
+
+
+def _read_labels(path: Path) -> Any:
+    from funcam.zoo.labels import find_class, read_labels
+
+    names = read_labels(path)
+    return find_class(names[0], names)
+
+
+def _names() -> list[Seed]:
+    text = "name,class_index\ncat,0 1\nkitten,tabby cat\nbird,2\nbird,crane bird\n"
+    ways = (change.keeping(17), change.change_words, _below_header)
+    return [Seed(".csv", text.encode(), ways), Seed(".csv", text.replace(",", ";").encode(), ways)]
+
+
+def _read_names(path: Path) -> Any:
+    from funcam.truth import read_names
+
+    return read_names(path, CLASSES)
+
+
+def _recipes() -> list[Seed]:
+    best = {"method": "layer-cam", "layers": ["a", "b"], "combine": "mean", "smooth": ["aug"], "input_size": 448}
+    documents = [{"net": "x", "best": {**best, "cost": 9.5}}, best]
+    ways = (change.change_json, change.change_json, change.change_json, change.change_words)
+    return [Seed(".json", json.dumps(each).encode(), ways) for each in documents]
+
+
+def _read_recipe(path: Path) -> Any:
+    from funcam.pipeline.recipes import find_recipe
+
+    return find_recipe(str(path)).size_for(224)
+
+
+_PIXELS = np.random.default_rng(0).integers(0, 256, (30, 40, 3), dtype=np.uint8)
+_FORMATS: dict[str, tuple[str, dict[str, Any]]] = {
+    "JPEG": ("RGB", {}),
+    "PNG": ("RGB", {}),
+    "PNG palette": ("P", {"transparency": 3}),
+    "PNG 16": ("I;16", {}),
+    "GIF": ("P", {}),
+    "BMP": ("RGB", {}),
+    "TIFF": ("I", {}),
+    "TIFF lzw": ("RGB", {"compression": "tiff_lzw"}),
+    "TIFF float": ("F", {}),
+    "WEBP": ("RGBA", {"lossless": True}),
+    "PPM": ("RGB", {}),
+    "JPEG2000": ("RGB", {}),
+}
+
+
+def _images() -> list[Seed]:
+    seeds = []
+    for form, (mode, options) in _FORMATS.items():
+        stream, kind = io.BytesIO(), form.partition(" ")[0]
+        Image.fromarray(_PIXELS).convert("I" if mode == "I;16" else mode).convert(mode).save(stream, kind, **options)
+        start = {"JPEG": 20, "GIF": 13, "BMP": 18, "TIFF": 8, "WEBP": 16, "PPM": 3, "JPEG2000": 40}.get(kind, 8)
+        inside = _mended(change.keeping(start)) if kind == "PNG" else change.keeping(start)
+        data = stream.getvalue()
+        seeds.append(Seed(".bin", data, (inside, inside, change.keeping(len(data) // 3))))
+    return seeds
+
+
+def _mended(mutation: Mutation) -> Mutation:
+    return lambda rng, data: _with_checksums(mutation(rng, data))
+
+
+def _with_checksums(data: bytes) -> bytes:
+    """A PNG file whose chunks have the right checksums again, as far as there are chunks."""
+    out, at = bytearray(data), 8
+    while at + 12 <= len(out):
+        end = at + 8 + int.from_bytes(out[at : at + 4], "big")
+        if end + 4 > len(out):
+            break
+        out[end : end + 4] = zlib.crc32(out[at + 4 : end]).to_bytes(4, "big")
+        at = end + 4
+    return bytes(out)
+
+
+def _read_image(path: Path) -> Any:
+    from funcam.imaging.reading import read_image
+    from funcam.truth.masks import file_pixels
+
+    try:
+        return read_image(path).sum()
+    finally:
+        if path.stat().st_size % 2:
+            file_pixels(path)
+
+
+KINDS = {
+    "weights": Kind(
+        _weights,
+        _read_weights,
+        r"it starts with|cut short|no PyTorch checkpoint|is a tar file|is empty|header is longer",
+        ("zoo/checkpoints.py", "zoo/containers.py", "zoo/pickles.py", "zoo/pickle_calls.py", "files.py"),
+    ),
+    "truth": Kind(
+        _truth,
+        _read_truth,
+        r"is not JSON|is not COCO|is not XML|can't be read as CSV|begins with|is not UTF-8|is empty|no truth that",
+        (*(f"truth/{name}.py" for name in ("coco", "csv_boxes", "ilsvrc", "masks", "names", "voc")), "files.py"),
+    ),
+    "labels": Kind(_labels, _read_labels, r"is not JSON|is not UTF-8", ("zoo/labels.py", "files.py")),
+    "names": Kind(
+        _names,
+        _read_names,
+        r"begins with|is not UTF-8|can't be read as CSV|is empty",
+        ("truth/name_file.py", "truth/csv_boxes.py", "files.py"),
+    ),
+    "recipes": Kind(_recipes, _read_recipe, r"is not JSON|is not UTF-8", ("pipeline/recipes.py", "files.py")),
+    "images": Kind(
+        _images,
+        _read_image,
+        r"is not an image|begins like a|is empty",
+        ("imaging/reading.py", "imaging/decoding.py", "imaging/ending.py", "files.py"),
+    ),
+}
+
+
+def made_worse(kind: str, seeds: list[Seed], number: int) -> tuple[str, bytes]:
+    """The file of a kind and a number: its suffix and its bytes; the same ones everywhere."""
+    rng = random.Random(f"{kind} {number}")
+    seed = seeds[number % len(seeds)]
+    return seed.suffix, rng.choice(seed.mutations)(rng, seed.data)
