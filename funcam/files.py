@@ -1,11 +1,19 @@
-"""Writing files so that a reader never meets half of one."""
+"""Writing files so that a reader never meets half of one, and so that none is written where nobody asked for it.
+
+A path that the user named is written to where it leads. A name that funcam gives to a file in a folder of results is
+that file: a link under it, planted by whoever else may write to the folder, is replaced or refused.
+"""
 
 from __future__ import annotations
 
 import errno
 import os
+import stat
 import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import BinaryIO
 
 from funcam.errors import FuncamError
 
@@ -19,13 +27,23 @@ _ADVICE = {
     errno.ENOSPC: "make room or choose another disk",
     errno.EDQUOT: "make room or choose another disk",
     errno.ENAMETOOLONG: "choose a shorter name",
+    errno.ENOTSUP: "that is no regular file; remove it or choose another folder",
+    errno.ELOOP: "that is a link, and a file of results is none; remove it or choose another folder",
 }
+_NO_LINK = getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_BINARY", 0)  # neither is everywhere
+_NO_WAIT = getattr(os, "O_NONBLOCK", 0)  # a pipe would be waited for until somebody comes to its other end
 
 
-def write_atomically(path: str | os.PathLike[str], data: bytes) -> None:
+def write_atomically(path: str | os.PathLike[str], data: bytes, *, links: bool = True) -> None:
     """Write `data` to `path`, all of it or nothing: beside it under a passing name, then renamed.
 
-    A file of that name is replaced; a link is followed; a device such as `/dev/stdout` is written to directly.
+    A file of that name is replaced.
+
+    Args:
+        path: where to.
+        data: what.
+        links: whether the path is the user's own: then a link is followed, and a device such as `/dev/stdout` is
+            written to directly. Otherwise whatever lies there (but a folder) is replaced by the file.
 
     Raises:
         FuncamError: the folder is missing or may not be written to, the disk is full, or the path is a folder.
@@ -35,10 +53,10 @@ def write_atomically(path: str | os.PathLike[str], data: bytes) -> None:
         >>> write_atomically("results/dog.json", b"{}")  # doctest: +SKIP
     """
     try:
-        target = Path(os.path.realpath(path))
-        if target.is_dir():
+        target = Path(os.path.realpath(path) if links else path)
+        if target.is_dir() and not (target.is_symlink() and not links):
             raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR))
-        if target.exists() and not target.is_file():
+        if links and target.exists() and not target.is_file():
             target.write_bytes(data)  # To rename a file over a device would replace the device.
         else:
             _write_and_rename(target, data)
@@ -46,8 +64,69 @@ def write_atomically(path: str | os.PathLike[str], data: bytes) -> None:
         raise _unwritable(path, error) from error
 
 
-def make_folder(path: str | os.PathLike[str]) -> Path:
+def append(path: str | os.PathLike[str], lines: bytes) -> None:
+    """Write whole lines behind what a file of results holds; a line that was cut off before stays one of its own.
+
+    Args:
+        path: the file; it is made where there is none.
+        lines: what is written, with a line feed at its end.
+
+    Raises:
+        FuncamError: the path is a link or no file, it may not be written to, or the disk is full. Then the file is as
+            it was before.
+
+    Example:
+        >>> append("results/images.jsonl", b"{}\\n")  # doctest: +SKIP
+    """
+    flags = os.O_RDWR | os.O_APPEND | os.O_CREAT | _NO_LINK | _NO_WAIT
+    try:
+        with os.fdopen(os.open(path, flags, 0o666), "r+b", buffering=0) as stream:
+            _check_regular(stream.fileno())
+            end = stream.seek(0, os.SEEK_END)
+            stream.seek(max(0, end - 1))
+            if stream.read(1) not in (b"", b"\n"):
+                lines = b"\n" + lines
+            _write_all(stream.fileno(), lines, end)
+    except (OSError, ValueError) as error:
+        raise _unwritable(path, error) from error
+
+
+@contextmanager
+def opened(path: str | os.PathLike[str]) -> Iterator[BinaryIO | None]:
+    """A file of results that an earlier run wrote, to be read; None where there is none.
+
+    Args:
+        path: the file.
+
+    Raises:
+        FuncamError: the path is a link or no file, or it may not be read.
+
+    Example:
+        >>> with opened("results/no.jsonl") as stream:
+        ...     stream is None
+        True
+    """
+    try:
+        descriptor = os.open(path, os.O_RDONLY | _NO_LINK | _NO_WAIT)
+    except FileNotFoundError:
+        yield None
+        return
+    except (OSError, ValueError) as error:
+        raise _unwritable(path, error, "read") from error
+    with os.fdopen(descriptor, "rb") as stream:
+        try:
+            _check_regular(descriptor)
+        except OSError as error:
+            raise _unwritable(path, error, "read") from error
+        yield stream
+
+
+def make_folder(path: str | os.PathLike[str], *, links: bool = True) -> Path:
     """The folder `path`, made with its parents where it does not exist yet.
+
+    Args:
+        path: the folder.
+        links: whether the path is the user's own; otherwise a link that lies there is refused.
 
     Raises:
         FuncamError: a file is in the way, or the folder may not be made.
@@ -58,6 +137,8 @@ def make_folder(path: str | os.PathLike[str]) -> Path:
     """
     folder = Path(path)
     try:
+        if not links and folder.is_symlink():
+            raise OSError(errno.ELOOP, os.strerror(errno.ELOOP))
         folder.mkdir(parents=True, exist_ok=True)
     except FileExistsError as error:
         raise FuncamError(f"{str(folder)!r} is a file, not a folder; choose another folder") from error
@@ -70,7 +151,7 @@ def _write_and_rename(target: Path, data: bytes) -> None:
     # Not tempfile: its files are private (0600), and the result would be too.
     passing = target.with_name(f".{uuid.uuid4().hex}.tmp")
     try:
-        with open(passing, "xb") as stream:
+        with open(passing, "xb") as stream:  # x: a name that nothing has, a link neither
             stream.write(data)
         os.replace(passing, target)
     except BaseException:  # Ctrl-C too leaves nothing behind.
@@ -78,8 +159,25 @@ def _write_and_rename(target: Path, data: bytes) -> None:
         raise
 
 
-def _unwritable(path: str | os.PathLike[str], error: OSError | ValueError) -> FuncamError:
+def _write_all(descriptor: int, data: bytes, end: int) -> None:
+    """Write all of it; where that fails, what was written of it is cut off again."""
+    left = memoryview(data)
+    try:
+        while left:
+            left = left[os.write(descriptor, left) :]
+    except BaseException:
+        with suppress(OSError):
+            os.ftruncate(descriptor, end)
+        raise
+
+
+def _check_regular(descriptor: int) -> None:
+    if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+        raise OSError(errno.ENOTSUP, os.strerror(errno.ENOTSUP))
+
+
+def _unwritable(path: str | os.PathLike[str], error: OSError | ValueError, verb: str = "write") -> FuncamError:
     code = error.errno if isinstance(error, OSError) else None
     reason = str(error) if code is None else os.strerror(code)
     advice = _ADVICE.get(code or 0, "choose another path")
-    return FuncamError(f"can't write {os.fsdecode(path)!r}: {reason}; {advice}")
+    return FuncamError(f"can't {verb} {os.fsdecode(path)!r}: {reason}; {advice}")

@@ -94,7 +94,7 @@ def compare(
     result = _compare(rivals, examples, plan, out, silent)
     for path in report or []:
         _write_report(path, result, rivals, examples, plan, out)
-    for problem in [*problems, *result.problems]:
+    for problem in [*problems, *result.notes, *result.problems]:
         complain(problem)
     _print(result, out, as_json, quiet)
     return FAILURE if result.problems else 0

@@ -81,7 +81,7 @@ def evaluate(
     base = Plan(groups=(METRICS[by].group,), fit=fit, batch=batch)
     recommendation = _search(rival, examples, space, base, out, silent)
     _write(recommendation, out)
-    for problem in [*problems, *recommendation.problems]:
+    for problem in [*problems, *recommendation.notes, *recommendation.problems]:
         complain(problem)
     _print(recommendation, out, as_json, quiet)
     return FAILURE if recommendation.problems else 0
@@ -116,7 +116,7 @@ def _write(recommendation: Recommendation, out: Path) -> None:
     from funcam.files import write_atomically
 
     text = json.dumps(finite(recommendation.document()), indent=1, ensure_ascii=False) + "\n"
-    write_atomically(out / RECIPE, text.encode(errors="backslashreplace"))
+    write_atomically(out / RECIPE, text.encode(errors="backslashreplace"), links=False)
 
 
 def _print(recommendation: Recommendation, out: Path, as_json: bool, quiet: bool) -> None:

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
+from funcam.comparison.versions import all_versions
 from funcam.errors import FuncamError
 from funcam.recipe import Recipe
 
@@ -108,6 +108,13 @@ class Rival:
         return self if side == self.net.input_size else replace(self, net=at_size(self.net, side))
 
     @cached_property
+    def letters(self) -> str:
+        """What tells the model, as it is now, from others that compute something else."""
+        from funcam.comparison.identity import model_letters
+
+        return model_letters(self.net.model)
+
+    @cached_property
     def shuffled(self) -> dict[str, list[nn.Module]]:
         """Copies of the network with shuffled weights: `cascading` from the end in quarters, one layer at a time."""
         from funcam.comparison.shuffled import cascading, independent
@@ -176,23 +183,25 @@ class Plan:
         }
 
     def key(self, rival: Rival) -> str:
-        """A name for what this plan computes with one network: equal keys, equal figures.
+        """A name for what this plan computes with one network: equal keys and equal images, equal figures.
+
+        It goes by what the network is, not by where its values came from: another file of weights under the same name
+        gives another key, the same file under another name the same.
 
         Args:
-            rival: the network at its own size.
+            rival: the network, at its own size or at the plan's.
         """
         computed = {**self.document(()), "layers": self.recipe_for(rival.label).layers}
         del computed["batch"]
-        net, side = rival.net, self.recipe.size_for(rival.net.input_size)
-        network = [net.name, net.weights, _version(net.weights), side, net.mean, net.std, net.classes]
-        text = json.dumps([computed, *network], sort_keys=True, default=str)
+        net = rival.sized(self.recipe).net
+        told = (net.name, net.input_size, net.resize_size, net.mean, net.std, net.interpolation, net.classes)
+        network = [*told, rival.letters, rival.device.partition(":")[0]]
+        text = json.dumps([computed, *network, all_versions()], sort_keys=True, default=_letters)
         return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
-def _version(weights: str) -> tuple[int, int] | None:
-    """What tells a file of weights from an earlier one of the same name."""
-    try:
-        file = os.stat(weights)
-    except (OSError, ValueError):
-        return None
-    return file.st_size, file.st_mtime_ns
+def _letters(value: Any) -> str:
+    """What JSON doesn't know: an option of a method may be a tensor."""
+    from funcam.comparison.identity import letters_of
+
+    return letters_of(value)

@@ -96,16 +96,17 @@ def write_results(
         size = picture_size(image.shape[:2], style.size)
         for (map_, how), picture in zip(drawn, _pictures(image, explanation, row, style, size, drawn), strict=True):
             path = folder / f"{part}-{_suffix(map_, how)}.{style.format}"
-            save_picture(path, picture)
+            save_picture(path, picture, links=False)
             files[-1][_suffix(map_, how)] = path.name
     shared = {"panel": f"{name}-panel.png", "record": f"{name}.json"}
-    save_picture(folder / shared["panel"], draw_panel(image, net, explanation, style, title=Path(source).name))
+    title = Path(source).name
+    save_picture(folder / shared["panel"], draw_panel(image, net, explanation, style, title=title), links=False)
     if style.raw_maps:
         shared["maps"] = f"{name}-maps.npz"
-        write_atomically(folder / shared["maps"], _npz(explanation))
+        write_atomically(folder / shared["maps"], _npz(explanation), links=False)
     record = _record(source, net, explanation, files, shared)
     text = json.dumps(record, indent=2, ensure_ascii=False) + "\n"
-    write_atomically(folder / shared["record"], text.encode(errors=_ESCAPED))
+    write_atomically(folder / shared["record"], text.encode(errors=_ESCAPED), links=False)
     return record
 
 

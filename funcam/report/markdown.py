@@ -31,7 +31,7 @@ def write_gallery(path: str | os.PathLike[str], report: Report, *, colormap: str
     `<stem>-gallery` beside the file.
 
     Args:
-        path: where to, `README.md` say; the folder exists.
+        path: where to, `README.md` say; the folder exists. A link that lies there is replaced.
         report: what to show.
         colormap: one of `funcam.imaging.render.COLORMAPS`; the default looks the same to colour-blind readers.
 
@@ -52,13 +52,15 @@ def write_gallery(path: str | os.PathLike[str], report: Report, *, colormap: str
         *_figures(report),
     ]
     if report.images:
-        gallery = _Gallery(report.methods, make_folder(target.with_name(f"{target.stem}-gallery")), colormap)
+        folder = make_folder(target.with_name(f"{target.stem}-gallery"), links=False)
+        gallery = _Gallery(report.methods, folder, colormap)
         for subset, title in _SECTIONS:
             images = [(number, image) for number, image in enumerate(report.images, 1) if _section(image) == subset]
             if images:
                 lines += [f"## {title}", ""]
                 lines += [line for number, image in images for line in gallery.image(number, image)]
-    write_atomically(target, "\n".join(lines).rstrip("\n").encode("utf-8", errors="replace") + b"\n")
+    text = "\n".join(lines).rstrip("\n") + "\n"
+    write_atomically(target, text.encode("utf-8", errors="replace"), links=False)
 
 
 class _Gallery:
@@ -101,7 +103,7 @@ class _Gallery:
         return cells
 
     def _saved(self, name: str, picture: Pixels, alt: str) -> str:
-        save_picture(self.folder / name, picture, quality=88)
+        save_picture(self.folder / name, picture, quality=88, links=False)
         return f"![{_text(alt)}]({quote(f'{self.folder.name}/{name}', errors='surrogateescape')})"
 
 

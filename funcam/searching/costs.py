@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
@@ -14,7 +15,7 @@ import torch
 from funcam.comparison.dataset import Example
 from funcam.comparison.plan import Plan, Rival
 from funcam.errors import FuncamError
-from funcam.files import write_atomically
+from funcam.files import opened, write_atomically
 from funcam.imaging.reading import Pixels
 from funcam.pipeline.explain_recipe import explain_recipe
 from funcam.recipe import Recipe
@@ -22,6 +23,7 @@ from funcam.targets.target import logits_of
 from funcam.zoo.preprocessing import fitted, normalised
 
 COSTS = "costs.json"
+_MOST_BYTES = 2**24  # of the file
 _TIMED = 4  # images
 _ROUNDS = 2  # behind one that is not counted: it traces the network
 
@@ -39,14 +41,25 @@ def costs_of(
         folder: where the file is.
     """
     path = folder / COSTS
-    known: dict[str, float] = json.loads(path.read_text()) if path.exists() else {}
+    known = _known(path)
     keys = {recipe: f"{replace(base, recipe=recipe).key(rival)} on {rival.device}" for recipe in recipes}
     pictures = [] if set(keys.values()) <= known.keys() else _pictures(examples)
     for recipe, key in keys.items():
         if key not in known:
             known[key] = round(cost_of(recipe, rival, pictures, base.fit), 2)
-            write_atomically(path, json.dumps(known, indent=1).encode())
+            write_atomically(path, json.dumps(known, indent=1).encode(), links=False)
     return {recipe: known[key] for recipe, key in keys.items()}
+
+
+def _known(path: Path) -> dict[str, float]:
+    """What was timed before; what is no cost, or no JSON, is timed again."""
+    try:
+        with opened(path) as stream:
+            document = json.loads(stream.read(_MOST_BYTES)) if stream else {}
+    except (ValueError, RecursionError):
+        return {}
+    entries = document.items() if isinstance(document, dict) else ()
+    return {key: cost for key, cost in entries if type(cost) is float and math.isfinite(cost) and cost > 0}
 
 
 def _pictures(examples: Sequence[Example]) -> list[Pixels]:
