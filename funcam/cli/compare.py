@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -30,7 +31,7 @@ from funcam.cli.recipe_options import (
     settings_of,
 )
 from funcam.comparison.plan import FAITHFULNESS, GROUPS, LOCALISATION, USUAL_RECIPE, Plan
-from funcam.errors import FuncamError
+from funcam.errors import FuncamError, json_text
 from funcam.recipe import Recipe
 
 if TYPE_CHECKING:
@@ -184,7 +185,7 @@ def _write_report(
 
 def _print(result: ComparisonResult, out: Path, as_json: bool, quiet: bool) -> None:
     if as_json:
-        print((out / "results.json").read_text(encoding="utf-8"), end="")
+        print(json_text(json.loads((out / "results.json").read_bytes()), indent=1, ascii_only=True))
     elif not quiet:
         from funcam.cli.comparison_table import print_figures
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import re
 from collections.abc import Sequence
@@ -26,7 +25,7 @@ from funcam.cli.messages import (
 )
 from funcam.cli.net_option import OWN, NetSpec, load, needs_download, parse_net_spec
 from funcam.cli.recipe_options import RUNNER_UP, recipe_of
-from funcam.errors import nearest
+from funcam.errors import about, json_text, nearest
 from funcam.pipeline.recipes import RECIPES
 from funcam.zoo.user_code import Factory
 
@@ -280,14 +279,13 @@ def _run(job: Job, sources: Sequence[ImageSource], as_json: bool, silent: bool) 
         try:
             record = _explain(job, source)
         except Exception as error:
-            message = reason(error)
-            complain(message if source.name in message else f"{source.name}: {message}", above=shown)
+            complain(about(source.name, reason(error)), above=shown)
             continue
         finally:
             collect_again()
         records.append(record)
         if as_json:
-            print(json.dumps(record), flush=True)
+            print(json_text(record, ascii_only=True), flush=True)
     return records
 
 

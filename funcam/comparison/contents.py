@@ -71,7 +71,7 @@ class Contents:
         return self._files[path]
 
     def _plain(self, value: Any, size: tuple[int, int]) -> Any:
-        """A truth and what it is made of, for JSON: a file as its content, a function that gives a mask as its pixels."""
+        """A truth and what it is made of, for JSON: a file as its content, a mask that is a function as its pixels."""
         if isinstance(value, Path):
             return self._file(value)
         if isinstance(value, tuple | list):

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import csv
 import io
-import json
 import platform
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
@@ -17,7 +16,7 @@ from funcam.comparison.contents import Contents
 from funcam.comparison.journal import Journal
 from funcam.comparison.plan import Plan, Rival
 from funcam.comparison.versions import versions
-from funcam.errors import FuncamError
+from funcam.errors import FuncamError, json_text, printable
 from funcam.files import write_atomically
 from funcam.report.data import Pair, Result
 
@@ -88,7 +87,7 @@ def write_comparison(result: ComparisonResult, rivals: Sequence[Rival], plan: Pl
     stream = io.StringIO()
     writer = csv.DictWriter(stream, COLUMNS, lineterminator="\n")
     writer.writeheader()
-    writer.writerows(map(asdict, result.rows))
+    writer.writerows({name: _cell(value) for name, value in asdict(row).items()} for row in result.rows)
     write_atomically(folder / "results.csv", stream.getvalue().encode(), links=False)
     document = {
         "conclusions": result.conclusions,
@@ -102,8 +101,16 @@ def write_comparison(result: ComparisonResult, rivals: Sequence[Rival], plan: Pl
         },
         "versions": {"python": platform.python_version(), **versions()},
     }
-    text = json.dumps(finite(document), indent=1, ensure_ascii=False, default=str) + "\n"
+    text = json_text(finite(document), indent=1) + "\n"
     write_atomically(folder / "results.json", text.encode(errors="backslashreplace"), links=False)
+
+
+def _cell(value: Any) -> Any:
+    """A cell that no spreadsheet takes for a formula, and no terminal for a command; numbers are themselves."""
+    if not isinstance(value, str):
+        return value
+    text = printable(value)
+    return f"'{text}" if text.lstrip().startswith(("=", "+", "-", "@")) else text
 
 
 def _pair_document(pair: Pair) -> dict[str, Any]:

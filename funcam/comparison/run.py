@@ -14,7 +14,7 @@ from funcam.comparison.instances import Instance, instances_of
 from funcam.comparison.journal import Journal
 from funcam.comparison.measuring import Known, measure
 from funcam.comparison.plan import Plan, Rival
-from funcam.errors import FuncamError
+from funcam.errors import FuncamError, about
 from funcam.imaging.reading import Pixels
 
 JOURNAL = "images.jsonl"
@@ -215,5 +215,4 @@ def _measure(batch: Sequence[Instance], rival: Rival, work: _Work, known: Known)
 
 
 def _problem(example: Example, error: FuncamError) -> str:
-    text = str(error)
-    return text if example.name in text else f"{example.name}: {text}"
+    return about(example.name, str(error))
