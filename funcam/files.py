@@ -61,7 +61,7 @@ def write_atomically(path: str | os.PathLike[str], data: bytes, *, links: bool =
         else:
             _write_and_rename(target, data)
     except (OSError, ValueError) as error:  # ValueError: a path with a null character.
-        raise _unwritable(path, error) from error
+        raise _unusable(path, error) from error
 
 
 def append(path: str | os.PathLike[str], lines: bytes) -> None:
@@ -88,7 +88,7 @@ def append(path: str | os.PathLike[str], lines: bytes) -> None:
                 lines = b"\n" + lines
             _write_all(stream.fileno(), lines, end)
     except (OSError, ValueError) as error:
-        raise _unwritable(path, error) from error
+        raise _unusable(path, error) from error
 
 
 @contextmanager
@@ -112,12 +112,13 @@ def opened(path: str | os.PathLike[str]) -> Iterator[BinaryIO | None]:
         yield None
         return
     except (OSError, ValueError) as error:
-        raise _unwritable(path, error, "read") from error
+        raise _unusable(path, error, "read") from error
+    try:
+        _check_regular(descriptor)
+    except OSError as error:
+        os.close(descriptor)
+        raise _unusable(path, error, "read") from error
     with os.fdopen(descriptor, "rb") as stream:
-        try:
-            _check_regular(descriptor)
-        except OSError as error:
-            raise _unwritable(path, error, "read") from error
         yield stream
 
 
@@ -143,7 +144,7 @@ def make_folder(path: str | os.PathLike[str], *, links: bool = True) -> Path:
     except FileExistsError as error:
         raise FuncamError(f"{str(folder)!r} is a file, not a folder; choose another folder") from error
     except (OSError, ValueError) as error:
-        raise _unwritable(path, error) from error
+        raise _unusable(path, error) from error
     return folder
 
 
@@ -176,7 +177,7 @@ def _check_regular(descriptor: int) -> None:
         raise OSError(errno.ENOTSUP, os.strerror(errno.ENOTSUP))
 
 
-def _unwritable(path: str | os.PathLike[str], error: OSError | ValueError, verb: str = "write") -> FuncamError:
+def _unusable(path: str | os.PathLike[str], error: OSError | ValueError, verb: str = "write") -> FuncamError:
     code = error.errno if isinstance(error, OSError) else None
     reason = str(error) if code is None else os.strerror(code)
     advice = _ADVICE.get(code or 0, "choose another path")

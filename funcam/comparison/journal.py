@@ -23,11 +23,7 @@ _SEALED = re.compile(rb'(\{"key": "([0-9a-f]+)", "records": \[\{"seal": ")([0-9a
 
 
 class Journal:
-    """A file of JSON lines, one for each image and network with all its records.
-
-    Attributes:
-        path: the file.
-        damaged: how many lines could not be used when it was last read.
+    """A file of JSON lines, one for each image and network with all its records; `damaged` counts unusable ones.
 
     Example:
         >>> journal = Journal(Path("/tmp/none.jsonl"))

@@ -14,6 +14,7 @@ from funcam.errors import FuncamError, nearest, shown
 from funcam.network.axes import LayoutLike, checked_map, parsed
 from funcam.network.believed import graph_of as graph_of
 from funcam.network.choice import LAST_CONV, last_conv
+from funcam.network.copied import OfAModel
 from funcam.network.cuts import Cut as Cut
 from funcam.network.failures import reason_of
 from funcam.network.hooks import without_hooks
@@ -39,11 +40,8 @@ Image = tuple[int, ...]
 
 
 @dataclass(frozen=True, eq=False)
-class Split:
-    """A model cut at a layer: a reusable, thread-safe function `images -> (A, head)`. Made by `split`.
-
-    As of a function of the model a copy of it is itself; it can't be pickled.
-    """
+class Split(OfAModel):
+    """A model cut at a layer: a reusable, thread-safe function `images -> (A, head)`. Made by `split`."""
 
     _layer: str | None
     _model: Callable[[], nn.Module | None] = field(repr=False)
@@ -66,18 +64,6 @@ class Split:
         if self._layer is None:
             raise FuncamError("the default layer of this model is settled at the first call; give images first")
         return self._layer
-
-    def __copy__(self) -> Split:
-        return self
-
-    def __deepcopy__(self, memo: dict[int, Any]) -> Split:
-        return self
-
-    def __reduce__(self) -> Any:
-        raise FuncamError(
-            "a split can't be pickled: it belongs to a model that lives in this process; pickle the model, and split "
-            "it again where it is loaded with funcam.split(model, layer)"
-        )
 
     @property
     def is_pair(self) -> bool:
