@@ -8,8 +8,11 @@ from __future__ import annotations
 
 import errno
 import os
+import platform
+import re
 import stat
 import uuid
+import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -30,6 +33,8 @@ _ADVICE = {
     errno.ENOTSUP: "that is no regular file; remove it or choose another folder",
     errno.ELOOP: "that is a link, and a file of results is none; remove it or choose another folder",
 }
+_HOST = f"{zlib.crc32(platform.node().encode()):08x}"  # a folder may be that of several machines
+_PASSING = re.compile(r"\.([0-9a-f]{8})-(\d{1,18})-[0-9a-f]{32}\.tmp")
 _NO_LINK = getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_BINARY", 0)  # neither is everywhere
 _NO_WAIT = getattr(os, "O_NONBLOCK", 0)  # a pipe would be waited for until somebody comes to its other end
 
@@ -125,6 +130,8 @@ def opened(path: str | os.PathLike[str]) -> Iterator[BinaryIO | None]:
 def make_folder(path: str | os.PathLike[str], *, links: bool = True) -> Path:
     """The folder `path`, made with its parents where it does not exist yet.
 
+    Passing files that killed processes left in it are removed.
+
     Args:
         path: the folder.
         links: whether the path is the user's own; otherwise a link that lies there is refused.
@@ -145,12 +152,13 @@ def make_folder(path: str | os.PathLike[str], *, links: bool = True) -> Path:
         raise FuncamError(f"{str(folder)!r} is a file, not a folder; choose another folder") from error
     except (OSError, ValueError) as error:
         raise _unusable(path, error) from error
+    _sweep(folder)
     return folder
 
 
 def _write_and_rename(target: Path, data: bytes) -> None:
     # Not tempfile: its files are private (0600), and the result would be too.
-    passing = target.with_name(f".{uuid.uuid4().hex}.tmp")
+    passing = target.with_name(f".{_HOST}-{os.getpid()}-{uuid.uuid4().hex}.tmp")
     try:
         with open(passing, "xb") as stream:  # x: a name that nothing has, a link neither
             stream.write(data)
@@ -158,6 +166,27 @@ def _write_and_rename(target: Path, data: bytes) -> None:
     except BaseException:  # Ctrl-C too leaves nothing behind.
         passing.unlink(missing_ok=True)
         raise
+
+
+def _sweep(folder: Path) -> None:
+    """Remove the passing files of processes that are no more."""
+    if os.name != "posix":  # Windows has no way to ask for a process that harms none
+        return
+    with suppress(OSError):
+        for path in folder.iterdir():
+            passing = _PASSING.fullmatch(path.name)
+            if passing and passing[1] == _HOST and not _runs(int(passing[2])):
+                path.unlink(missing_ok=True)
+
+
+def _runs(process: int) -> bool:
+    try:
+        os.kill(process, 0)
+    except (ProcessLookupError, OverflowError):
+        return False
+    except OSError:  # it is somebody else's
+        return True
+    return True
 
 
 def _write_all(descriptor: int, data: bytes, end: int) -> None:
