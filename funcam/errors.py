@@ -67,6 +67,16 @@ def printable(text: str) -> str:
     return text.translate(_ESCAPES)
 
 
+def one_line(text: str) -> str:
+    """A text of one line or several as one that may be printed.
+
+    Example:
+        >>> print(one_line("no such file:\\n  dog\\t.jpg"))
+        no such file: dog\\t.jpg
+    """
+    return printable(" ".join(line.strip(" ") for line in text.strip("\n").split("\n")))
+
+
 def about(name: str, message: str) -> str:
     """A message with the name of what it is about, in one line: before it, unless it stands in it.
 

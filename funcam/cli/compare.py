@@ -146,7 +146,7 @@ def _layers_by_label(layers: Sequence[str], labels: Iterable[str]) -> dict[str, 
 def _check_reports(paths: Iterable[Path]) -> None:
     for path in paths:
         if path.suffix.lower() not in (".html", ".htm", ".md"):
-            raise UsageError(f"--report '{path}': expected a page (.html) or a gallery (.md)")
+            raise UsageError(f"--report {str(path)!r}: expected a page (.html) or a gallery (.md)")
 
 
 def _shared_classes(rivals: Sequence[Rival]) -> Sequence[str]:

@@ -223,7 +223,7 @@ def _check(weights: str | None, labels: Path | None, fit: str, device: str, form
     if weights is not None and re.search(r"[/\\.]", weights) and not os.path.exists(weights):
         raise UsageError(f"--weights {weights!r}: there is no such file")
     if labels is not None and not labels.is_file():
-        raise UsageError(f"--labels '{labels}': there is no such file")
+        raise UsageError(f"--labels {str(labels)!r}: there is no such file")
 
 
 def _style(format_: str, colormap: str, alpha: float, size: int | None, maps: bool) -> Style:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 import typer
 
-from funcam.errors import FuncamError, printable
+from funcam.errors import FuncamError, one_line
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -83,7 +83,7 @@ def complain(message: str, code: int = FAILURE, *, above: Console | None = None)
     Returns:
         The exit code.
     """
-    line = f"funcam: {printable(' '.join(message.split()))}"
+    line = f"funcam: {one_line(message)}"
     if above is None:
         print(line, file=sys.stderr)
     else:

@@ -12,7 +12,7 @@ from urllib.parse import quote
 import cv2
 import numpy as np
 
-from funcam.errors import printable
+from funcam.errors import one_line
 from funcam.files import make_folder, write_atomically
 from funcam.imaging.reading import Pixels
 from funcam.imaging.render import heatmap, overlay, save_picture
@@ -181,7 +181,7 @@ def _table(titles: Sequence[str], rows: Iterable[Sequence[str]]) -> list[str]:
 
 def _text(text: str) -> str:
     """A text that Markdown and HTML show as it is, on one line."""
-    line = printable(" ".join(text.split()))
+    line = one_line(text)
     line = line.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
     return re.sub(r"([\\`*_\[\]|~#!()$])", r"\\\1", line)
 
