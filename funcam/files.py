@@ -30,9 +30,10 @@ _ADVICE = {
     errno.ENOSPC: "make room or choose another disk",
     errno.EDQUOT: "make room or choose another disk",
     errno.ENAMETOOLONG: "choose a shorter name",
-    errno.ENOTSUP: "that is no regular file; remove it or choose another folder",
-    errno.ELOOP: "that is a link, and a file of results is none; remove it or choose another folder",
+    errno.ENOTSUP: "remove it or choose another folder",
+    errno.ELOOP: "remove it or choose another folder",
 }
+_REASONS = {errno.ELOOP: "it is a link", errno.ENOTSUP: "it is no regular file"}
 _HOST = f"{zlib.crc32(platform.node().encode()):08x}"  # a folder may be that of several machines
 _PASSING = re.compile(r"\.([0-9a-f]{8})-(\d{1,18})-[0-9a-f]{32}\.tmp")
 _NO_LINK = getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_BINARY", 0)  # neither is everywhere
@@ -208,6 +209,6 @@ def _check_regular(descriptor: int) -> None:
 
 def _unusable(path: str | os.PathLike[str], error: OSError | ValueError, verb: str = "write") -> FuncamError:
     code = error.errno if isinstance(error, OSError) else None
-    reason = str(error) if code is None else os.strerror(code)
+    reason = _REASONS.get(code, os.strerror(code)) if code else str(error)
     advice = _ADVICE.get(code or 0, "choose another path")
     return FuncamError(f"can't {verb} {os.fsdecode(path)!r}: {reason}; {advice}")

@@ -260,23 +260,37 @@ def mine():
 """
 
 
-@pytest.mark.parametrize("changed", ["mine", "beside", "lazy"])
-def test_other_code_of_the_same_values(tmp_path: Path, measured: Measured, changed: str) -> None:
-    """Each as in a process of its own: under other names, for Python imports a file once."""
-    letters = []
-    for turn in range(2):
-        folder = tmp_path / str(turn)
-        folder.mkdir()
-        now = changed if turn else ""
-        beside, lazy = f"beside_{changed}_{turn}", f"lazy_{changed}_{turn}"
-        (folder / f"{beside}.py").write_text(f"scale = {2 if now == 'beside' else 1}\n")
-        (folder / f"{lazy}.py").write_text(f"shift = {2 if now == 'lazy' else 1}\n")
-        code = CODE.format(beside=beside, lazy=lazy)
-        (folder / "mine.py").write_text(code.replace("amax", "mean") if now == "mine" else code)
-        model = load_from_factory(Factory(str(folder / "mine.py"), "mine")).model
-        letters.append(model_letters(model))
-        assert model_letters(model) == letters[-1]
-    assert letters[0] != letters[1]
+@pytest.mark.parametrize("changed", ["mine", "beside", "lazy", "package/__init__", "package/inner"])
+def test_other_code_of_the_same_values(tmp_path: Path, changed: str) -> None:
+    """In the file, beside it, in a package beside it, and in what is imported only when the network runs."""
+    unique = f"of_{tmp_path.name}"  # Python imports what lies beside a file once in a process
+    names = {"beside": f"beside_{unique}", "lazy": f"lazy_{unique}", "package": f"package_{unique}"}
+    files = {
+        "mine": CODE.format(**names),
+        names["beside"]: f"from {names['package']}.inner import scale\n",
+        names["lazy"]: "shift = 1\n",
+        f"{names['package']}/__init__": "",
+        f"{names['package']}/inner": "from . import other\nscale = 1\n",
+        f"{names['package']}/other": "",
+        "another": "nothing = 0\n",
+    }
+    for name, text in files.items():
+        (tmp_path / f"{name}.py").parent.mkdir(exist_ok=True)
+        (tmp_path / f"{name}.py").write_text(text)
+
+    def letters() -> str:
+        return model_letters(load_from_factory(Factory(str(tmp_path / "mine.py"), "mine")).model)
+
+    first = letters()
+    (tmp_path / "another.py").write_text("nothing = 1\n")
+    assert letters() == first
+    room, _, rest = changed.partition("/")
+    file = tmp_path / (f"{names.get(room, room)}/{rest}.py" if rest else f"{names.get(room, room)}.py")
+    before = file.read_text()
+    file.write_text(f"{before}# other code\n")
+    assert letters() != first
+    file.write_text(before)
+    assert letters() == first
 
 
 @pytest.mark.parametrize(
