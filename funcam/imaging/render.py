@@ -173,14 +173,13 @@ def resize_picture(picture: Pixels, size: tuple[int, int]) -> Pixels:
     return cast(Pixels, cv2.resize(picture, (width, height), interpolation=filter_))
 
 
-def save_picture(path: str | os.PathLike[str], picture: Pixels, quality: int = 95, *, links: bool = True) -> None:
+def save_picture(path: str | os.PathLike[str], picture: Pixels, quality: int = 95) -> None:
     """Write a picture as JPEG, PNG or WebP, by the path's suffix, whole or not at all.
 
     Args:
-        path: where to; the folder exists.
+        path: where to; the folder exists. A link that lies there is not followed: the picture takes its place.
         picture: uint8 RGB [H, W, 3].
         quality: 1..100, for JPEG and WebP; PNG is lossless.
-        links: whether a link that lies there is followed; otherwise the picture takes its place.
 
     Raises:
         FuncamError: an unknown suffix, a quality outside 1..100, more pixels than the format can hold, not an image,
@@ -204,7 +203,7 @@ def save_picture(path: str | os.PathLike[str], picture: Pixels, quality: int = 9
     done, data = cv2.imencode(suffix, cv2.cvtColor(picture, cv2.COLOR_RGB2BGR), _settings(suffix, quality))
     if not done:
         raise FuncamError(f"{os.fsdecode(path)!r}: OpenCV could not encode the picture as {suffix}; use another suffix")
-    write_atomically(path, data.tobytes(), links=links)
+    write_atomically(path, data.tobytes(), links=False)
 
 
 def _settings(suffix: str, quality: int) -> list[int]:

@@ -96,11 +96,10 @@ def write_results(
         size = picture_size(image.shape[:2], style.size)
         for (map_, how), picture in zip(drawn, _pictures(image, explanation, row, style, size, drawn), strict=True):
             path = folder / f"{part}-{_suffix(map_, how)}.{style.format}"
-            save_picture(path, picture, links=False)
+            save_picture(path, picture)
             files[-1][_suffix(map_, how)] = path.name
     shared = {"panel": f"{name}-panel.png", "record": f"{name}.json"}
-    title = Path(source).name
-    save_picture(folder / shared["panel"], draw_panel(image, net, explanation, style, title=title), links=False)
+    save_picture(folder / shared["panel"], draw_panel(image, net, explanation, style, title=Path(source).name))
     if style.raw_maps:
         shared["maps"] = f"{name}-maps.npz"
         write_atomically(folder / shared["maps"], _npz(explanation), links=False)

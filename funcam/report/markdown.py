@@ -104,7 +104,7 @@ class _Gallery:
         return cells
 
     def _saved(self, name: str, picture: Pixels, alt: str) -> str:
-        save_picture(self.folder / name, picture, quality=88, links=False)
+        save_picture(self.folder / name, picture, quality=88)
         return f"![{_text(alt)}]({quote(f'{self.folder.name}/{name}', errors='surrogateescape')})"
 
 

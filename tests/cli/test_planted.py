@@ -98,12 +98,17 @@ def test_a_passing_file_that_is_there_is_not_written_through(place: Path, monkey
 
 def test_the_users_own_path_is_followed_and_a_name_of_ours_is_not(place: Path) -> None:
     (place / "link.png").symlink_to(place / "victim")
-    save_picture(place / "link.png", photo(), links=False)
-    assert not (place / "link.png").is_symlink()
+    (place / "other").symlink_to(place / "victim")
+    save_picture(place / "link.png", photo())
+    write_atomically(place / "other", b"other", links=False)
+    for name in ("link.png", "other"):
+        assert not (place / name).is_symlink()
+        assert (place / name).is_file()
     assert (place / "victim").read_bytes() == MINE
-    (place / "own.png").symlink_to(place / "elsewhere.png")
-    save_picture(place / "own.png", photo())
-    assert (place / "elsewhere.png").read_bytes() == (place / "link.png").read_bytes()
+    (place / "own").symlink_to(place / "elsewhere")
+    write_atomically(place / "own", b"own")
+    assert (place / "own").is_symlink()
+    assert (place / "elsewhere").read_bytes() == b"own"
     (place / "below").mkdir()
     with pytest.raises(FuncamError, match="that is a folder"):
         write_atomically(place / "below", b"", links=False)
