@@ -1,8 +1,9 @@
-"""The one kind of error that bad input raises, and of warning, and what messages are made of: names, values."""
+"""The one kind of error that bad input raises, and of warning; how names and values are shown in what is said."""
 
 from __future__ import annotations
 
 import difflib
+import json
 import math
 import operator
 from collections.abc import Iterable
@@ -14,6 +15,13 @@ _MOST_COMPARED = 200
 
 _LONGEST = 1000
 """Characters of a message; names from files may be of any length."""
+_CONTROLS = (
+    *(*range(0x20), *range(0x7F, 0xA0)),  # C0, DEL, C1: some move the cursor, colour or type
+    *(0x61C, 0x200E, 0x200F, *range(0x202A, 0x202F), *range(0x2066, 0x206A)),  # turn the direction of what follows
+    *(0x2028, 0x2029),  # end a line
+)
+_ESCAPES = {code: chr(code).encode("unicode_escape").decode("ascii") for code in _CONTROLS}
+_JSON_ESCAPES = {code: f"\\u{code:04x}" for code in _CONTROLS if code >= 0x7F}
 
 
 class FuncamError(ValueError):
@@ -75,6 +83,54 @@ def quoted(text: str, most: int = 100) -> str:
         ("'dog'", "'xxxx...xxxx'")
     """
     return repr(text if len(text) <= most else f"{text[: most // 2]}...{text[-(most // 2) :]}")
+
+
+def printable(text: str) -> str:
+    """A name or a message as it may be printed: what would do something to a terminal, or end the line, is escaped.
+
+    Example:
+        >>> print(printable("a\\x1b[31mb\\nc"))
+        a\\x1b[31mb\\nc
+    """
+    return text.translate(_ESCAPES)
+
+
+def one_line(text: str) -> str:
+    """A text of one line or several as one that may be printed.
+
+    Example:
+        >>> print(one_line("no such file:\\n  dog\\t.jpg"))
+        no such file: dog\\t.jpg
+    """
+    return printable(" ".join(line.strip(" ") for line in text.strip("\n").split("\n")))
+
+
+def about(name: str, message: str) -> str:
+    """A message with the name of what it is about, in one line: before it, unless it stands in it.
+
+    Example:
+        >>> about("dog.jpg", "it is no picture"), about("dog.jpg", "dog.jpg is no picture")
+        ('dog.jpg: it is no picture', 'dog.jpg is no picture')
+    """
+    shown_name = printable(name)
+    told = message.replace(name, shown_name)
+    return told if shown_name in told else f"{shown_name}: {told}"
+
+
+def json_text(document: Any, *, indent: int | None = None, ascii_only: bool = False) -> str:
+    """A document as JSON of lines that may be printed: control characters in it are escaped as JSON escapes them.
+
+    Args:
+        document: what is written, without NaN.
+        indent: as in `json.dumps`.
+        ascii_only: whether all other letters are escaped too, for a stream of whatever encoding.
+
+    Example:
+        >>> print(json_text({"file": "\\x9b31m"}))
+        {"file": "\\u009b31m"}
+    """
+    text = json.dumps(document, indent=indent, ensure_ascii=ascii_only, default=str)
+    return text.translate(_JSON_ESCAPES)
 
 
 def whole_number(what: str, value: Any, least: int | None = None) -> int:

@@ -1,6 +1,8 @@
 """Files: the one way in, regular and bounded and any parser's exception told; and the one way out, whole or not at all.
 
-Everything that funcam reads goes through here: weights, truth, labels, names, recipes, images.
+Everything that funcam reads goes through here: weights, truth, labels, names, recipes, images. A path that the user
+named is written to where it leads. A name that funcam gives to a file in a folder of results is that file: a link under
+it, planted by whoever else may write to the folder, is replaced or refused.
 """
 
 from __future__ import annotations
@@ -8,10 +10,13 @@ from __future__ import annotations
 import errno
 import json
 import os
+import platform
+import re
 import stat
 import uuid
+import zlib
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -32,7 +37,14 @@ _ADVICE = {
     errno.ENOSPC: "make room or choose another disk",
     errno.EDQUOT: "make room or choose another disk",
     errno.ENAMETOOLONG: "choose a shorter name",
+    errno.ENOTSUP: "remove it or choose another folder",
+    errno.ELOOP: "remove it or choose another folder",
 }
+_REASONS = {errno.ELOOP: "it is a link", errno.ENOTSUP: "it is no regular file"}
+_HOST = f"{zlib.crc32(platform.node().encode()):08x}"  # a folder may be that of several machines
+_PASSING = re.compile(r"\.([0-9a-f]{8})-(\d{1,18})-[0-9a-f]{32}\.tmp")
+_NO_LINK = getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_BINARY", 0)  # neither is everywhere
+_NO_WAIT = getattr(os, "O_NONBLOCK", 0)  # a pipe would be waited for until somebody comes to its other end
 
 
 def open_regular(path: str | os.PathLike[str], name: str = "") -> BinaryIO:
@@ -178,10 +190,16 @@ def exists(path: str | os.PathLike[str]) -> bool:
     return os.path.exists(path)  # Path.exists raises where a name is too long
 
 
-def write_atomically(path: str | os.PathLike[str], data: bytes) -> None:
+def write_atomically(path: str | os.PathLike[str], data: bytes, *, links: bool = True) -> None:
     """Write `data` to `path`, all of it or nothing: beside it under a passing name, then renamed.
 
-    A file of that name is replaced; a link is followed; a device such as `/dev/stdout` is written to directly.
+    A file of that name is replaced.
+
+    Args:
+        path: where to.
+        data: what.
+        links: whether the path is the user's own: then a link is followed, and a device such as `/dev/stdout` is
+            written to directly. Otherwise whatever lies there (but a folder) is replaced by the file.
 
     Raises:
         FuncamError: the folder is missing or may not be written to, the disk is full, or the path is a folder.
@@ -191,19 +209,83 @@ def write_atomically(path: str | os.PathLike[str], data: bytes) -> None:
         >>> write_atomically("results/dog.json", b"{}")  # doctest: +SKIP
     """
     try:
-        target = Path(os.path.realpath(path))
-        if target.is_dir():
+        target = Path(os.path.realpath(path) if links else path)
+        if target.is_dir() and not (target.is_symlink() and not links):
             raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR))
-        if target.exists() and not target.is_file():
+        if links and target.exists() and not target.is_file():
             target.write_bytes(data)  # To rename a file over a device would replace the device.
         else:
             _write_and_rename(target, data)
     except (OSError, ValueError) as error:  # ValueError: a path with a null character.
-        raise _unwritable(path, error) from error
+        raise _unusable(path, error) from error
 
 
-def make_folder(path: str | os.PathLike[str]) -> Path:
+def append(path: str | os.PathLike[str], lines: bytes) -> None:
+    """Write whole lines behind what a file of results holds; a line that was cut off before stays one of its own.
+
+    Args:
+        path: the file; it is made where there is none.
+        lines: what is written, with a line feed at its end.
+
+    Raises:
+        FuncamError: the path is a link or no file, it may not be written to, or the disk is full. Then the file is as
+            it was before.
+
+    Example:
+        >>> append("results/images.jsonl", b"{}\\n")  # doctest: +SKIP
+    """
+    flags = os.O_RDWR | os.O_APPEND | os.O_CREAT | _NO_LINK | _NO_WAIT
+    try:
+        with os.fdopen(os.open(path, flags, 0o666), "r+b", buffering=0) as stream:
+            _refuse_irregular(stream.fileno())
+            end = stream.seek(0, os.SEEK_END)
+            stream.seek(max(0, end - 1))
+            if stream.read(1) not in (b"", b"\n"):
+                lines = b"\n" + lines
+            _write_all(stream.fileno(), lines, end)
+    except (OSError, ValueError) as error:
+        raise _unusable(path, error) from error
+
+
+@contextmanager
+def opened(path: str | os.PathLike[str]) -> Iterator[BinaryIO | None]:
+    """A file of results that an earlier run wrote, to be read; None where there is none.
+
+    Args:
+        path: the file.
+
+    Raises:
+        FuncamError: the path is a link or no file, or it may not be read.
+
+    Example:
+        >>> with opened("results/no.jsonl") as stream:
+        ...     stream is None
+        True
+    """
+    try:
+        descriptor = os.open(path, os.O_RDONLY | _NO_LINK | _NO_WAIT)
+    except FileNotFoundError:
+        yield None
+        return
+    except (OSError, ValueError) as error:
+        raise _unusable(path, error, "read") from error
+    try:
+        _refuse_irregular(descriptor)
+    except OSError as error:
+        os.close(descriptor)
+        raise _unusable(path, error, "read") from error
+    with os.fdopen(descriptor, "rb") as stream:
+        yield stream
+
+
+def make_folder(path: str | os.PathLike[str], *, links: bool = True) -> Path:
     """The folder `path`, made with its parents where it does not exist yet.
+
+    Passing files that killed processes left in it are removed.
+
+    Args:
+        path: the folder.
+        links: whether the path is the user's own; otherwise a link that lies there is refused.
 
     Raises:
         FuncamError: a file is in the way, or the folder may not be made.
@@ -214,19 +296,22 @@ def make_folder(path: str | os.PathLike[str]) -> Path:
     """
     folder = Path(path)
     try:
+        if not links and folder.is_symlink():
+            raise OSError(errno.ELOOP, os.strerror(errno.ELOOP))
         folder.mkdir(parents=True, exist_ok=True)
     except FileExistsError as error:
         raise FuncamError(f"{str(folder)!r} is a file, not a folder; choose another folder") from error
     except (OSError, ValueError) as error:
-        raise _unwritable(path, error) from error
+        raise _unusable(path, error) from error
+    _sweep(folder)
     return folder
 
 
 def _write_and_rename(target: Path, data: bytes) -> None:
     # Not tempfile: its files are private (0600), and the result would be too.
-    passing = target.with_name(f".{uuid.uuid4().hex}.tmp")
+    passing = target.with_name(f".{_HOST}-{os.getpid()}-{uuid.uuid4().hex}.tmp")
     try:
-        with open(passing, "xb") as stream:
+        with open(passing, "xb") as stream:  # x: a name that nothing has, a link neither
             stream.write(data)
         os.replace(passing, target)
     except BaseException:  # Ctrl-C too leaves nothing behind.
@@ -234,11 +319,49 @@ def _write_and_rename(target: Path, data: bytes) -> None:
         raise
 
 
-def _unwritable(path: str | os.PathLike[str], error: OSError | ValueError) -> FuncamError:
+def _sweep(folder: Path) -> None:
+    """Remove the passing files of processes that are no more."""
+    if os.name != "posix":  # Windows has no way to ask for a process that harms none
+        return
+    with suppress(OSError):
+        for path in folder.iterdir():
+            passing = _PASSING.fullmatch(path.name)
+            if passing and passing[1] == _HOST and not _runs(int(passing[2])):
+                path.unlink(missing_ok=True)
+
+
+def _runs(process: int) -> bool:
+    try:
+        os.kill(process, 0)
+    except (ProcessLookupError, OverflowError):
+        return False
+    except OSError:  # it is somebody else's
+        return True
+    return True
+
+
+def _write_all(descriptor: int, data: bytes, end: int) -> None:
+    """Write all of it; where that fails, what was written of it is cut off again."""
+    left = memoryview(data)
+    try:
+        while left:
+            left = left[os.write(descriptor, left) :]
+    except BaseException:
+        with suppress(OSError):
+            os.ftruncate(descriptor, end)
+        raise
+
+
+def _refuse_irregular(descriptor: int) -> None:
+    if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+        raise OSError(errno.ENOTSUP, os.strerror(errno.ENOTSUP))
+
+
+def _unusable(path: str | os.PathLike[str], error: OSError | ValueError, verb: str = "write") -> FuncamError:
     code = error.errno if isinstance(error, OSError) else None
-    reason = str(error) if code is None else os.strerror(code)
+    reason = _REASONS.get(code, os.strerror(code)) if code else str(error)
     advice = _ADVICE.get(code or 0, "choose another path")
-    return FuncamError(f"can't write {os.fsdecode(path)!r}: {reason}; {advice}")
+    return FuncamError(f"can't {verb} {os.fsdecode(path)!r}: {reason}; {advice}")
 
 
 def _check_regular(status: os.stat_result, name: str) -> None:

@@ -34,6 +34,7 @@ LONG = {
     "cli/test_recipe.py",
     "cli/test_recipe_options.py",
     "comparison/test_comparison.py",
+    "comparison/test_resuming.py",
     "comparison/test_scoring.py",
     "methods/test_several_layers.py",
     "models/test_every_method.py",

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field, fields, replace
 from typing import Any
 
 import torch
@@ -32,7 +33,7 @@ from funcam.attribution.dispatch import (
 from funcam.attribution.finite import check_finite, naming_images, warn_of_left, warn_of_zeros
 from funcam.attribution.rows import full_precision
 from funcam.attribution.smoothing import variants
-from funcam.errors import FuncamError, whole_number
+from funcam.errors import FuncamError, shown, whole_number
 from funcam.maps import combine_maps
 from funcam.network.axes import LayoutLike
 from funcam.network.budget import MEMORY
@@ -78,6 +79,29 @@ class Explanation:
     def logits(self) -> torch.Tensor:
         """The logits `[B, N]` in what the model returned."""
         return logits_of(self.outputs, self.output)
+
+    def __copy__(self) -> Explanation:
+        return replace(self)
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> Explanation:
+        try:
+            return Explanation(*copy.deepcopy(self._values(), memo))
+        except RuntimeError as error:  # torch's, of tensors that were computed
+            raise FuncamError(
+                "a differentiable explanation can't be copied: its tensors belong to autograd's graph; copy what you "
+                "need of it as result.maps.detach().clone()"
+            ) from error
+
+    def __reduce__(self) -> Any:
+        if "<" in getattr(self.output, "__qualname__", ""):  # a lambda, or made inside another function
+            raise FuncamError(
+                f"the explanation can't be pickled, for its output= is {shown(self.output)}; give a function that a "
+                "module holds under its name, or pickle result.maps and result.logits"
+            )
+        return Explanation, self._values()
+
+    def _values(self) -> tuple[Any, ...]:
+        return tuple(getattr(self, each.name) for each in fields(self))
 
 
 def explain(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -30,7 +31,7 @@ from funcam.cli.recipe_options import (
     settings_of,
 )
 from funcam.comparison.plan import FAITHFULNESS, GROUPS, LOCALISATION, USUAL_RECIPE, Plan
-from funcam.errors import FuncamError
+from funcam.errors import FuncamError, json_text
 from funcam.recipe import Recipe
 
 if TYPE_CHECKING:
@@ -94,7 +95,7 @@ def compare(
     result = _compare(rivals, examples, plan, out, silent)
     for path in report or []:
         _write_report(path, result, rivals, examples, plan, out)
-    for problem in [*problems, *result.problems]:
+    for problem in [*problems, *result.notes, *result.problems]:
         complain(problem)
     _print(result, out, as_json, quiet)
     return FAILURE if result.problems else 0
@@ -145,7 +146,7 @@ def _layers_by_label(layers: Sequence[str], labels: Iterable[str]) -> dict[str, 
 def _check_reports(paths: Iterable[Path]) -> None:
     for path in paths:
         if path.suffix.lower() not in (".html", ".htm", ".md"):
-            raise UsageError(f"--report '{path}': expected a page (.html) or a gallery (.md)")
+            raise UsageError(f"--report {str(path)!r}: expected a page (.html) or a gallery (.md)")
 
 
 def _shared_classes(rivals: Sequence[Rival]) -> Sequence[str]:
@@ -184,7 +185,7 @@ def _write_report(
 
 def _print(result: ComparisonResult, out: Path, as_json: bool, quiet: bool) -> None:
     if as_json:
-        print((out / "results.json").read_text(encoding="utf-8"), end="")
+        print(json_text(json.loads((out / "results.json").read_bytes()), indent=1, ascii_only=True))
     elif not quiet:
         from funcam.cli.comparison_table import print_figures
 

@@ -6,9 +6,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from rich.console import Console
-from rich.markup import escape
 
-from funcam.cli.tables import Column, print_prose, print_table
+from funcam.cli.tables import Column, plain, print_prose, print_table
 from funcam.comparison.findings import ComparisonResult
 from funcam.comparison.plan import (
     ARCC,
@@ -50,9 +49,9 @@ def print_figures(console: Console, result: ComparisonResult, folder: Path) -> N
             _print_table(console, [row for row in measured if row.subset == subset], shown, _SUBSETS[subset])
             console.print()
     for sentence in result.conclusions:
-        print_prose(console, escape(sentence))
+        print_prose(console, plain(sentence))
     console.print(
-        f"{result.images} image{'s' * (result.images != 1)} compared; results in [bold]{escape(str(folder))}[/]",
+        f"{result.images} image{'s' * (result.images != 1)} compared; results in [bold]{plain(str(folder))}[/]",
         soft_wrap=True,
     )
 
@@ -66,7 +65,7 @@ def _print_table(console: Console, rows: Sequence[Result], names: Sequence[str],
     for row in rows:
         figure = figure_text(METRICS[row.metric], row.value, row.low, row.high)
         cells.setdefault((row.net, row.layer, row.method), {})[row.metric] = figure
-    lines = [[*map(escape, place), *(figures.get(name, "") for name in shown)] for place, figures in cells.items()]
+    lines = [[*map(plain, place), *(figures.get(name, "") for name in shown)] for place, figures in cells.items()]
     title = f"[bold]{subset}[/] (n = {count}), {unit}"
     print_table(console, columns, lines, title=title, keys=len(_PLACE), split=True)
 

@@ -43,7 +43,7 @@ def check_dataset(
     if names is not None and truth is None:
         raise UsageError("--names says what the words of --truth mean; give --truth too")
     if names is not None and not os.path.isfile(names):
-        raise UsageError(f"--names '{names}': there is no such file")
+        raise UsageError(f"--names {str(names)!r}: there is no such file")
     check_choice("--fit", fit, ("squash", "crop", "pad"))
 
 

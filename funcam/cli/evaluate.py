@@ -16,7 +16,7 @@ from funcam.cli.messages import FAILURE, UsageError, complain, console, loading,
 from funcam.cli.net_option import OWN, load_rivals, nets_by_label
 from funcam.cli.recipe_options import compared_methods, separated
 from funcam.comparison.plan import LOCALISATION, METRICS, Plan
-from funcam.errors import nearest
+from funcam.errors import json_text, nearest
 
 if TYPE_CHECKING:
     from funcam.comparison.dataset import Example
@@ -81,7 +81,7 @@ def evaluate(
     base = Plan(groups=(METRICS[by].group,), fit=fit, batch=batch)
     recommendation = _search(rival, examples, space, base, out, silent)
     _write(recommendation, out)
-    for problem in [*problems, *recommendation.problems]:
+    for problem in [*problems, *recommendation.notes, *recommendation.problems]:
         complain(problem)
     _print(recommendation, out, as_json, quiet)
     return FAILURE if recommendation.problems else 0
@@ -115,13 +115,13 @@ def _write(recommendation: Recommendation, out: Path) -> None:
     from funcam.comparison.findings import finite
     from funcam.files import write_atomically
 
-    text = json.dumps(finite(recommendation.document()), indent=1, ensure_ascii=False) + "\n"
-    write_atomically(out / RECIPE, text.encode(errors="backslashreplace"))
+    text = json_text(finite(recommendation.document()), indent=1) + "\n"
+    write_atomically(out / RECIPE, text.encode(errors="backslashreplace"), links=False)
 
 
 def _print(recommendation: Recommendation, out: Path, as_json: bool, quiet: bool) -> None:
     if as_json:
-        print((out / RECIPE).read_text(encoding="utf-8"), end="")
+        print(json_text(json.loads((out / RECIPE).read_bytes()), indent=1, ascii_only=True))
     elif not quiet:
         from funcam.cli.recipe_table import print_recommendation
 

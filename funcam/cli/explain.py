@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import re
 from collections.abc import Sequence
@@ -26,7 +25,7 @@ from funcam.cli.messages import (
 )
 from funcam.cli.net_option import OWN, NetSpec, load, needs_download, parse_net_spec
 from funcam.cli.recipe_options import RUNNER_UP, recipe_of
-from funcam.errors import FuncamError, nearest
+from funcam.errors import FuncamError, about, json_text, nearest
 from funcam.pipeline.recipes import RECIPES
 from funcam.recipe import SCORES, Scores
 from funcam.zoo.user_code import Factory
@@ -240,7 +239,7 @@ def _check(weights: str | None, labels: Path | None, fit: str, device: str, form
     if weights is not None and re.search(r"[/\\.]", weights) and not os.path.exists(weights):
         raise UsageError(f"--weights {weights!r}: there is no such file")
     if labels is not None and not os.path.isfile(labels):
-        raise UsageError(f"--labels '{labels}': there is no such file")
+        raise UsageError(f"--labels {str(labels)!r}: there is no such file")
 
 
 def _check_meaning(scores: str | None, layout: str | None) -> None:
@@ -324,14 +323,13 @@ def _run(job: Job, sources: Sequence[ImageSource], as_json: bool, silent: bool) 
         try:
             record = _explain(job, source)
         except Exception as error:
-            message = reason(error)
-            complain(message if source.name in message else f"{source.name}: {message}", above=shown)
+            complain(about(source.name, reason(error)), above=shown)
             continue
         finally:
             collect_again()
         records.append(record)
         if as_json:
-            print(json.dumps(record), flush=True)
+            print(json_text(record, ascii_only=True), flush=True)
     return records
 
 

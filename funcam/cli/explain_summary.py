@@ -9,9 +9,8 @@ from typing import Any
 
 from rich.bar import Bar
 from rich.console import Console
-from rich.markup import escape
 
-from funcam.cli.tables import Column, print_prose, print_table
+from funcam.cli.tables import Column, plain, print_prose, print_table
 from funcam.zoo.nets import Net
 
 _DETAILED = 3
@@ -26,33 +25,33 @@ def print_summary(console: Console, net: Net, records: Sequence[dict[str, Any]],
     """
     if len(records) <= _DETAILED:
         for record in records:
-            console.print(f"[bold]{escape(record['image'])}[/]", style="table.title", soft_wrap=True)
+            console.print(f"[bold]{plain(record['image'])}[/]", style="table.title", soft_wrap=True)
             _print_predictions(console, record, bar=min(_BAR, max(_LEAST, console.width - _BESIDE)))
             console.print("[bold]written[/]")
             for line in _files(record):  # never folded: a name in two pieces can't be copied
-                console.print(f"  {escape(line)}", soft_wrap=True)
+                console.print(f"  {plain(line)}", soft_wrap=True)
             console.print()
     else:
         _print_overview(console, records)
     for note in dict.fromkeys(note for record in records for note in record["notes"]):
-        print_prose(console, f"[yellow]note[/] {escape(note)}")
+        print_prose(console, f"[yellow]note[/] {plain(note)}")
     seconds = sum(record["seconds"] for record in records)
     count = f"{len(records)} image{'s' * (len(records) != 1)}"
     console.print(
-        f"{count} explained in {seconds:.2f} s with {escape(net.name)} ({escape(net.weights)}) at "
-        f"{escape(records[0]['layer'])}; "
-        f"results in [bold]{escape(str(folder))}[/]",
+        f"{count} explained in {seconds:.2f} s with {plain(net.name)} ({plain(net.weights)}) at "
+        f"{plain(records[0]['layer'])}; "
+        f"results in [bold]{plain(str(folder))}[/]",
         soft_wrap=True,
     )
 
 
 def _print_predictions(console: Console, record: dict[str, Any], bar: int) -> None:
     explained = {(entry["index"], entry["name"]) for entry in record["explained"]}
-    plain = any(entry["probability"] is None for entry in _rows(record))
+    numbers = any(entry["probability"] is None for entry in _rows(record))
     columns = (
         Column("class", right=True),
         Column("name", prose=True),
-        Column("value" if plain else "probability", right=True),
+        Column("value" if numbers else "probability", right=True),
         Column(spare=True),
         Column(),
     )
@@ -60,7 +59,7 @@ def _print_predictions(console: Console, record: dict[str, Any], bar: int) -> No
     for entry in _rows(record):
         mark = "explained" if (entry["index"], entry["name"]) in explained else ""
         drawn = Bar(1, 0, entry["probability"] or 0, width=bar, color="green" if mark else "bright_black")
-        rows.append((str(entry["index"]), escape(entry["name"]), _said(entry), drawn, mark))
+        rows.append((str(entry["index"]), plain(entry["name"]), _said(entry), drawn, mark))
     print_table(console, columns, rows, keys=2)
 
 
@@ -103,5 +102,5 @@ def _print_overview(console: Console, records: Sequence[dict[str, Any]]) -> None
         first = record["predictions"][0]
         names = ", ".join(entry["name"] for entry in record["explained"])
         row = (record["image"], first["name"], _said(first), names, record["files"]["panel"])
-        rows.append([*map(escape, row)])
+        rows.append([*map(plain, row)])
     print_table(console, columns, rows)

@@ -20,15 +20,13 @@ def layers(
 ) -> None:
     """List the layers of a network: name, shape, the default marked."""
     spec = parse_net_spec(net, "NET")
-    from rich.markup import escape
-
-    from funcam.cli.tables import Column, print_prose, print_table
+    from funcam.cli.tables import Column, plain, print_prose, print_table
     from funcam.network.listing import list_layers
 
     model, shape = _model(spec)
     rows = []
     for layer in list_layers(model, (1, *shape)):
-        row = (escape(layer.name), "x".join(map(str, layer.shape[1:])), "default" if layer.default else "")
+        row = (plain(layer.name), "x".join(map(str, layer.shape[1:])), "default" if layer.default else "")
         rows.append([f"[bold green]{cell}[/]" for cell in row] if layer.default else row)
     print_table(console(), (Column("layer"), Column("shape"), Column()), rows)
     print_prose(console(), f"shape: channels x height x width, of an image of {shape[-1]}x{shape[-2]} pixels")

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 import typer
 
-from funcam.errors import FuncamError
+from funcam.errors import FuncamError, one_line
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -66,14 +66,14 @@ def loading(what: str, silent: bool) -> Iterator[None]:
     if silent:
         yield
         return
-    from rich.markup import escape
+    from funcam.cli.tables import plain
 
-    with console(stderr=True).status(f"loading {escape(what)}".rstrip()):
+    with console(stderr=True).status(f"loading {plain(what)}".rstrip()):
         yield
 
 
 def complain(message: str, code: int = FAILURE, *, above: Console | None = None) -> int:
-    """Say what is wrong on standard error, in one line.
+    """Say what is wrong on standard error, in one line, control characters of names escaped.
 
     Args:
         message: what.
@@ -83,7 +83,7 @@ def complain(message: str, code: int = FAILURE, *, above: Console | None = None)
     Returns:
         The exit code.
     """
-    line = f"funcam: {' '.join(message.split())}"
+    line = f"funcam: {one_line(message)}"
     if above is None:
         print(line, file=sys.stderr)
     else:

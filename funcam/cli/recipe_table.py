@@ -5,10 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 
 from rich.console import Console
-from rich.markup import escape
 
 from funcam.cli.comparison_table import figure_text
-from funcam.cli.tables import Column, print_prose, print_table
+from funcam.cli.tables import Column, plain, print_prose, print_table
 from funcam.comparison.plan import METRICS
 from funcam.searching.choosing import RankedRecipe
 from funcam.searching.recommendation import Recommendation, RecommendedRecipe
@@ -29,7 +28,7 @@ def print_recommendation(console: Console, recommendation: Recommendation, file:
     unit = " in %" if metric.share else ""
     images = recommendation.best.ranked.chosen_on.n, recommendation.best.ranked.found_on.n
     halves = f"chosen on {images[0]} images, found on {images[1]} others"
-    title = f"[bold]{escape(recommendation.net)}[/], {metric.title}{unit}: {halves}"
+    title = f"[bold]{plain(recommendation.net)}[/], {metric.title}{unit}: {halves}"
     columns = [Column("recipe", prose=True), *(Column(name, right=True) for name in _FIGURES)]
     shown = recommendation.ranking[:_SHOWN]
     if recommendation.default.recipe not in [row.recipe for row in shown]:
@@ -38,7 +37,7 @@ def print_recommendation(console: Console, recommendation: Recommendation, file:
     tried = len(recommendation.ranking)
     print_prose(console, f"{tried} recipes tried; cost in forward passes of the network at its own size")
     for line in recommendation.skipped:
-        print_prose(console, f"left out: {escape(line)}", style="dim")
+        print_prose(console, f"left out: {plain(line)}", style="dim")
     _print_best(console, recommendation, file)
 
 
@@ -46,7 +45,7 @@ def _cells(recommendation: Recommendation, row: RankedRecipe) -> list[str]:
     recipe = row.recipe
     mark = " (default)" if recipe == recommendation.default.recipe else ""
     return [
-        escape(described(recipe)) + mark,
+        plain(described(recipe)) + mark,
         _figure(recommendation, row.chosen_on),
         _figure(recommendation, row.found_on),
         f"{recommendation.costs[recipe]:.1f}",
@@ -54,17 +53,17 @@ def _cells(recommendation: Recommendation, row: RankedRecipe) -> list[str]:
 
 
 def _print_best(console: Console, recommendation: Recommendation, file: Path) -> None:
-    for sentence in (_line(recommendation, "best", recommendation.best), *map(escape, recommendation.sentences)):
+    for sentence in (_line(recommendation, "best", recommendation.best), *map(plain, recommendation.sentences)):
         print_prose(console, sentence)
     level = recommendation.best.threshold
     if level is not None:
         at = f"{_figure(recommendation, level.found_on)} at that level"
         print_prose(console, f"boxes are best above {level.level:g} of a map's maximum: {at}")
-    lines = [f"to use it: funcam explain ... {escape(recommendation.best.options)}"]
-    lines.append(f"or funcam explain ... --recipe [bold]{escape(str(file))}[/], which has all of this")
+    lines = [f"to use it: funcam explain ... {plain(recommendation.best.options)}"]
+    lines.append(f"or funcam explain ... --recipe [bold]{plain(str(file))}[/], which has all of this")
     if recommendation.frugal is not None:
         lines.append(_line(recommendation, "nearly as good for less", recommendation.frugal))
-        lines.append(f"to use it: funcam explain ... {escape(recommendation.frugal.options)}")
+        lines.append(f"to use it: funcam explain ... {plain(recommendation.frugal.options)}")
     for line in lines:
         console.print(line, soft_wrap=True)
 
@@ -72,7 +71,7 @@ def _print_best(console: Console, recommendation: Recommendation, file: Path) ->
 def _line(recommendation: Recommendation, title: str, recommended: RecommendedRecipe) -> str:
     recipe = recommended.ranked.recipe
     figure, cost = _figure(recommendation, recommended.ranked.found_on), recommendation.costs[recipe]
-    return f"[bold]{title}:[/] {escape(described(recipe))}: {figure}, {cost:.1f} forward passes"
+    return f"[bold]{title}:[/] {plain(described(recipe))}: {figure}, {cost:.1f} forward passes"
 
 
 def _figure(recommendation: Recommendation, interval: Interval) -> str:

@@ -7,14 +7,27 @@ from dataclasses import dataclass
 
 from rich.bar import Bar
 from rich.console import Console, JustifyMethod
+from rich.markup import escape
 from rich.table import Table
 from rich.text import Text
+
+from funcam.errors import printable
 
 _GAP = 2
 _PROSE = 16  # prose is folded to this width at least
 
 Cell = str | Bar
 """Rich's markup, or a bar."""
+
+
+def plain(text: str) -> str:
+    """A name as markup that shows it, control characters escaped: every name that is printed comes through here.
+
+    Example:
+        >>> plain("[bold]\\x1b[2J.png")
+        '\\\\[bold]\\\\x1b[2J.png'
+    """
+    return escape(printable(text))
 
 
 @dataclass(frozen=True)

@@ -34,11 +34,14 @@ class Example:
         name: its name, once in a data set.
         load: reads it, uint8 RGB `[H, W, 3]`.
         know: tells what is known of it, when it is asked for the first time.
+        source: by what a comparison that goes on tells that the image has changed: its file, or words that stand for
+            these very pixels and this truth; "" for whatever `load` gives.
     """
 
     name: str
     load: Callable[[], Pixels]
     know: Callable[[], Truth | None] = field(default=_nothing)
+    source: Path | str = ""
 
     @cached_property
     def truth(self) -> Truth | None:
@@ -61,7 +64,7 @@ def image_examples(paths: Sequence[Path], truths: Mapping[Path, Truth] | None = 
         ''
     """
     known = truths or {}
-    return [Example(str(path), partial(read_image, path), partial(known.get, path)) for path in paths]
+    return [Example(str(path), partial(read_image, path), partial(known.get, path), path) for path in paths]
 
 
 def scene_examples(count: int, first: int = _SEED) -> list[Example]:
@@ -76,7 +79,7 @@ def scene_examples(count: int, first: int = _SEED) -> list[Example]:
 
 def _scene(seed: int, subset: str) -> Example:
     name = f"scene {seed}" if subset == "single" else f"scene {seed} ({subset})"
-    return Example(name, lambda: _drawn(seed, subset).image, partial(_truth_of, seed, subset, name))
+    return Example(name, lambda: _drawn(seed, subset).image, partial(_truth_of, seed, subset, name), name)
 
 
 @lru_cache(maxsize=64)  # the pixels and the truth of a scene are asked for one after the other

@@ -4,22 +4,19 @@ from __future__ import annotations
 
 import csv
 import io
-import json
 import platform
-from collections import defaultdict
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from funcam import __version__
 from funcam.comparison.aggregation import collected, figures_of
 from funcam.comparison.conclusions import conclusions
-from funcam.comparison.dataset import Example
+from funcam.comparison.contents import Contents
 from funcam.comparison.journal import Journal
 from funcam.comparison.plan import Plan, Rival
-from funcam.errors import FuncamError
+from funcam.comparison.versions import versions
+from funcam.errors import FuncamError, json_text, printable
 from funcam.files import write_atomically
 from funcam.report.data import Pair, Result
 
@@ -37,6 +34,8 @@ class ComparisonResult:
         conclusions: what they say, in words.
         problems: the images that could not be done, a line each.
         images: how many were done.
+        measured: where the journal has it.
+        notes: what there is to say besides, a line each.
     """
 
     rows: list[Result]
@@ -44,52 +43,43 @@ class ComparisonResult:
     conclusions: list[str]
     problems: list[str]
     images: int
+    measured: Measured
+    notes: list[str]
 
 
-def summarise(
-    rivals: Sequence[Rival], examples: Sequence[Example], plan: Plan, journal: Journal, problems: list[str]
-) -> ComparisonResult:
-    """The figures of what the journal holds for these networks and images.
+@dataclass(frozen=True)
+class Measured:
+    """What of a journal belongs to a comparison.
+
+    Attributes:
+        keys: by the networks' labels; two labels of one network share theirs, and are computed once.
+        contents: of the images.
+    """
+
+    keys: Mapping[str, str]
+    contents: Contents
+
+    def records(self, journal: Journal) -> Iterator[dict[str, Any]]:
+        """The records one at a time, each with its network's label."""
+        for record in journal.records(set(self.keys.values()), self.contents):
+            for label, key in self.keys.items():
+                if key == record["key"]:
+                    yield {**record, "net": label}
+
+
+def summarise(measured: Measured, journal: Journal, problems: list[str], notes: list[str]) -> ComparisonResult:
+    """The figures of what the journal holds for some networks and images; problems and notes are passed on.
 
     Raises:
         FuncamError: there is nothing.
     """
-    values, keys, subsets = collected(_records_of(rivals, examples, plan, journal))
+    values, keys, subsets = collected(measured.records(journal))
+    values = {place: values[place] for label in measured.keys for place in values if place[0] == label}
     if not values:
         raise FuncamError(f"no image could be compared: {problems[0] if problems else 'nothing was measured'}")
     rows, pairs = figures_of(values, keys, subsets)
     images = {image for shown in keys.values() for image, _ in shown}
-    return ComparisonResult(rows, pairs, conclusions(rows, pairs), problems, len(images))
-
-
-def _records_of(
-    rivals: Iterable[Rival], examples: Sequence[Example], plan: Plan, journal: Journal
-) -> Iterator[dict[str, Any]]:
-    """The records of these networks and images, one at a time."""
-    labels = labels_by_key(rivals, plan)
-    names = {example.name for example in examples}
-    for record in journal.records(set(labels)):
-        if record["image"] in names:
-            for label in labels[record["key"]]:
-                yield {**record, "net": label}
-
-
-def labels_by_key(rivals: Iterable[Rival], plan: Plan) -> dict[str, list[str]]:
-    """The networks by what is computed with them: one network under two labels is computed once."""
-    labels: dict[str, list[str]] = defaultdict(list)
-    for rival in rivals:
-        labels[plan.key(rival)].append(rival.label)
-    return labels
-
-
-def versions() -> dict[str, str]:
-    """Of what figures depend on.
-
-    Example:
-        >>> list(versions())
-        ['funcam', 'torch', 'torchvision', 'numpy']
-    """
-    return {"funcam": __version__, **{name: version(name) for name in ("torch", "torchvision", "numpy")}}
+    return ComparisonResult(rows, pairs, conclusions(rows, pairs), problems, len(images), measured, notes)
 
 
 def write_comparison(result: ComparisonResult, rivals: Sequence[Rival], plan: Plan, folder: Path) -> None:
@@ -97,8 +87,8 @@ def write_comparison(result: ComparisonResult, rivals: Sequence[Rival], plan: Pl
     stream = io.StringIO()
     writer = csv.DictWriter(stream, COLUMNS, lineterminator="\n")
     writer.writeheader()
-    writer.writerows(map(asdict, result.rows))
-    write_atomically(folder / "results.csv", stream.getvalue().encode())
+    writer.writerows({name: _cell(value) for name, value in asdict(row).items()} for row in result.rows)
+    write_atomically(folder / "results.csv", stream.getvalue().encode(), links=False)
     document = {
         "conclusions": result.conclusions,
         "results": [asdict(row) for row in result.rows],
@@ -111,8 +101,16 @@ def write_comparison(result: ComparisonResult, rivals: Sequence[Rival], plan: Pl
         },
         "versions": {"python": platform.python_version(), **versions()},
     }
-    text = json.dumps(finite(document), indent=1, ensure_ascii=False, default=str) + "\n"
-    write_atomically(folder / "results.json", text.encode(errors="backslashreplace"))
+    text = json_text(finite(document), indent=1) + "\n"
+    write_atomically(folder / "results.json", text.encode(errors="backslashreplace"), links=False)
+
+
+def _cell(value: Any) -> Any:
+    """A cell that no spreadsheet takes for a formula, and no terminal for a command; numbers are themselves."""
+    if not isinstance(value, str):
+        return value
+    text = printable(value)
+    return f"'{text}" if text.lstrip().startswith(("=", "+", "-", "@")) else text
 
 
 def _pair_document(pair: Pair) -> dict[str, Any]:

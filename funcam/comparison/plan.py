@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field, fields, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
+from funcam.comparison.versions import all_versions
 from funcam.errors import FuncamError
 from funcam.recipe import Recipe
 
@@ -86,6 +86,9 @@ METRICS: dict[str, Metric] = {
 }
 
 
+_NOT_TOLD = ("model", "weights")  # what it is made of has letters of its own, and where they came from is no matter
+
+
 @dataclass(frozen=True)
 class Rival:
     """A network of a comparison.
@@ -100,12 +103,26 @@ class Rival:
     net: Net
     device: str = "cpu"
 
+    def __post_init__(self) -> None:
+        if self.net.frames is not None:
+            raise FuncamError(
+                f"{self.label} takes clips of {self.net.frames} frames, and what is compared are images; leave it out "
+                "(funcam explain shows it)"
+            )
+
     def sized(self, recipe: Recipe) -> Rival:
         """It with the input that a recipe asks for."""
         from funcam.zoo.nets import at_size
 
         side = recipe.size_for(self.net.input_size)
         return self if side == self.net.input_size else replace(self, net=at_size(self.net, side))
+
+    @cached_property
+    def letters(self) -> str:
+        """What tells the model, as it is now, from others that compute something else."""
+        from funcam.comparison.identity import model_letters
+
+        return model_letters(self.net.model)
 
     @cached_property
     def shuffled(self) -> dict[str, list[nn.Module]]:
@@ -176,23 +193,25 @@ class Plan:
         }
 
     def key(self, rival: Rival) -> str:
-        """A name for what this plan computes with one network: equal keys, equal figures.
+        """A name for what this plan computes with one network: equal keys and equal images, equal figures.
+
+        It goes by what the network is, not by where its values came from: another file of weights under the same name
+        gives another key, the same file under another name the same.
 
         Args:
-            rival: the network at its own size.
+            rival: the network, at its own size or at the plan's.
         """
         computed = {**self.document(()), "layers": self.recipe_for(rival.label).layers}
         del computed["batch"]
-        net, side = rival.net, self.recipe.size_for(rival.net.input_size)
-        network = [net.name, net.weights, _version(net.weights), side, net.mean, net.std, net.classes]
-        text = json.dumps([computed, *network], sort_keys=True, default=str)
+        net = rival.sized(self.recipe).net
+        told = {each.name: getattr(net, each.name) for each in fields(net) if each.name not in _NOT_TOLD}
+        network = [told, rival.letters, rival.device.partition(":")[0]]
+        text = json.dumps([computed, *network, all_versions()], sort_keys=True, default=_letters)
         return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
-def _version(weights: str) -> tuple[int, int] | None:
-    """What tells a file of weights from an earlier one of the same name."""
-    try:
-        file = os.stat(weights)
-    except (OSError, ValueError):
-        return None
-    return file.st_size, file.st_mtime_ns
+def _letters(value: Any) -> str:
+    """What JSON doesn't know: an option of a method may be a tensor."""
+    from funcam.comparison.identity import letters_of
+
+    return letters_of(value)

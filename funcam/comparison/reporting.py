@@ -15,10 +15,11 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from funcam.comparison.dataset import Example
-from funcam.comparison.findings import ComparisonResult, labels_by_key, versions
+from funcam.comparison.findings import ComparisonResult
 from funcam.comparison.journal import Journal
 from funcam.comparison.plan import BASELINES, METRICS, Plan, Rival
 from funcam.comparison.run import JOURNAL
+from funcam.comparison.versions import versions
 from funcam.imaging.fit import View, onto_image
 from funcam.methods import METHODS
 from funcam.report.data import (
@@ -59,7 +60,7 @@ def report_of(
         title: the report's.
         most: how many images it shows; the figures are of all.
     """
-    entries = _images(rivals, examples[:most], plan, Journal(folder / JOURNAL))
+    entries = _images(result, examples[:most], Journal(folder / JOURNAL))
     names = list(dict.fromkeys([*plan.recipe.methods, *(row.method for row in result.rows)]))
     measured = {row.metric for row in result.rows}
     return Report(
@@ -91,13 +92,12 @@ def _layer_of(result: ComparisonResult, label: str) -> str:
     return next((row.layer for row in result.rows if row.net == label and row.layer), "")
 
 
-def _images(rivals: Sequence[Rival], examples: Sequence[Example], plan: Plan, journal: Journal) -> list[ImageEntry]:
-    labels = labels_by_key(rivals, plan)
+def _images(result: ComparisonResult, examples: Sequence[Example], journal: Journal) -> list[ImageEntry]:
     names = {example.name for example in examples}
     records: dict[str, list[dict[str, Any]]] = defaultdict(list)
-    for record in journal.records(set(labels)):
+    for record in result.measured.records(journal):
         if record["image"] in names:
-            records[record["image"]] += [{**record, "net": label} for label in labels[record["key"]]]
+            records[record["image"]].append(record)
     return [
         _entry(f"i{number}", example, records[example.name])
         for number, example in enumerate(examples)

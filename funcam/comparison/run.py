@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Any
 
+from funcam.comparison.contents import Contents
 from funcam.comparison.dataset import Example
-from funcam.comparison.findings import ComparisonResult, summarise, write_comparison
+from funcam.comparison.findings import ComparisonResult, Measured, summarise, write_comparison
 from funcam.comparison.instances import Instance, instances_of
 from funcam.comparison.journal import Journal
 from funcam.comparison.measuring import Known, measure
 from funcam.comparison.plan import Plan, Rival
-from funcam.errors import FuncamError
+from funcam.errors import FuncamError, about
 from funcam.imaging.reading import Pixels
 
 JOURNAL = "images.jsonl"
@@ -31,7 +33,8 @@ def compare(
     """Compare networks, layers and methods over a data set, and write `results.json` and `results.csv`.
 
     What is measured of an image is written at once to `images.jsonl` in the folder; a comparison that was interrupted
-    goes on from there, and memory does not grow with the number of images but by some numbers for each.
+    goes on from there, and memory does not grow with the number of images but by some numbers for each. What has become
+    another image, has other truth, or was measured with another network or in another way is measured again.
 
     Args:
         rivals: the networks, each on its device.
@@ -44,11 +47,14 @@ def compare(
         The figures.
 
     Raises:
-        FuncamError: the data set is empty, nothing of it could be done, or a network can't do what is asked of it: the
-            first images all fail for one reason.
+        FuncamError: the data set is empty, nothing of it could be done, a network can't do what is asked of it (the
+            first images all fail for one reason), or a file can't be written.
     """
-    problems = fill(rivals, examples, plan, folder, tick=tick)
-    result = summarise(rivals, examples, plan, Journal(folder / JOURNAL), problems)
+    rivals = [replace(rival) for rival in rivals]  # what is remembered of a network holds for one call
+    contents = Contents(examples)
+    filled = fill(rivals, examples, plan, folder, contents, tick=tick)
+    measured = Measured({rival.label: plan.key(rival) for rival in rivals}, contents)
+    result = summarise(measured, Journal(folder / JOURNAL), filled.problems, filled.notes)
     write_comparison(result, rivals, plan, folder)
     return result
 
@@ -58,31 +64,59 @@ def fill(
     examples: Sequence[Example],
     plan: Plan,
     folder: Path,
+    contents: Contents,
     *,
     tick: Tick = lambda _count: None,
-) -> list[str]:
-    """Measure what the journal in the folder lacks of a comparison; arguments and errors are those of `compare`.
+) -> Filled:
+    """Measure what the journal in the folder lacks of a comparison. Errors are those of `compare`.
 
-    Returns:
-        What could not be done, a line each.
+    Args:
+        rivals: as in `compare`.
+        examples: as in `compare`.
+        plan: as in `compare`.
+        folder: as in `compare`.
+        contents: of the examples.
+        tick: as in `compare`.
     """
     if not examples:
         raise FuncamError("the data set is empty; expected at least one image")
     journal, keys = Journal(folder / JOURNAL), {rival.label: plan.key(rival) for rival in rivals}
-    done = {key: journal.done(key) for key in keys.values()}  # shared by two labels of one network
-    work = _Work(plan, journal, keys, {label: done[key] for label, key in keys.items()})
+    done = {key: journal.done(key, contents) for key in keys.values()}  # shared by two labels of one network
+    work = _Work(plan, journal, keys, {label: done[key] for label, key in keys.items()}, contents)
+    notes = _notes(journal)
     sized = [rival.sized(plan.recipe) for rival in rivals]
     tick(sum(example.name in names for example in examples for names in work.done.values()))
-    left = [example for example in examples if any(example.name not in names for names in work.done.values())]
-    for start in range(0, len(left), plan.batch):
-        chunk = left[start : start + plan.batch]
-        images, known = _loaded(chunk, work.problems), Known()  # once for all networks
+    for start in range(0, len(examples), plan.batch):
+        chunk = examples[start : start + plan.batch]
+        images, known = _images(chunk, work), Known()  # once for all networks
         for rival in sized:
-            missing = [example for example in chunk if example.name not in work.done[rival.label]]
-            for instances in _batches(missing, images, rival, work):
-                _measure(instances, rival, work, known)
-            tick(len(missing))
-    return list(work.problems)
+            missing = sum(not work.has(rival, example) for example in chunk)
+            for instances in _batches(chunk, images, rival, work):
+                if not all(work.has(rival, instance.example) for instance in instances):
+                    _measure(instances, rival, work, known)
+            tick(missing)
+    return Filled(list(work.problems), notes)
+
+
+@dataclass(frozen=True)
+class Filled:
+    """How measuring ended.
+
+    Attributes:
+        problems: what could not be done, a line each.
+        notes: what there is to say of the journal that was there, a line each.
+    """
+
+    problems: list[str]
+    notes: list[str]
+
+
+def _notes(journal: Journal) -> list[str]:
+    if not journal.damaged:
+        return []
+    lines = "a line" if journal.damaged == 1 else f"{journal.damaged} lines"
+    cause = "cut off, changed, or of another version of funcam"
+    return [f"{lines} of {str(journal.path)!r} can't be used ({cause}): what is missing is computed again"]
 
 
 @dataclass(frozen=True)
@@ -93,22 +127,42 @@ class _Work:
     journal: Journal
     keys: Mapping[str, str]
     done: Mapping[str, set[str]]
+    contents: Contents
     problems: dict[str, None] = field(default_factory=dict)
 
-    def write(self, rival: Rival, instances: Sequence[Instance], known: Known) -> None:
-        """Measure instances and write down the records."""
-        self.journal.add(self.keys[rival.label], measure(instances, rival, self.plan, known))
-        self.done[rival.label].update(instance.example.name for instance in instances)
+    def has(self, rival: Rival, example: Example) -> bool:
+        """Whether it is written down what a network makes of an image."""
+        return example.name in self.done[rival.label]
+
+    def write(self, rival: Rival, records: Sequence[Mapping[str, Any]]) -> None:
+        """Write down what is not yet."""
+        new = [record for record in records if record["image"] not in self.done[rival.label]]
+        self.journal.add(self.keys[rival.label], new, self.contents)
+        self.done[rival.label].update(record["image"] for record in new)
 
 
-def _loaded(examples: Sequence[Example], problems: dict[str, None]) -> dict[str, Pixels]:
-    """The images by name; what can't be read is noted."""
+def _images(chunk: Sequence[Example], work: _Work) -> dict[str, Pixels]:
+    """The images of which something is missing, and with them those that were measured together with them.
+
+    The last digits of a figure depend on what else is in a batch: so they are those of a run that went through.
+    """
+    left = [example for example in chunk if any(example.name not in names for names in work.done.values())]
+    images = _loaded(left, work)
+    return {**images, **_loaded([example for example in chunk if example not in left], work)} if images else {}
+
+
+def _loaded(examples: Sequence[Example], work: _Work) -> dict[str, Pixels]:
+    """The images by name; what can't be read is noted, and what changed meanwhile: the journal would be wrong."""
     images = {}
     for example in examples:
         try:
-            images[example.name] = example.load()
+            work.contents.of(example.name)
+            pixels = example.load()
+            if work.contents.changed(example.name):
+                raise FuncamError(f"{example.name} changed while it was read; compare again when it stays as it is")
+            images[example.name] = pixels
         except FuncamError as error:
-            problems[_problem(example, error)] = None
+            work.problems[_problem(example, error)] = None
     return images
 
 
@@ -141,20 +195,24 @@ def _measure(batch: Sequence[Instance], rival: Rival, work: _Work, known: Known)
         FuncamError: this network has done nothing yet and all of the batch fails for one reason.
     """
     try:
-        work.write(rival, batch, known)
+        records = measure(batch, rival, work.plan, known)
     except FuncamError as error:
         errors: dict[str, FuncamError] = {}
         examples = {instance.example.name: instance.example for instance in batch}
         for name in examples:
+            own = [instance for instance in batch if instance.example.name == name]
             try:
-                work.write(rival, [instance for instance in batch if instance.example.name == name], known)
+                records = measure(own, rival, work.plan, known)
             except FuncamError as alone:
                 errors[name] = alone
+            else:
+                work.write(rival, records)
         if not work.done[rival.label] and len(errors) > 1 and len({str(each) for each in errors.values()}) == 1:
             raise FuncamError(f"{rival.label}: {error}") from error
         work.problems.update({_problem(examples[name], each): None for name, each in errors.items()})
+    else:
+        work.write(rival, records)
 
 
 def _problem(example: Example, error: FuncamError) -> str:
-    text = str(error)
-    return text if example.name in text else f"{example.name}: {text}"
+    return about(example.name, str(error))

@@ -177,7 +177,7 @@ def save_picture(path: str | os.PathLike[str], picture: Pixels, quality: int = 9
     """Write a picture as JPEG, PNG or WebP, by the path's suffix, whole or not at all.
 
     Args:
-        path: where to; the folder exists.
+        path: where to; the folder exists. A link that lies there is not followed: the picture takes its place.
         picture: uint8 RGB [H, W, 3].
         quality: 1..100, for JPEG and WebP; PNG is lossless.
 
@@ -203,7 +203,7 @@ def save_picture(path: str | os.PathLike[str], picture: Pixels, quality: int = 9
     done, data = cv2.imencode(suffix, cv2.cvtColor(picture, cv2.COLOR_RGB2BGR), _settings(suffix, quality))
     if not done:
         raise FuncamError(f"{os.fsdecode(path)!r}: OpenCV could not encode the picture as {suffix}; use another suffix")
-    write_atomically(path, data.tobytes())
+    write_atomically(path, data.tobytes(), links=False)
 
 
 def _settings(suffix: str, quality: int) -> list[int]:

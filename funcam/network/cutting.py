@@ -14,6 +14,7 @@ from funcam.errors import FuncamError, nearest, shown
 from funcam.network.axes import LayoutLike, checked_map, parsed
 from funcam.network.believed import graph_of as graph_of
 from funcam.network.choice import LAST_CONV, last_conv
+from funcam.network.copied import OfAModel
 from funcam.network.cuts import Cut as Cut
 from funcam.network.failures import reason_of
 from funcam.network.forms import in_form
@@ -40,7 +41,7 @@ Image = tuple[int, ...]
 
 
 @dataclass(frozen=True, eq=False)
-class Split:
+class Split(OfAModel):
     """A model cut at a layer: a reusable, thread-safe function `images -> (A, head)`. Made by `split`."""
 
     _layer: str | None

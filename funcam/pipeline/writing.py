@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import json
 import platform
 import re
 from collections.abc import Iterator, Sequence
@@ -17,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from funcam import __version__
+from funcam.errors import json_text
 from funcam.files import write_atomically
 from funcam.imaging.fit import onto_image
 from funcam.imaging.panel import PanelRow, panel
@@ -103,10 +103,10 @@ def write_results(
     save_picture(folder / shared["panel"], draw_panel(image, net, explanation, style, title=Path(source).name))
     if style.raw_maps:
         shared["maps"] = f"{name}-maps.npz"
-        write_atomically(folder / shared["maps"], _npz(explanation))
+        write_atomically(folder / shared["maps"], _npz(explanation), links=False)
     record = _record(source, net, explanation, files, shared)
-    text = json.dumps(record, indent=2, ensure_ascii=False) + "\n"
-    write_atomically(folder / shared["record"], text.encode(errors=_ESCAPED))
+    text = json_text(record, indent=2) + "\n"
+    write_atomically(folder / shared["record"], text.encode(errors=_ESCAPED), links=False)
     return record
 
 

@@ -12,6 +12,7 @@ from urllib.parse import quote
 import cv2
 import numpy as np
 
+from funcam.errors import one_line
 from funcam.files import make_folder, write_atomically
 from funcam.imaging.reading import Pixels
 from funcam.imaging.render import heatmap, overlay, save_picture
@@ -31,7 +32,7 @@ def write_gallery(path: str | os.PathLike[str], report: Report, *, colormap: str
     `<stem>-gallery` beside the file.
 
     Args:
-        path: where to, `README.md` say; the folder exists.
+        path: where to, `README.md` say; the folder exists. A link that lies there is replaced.
         report: what to show.
         colormap: one of `funcam.imaging.render.COLORMAPS`; the default looks the same to colour-blind readers.
 
@@ -52,13 +53,15 @@ def write_gallery(path: str | os.PathLike[str], report: Report, *, colormap: str
         *_figures(report),
     ]
     if report.images:
-        gallery = _Gallery(report.methods, make_folder(target.with_name(f"{target.stem}-gallery")), colormap)
+        folder = make_folder(target.with_name(f"{target.stem}-gallery"), links=False)
+        gallery = _Gallery(report.methods, folder, colormap)
         for subset, title in _SECTIONS:
             images = [(number, image) for number, image in enumerate(report.images, 1) if _section(image) == subset]
             if images:
                 lines += [f"## {title}", ""]
                 lines += [line for number, image in images for line in gallery.image(number, image)]
-    write_atomically(target, "\n".join(lines).rstrip("\n").encode("utf-8", errors="replace") + b"\n")
+    text = "\n".join(lines).rstrip("\n") + "\n"
+    write_atomically(target, text.encode("utf-8", errors="replace"), links=False)
 
 
 class _Gallery:
@@ -178,7 +181,7 @@ def _table(titles: Sequence[str], rows: Iterable[Sequence[str]]) -> list[str]:
 
 def _text(text: str) -> str:
     """A text that Markdown and HTML show as it is, on one line."""
-    line = " ".join(text.split())
+    line = one_line(text)
     line = line.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
     return re.sub(r"([\\`*_\[\]|~#!()$])", r"\\\1", line)
 

@@ -39,7 +39,7 @@ def write_report(path: str | os.PathLike[str], report: Report) -> None:
     written last and atomically: whoever opens it finds all of it.
 
     Args:
-        path: where to, `report.html` say; the folder exists.
+        path: where to, `report.html` say; the folder exists. A link that lies there is replaced.
         report: what to show.
 
     Raises:
@@ -53,7 +53,7 @@ def write_report(path: str | os.PathLike[str], report: Report) -> None:
     many = len(report.images) > MOST_INLINE
     shelf = Beside(target.with_name(f"{target.stem}-files")) if many else Inline()
     text = _page(report.title, as_script(payload(report, shelf)))
-    write_atomically(target, text.encode("utf-8", errors="replace"))
+    write_atomically(target, text.encode("utf-8", errors="replace"), links=False)
 
 
 def _page(title: str, data: str) -> str:

@@ -49,11 +49,11 @@ class Beside:
     longest_map = 96  # The maps stay in the page, and hundreds of maps as large as images would be too much of it.
 
     def __init__(self, folder: Path) -> None:
-        self.folder = make_folder(folder)
+        self.folder = make_folder(folder, links=False)
 
     def put(self, name: str, data: bytes) -> str:
         """The path of the written file, relative to the page."""
-        write_atomically(self.folder / name, data)
+        write_atomically(self.folder / name, data, links=False)
         return quote(f"{self.folder.name}/{name}", errors="surrogateescape")
 
 

@@ -22,6 +22,7 @@ from funcam.targets.target import logits_of
 from funcam.zoo.preprocessing import fitted, normalised
 
 COSTS = "costs.json"
+_MOST_BYTES = 2**24  # of the file
 _TIMED = 4  # images
 _MOST_PASSES = 1e6
 _ROUNDS = 2  # behind one that is not counted: it traces the network
@@ -46,7 +47,7 @@ def costs_of(
     for recipe, key in keys.items():
         if key not in known:
             known[key] = round(cost_of(recipe, rival, pictures, base.fit), 2)
-            write_atomically(path, json.dumps(known, indent=1).encode())
+            write_atomically(path, json.dumps(known, indent=1).encode(), links=False)
     return {recipe: known[key] for recipe, key in keys.items()}
 
 

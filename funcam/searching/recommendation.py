@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import platform
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 import numpy as np
 
-from funcam.comparison.findings import versions
 from funcam.comparison.plan import METRICS, Rival
+from funcam.comparison.versions import versions
 from funcam.metrics.wsol import LEVELS
 from funcam.recipe import Recipe
 from funcam.searching.choosing import Halves, RankedRecipe, Trial, difference, ranked
@@ -86,6 +86,7 @@ class Recommendation:
         frugal: the cheapest that is as good but for a hundredth on the choosing half; None where it is the best itself.
         skipped: the recipes that the network can't have, a line each.
         problems: the images that could not be done, a line each.
+        notes: what there is to say besides, a line each; not part of the recommendation.
     """
 
     net: str
@@ -98,6 +99,7 @@ class Recommendation:
     frugal: RecommendedRecipe | None
     skipped: list[str]
     problems: list[str]
+    notes: list[str] = field(default_factory=list, compare=False)
 
     @property
     def sentences(self) -> list[str]:
@@ -170,6 +172,7 @@ def recommend(result: SearchResult, rival: Rival, metric: str, fit: str) -> Reco
         frugal=None if frugal == ranking[0] else _recommended(frugal, result, rival, metric, fit),
         skipped=result.skipped,
         problems=result.problems,
+        notes=result.notes,
     )
 
 

@@ -8,11 +8,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from funcam.comparison.aggregation import collected
+from funcam.comparison.contents import Contents
 from funcam.comparison.dataset import Example
+from funcam.comparison.findings import Measured
 from funcam.comparison.journal import Journal
 from funcam.comparison.plan import METRICS, USUAL_RECIPE, Plan, Rival
 from funcam.comparison.run import JOURNAL, Tick, fill
@@ -59,6 +61,7 @@ class SearchResult:
         costs: of each recipe in forward passes of the network at its own size.
         skipped: the recipes that the network can't have, and why, a line each.
         problems: the images that could not be done, a line each.
+        notes: what there is to say of the journal that was there, a line each.
     """
 
     trials: list[Trial]
@@ -67,6 +70,7 @@ class SearchResult:
     costs: dict[Recipe, float]
     skipped: list[str]
     problems: list[str]
+    notes: list[str] = field(default_factory=list)
 
 
 def search(
@@ -99,7 +103,8 @@ def search(
     if base.recipe != USUAL_RECIPE or base.layers:
         raise FuncamError("a search makes its own recipes; leave recipe and layers out of its Plan, use SearchSpace")
     halves = halved(example.name for example in examples)
-    work = _Search(rival, examples, space.metric, base, folder, stage, tick)
+    rival = replace(rival)  # what is remembered of a network holds for one search
+    work = _Search(rival, examples, Contents(examples), space.metric, base, folder, stage, tick)
     start = rival.sized(Recipe(input_size=space.input_size))
     layers = [named_layer(start, name) for name in space.layers] or candidate_layers(start)
     layers = list(dict.fromkeys(layers))
@@ -108,7 +113,7 @@ def search(
         _vary(work, halves, layers, start)
     trials = list(work.trials.values())
     costs = costs_of([one.recipe for one in [*trials, default]], rival, examples, base, folder)
-    return SearchResult(trials, default, halves, costs, work.skipped, list(work.problems))
+    return SearchResult(trials, default, halves, costs, work.skipped, list(work.problems), list(work.notes))
 
 
 def _begin(work: _Search, recipes: Sequence[Recipe]) -> Trial:
@@ -144,6 +149,7 @@ class _Search:
 
     rival: Rival
     examples: Sequence[Example]
+    contents: Contents
     metric: str
     base: Plan
     folder: Path
@@ -152,6 +158,7 @@ class _Search:
     trials: dict[Recipe, Trial] = field(default_factory=dict)
     skipped: list[str] = field(default_factory=list)
     problems: dict[str, None] = field(default_factory=dict)
+    notes: dict[str, None] = field(default_factory=dict)
 
     def measure(self, number: int, recipes: Sequence[Recipe]) -> None:
         """Measure the recipes of a stage."""
@@ -169,21 +176,21 @@ class _Search:
     def _run(self, plan: Plan, together: Sequence[Recipe]) -> None:
         """Measure what shares its passes; where that fails, each recipe alone, to find which the network can't have."""
         try:
-            problems = fill([self.rival], self.examples, plan, self.folder, tick=self.tick)
+            filled = fill([self.rival], self.examples, plan, self.folder, self.contents, tick=self.tick)
         except FuncamError as error:
             if len(together) == 1:
                 self.skipped.append(f"{described(together[0])}: {error}")
             for recipe in together if len(together) > 1 else ():
                 self._run(*plans_of([recipe], self.base)[0])
             return
-        self.problems.update(dict.fromkeys(problems))
+        self.problems.update(dict.fromkeys(filled.problems))
+        self.notes.update(dict.fromkeys(filled.notes))
         self._keep(plan, together)
 
     def _keep(self, plan: Plan, together: Sequence[Recipe]) -> None:
         label = self.rival.label
-        names = {example.name for example in self.examples}
-        records = Journal(self.folder / JOURNAL).records({plan.key(self.rival)})
-        values, keys, _ = collected(r | {"net": label} for r in records if r["image"] in names)
+        measured = Measured({label: plan.key(self.rival)}, self.contents)
+        values, keys, _ = collected(measured.records(Journal(self.folder / JOURNAL)))
         for recipe in together:
             columns = values.get((label, layers_in_results(recipe), recipe.method), {})
             if self.metric in columns:

@@ -17,8 +17,9 @@ import zlib
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, redirect_stdout
 from dataclasses import dataclass, replace
+from importlib.machinery import SourceFileLoader
 from pathlib import Path
-from types import ModuleType
+from types import CodeType, ModuleType
 from typing import TYPE_CHECKING, Any
 
 from funcam.errors import FuncamError, nearest
@@ -154,16 +155,16 @@ def _folder(factory: Factory) -> str:
 
 
 def _module(factory: Factory) -> ModuleType:
-    """The file or module, imported once in a process."""
+    """The file or module, imported once in a process; a file that changed since is another one."""
     if not factory.is_file:
         return importlib.import_module(factory.source)
     path = Path(factory.source).resolve()
-    name = f"{path.stem}_{zlib.crc32(bytes(path)):08x}"  # no other module's
+    name = f"{path.stem}_{zlib.crc32(bytes(path) + path.read_bytes()):08x}"  # no other module's
     if name in sys.modules:
         return sys.modules[name]
-    spec = importlib.util.spec_from_file_location(name, path)
-    if spec is None or spec.loader is None:
-        raise ImportError(f"{path} is no Python file")
+    spec = importlib.util.spec_from_file_location(name, path, loader=_FromSource(name, str(path)))
+    assert spec is not None
+    assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)
     sys.modules[name] = module  # dataclasses and torch.export look for a class's module there
     try:
@@ -172,6 +173,13 @@ def _module(factory: Factory) -> ModuleType:
         del sys.modules[name]
         raise
     return module
+
+
+class _FromSource(SourceFileLoader):
+    """Python keeps compiled code by a file's second and size, and an edit may change neither."""
+
+    def get_code(self, fullname: str) -> CodeType:
+        return self.source_to_code(self.get_data(self.path), self.path)
 
 
 def _function(factory: Factory, module: ModuleType) -> Callable[[], Any]:

@@ -61,9 +61,9 @@ def test_what_stands_beside_is_cut_off_exactly(front, behind):
     assert cut(dim, front, front + 12) == ROWS
     assert cut(padded(ROWS, front, behind), front, front + 12) == ROWS
     with pytest.raises(Moved):
-        cut(dim, front + 1, front + 12)
+        cut(dim, front + 2, front + 12)
     with pytest.raises(Moved):
-        cut(padded(ROWS, front, behind), front + 1, front + 13)
+        cut(padded(ROWS, front, behind), front + 2, front + 14)
 
 
 def test_a_roll_is_undone_by_as_much_only():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -337,3 +338,14 @@ def test_weights_with_nan(source: Callable[..., Factory]) -> None:
     state = load_from_factory(source("net")).model.state_dict()
     torch.save({name: value * float("nan") for name, value in state.items()}, "bad.pth")
     assert "bad.pth holds NaN" in refusal(lambda: load_from_factory(Factory("own.py", "net"), "bad.pth"))
+
+
+def test_a_file_that_was_edited_is_read_again_in_the_same_process(tmp_path: Path) -> None:
+    """To one of the same length, at once: neither its size nor its date says so."""
+    file = tmp_path / "edited.py"
+    stamps = (1_700_000_000_000_000_000,) * 2
+    for classes in (3, 4, 3):
+        lines = "from torchvision.models import resnet18", f"def f(): return resnet18(num_classes={classes})"
+        file.write_text("\n".join(lines))
+        os.utime(file, ns=stamps)
+        assert len(load_from_factory(Factory(str(file), "f")).classes) == classes

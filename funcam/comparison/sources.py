@@ -1,0 +1,95 @@
+"""The Python files that a model's code is in: with other code the same values give other figures. Nothing is run."""
+
+from __future__ import annotations
+
+import ast
+import os
+import sys
+import sysconfig
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from types import FunctionType
+from typing import Any
+
+import funcam
+from funcam.comparison.contents import file_letters
+from funcam.errors import FuncamError
+
+_FUNCAM = Path(funcam.__file__).resolve().parent
+_INSTALLED = {Path(sysconfig.get_path(name)).resolve() for name in ("stdlib", "platstdlib", "purelib", "platlib")}
+
+
+def source_letters(definitions: Iterable[Any]) -> list[str]:
+    """What tells the files in which classes and functions are defined from others, sorted.
+
+    What they import is theirs, too, unless it is installed: of packages only the files of the definitions count, of
+    funcam its version.
+
+    Args:
+        definitions: classes and functions.
+
+    Example:
+        >>> from torch import nn
+        >>> len(source_letters([nn.ReLU, nn.GELU]))
+        1
+    """
+    todo = [file for definition in definitions for file in _files_of(definition)]
+    known: dict[Path, str] = {}
+    while todo:
+        file = todo.pop()
+        if file in known or _FUNCAM in file.parents:
+            continue
+        try:
+            known[file] = file_letters(file)
+        except (FuncamError, OSError):  # typed in, or in an archive
+            continue
+        if not _INSTALLED & {*file.parents}:
+            todo += _imported(file)
+    return sorted(known.values())
+
+
+def _files_of(definition: Any) -> Iterator[Path]:
+    functions = [definition, *vars(definition).values()] if isinstance(definition, type) else [definition]
+    for function in functions:
+        if isinstance(function, FunctionType):
+            yield Path(function.__code__.co_filename).resolve()
+    module = sys.modules.get(getattr(definition, "__module__", None) or "")
+    if getattr(module, "__file__", None):
+        yield Path(str(module.__file__)).resolve()  # type: ignore[union-attr]
+
+
+def _imported(file: Path) -> list[Path]:
+    """The files beside a file, or loaded already, that it imports anywhere in it."""
+    try:
+        tree = ast.parse(file.read_bytes())
+    except (OSError, SyntaxError, ValueError, RecursionError, MemoryError):  # a library, or no Python any more
+        return []
+    found: list[Path] = []
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            for alias in node.names:
+                found += _modules(alias.name, _roots(file))
+        elif isinstance(node, ast.ImportFrom):
+            roots = [file.parents[node.level - 1]] if 0 < node.level <= len(file.parents) else _roots(file)
+            for name in [node.module or "", *(f"{node.module or ''}.{alias.name}".strip(".") for alias in node.names)]:
+                found += _modules(name, roots)
+    return found
+
+
+def _roots(file: Path) -> list[Path]:
+    """Where the names of modules begin: beside the file, beside the package that it is in, in the current folder."""
+    package = file.parent
+    while (package / "__init__.py").is_file():
+        package = package.parent
+    return [file.parent, package, Path(os.getcwd())]
+
+
+def _modules(name: str, roots: Iterable[Path]) -> list[Path]:
+    """The files of a module and of the packages above it."""
+    parts = name.split(".") if name else []
+    names = [parts[: length + 1] for length in range(len(parts))]
+    places = [root.joinpath(*words) for root in roots for words in names]
+    found = [place.with_name(f"{place.name}.py") for place in places] + [place / "__init__.py" for place in places]
+    loaded = [getattr(sys.modules.get(".".join(words)), "__file__", None) for words in names]
+    files = [*found, *(Path(file) for file in loaded if file)]
+    return [path.resolve() for path in files if path.is_file() and not _INSTALLED & {*path.resolve().parents}]

@@ -1,0 +1,118 @@
+"""`funcam compare` in the folder of an earlier run, after something that it reads was changed: as in an empty one."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import torch
+from command_line import Funcam
+from PIL import Image
+
+from funcam.comparison import scene_examples
+from funcam.zoo.nets import load_net
+
+pytestmark = pytest.mark.long
+
+MINE = """
+from torch import nn
+from funcam.zoo.nets import load_net
+
+class Mine(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.net = load_net("scenes").model
+
+    def forward(self, images):
+        return self.net(images * 1.0)
+
+def mine():
+    from dataclasses import replace
+    net = load_net("scenes")
+    return replace(net, model=Mine().eval())
+"""
+
+
+@pytest.fixture
+def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Photos with truth in words, what the words mean, weights in a file, a model in another."""
+    monkeypatch.chdir(tmp_path)
+    lines = ["file,class,x0,y0,x1,y1"]
+    for number, example in enumerate(scene_examples(3)):
+        Image.fromarray(example.load()[:210]).save(f"{number}.png")
+        lines.append(f"{number}.png,{'thing' if number else 'star'},20,30,120,200")
+    Path("truth.csv").write_text("\n".join(lines) + "\n")
+    Path("names.csv").write_text("name,class_index\nthing,3\n")
+    torch.save(dict(load_net("scenes").model.state_dict()), "weights.pth")
+    Path("mine.py").write_text(MINE)
+    return tmp_path
+
+
+def rewritten(name: str, old: str, new: str) -> None:
+    """A file with other words of the same length, of the same date."""
+    path, text = Path(name), Path(name).read_text()
+    assert old in text
+    assert len(old) == len(new)
+    before = path.stat()
+    path.write_text(text.replace(old, new))
+    os.utime(path, ns=(before.st_atime_ns, before.st_mtime_ns))
+
+
+def other_weights() -> None:
+    state = torch.load("weights.pth", weights_only=True)
+    before = os.stat("weights.pth")
+    torch.save(
+        {name: value.roll(1, 0) if name == "fc.weight" else value for name, value in state.items()}, "weights.pth"
+    )
+    os.utime("weights.pth", ns=(before.st_atime_ns, before.st_mtime_ns))
+
+
+def other_pixels() -> None:
+    Image.fromarray(scene_examples(9)[8].load()[:210]).save("1.png")
+
+
+CHANGES: dict[str, Callable[[], None]] = {
+    "truth": lambda: rewritten("truth.csv", "120,200", "121,201"),
+    "a class": lambda: rewritten("truth.csv", "1.png,thing", "1.png,heart"),
+    "names": lambda: rewritten("names.csv", "thing,3", "thing,5"),
+    "pixels": other_pixels,
+    "weights": other_weights,
+    "code": lambda: rewritten("mine.py", "images * 1.0", "images * 0.3"),
+}
+OPTIONS = {
+    "method": ("--method", "layer-cam"),
+    "layer": ("--layer", "a=trunk_output.block1"),
+    "combine": ("--layer", "a=trunk_output", "--layer", "a=trunk_output.block1", "--combine", "max"),
+    "smooth": ("--smooth", "aug"),
+    "set": ("--method", "score-cam", "--set", "score-cam.strongest=2"),
+    "fit": ("--fit", "crop"),
+    "size": ("--input-size", "96"),
+    "target": ("--target", "predicted"),
+}
+NETS = ("--net", "a:scenes=weights.pth", "--net", "b:mine.py:mine")
+RUN = ("compare", "0.png", "1.png", "2.png", *NETS, "--truth", "truth.csv", "--names", "names.csv")
+
+
+def figures(funcam: Funcam, out: str, *options: str) -> str:
+    ran = funcam(*RUN, *options, "--out", out)
+    assert (ran.code, ran.err) == (0, "")
+    return Path(out, "results.csv").read_text()
+
+
+@pytest.mark.parametrize("what", CHANGES)
+def test_a_file_that_was_changed(funcam: Funcam, place: Path, what: str) -> None:
+    before = figures(funcam, "out")
+    written = Path("out/images.jsonl").read_bytes()
+    assert figures(funcam, "out") == before
+    assert Path("out/images.jsonl").read_bytes() == written
+    CHANGES[what]()
+    assert figures(funcam, "out") == figures(funcam, "fresh") != before
+
+
+@pytest.mark.parametrize("what", OPTIONS)
+def test_an_option_that_was_changed(funcam: Funcam, place: Path, what: str) -> None:
+    before = figures(funcam, "out")
+    assert figures(funcam, "out", *OPTIONS[what]) == figures(funcam, "fresh", *OPTIONS[what]) != before
+    assert figures(funcam, "out") == before
