@@ -43,6 +43,7 @@ if TYPE_CHECKING:  # what type checkers see; `as` (and `*`) says that it is publ
     from funcam.network.rewrites.guidance import guided as guided
     from funcam.targets.boxes import box_score as box_score
     from funcam.targets.class_scores import contrast as contrast
+    from funcam.targets.class_scores import counterfactual as counterfactual
     from funcam.targets.class_scores import log_probability as log_probability
     from funcam.targets.class_scores import probability as probability
     from funcam.targets.target import logits_of as logits_of
@@ -65,7 +66,7 @@ _HOMES = {
     "network.detection": ("detector",),
     "network.rewrites.guidance": ("Guided", "guided"),
     "targets.boxes": ("box_score",),
-    "targets.class_scores": ("contrast", "log_probability", "probability"),
+    "targets.class_scores": ("contrast", "counterfactual", "log_probability", "probability"),
     "targets.target": ("logits_of",),
     "targets.tasks": ("regression", "segmentation", "similarity"),
 }
