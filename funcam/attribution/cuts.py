@@ -79,15 +79,15 @@ def _settled(splits: Sequence[Split], given: Inputs, read: Read) -> tuple[list[S
         UnknownAxes: none holds one.
     """
     cuts: list[Settled] = []
-    left: list[UnknownAxes] = []
+    left: list[str] = []
     for cut in splits:
         try:
             cuts.append(cut.settled(given, read))
         except UnknownAxes as error:
-            left.append(error)
+            left.append(str(error))  # in words: an error would keep what it passed alive
     if not cuts:
-        raise left[0]
-    return cuts, tuple(f"left out: {error}" for error in left)
+        raise UnknownAxes(left[0])
+    return cuts, tuple(f"left out: {why}" for why in left)
 
 
 def _uncut(model: nn.Module, given: Inputs) -> Places:

@@ -38,6 +38,7 @@ if TYPE_CHECKING:
 
 DEFAULT_NET = "resnet50"
 DEFAULT_SCENE = 2
+_STRETCHED = "the picture's 16 bits use 12 or fewer: its values are stretched from their minimum to their maximum"
 _METHOD, _INPUT, _PICTURES, _OUTPUT = "Method", "Input", "Pictures", "Output"
 
 
@@ -338,7 +339,7 @@ def _explain(job: Job, source: ImageSource) -> dict[str, Any]:
     from funcam.pipeline.writing import write_results
     from funcam.scenes import CLASSES as SCENE_CLASSES
 
-    image, truth = _picture(source)
+    image, truth, notes = _picture(source)
     known = truth if job.classes is None and job.net.classes == SCENE_CLASSES else ()
     explanation = explain_image(
         job.net,
@@ -352,19 +353,19 @@ def _explain(job: Job, source: ImageSource) -> dict[str, Any]:
     )
     if known:
         shown = ", ".join(job.net.classes[index] for index in known)
-        explanation = replace(
-            explanation, notes=(f"the scene shows {shown}: what it shows is explained", *explanation.notes)
-        )
+        notes = (f"the scene shows {shown}: what it shows is explained",)
+    explanation = replace(explanation, notes=(*notes, *explanation.notes))
     return write_results(job.out, f"{source.stem}-{job.label}", source.name, image, job.net, explanation, job.style)
 
 
-def _picture(source: ImageSource) -> tuple[Pixels, tuple[int, ...]]:
-    """The image, and the classes that are known to be on it."""
+def _picture(source: ImageSource) -> tuple[Pixels, tuple[int, ...], tuple[str, ...]]:
+    """The image, the classes that are known to be on it, and what there is to say of how it was read."""
     if source.seed is None:
-        from funcam.imaging.reading import read_image
+        from funcam.imaging.reading import is_stretched, read_image
 
-        return read_image(source.name), ()
+        image = read_image(source.name)
+        return image, (), (_STRETCHED,) if is_stretched(source.name) else ()
     from funcam.scenes import scene
 
     drawn = scene(source.seed, "different")
-    return drawn.image, tuple(dict.fromkeys(thing.label for thing in drawn.things))
+    return drawn.image, tuple(dict.fromkeys(thing.label for thing in drawn.things)), ()

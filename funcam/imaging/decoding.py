@@ -19,6 +19,7 @@ from funcam.imaging.ending import ends_early
 FORMATS = ("JPEG", "MPO", "PNG", "WEBP", "TIFF", "BMP", "GIF", "PPM", "JPEG2000", "AVIF")
 
 _TILE = 2**16
+_TWELVE_BITS = 2**12
 """Pixels that are converted at once: as many as a processor's cache holds."""
 
 _BUFFERED = ("WEBP", "AVIF", "JPEG2000")
@@ -107,8 +108,8 @@ def tiles(image: Image.Image) -> Iterator[tuple[slice, slice, Image.Image]]:
 def upright_rgb(image: Image.Image) -> NDArray[np.uint8]:
     """A decoded picture as uint8 RGB `[H, W, 3]`, turned as its EXIF orientation says.
 
-    Transparency is laid on white; of 16 bits a channel the upper 8 are kept; whole numbers beyond 16 bits and floats
-    beyond 0..1 are stretched from their minimum to their maximum.
+    Transparency is laid on white; of 16 bits a channel the upper 8 are kept; whole numbers beyond 16 bits, floats
+    beyond 0..1 and grey values of 16 bits that use 12 of them are stretched from their minimum to their maximum.
 
     Example:
         >>> upright_rgb(Image.new("L", (3, 2), 7)).shape
@@ -119,15 +120,32 @@ def upright_rgb(image: Image.Image) -> NDArray[np.uint8]:
     pixels = np.empty((*shape, 3), np.uint8)
     stored = pixels[:: -1 if rows else 1, :: -1 if columns else 1]
     stored = stored.swapaxes(0, 1) if swap else stored
-    extremes = _extremes(image) if image.mode in ("I", "F") else (0.0, 0.0)
+    extremes = _extremes(image) if image.mode in ("I", "F") or is_dark(image) else (0.0, 0.0)
+    white_is_zero = getattr(image, "tag_v2", {}).get(262) == 0
     for down, across, tile in tiles(image):
-        if image.mode.startswith("I;16"):
+        if image.mode.startswith("I;16") and extremes[1]:
+            grey = _stretched(tile, *extremes)[..., None]
+            stored[down, across] = 255 - grey if white_is_zero else grey
+        elif image.mode.startswith("I;16"):
             stored[down, across] = _high_byte(tile, image)[..., None]
         elif image.mode in ("I", "F"):
             stored[down, across] = _stretched(tile, *extremes)[..., None]
         else:
             stored[down, across] = _colours(tile)
     return pixels
+
+
+def is_dark(image: Image.Image) -> bool:
+    """Whether a grey picture of 16 bits uses 12 of them or fewer, as cameras and microscopes write them.
+
+    Example:
+        >>> is_dark(Image.fromarray(np.full((2, 2), 4095, np.uint16)))
+        True
+    """
+    bits = int(getattr(image, "tag_v2", {}).get(258, (16,))[0])
+    if not image.mode.startswith("I;16") or bits < 16:
+        return False
+    return 0 < max(int(np.asarray(tile).max()) for _, _, tile in tiles(image)) < _TWELVE_BITS
 
 
 def _colours(tile: Image.Image) -> NDArray[np.uint8]:
@@ -152,7 +170,8 @@ def _extremes(image: Image.Image) -> tuple[float, float]:
     ends = [(values.min(), values.max()) for values in (_finite(tile) for _, _, tile in tiles(image))]
     low, high = float(min(low for low, _ in ends)), float(max(high for _, high in ends))
     full = 65535.0 if image.mode == "I" else 1.0
-    return (0.0, full) if low >= 0 and high <= full else (low, high)
+    whole = low >= 0 and high <= full and not image.mode.startswith("I;16")
+    return (0.0, full) if whole else (low, high)
 
 
 def _stretched(tile: Image.Image, low: float, high: float) -> NDArray[np.uint8]:
@@ -164,4 +183,4 @@ def _stretched(tile: Image.Image, low: float, high: float) -> NDArray[np.uint8]:
 
 def _finite(tile: Image.Image) -> NDArray[Any]:
     values = np.asarray(tile)
-    return values if tile.mode == "I" else np.nan_to_num(values, nan=0.0, posinf=0.0, neginf=0.0)
+    return values if tile.mode.startswith("I") else np.nan_to_num(values, nan=0.0, posinf=0.0, neginf=0.0)

@@ -42,6 +42,8 @@ class Provenance(TorchDispatchMode):  # type: ignore[no-untyped-call]
 
     def axes_of(self, tensor: Tensor) -> Layout | Unknown | None:
         """How a tensor holds the map: a layout, None where it is in none of them, or that it is unknown."""
+        if not self._is_followed(tensor):  # inside `vmap` the operations are seen with other tensors
+            return UNKNOWN
         try:
             return layout_of_dims(self.dims_of(tensor), self._axes)
         except Moved:

@@ -219,6 +219,7 @@ def test_the_record_says_everything(tmp_path: Path, image: Pixels, net: Net) -> 
         "combine": None,
         "smooth": [],
         "contrast": None,
+        "scores": "softmax",
         "fit": "squash",
         "image_size": {"width": WIDTH, "height": HEIGHT},
         "input_size": {"width": 48, "height": 64},
