@@ -33,7 +33,7 @@ class Places:
         cuts: each layer once.
         source: the model as it is now; None for a pair of functions.
         given: what goes into it, with the channels in front.
-        left: what is to be said of the layers that were left out, a sentence each.
+        left: what is to be said of layers that were left out and of branches, a sentence each.
     """
 
     cuts: tuple[Settled, ...]
@@ -69,7 +69,8 @@ def places_of(
             raise
         whole = unwrapped(model)
         return _uncut(whole, in_form(whole, given))
-    return Places(_distinct(cuts, source, given), source, given, left)
+    told = (_one_of(cut) for cut in cuts if cut.others)
+    return Places(_distinct(cuts, source, given), source, given, (*left, *told))
 
 
 def _settled(splits: Sequence[Split], given: Inputs, read: Read) -> tuple[list[Settled], tuple[str, ...]]:
@@ -88,6 +89,14 @@ def _settled(splits: Sequence[Split], given: Inputs, read: Read) -> tuple[list[S
     if not cuts:
         raise UnknownAxes(left[0])
     return cuts, tuple(f"left out: {why}" for why in left)
+
+
+def _one_of(cut: Settled) -> str:
+    names = ", ".join(map(repr, cut.others))
+    return (
+        f"no layer carries all of the score: branches meet behind their maps, and {cut.layer!r} is the last of one; "
+        f"layer=[{names}] combines them all"
+    )
 
 
 def _uncut(model: nn.Module, given: Inputs) -> Places:

@@ -37,10 +37,7 @@ def default_layer(graph: Graph, shapes: Shapes) -> str:
     Raises:
         FuncamError: there is no feature map.
     """
-    live = ancestors(output_of(graph)) & of_images(graph)
-    able = live if _is_headless(graph, shapes, live) else _before_weights(graph, live)
-    maps = [n for n in graph.module.graph.nodes if n in able and shapes.layout(n)]
-    maps = [n for n in maps if n.op != "placeholder"]
+    maps = _maps(graph, shapes)
     if not maps:
         raise UnknownAxes(
             f"{graph.model} has no feature map with a spatial extent for images of shape {list(shapes.image)}; "
@@ -58,6 +55,29 @@ def default_layer(graph: Graph, shapes: Shapes) -> str:
         node = _norm_at_last_attention(graph, shapes, node) or node
         same = node
     return min(name_of(graph, node), name_of(graph, same), key=lambda name: name.count("."))
+
+
+def branch_ends(graph: Graph, shapes: Shapes) -> list[str]:
+    """The last map of each branch where branches meet behind their maps, so that no map carries everything; else none.
+
+    (Not where tokens stand beside a class token, or in channels-last networks: there the norm is taken.)
+    """
+    maps = _maps(graph, shapes)
+    if not maps or any(carries_all(graph, node) for node in maps):
+        return []
+    inner = {a for node in maps for a in ancestors(node)}
+    ends = [node for node in maps if node not in inner]
+    layouts = [shapes.layout(node) for node in ends]
+    if len(ends) < 2 or any(layout is None or layout.kind != "channels-first" for layout in layouts):
+        return []
+    return [name_of(graph, node) for node in ends]
+
+
+def _maps(graph: Graph, shapes: Shapes) -> list[fx.Node]:
+    """The maps of images that lead to the output, with a layer with weights behind them unless it is headless."""
+    live = ancestors(output_of(graph)) & of_images(graph)
+    able = live if _is_headless(graph, shapes, live) else _before_weights(graph, live)
+    return [n for n in graph.module.graph.nodes if n in able and n.op != "placeholder" and shapes.layout(n)]
 
 
 def _before_weights(graph: Graph, live: set[fx.Node]) -> set[fx.Node]:

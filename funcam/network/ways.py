@@ -21,7 +21,7 @@ from funcam.network.checks import (
     reference,
     why_not_believed,
 )
-from funcam.network.choice import LAST_CONV, last_conv
+from funcam.network.choice import LAST_CONV, branch_ends, last_conv
 from funcam.network.cuts import Cut
 from funcam.network.defaults import default_places, gradient_at, last_convolution
 from funcam.network.failures import UnknownAxes
@@ -73,6 +73,7 @@ class Settled:
         why: why that way.
         cut: the graph cut there, or where the model's code is tapped.
         layout: how the layer holds a feature map; None while that isn't known yet.
+        others: where it is the default and one branch's end, the ends of all.
     """
 
     layer: str
@@ -80,6 +81,7 @@ class Settled:
     why: str
     cut: Cut | TapCut
     layout: AnyLayout | None = None
+    others: tuple[str, ...] = ()
 
     @property
     def of_layer(self) -> AnyLayout:
@@ -156,9 +158,19 @@ def _settle_default(known: Known, model: nn.Module, inputs: Inputs, via: str | N
 
     def find() -> Settled:
         with own_random_numbers(inputs.images):
-            return search()
+            settled = search()
+            return replace(settled, others=_branches(known, model, settled, sample))
 
     return known.fact(("default cut", via, kind_of(inputs), None if wanted is None else wanted.key), find)
+
+
+def _branches(known: Known, model: nn.Module, settled: Settled, sample: Inputs) -> tuple[str, ...]:
+    """The ends of all branches where the default layer is the end of one."""
+    traced = known.traced(model) if settled.way == "fx" else None
+    if traced is None:
+        return ()
+    ends = branch_ends(traced.graph, traced.shapes(tuple(sample.images.shape)))
+    return tuple(ends) if settled.layer in ends else ()
 
 
 def _leading(model: nn.Module, settled: Settled, sample: Inputs, wanted: Wanted | None) -> Settled:

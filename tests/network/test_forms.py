@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import warnings
+
 import pytest
 import torch
 from torch import nn
@@ -213,3 +215,25 @@ def test_the_head_lies_what_it_is_given_in_memory_as_the_layer_does(via):
     model = seeded(Views)
     A, head = funcam.split(model, "layer", via=via)(IMAGES)
     torch.testing.assert_close(head(A * 1.0), model(IMAGES))
+
+
+class Branches(nn.Module):
+    """Two branches that meet as vectors."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.a = nn.Sequential(nn.Conv2d(3, 4, 3), nn.Tanh())
+        self.b = nn.Sequential(nn.Conv2d(3, 5, 3), nn.Tanh())
+        self.head = nn.Linear(9, 2)
+
+    def forward(self, x):
+        return self.head(torch.cat([self.a(x).mean((2, 3)), self.b(x).mean((2, 3))], 1))
+
+
+def test_where_branches_meet_behind_their_maps_it_is_told_and_all_of_them_can_be_named():
+    model = seeded(Branches)
+    with pytest.warns(funcam.FuncamWarning, match=r"branches meet behind their maps.*layer=\['a.1', 'b.1'\] combines"):
+        assert funcam.explain(model, IMAGES, 0).layer == "b.1"
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", funcam.FuncamWarning)
+        assert funcam.explain(model, IMAGES, 0, layer=["a.1", "b.1"]).layer == "a.1+b.1"
