@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
+from functools import partial
 
 import torch
 from torch import Tensor, nn
@@ -14,6 +16,7 @@ from funcam.network.checks import cotangents, difference
 from funcam.network.choice import LAST_CONV
 from funcam.network.derivative import vjp
 from funcam.network.failures import UnknownAxes
+from funcam.network.layout import Layout
 from funcam.network.outputs import leaves
 from funcam.network.samples import scattered
 from funcam.network.survey import Seen, outermost, survey
@@ -82,7 +85,7 @@ def _best(asked: _Question, alive: Sequence[Seen]) -> Seen:
     """The deepest that carries everything; else the last norm of tokens, else the last of all."""
     values = {one.same: one for one in alive}  # each tensor once, as the last module returned it
     deepest = list(reversed(values.values()))[:_MOST_SWAPS]
-    carrying = next((one for one in deepest if _carries_all(asked, one)), None)
+    carrying = _carrying(asked, deepest)
     if carrying:
         return outermost(carrying, alive)
     return (_norms(alive, tuple(asked.inputs.images.shape)) or [outermost(alive[-1], alive)])[-1]
@@ -224,21 +227,29 @@ def _features(asked: _Question, inputs: Inputs, places: Sequence[Place]) -> list
     return [seen[place] for place in places]
 
 
-def _carries_all(asked: _Question, one: Seen) -> bool:
-    """Whether everything passes there: with the features of other images the score is that of the others."""
-    model, inputs, manner = asked.model, asked.inputs, asked.manner
+def _carrying(asked: _Question, deepest: Sequence[Seen]) -> Seen | None:
+    """The first through which everything passes: with the features of other images the score is that of the others."""
+    model, inputs, manner, image = asked.model, asked.inputs, asked.manner, tuple(asked.inputs.images.shape)
     other = replace(inputs, images=_another(inputs.images))
-    layout = one.layout(tuple(inputs.images.shape))
-    assert layout is not None
     try:
-        (features,) = _features(asked, other, [one.place])
-        cells = layout.to_map(features)  # a class token beside them stays: it is another way to the outputs
         with torch.no_grad():
-            swapped = run(model, inputs, {one.place: lambda tensor: layout.from_map(cells, tensor)}, manner)
-            theirs = run(model, other, {}, manner)
+            theirs = asked.of(run(model, other, {}, manner))
+        features = _features(asked, other, [one.place for one in deepest])
     except FuncamError:  # other images take another way through its code
-        return False
-    return not difference(asked.of(swapped), asked.of(theirs))
+        return None
+    for one, tensor in zip(deepest, features, strict=True):
+        layout = one.layout(image)
+        assert layout is not None
+        cells = layout.to_map(tensor)  # a class token beside them stays: it is another way to the outputs
+        put_there: Visit = partial(_with_cells, layout, cells)
+        with torch.no_grad(), suppress(FuncamError):
+            if not difference(asked.of(run(model, inputs, {one.place: put_there}, manner)), theirs):
+                return one
+    return None
+
+
+def _with_cells(layout: Layout, cells: Tensor, tensor: Tensor) -> Tensor:
+    return layout.from_map(cells, tensor)
 
 
 def last_convolution(seen: Sequence[Seen], model: nn.Module) -> Place:

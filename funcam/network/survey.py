@@ -78,7 +78,8 @@ def _is_common(reading: Layout) -> bool:
 def survey(model: nn.Module, inputs: Inputs, manner: Manner) -> list[Seen]:
     """Every tensor that a module of a model returns for some images, in the order in which they are returned."""
     image = tuple(inputs.images.shape)
-    kept: list[tuple[Tensor, int]] = []  # alive until the end, so that no identity is used twice; and its version
+    kept: list[Tensor] = []  # alive until the end, so that no identity is used twice
+    numbers: dict[tuple[int, int], int] = {}  # by identity and version: what writes in place makes other values
     seen: list[Seen] = []
     grid: Shape = ()
 
@@ -91,12 +92,10 @@ def survey(model: nn.Module, inputs: Inputs, manner: Manner) -> list[Seen]:
             plain = len(shape) == len(image) and layout_of(shape, image) == Layout("channels-first")
             if plain and (not grid or sets_grid(type(module).__name__.lower())):
                 grid = shape[2:]
-            # what writes in place returns the same tensor with other values
             version = 0 if tensor.is_inference() else tensor._version
-            same = next((i for i, (other, then) in enumerate(kept) if other is tensor and then == version), len(kept))
-            first = same == len(kept)
-            if first:
-                kept.append((tensor, version))
+            first = (id(tensor), version) not in numbers
+            same = numbers.setdefault((id(tensor), version), len(numbers))
+            kept.append(tensor)
             weighted = any(p.ndim > 1 for p in module._parameters.values() if p is not None)
             whole = not path or len(list(leaves(returned))) == 1
             at = Place(place.path, place.call, () if whole else path)
