@@ -40,6 +40,10 @@ def pixels(
     )
 
 
+# The first version of these lines had not looked into the head, whose last map, behind the backbone's, is as good.
+HEAD = ("segmentation_head.aspp", "segmentation_head.conv_projection", "segmentation_head")
+
+
 def atrous() -> list[Entry]:
     """MobileNet and MobileViT, whose DeepLab head reads the backbone's last map alone."""
     small: dict[str, Any] = {"aspp_out_channels": 16, "image_size": 128}
@@ -47,7 +51,7 @@ def atrous() -> list[Entry]:
         pixels(
             "MobileNetV2ForSemanticSegmentation",
             (3, 128, 160),
-            ("mobilenet_v2.layer.15", "mobilenet_v2.layer.15.reduce_1x1"),
+            ("mobilenet_v2.layer.15", "mobilenet_v2.layer.15.reduce_1x1", *HEAD),
             (4, 5),
             "the head reads the last hidden state (modeling_mobilenet_v2.py:568), which is the last block's; "
             "`conv_1x1` behind it is run (:351) and read by nobody",
@@ -56,7 +60,7 @@ def atrous() -> list[Entry]:
         pixels(
             "MobileViTForSemanticSegmentation",
             (3, 128, 192),
-            ("mobilevit.encoder.layer.4", "mobilevit.encoder.layer.4.fusion"),
+            ("mobilevit.encoder.layer.4", "mobilevit.encoder.layer.4.fusion", *HEAD),
             (4, 6),
             "the head reads the last hidden state alone (modeling_mobilevit.py:847): the last stage",
             hidden_sizes=[16, 24, 32],
@@ -66,7 +70,7 @@ def atrous() -> list[Entry]:
         pixels(
             "MobileViTV2ForSemanticSegmentation",
             (3, 128, 192),
-            ("mobilevitv2.encoder.layer.4", "mobilevitv2.encoder.layer.4.conv_projection"),
+            ("mobilevitv2.encoder.layer.4", "mobilevitv2.encoder.layer.4.conv_projection", *HEAD),
             (4, 6),
             "the head reads the last hidden state alone (modeling_mobilevitv2.py:826): the last stage",
             width_multiplier=0.25,

@@ -183,12 +183,13 @@ def siglip2() -> list[Entry]:
             make=tiny("Siglip2ForImageClassification", vision_config=vision, num_labels=5),
             image=(24, 192),
             layers=("vision_model.post_layernorm", "vision_model.encoder.layers.2"),
-            grid=(4, 6),
+            grid=(24,),
             layout="tokens",
             output="logits",
             inputs=shapes,
             why="the masked mean of the tokens behind the last norm (modeling_siglip2.py:978); the model takes "
-            "patches `[B, 24, 8 * 8 * 3]` already cut out, row after row, with their grid in spatial_shapes",
+            "patches `[B, 24, 8 * 8 * 3]` already cut out, row after row, with their grid in spatial_shapes: a map has an axis of patches, as the "
+            "input has (the first version of this line had the grid of the image that nobody gave)",
         )
     ]
 

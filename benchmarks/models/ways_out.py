@@ -30,6 +30,8 @@ def try_ways_out(entry: Entry, model: nn.Module, images: Tensor, right: ref.Refe
         ways["example="] = {"example": True}
     if "output=" in message and isinstance(right.outputs, Mapping | tuple | list):
         ways["output="] = {"output": entry.output if entry.output is not None else 0}
+    if "one at a time" in message:
+        ways["one at a time"] = {"alone": True}
     if ("pair" in message or "(features, head)" in message) and entry.layout != "other":
         ways["a pair"] = {"pair": True}
     worked = [way for way, options in ways.items() if _works(entry, model, images, right, options)]
@@ -54,6 +56,9 @@ def _works(entry: Entry, model: nn.Module, images: Tensor, right: ref.Reference,
     if entry.inputs:
         extra["inputs"] = entry.inputs(images)
     try:
+        if "alone" in options:
+            one = [funcam.explain(model, image[None], entry.target, layer=entry.layers[0], **extra) for image in images]
+            return all(bool(torch.isfinite(result.maps).all()) for result in one)
         if "pair" in options:
             extra.pop("inputs", None)  # the functions close over them
             result = funcam.explain(pair_of(entry, model), images, entry.target, **extra)

@@ -55,7 +55,7 @@ def _order(dims: Dims, kind: str, axes: int) -> Shape | None:
 
 
 def _ordered(places: Sequence[Dim], axes: int) -> Shape | None:
-    numbers = [int(axes_in(dim)[0].name[1:]) if len(dim) == 1 and whole(dim[0]) else None for dim in places]
+    numbers = [_number(dim) for dim in places]
     if any(number is None and size_of(dim) > 1 for number, dim in zip(numbers, places, strict=True)):
         return None
     pooled = iter(sorted(set(range(axes)) - set(numbers)))  # an axis of one cell has no name
@@ -63,6 +63,11 @@ def _ordered(places: Sequence[Dim], axes: int) -> Shape | None:
     if sorted(order) != list(range(axes)) or all(map(is_plain, places)):
         return None
     return () if list(order) == sorted(order) else order
+
+
+def _number(dim: Dim) -> int | None:
+    """Which of the image's axes a dimension is: alone, or with cells that channels were made into (pixel shuffles)."""
+    return int(axes_in(dim)[0].name[1:]) if dim and whole(dim[0]) and is_plain(dim[1:]) else None
 
 
 def _tokens(dims: Dims, kind: str, axes: int) -> Layout | None:
