@@ -19,7 +19,7 @@ from funcam.network.outputs import leaves
 from funcam.network.refusals import devices_apart
 from funcam.network.samples import scattered
 from funcam.network.tap import Inputs, Manner, Place, run
-from funcam.network.twin import count_hooks, kept_tables, twin
+from funcam.network.twin import count_hooks, kept_tables, twin_of
 from funcam.network.walking import tensors_of
 from funcam.network.writes import ParametersWritten, Unwritten
 
@@ -65,7 +65,8 @@ def manner_of(model: nn.Module, inputs: Inputs, hooks: bool) -> Manner:
 
 def _manner_of(model: nn.Module, inputs: Inputs, hooks: bool, own_parameters: bool) -> Manner:
     with own_random_numbers(inputs.images), torch.inference_mode(False), torch.no_grad(), kept_tables(model, hooks):
-        own = twin(model, hooks=hooks, frozen=True, own_buffers=True, own_parameters=own_parameters)
+        made = twin_of(model, hooks=hooks, frozen=True, own_buffers=True, own_parameters=own_parameters)
+        own, own_parameters = made.root, made.own_parameters
         parameters, buffers = list(own.parameters()), list(own.buffers())
         shared = set(map(id, parameters))
         held = [tensor for tensor in tensors_of(own) if id(tensor) not in shared]

@@ -214,7 +214,7 @@ def one_argument(model: nn.Module) -> nn.Module:
     function = type(model).forward if own is None else getattr(own, "__func__", None) or staticmethod(own)
     vars(model).pop("forward", None)
     with_forward(model, function)
-    if len(parameters) > 1:
+    if len(parameters) > 1 or isinstance(function, staticmethod):  # (fx gives what it finds the module)
         with_forward(model, lambda self, images: function.__get__(self)(images))
     return model
 

@@ -15,7 +15,7 @@ ATOMS = PLAIN | {types.BuiltinFunctionType, type, types.ModuleType, torch.dtype,
 LRU_CACHE = type(functools.lru_cache(len))
 LIBRARIES = frozenset({"torch", "torchvision", "numpy", "builtins", "typing", "math", "functools"})
 _RESOURCES = frozenset({"threading", "weakref", "logging", "_thread", "multiprocessing", "concurrent", "asyncio"})
-_CONTAINERS = (OrderedDict, defaultdict, dict, list, set, deque)
+_CONTAINERS: tuple[type[Any], ...] = (OrderedDict, defaultdict, dict, list, set, deque)
 _HEAP_TYPE = 1 << 9  # Py_TPFLAGS_HEAPTYPE: a class that a `class` statement made, or might have
 
 
@@ -36,11 +36,14 @@ def container_of(kind: type) -> type[Any] | None:
         >>> container_of(OrderedDict).__name__, container_of(tuple)
         ('OrderedDict', None)
     """
-    base: Any
     for base in _CONTAINERS:
-        if kind is base or (issubclass(kind, base) and getattr(kind, "__new__", None) is base.__new__):
+        if kind is base or (issubclass(kind, base) and _maker(kind) is _maker(base)):
             return base
     return None
+
+
+def _maker(kind: type) -> Any:
+    return getattr(kind, "__new__", None)
 
 
 def is_plain_object(value: Any) -> bool:
@@ -51,7 +54,7 @@ def is_plain_object(value: Any) -> bool:
     root = kind.__module__.partition(".")[0] if isinstance(kind.__module__, str) else "builtins"
     return (
         bool(kind.__flags__ & _HEAP_TYPE)
-        and kind.__new__ is object.__new__
+        and _maker(kind) is object.__new__
         and root not in LIBRARIES
         and root not in _RESOURCES
         and not isinstance(value, type)

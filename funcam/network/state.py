@@ -100,13 +100,17 @@ class _State:
         parts: numbers, words, code: what is compared.
         modules: modules that were met on the way.
         kinds: classes that were looked at.
+        seen: what was looked at, by identity.
     """
 
+    parts: list[Any]
+    modules: list[nn.Module]
+    kinds: set[type]
+    seen: set[int]
+
     def __init__(self) -> None:
-        self.parts: list[Any] = []
-        self.modules: list[nn.Module] = []
-        self.kinds: set[type] = set()
-        self.seen: set[int] = set()
+        self.parts, self.modules = [], []
+        self.kinds, self.seen = set(), set()
 
     def add(self, value: Any, depth: int = _DEPTH) -> None:
         """Put a value among the parts, with what it holds."""
@@ -158,6 +162,8 @@ class _State:
         else:
             for part in islice(value, _MOST_ENTRIES):
                 self.add(part, depth)
+        if getattr(value, "__dict__", None):
+            self._add_fields(vars(value), depth)
 
     def _add_fields(self, fields: dict[Any, Any], depth: int) -> None:
         for name, value in fields.items():

@@ -117,10 +117,12 @@ class Twin(Copies):
 
     Attributes:
         root: the twin.
+        own_parameters: whether it has copies of the parameters.
         made_tensors: whether the model's own `train` or `eval` made tensors for it: they were right at that time.
     """
 
     root: nn.Module
+    own_parameters: bool
     made_tensors: bool
 
     def __init__(
