@@ -9,26 +9,20 @@ from torch import nn
 
 from funcam.errors import FuncamError
 from funcam.network.failures import place_of, reason_of
-from funcam.network.walking import tensors_of
 from funcam.network.writes import Unwritten
 
 
-def has_own_mode(model: nn.Module) -> bool:
-    """Whether a module of a model has a `train` or `eval` of its own.
+def has_own_mode(kind: type) -> bool:
+    """Whether modules of a class have a `train` or `eval` of their own.
 
     Example:
-        >>> has_own_mode(nn.Sequential(nn.Dropout()))
+        >>> has_own_mode(nn.Dropout)
         False
     """
-    return any(
-        type(module).train is not nn.Module.train
-        or type(module).eval is not nn.Module.eval
-        or not vars(module).keys().isdisjoint(("train", "eval"))
-        for module in model.modules()
-    )
+    return issubclass(kind, nn.Module) and (kind.train is not nn.Module.train or kind.eval is not nn.Module.eval)
 
 
-def evaluate(own: nn.Module, modes: Sequence[tuple[nn.Module, bool]], own_parameters: bool) -> bool:
+def evaluate(own: nn.Module, modes: Sequence[tuple[nn.Module, bool]], own_parameters: bool) -> None:
     """Bring a twin into evaluation mode by its own code.
 
     Args:
@@ -36,16 +30,13 @@ def evaluate(own: nn.Module, modes: Sequence[tuple[nn.Module, bool]], own_parame
         modes: its modules, and whether each was training.
         own_parameters: whether that code may write into the twin's parameters.
 
-    Returns:
-        Whether tensors were made for it, which fit the weights as they are now.
-
     Raises:
         FuncamError: that code can't run on a twin.
         ParametersWritten: it would write into parameters that are not the twin's.
     """
     for module, training in modes:
         module.training = training
-    parameters, before = list(own.parameters()), list(tensors_of(own))
+    parameters = list(own.parameters())
     asked = [tensor.requires_grad for tensor in parameters]
     try:
         with torch.inference_mode(False), Unwritten([] if own_parameters else parameters):
@@ -59,5 +50,3 @@ def evaluate(own: nn.Module, modes: Sequence[tuple[nn.Module, bool]], own_parame
         for tensor, flag in zip(parameters, asked, strict=True):  # they may be the caller's
             if tensor.is_leaf and tensor.requires_grad != flag:
                 tensor.requires_grad = flag
-    known = set(map(id, before))
-    return own_parameters or any(id(tensor) not in known for tensor in tensors_of(own))

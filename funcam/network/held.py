@@ -13,14 +13,15 @@ import torch
 PLAIN = frozenset({bool, int, float, complex, str, bytes, type(None)})
 ATOMS = PLAIN | {types.BuiltinFunctionType, type, types.ModuleType, torch.dtype, torch.device, torch.Size, range, slice}
 LRU_CACHE = type(functools.lru_cache(len))
-LIBRARIES = frozenset({"torch", "torchvision", "numpy", "builtins", "typing", "math", "functools"})
+LIBRARIES = frozenset({"torch", "torchvision", "numpy", "builtins", "typing", "math", "functools", "transformers"})
 _RESOURCES = frozenset({"threading", "weakref", "logging", "_thread", "multiprocessing", "concurrent", "asyncio"})
+_NOT_COPIED = _RESOURCES | (LIBRARIES - {"transformers"})  # its configurations are the caller's
 _CONTAINERS: tuple[type[Any], ...] = (OrderedDict, defaultdict, dict, list, set, deque)
 _HEAP_TYPE = 1 << 9  # Py_TPFLAGS_HEAPTYPE: a class that a `class` statement made, or might have
 
 
 def of_library(thing: Any) -> bool:
-    """Whether a class or a function is torch's or of what torch is made of: nothing of the caller's is written there.
+    """Whether a class or a function is torch's, or of a library like it: nothing of the caller's is written there.
 
     Example:
         >>> of_library(torch.nn.Linear), of_library(of_library)
@@ -55,8 +56,7 @@ def is_plain_object(value: Any) -> bool:
     return (
         bool(kind.__flags__ & _HEAP_TYPE)
         and _maker(kind) is object.__new__
-        and root not in LIBRARIES
-        and root not in _RESOURCES
+        and root not in _NOT_COPIED
         and not isinstance(value, type)
         and not hasattr(kind, "__del__")  # a copy would give back what isn't its own
     )

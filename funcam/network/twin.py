@@ -19,6 +19,7 @@ from funcam.network.evaluation import evaluate, has_own_mode
 from funcam.network.held import ATOMS
 from funcam.network.state import HOOKS
 from funcam.network.state import signature as signature
+from funcam.network.walking import tensors_of
 from funcam.network.writes import ParametersWritten
 
 # Hooks by which torch itself computes a weight before each call (weight_norm, spectral_norm, pruning). They're part of
@@ -118,7 +119,8 @@ class Twin(Copies):
     Attributes:
         root: the twin.
         own_parameters: whether it has copies of the parameters.
-        made_tensors: whether the model's own `train` or `eval` made tensors for it: they were right at that time.
+        made_tensors: whether the model's own `train` or `eval` made tensors for a twin with aliases, which are right
+            for the weights at that time.
     """
 
     root: nn.Module
@@ -154,12 +156,17 @@ class Twin(Copies):
         """
         super().__init__(frozen, own_buffers)
         self.hooks, self.own_tables, self.own_parameters, self.watched = hooks, own_tables, own_parameters, watched
-        self.aliases = aliases
+        self.aliases, self.own_mode = aliases, False
         self.root = self.module(model)
         self.made_tensors = False
-        if has_own_mode(model):
-            modes = [(self.done[id(module)], module.training) for module in model.modules()]
-            self.made_tensors = evaluate(self.root, modes, own_parameters)
+        if self.own_mode or any(map(has_own_mode, self.kinds)):
+            self._evaluate(model)
+
+    def _evaluate(self, model: nn.Module) -> None:
+        before = set(map(id, tensors_of(self.root))) if self.aliases else set()
+        modes = [(self.done[id(module)], module.training) for module in model.modules()]
+        evaluate(self.root, modes, self.own_parameters)
+        self.made_tensors = self.aliases and any(id(tensor) not in before for tensor in tensors_of(self.root))
 
     def module(self, module: nn.Module) -> nn.Module:
         """The twin of a module; its children are made before anything is put into them, for references upwards."""
@@ -190,6 +197,7 @@ class Twin(Copies):
         modules = module._modules.items()
         fields["_modules"] = {name: None if child is None else self.done[id(child)] for name, child in modules}
         fields["training"] = False
+        self.own_mode = self.own_mode or "train" in fields or "eval" in fields
         fields.pop("_compiled_call_impl", None)  # what model.compile() made is bound to the original
         for name, value in islice(module.__dict__.items(), _OWN_FIELDS, None):
             if type(value) not in ATOMS and name in fields:
