@@ -40,7 +40,7 @@ class _Computed:
 
 def without_hooks(model: nn.Module) -> nn.Module:
     """A model without the caller's hooks: itself where it has none, else a twin that is kept."""
-    return known_of(model).fact("without hooks", lambda: twin(model)) if has_hooks(model) else model
+    return known_of(model).fact("without hooks", lambda: twin(model), lasting=True) if has_hooks(model) else model
 
 
 def hooks_count(model: nn.Module, inputs: Inputs) -> bool:

@@ -92,15 +92,22 @@ class Known:
         self.hooks = hooks
         self.lock = threading.RLock()
         self.facts = Recent()
+        self._lasting: Recent[Any] = Recent()
         self._traced: TracedModel | None = None
         self._failure = ""
         self._exports: dict[tuple[Any, ...], TracedModel] = {}
         self._last: TracedModel | None = None
 
-    def fact(self, key: Any, find: Callable[[], Fact]) -> Fact:
-        """Something about the model, found out once."""
+    def fact(self, key: Any, find: Callable[[], Fact], lasting: bool = False) -> Fact:
+        """Something about the model, found out once.
+
+        Args:
+            key: the question.
+            find: answers it.
+            lasting: whether what the hooks on the model do has no part in it.
+        """
         with self.lock:
-            return self.facts.get(key, find)  # type: ignore[no-any-return]
+            return (self._lasting if lasting else self.facts).get(key, find)  # type: ignore[no-any-return]
 
     def traced(self, model: nn.Module) -> TracedModel | None:
         """The model's graph by `torch.fx`, whether it is believed or not; None where it has none."""

@@ -18,7 +18,7 @@ from torch._subclasses.fake_tensor import FakeTensor
 
 from funcam.network.copies import Copies
 from funcam.network.held import ATOMS, LRU_CACHE, container_of, fields_of, is_plain_object, of_library, set_fields
-from funcam.network.state import names_in
+from funcam.network.state import is_known, names_in
 from funcam.network.walking import parts_of, reachable
 
 _MOST = 2000
@@ -79,12 +79,17 @@ class Outside:
                 self.kept.append((cell, _Cell, _Cell.contents(cell)))
         for held in parts_of(function):
             self._keep(held)
-        namespace = function.__globals__
-        names = names_in(function.__code__)
+        self._keep_named(function.__globals__, names_in(function.__code__))
+
+    def _keep_named(self, namespace: dict[str, Any], names: frozenset[str]) -> None:
         named = {name: namespace.get(name, _MISSING) for name in names}
         self.kept.append((namespace, _Names, named))
         for value in named.values():
-            self._keep(value)
+            if isinstance(value, types.ModuleType):
+                if not is_known(value) and self._is_new(value):
+                    self._keep_named(vars(value), names)
+            else:
+                self._keep(value)
 
     def _keep(self, value: Any) -> None:
         """What a value holds, unless it is a part of a model, which a twin has for itself."""

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import functools
 import itertools
+import sys
 import types
 import weakref
 import zlib
@@ -19,7 +20,17 @@ import numpy as np
 import torch
 from torch import nn
 
-from funcam.network.held import ATOMS, LRU_CACHE, PLAIN, cells_of, container_of, fields_of, is_plain_object, of_library
+from funcam.network.held import (
+    ATOMS,
+    LIBRARIES,
+    LRU_CACHE,
+    PLAIN,
+    cells_of,
+    container_of,
+    fields_of,
+    is_plain_object,
+    of_library,
+)
 
 HOOKS = ("_forward_hooks", "_forward_pre_hooks", "_backward_hooks", "_backward_pre_hooks")
 _OWN_FIELDS = len(nn.Module().__dict__)  # nn.Module's own fields come first; what follows are a module's settings
@@ -188,19 +199,12 @@ class _State:
             if kind in PLAIN:
                 self.parts += (name, value)
             elif kind is types.ModuleType:
-                if value.__name__.partition(".")[0] not in _KNOWN_MODULES and depth > 1:
-                    self._add_settings(value, names)
+                if depth > 1 and not is_known(value):
+                    self._add_named(vars(value), names, depth - 1)
             elif isinstance(value, type):
                 self._add_constants(value)
             elif kind not in ATOMS and not isinstance(value, nn.Module):
                 self.add(value, min(depth, 3))
-
-    def _add_settings(self, module: types.ModuleType, names: frozenset[str]) -> None:
-        for name in names & vars(module).keys():
-            value = vars(module)[name]
-            if type(value) in PLAIN or isinstance(value, torch.Tensor):
-                self.parts.append(name)
-                self.add(value)
 
     def add_class(self, kind: type) -> None:
         """The code of a class that isn't torch's, its attributes, and what its code names."""
@@ -237,7 +241,10 @@ class _State:
                 self.add(held, 3)
 
 
-_KNOWN_MODULES = frozenset({"torch", "torchvision", "numpy", "math", "typing", "functools", "os", "sys"})
+def is_known(module: types.ModuleType) -> bool:
+    """Whether a module is Python's or a library's: what it holds stays as it is."""
+    root = module.__name__.partition(".")[0]
+    return root in LIBRARIES or root in sys.stdlib_module_names
 
 
 @lru_cache(maxsize=4096)
