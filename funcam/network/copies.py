@@ -185,7 +185,7 @@ class Copies:
         if not fields and _is_global(value):
             return value
         try:
-            copy = _blank(object, type(value))
+            copy = _blank(type(value), type(value))
         except TypeError:  # of a class that isn't written in Python
             self.shared.append(value)
             return value

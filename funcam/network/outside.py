@@ -93,13 +93,13 @@ class Outside:
 
     def _keep(self, value: Any) -> None:
         """What a value holds, unless it is a part of a model, which a twin has for itself."""
-        if type(value) in ATOMS or value is _MISSING or isinstance(value, nn.Module | torch.Tensor):
-            return
-        if isinstance(value, types.FunctionType):
-            self._keep_function(value)
-        elif isinstance(value, type):
-            if not of_library(value) and not issubclass(value, nn.Module):
+        if isinstance(value, type):
+            if not of_library(value):
                 self._keep_class(value, False)
+        elif type(value) in ATOMS or value is _MISSING or isinstance(value, nn.Module | torch.Tensor):
+            return
+        elif isinstance(value, types.FunctionType):
+            self._keep_function(value)
         elif type(value) is LRU_CACHE:
             if self._is_new(value):
                 self.kept.append((value, _Cache, value.cache_info()))

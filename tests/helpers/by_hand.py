@@ -1,4 +1,4 @@
-"""Grad-CAM by plain autograd on a deep copy of a model in evaluation mode, as a user would compute it."""
+"""Grad-CAM by plain autograd on a copy of a model in evaluation mode, as a user would compute it."""
 
 from __future__ import annotations
 
@@ -31,15 +31,18 @@ class Base(nn.Module):
 
 def grad_cam(model, images, target, layer="conv"):
     """The map `[B, H, W]` and the outputs."""
-    own, kept = copy.deepcopy(model).eval(), []
+    own = model if "forward" in vars(model) else copy.deepcopy(model).eval()  # (a copy's closures hold the model)
+    kept = []
 
     def keep(_module, _given, output):
         kept.append(output)
         output.retain_grad()
 
-    own.get_submodule(layer).register_forward_hook(keep)
+    handle = own.get_submodule(layer).register_forward_hook(keep)
     with torch.enable_grad():
         outputs = own(images.clone().requires_grad_())
         outputs[:, target].sum().backward()
+    handle.remove()
+    own.zero_grad()
     (A,) = kept
     return (A.grad.mean((2, 3), keepdim=True) * A).sum(1).relu().detach(), outputs.detach()
