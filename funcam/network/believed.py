@@ -15,6 +15,7 @@ from funcam.network.hooks import hooks_count
 from funcam.network.known import Known, TracedModel, known_of
 from funcam.network.outputs import leaves
 from funcam.network.samples import kind_of, numbers, sample_of
+from funcam.network.state import hooks_state
 from funcam.network.tap import Inputs, Manner, Place
 from funcam.network.tracing import is_compiled
 from funcam.network.twin import has_hooks
@@ -81,8 +82,14 @@ def _usual_images(model: nn.Module, traced: TracedModel, image: Shape | None) ->
 def manner_for(model: nn.Module, inputs: Inputs) -> Manner:
     """How a model has to be run, found out once for inputs of a kind; the caller's hooks see no more than that."""
     known, kind = known_of(model), kind_of(inputs)
-    with_hooks = has_hooks(model) and known.fact(("hooks", kind), lambda: hooks_count(model, inputs))
+    with_hooks = has_hooks(model) and known.fact(("hooks", kind), lambda: _judged(known, model, inputs))
     return known.fact(("manner", kind), lambda: manner_of(model, inputs, with_hooks))
+
+
+def _judged(known: Known, model: nn.Module, inputs: Inputs) -> bool:
+    count = hooks_count(model, inputs)
+    known.hooks = hooks_state(model)  # hooks that only watch may have noted what they saw
+    return count
 
 
 def _why_not_graph(known: Known, model: nn.Module, traced: TracedModel, inputs: Inputs) -> str:
@@ -91,6 +98,8 @@ def _why_not_graph(known: Known, model: nn.Module, traced: TracedModel, inputs: 
         manner = manner_for(model, sample)
         if manner.hooks:
             return "the caller's hooks are part of what it computes"
+        if manner.own_parameters:
+            return "its code writes into its parameters"
         as_it_is = reference(model, sample, None, manner)
         why = why_not_believed(lambda: through(traced, "", sample, None, as_it_is), as_it_is)
         return f"by torch.fx, {why}" if why else ""

@@ -19,7 +19,9 @@ from funcam.network.outputs import leaves
 from funcam.network.refusals import devices_apart
 from funcam.network.samples import scattered
 from funcam.network.tap import Inputs, Manner, Place, run
-from funcam.network.twin import count_hooks, twin
+from funcam.network.twin import count_hooks, kept_tables, twin_of
+from funcam.network.walking import tensors_of
+from funcam.network.writes import ParametersWritten, Unwritten
 
 _TOLERANCE = {torch.float64: 1e-9, torch.float32: 1e-4, torch.bfloat16: 5e-2, torch.float16: 1e-2}
 
@@ -55,18 +57,38 @@ def manner_of(model: nn.Module, inputs: Inputs, hooks: bool) -> Manner:
     Raises:
         FuncamError: the model can't take the images.
     """
-    with own_random_numbers(inputs.images), torch.inference_mode(False), torch.no_grad():
-        own = twin(model, hooks=hooks, frozen=True, own_buffers=True)
-        buffers = list(own.buffers())
-        images = inputs.images.detach().clone()
-        before, hooked = [tensor._version for tensor in (*buffers, images)], count_hooks(own)
+    try:
+        return _manner_of(model, inputs, hooks, own_parameters=False)
+    except ParametersWritten:
+        return _manner_of(model, inputs, hooks, own_parameters=True)
+
+
+def _manner_of(model: nn.Module, inputs: Inputs, hooks: bool, own_parameters: bool) -> Manner:
+    with own_random_numbers(inputs.images), torch.inference_mode(False), torch.no_grad(), kept_tables(model, hooks):
+        made = twin_of(model, hooks=hooks, frozen=True, own_buffers=True, own_parameters=own_parameters)
+        own, own_parameters = made.root, made.own_parameters
+        parameters, buffers = list(own.parameters()), list(own.buffers())
+        shared = set(map(id, parameters))
+        held = [tensor for tensor in tensors_of(own) if id(tensor) not in shared]
+        images, given = inputs.images.detach().clone(), inputs.own(own_tensors=True)
+        taken = [images, *(tensor for _, tensor in leaves([list(given.args), dict(given.kwargs)]))]
+        watched: tuple[Sequence[Tensor], ...] = (parameters, held, taken)
+        before, hooked = [_versions(tensors) for tensors in watched], count_hooks(own)
         try:
-            inputs.call(own, images)
+            with Unwritten([] if own_parameters else parameters):
+                given.call(own, images)
         except Exception as error:
             raise _cannot_run(model, inputs, error) from error
-        changed = [tensor._version != version for tensor, version in zip((*buffers, images), before, strict=True)]
+        wrote, filled, images_too = [
+            _versions(tensors) != known for tensors, known in zip(watched, before, strict=True)
+        ]
         replaced = any(a is not b for a, b in zip(own.buffers(), buffers, strict=False))
-    return Manner(hooks, any(changed[:-1]) or replaced, changed[-1], count_hooks(own) != hooked)
+    return Manner(hooks, filled or replaced, images_too, count_hooks(own) != hooked, own_parameters or wrote)
+
+
+def _versions(tensors: Sequence[Tensor]) -> list[int]:
+    """How often tensors were written into."""
+    return [tensor._version for tensor in tensors if not tensor.is_inference()]
 
 
 def _cannot_run(model: nn.Module, inputs: Inputs, error: Exception) -> Exception:

@@ -203,8 +203,8 @@ def split(
         via: `fx`, `tap` or `export` to use one of them alone; None for the first of `fx` and `tap` that is right, and
             `export` where the model's code has no derivative as it is. (While `torch.export` runs it changes torch for
             the whole process; other threads shouldn't trace or compile then.)
-        hooks: False to leave forward hooks on the model out. Otherwise a check runs them once; where outputs or
-            derivative are others without them, they are a part of the model and run in every pass.
+        hooks: False to leave hooks on the model out, forward and backward. Otherwise a check runs them once; where
+            outputs or derivative are others without them, they are a part of the model and run in every pass.
         wrt: which argument of the model the images are: its position or name.
         layout: how the layer's tensor holds the map, where the model's answers don't tell: `channels-first`
             `[B, C, *S]`, `channels-last` `[B, *S, C]`, `tokens` `[B, P + T + Q, C]` with a grid as `"tokens 14x14

@@ -90,7 +90,7 @@ def _refuse_another_function(graph: Graph, model: nn.Module, blank: torch.Tensor
     """What was exported computes what the model computes; torch's older exporters get some writing in place wrong."""
     numbers = torch.arange(blank.numel(), dtype=torch.float64, device=blank.device)
     waves = numbers.sin().view(blank.shape).to(blank.dtype)
-    own = twin(model, own_buffers=True)  # its code may write into them
+    own = twin(model, own_buffers=True, own_parameters=True)  # its code may write into them
     with torch.no_grad():
         exported, expected = (pytree.tree_leaves(run(waves.clone())) for run in (graph.module, one_argument(own)))
     tolerance = 0.05 if blank.element_size() == 2 else 1e-3

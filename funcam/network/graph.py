@@ -17,8 +17,10 @@ from funcam.errors import FuncamError
 from funcam.network.confined import confined
 from funcam.network.failures import trouble_of
 from funcam.network.inplace import InplaceProxy, free_of_inplace
-from funcam.network.twin import twin
+from funcam.network.outside import Outside
+from funcam.network.twin import Twin, twin
 from funcam.network.wrappers import forward_of, parameters_of
+from funcam.network.writes import ParametersWritten, Unwritten
 
 _COUNTER = re.compile(r"(?<=.)_[0-9]+$")  # what fx and torchvision append to the names of repeated nodes
 # torchvision's own tracer stops at every module of torchvision.ops (Conv2dNormActivation, ...); this one looks inside.
@@ -139,20 +141,45 @@ def trace(model: nn.Module) -> Graph:
     """
     name = type(model).__name__
     tracer = ConfinedTracer(**_TRACER_OPTIONS)
-    with torch.inference_mode(False):  # in which tensors have no versions
-        own = one_argument(twin(model, own_buffers=True))
-    buffers = list(own.buffers())
-    versions = {id(buffer): buffer._version for buffer in buffers}
     try:
-        traced = tracer.trace(own)
-    except Exception as error:
-        raise FuncamError(f"{name} can't be traced: {trouble_of(error)}") from error
-    _refuse_written_buffers(own, versions, name)
-    _share_buffers(own, twin(model))
+        with torch.inference_mode(False):  # in which tensors have no versions
+            made = Twin(model, own_buffers=True, aliases=True)
+            own = one_argument(made.root)
+            if made.made_tensors:
+                raise FuncamError(f"{name} can't be traced: its train() makes tensors of its weights")
+            traced = _traced(tracer, own, Outside(made), name)
+    except ParametersWritten:
+        raise FuncamError(f"{name} can't be traced: its code writes into its parameters") from None
+    try:
+        return _graph(model, own, tracer, traced)
+    finally:
+        tracer.__dict__.clear()  # a proxy that the code kept knows the tracer, which holds the twin
+
+
+def _graph(model: nn.Module, own: nn.Module, tracer: ConfinedTracer, traced: fx.Graph) -> Graph:
+    name = type(model).__name__
+    _share_tensors(own, twin(model))
     nodes = {path: node for node, path in tracer.node_to_qualname.items()}
     free_of_inplace(traced, tracer.root, name)
     module = acyclic(fx.GraphModule(tracer.root, traced, name).eval())
     return Graph(module, nodes, tracer.module_outputs, tracer.module_inputs, name)
+
+
+def _traced(tracer: ConfinedTracer, own: nn.Module, outside: Outside, name: str) -> fx.Graph:
+    buffers = list(own.buffers())
+    versions = {id(buffer): buffer._version for buffer in buffers}
+    escaped = False
+    try:
+        with Unwritten(own.parameters()):
+            traced = tracer.trace(own)
+    except Exception as error:
+        raise FuncamError(f"{name} can't be traced: {trouble_of(error)}") from error
+    finally:
+        escaped = outside.restore()
+    if escaped:
+        raise FuncamError(f"{name} can't be traced: its code keeps what it computes in a global or a class")
+    _refuse_written_buffers(own, versions, name)
+    return traced
 
 
 def _refuse_written_buffers(own: nn.Module, versions: dict[int, int], name: str) -> None:
@@ -162,9 +189,10 @@ def _refuse_written_buffers(own: nn.Module, versions: dict[int, int], name: str)
             raise FuncamError(f"{name} can't be traced: its code writes into its buffer {path!r}")
 
 
-def _share_buffers(own: nn.Module, shared: nn.Module) -> None:
-    """Put the model's own buffers in the place of the copies that were traced with."""
+def _share_tensors(own: nn.Module, shared: nn.Module) -> None:
+    """Put the model's own parameters and buffers in the place of the copies that were traced with."""
     for module, other in zip(own.modules(), shared.modules(), strict=True):
+        module._parameters = dict(other._parameters)
         module._buffers = dict(other._buffers)
 
 
@@ -186,7 +214,7 @@ def one_argument(model: nn.Module) -> nn.Module:
     function = type(model).forward if own is None else getattr(own, "__func__", None) or staticmethod(own)
     vars(model).pop("forward", None)
     with_forward(model, function)
-    if len(parameters) > 1:
+    if len(parameters) > 1 or isinstance(function, staticmethod):  # (fx gives what it finds the module)
         with_forward(model, lambda self, images: function.__get__(self)(images))
     return model
 

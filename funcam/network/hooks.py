@@ -1,4 +1,4 @@
-"""Whether the caller's forward hooks are part of what a model computes, found out by letting them run once."""
+"""Whether the caller's hooks are part of what a model computes, found out by letting them run once."""
 
 from __future__ import annotations
 
@@ -18,7 +18,8 @@ from funcam.network.failures import reason_of
 from funcam.network.known import known_of
 from funcam.network.outputs import leaves
 from funcam.network.tap import Inputs
-from funcam.network.twin import callers_hooks, has_hooks, twin
+from funcam.network.twin import callers_hooks, has_hooks, kept_tables, twin
+from funcam.network.writes import ParametersWritten, Unwritten
 
 Gradients = list[Tensor | None]
 
@@ -39,7 +40,7 @@ class _Computed:
 
 def without_hooks(model: nn.Module) -> nn.Module:
     """A model without the caller's hooks: itself where it has none, else a twin that is kept."""
-    return known_of(model).fact("without hooks", lambda: twin(model)) if has_hooks(model) else model
+    return known_of(model).fact("without hooks", lambda: twin(model), lasting=True) if has_hooks(model) else model
 
 
 def hooks_count(model: nn.Module, inputs: Inputs) -> bool:
@@ -70,13 +71,27 @@ def hooks_count(model: nn.Module, inputs: Inputs) -> bool:
 
 
 def _computed(model: nn.Module, inputs: Inputs, hooks: bool) -> _Computed:
-    with own_random_numbers(inputs.images), torch.inference_mode(False), torch.enable_grad():
-        own = twin(model, hooks=hooks, frozen=True, own_buffers=True)
+    try:
+        return _computed_with(model, inputs, hooks, own_parameters=False)
+    except ParametersWritten:
+        return _computed_with(model, inputs, hooks, own_parameters=True)
+
+
+def _computed_with(model: nn.Module, inputs: Inputs, hooks: bool, own_parameters: bool) -> _Computed:
+    with (
+        own_random_numbers(inputs.images),
+        torch.inference_mode(False),
+        torch.enable_grad(),
+        kept_tables(model, hooks),
+    ):
+        options = {"frozen": True, "own_buffers": True, "own_parameters": own_parameters, "watched": True}
+        own = twin(model, hooks=hooks, **options)
         by = [inputs.images.detach().clone(), *own.parameters()]
         by = [tensor for tensor in by if tensor.is_floating_point() or tensor.is_complex()]
         for tensor in by:  # all of them the twin's, or ours
             tensor.requires_grad = True
-        outputs = [t for _, t in leaves(inputs.call(own, by[0].clone()))]
+        with Unwritten([] if own_parameters else own.parameters()):
+            outputs = [t for _, t in leaves(inputs.own(own_tensors=True).call(own, by[0].clone()))]
         return _Computed([t.detach() for t in outputs], _gradients(outputs, by))
 
 

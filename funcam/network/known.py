@@ -20,7 +20,7 @@ from funcam.network.layers import Shapes, probe_shapes, shapes_of
 from funcam.network.misfits import refuse_misfits
 from funcam.network.recent import Recent
 from funcam.network.refusals import refuse
-from funcam.network.twin import signature
+from funcam.network.state import states
 
 Image = tuple[int, ...]
 Fact = TypeVar("Fact")
@@ -77,27 +77,37 @@ class Known:
 
     Attributes:
         state: the model's signature.
+        hooks: what the hooks on it held when they were judged.
         lock: held while something is found out of the model.
         facts: what was found out for some kind of input; the latest are kept.
     """
 
     state: list[Any]
+    hooks: list[Any]
     lock: threading.RLock
     facts: Recent[Any]
 
-    def __init__(self, state: list[Any]) -> None:
+    def __init__(self, state: list[Any], hooks: list[Any]) -> None:
         self.state = state
+        self.hooks = hooks
         self.lock = threading.RLock()
         self.facts = Recent()
+        self._lasting: Recent[Any] = Recent()
         self._traced: TracedModel | None = None
         self._failure = ""
         self._exports: dict[tuple[Any, ...], TracedModel] = {}
         self._last: TracedModel | None = None
 
-    def fact(self, key: Any, find: Callable[[], Fact]) -> Fact:
-        """Something about the model, found out once."""
+    def fact(self, key: Any, find: Callable[[], Fact], lasting: bool = False) -> Fact:
+        """Something about the model, found out once.
+
+        Args:
+            key: the question.
+            find: answers it.
+            lasting: whether what the hooks on the model do has no part in it.
+        """
         with self.lock:
-            return self.facts.get(key, find)  # type: ignore[no-any-return]
+            return (self._lasting if lasting else self.facts).get(key, find)  # type: ignore[no-any-return]
 
     def traced(self, model: nn.Module) -> TracedModel | None:
         """The model's graph by `torch.fx`, whether it is believed or not; None where it has none."""
@@ -114,6 +124,12 @@ class Known:
         self.lock = threading.RLock()
         for traced in filter(None, (self._traced, *self._exports.values())):
             traced.lock = threading.RLock()
+
+    def forget(self, hooks: list[Any]) -> None:
+        """What is no longer known where hooks hold something else: all but the graphs, which have no hooks."""
+        with self.lock:
+            self.hooks = hooks
+            self.facts = Recent()
 
     @property
     def failure(self) -> str:
@@ -185,10 +201,12 @@ def known_of(model: nn.Module) -> Known:
     Raises:
         FuncamError: it is a model that can't be explained whichever way it is followed.
     """
-    state = signature(model)
+    state, hooks = states(model)
     with _MEMO.lock:
         known = _MEMO.models.get(model)
         if known is None or known.state != state:
             refuse(model)
-            known = _MEMO.models[model] = Known(state)
+            known = _MEMO.models[model] = Known(state, hooks)
+        elif known.hooks != hooks:
+            known.forget(hooks)
         return known

@@ -11,7 +11,7 @@ import re
 import weakref
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import torch
@@ -19,8 +19,10 @@ from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
 from funcam.errors import FuncamError, nearest
+from funcam.network.copies import Copies
 from funcam.network.outputs import Path, leaf, leaves, with_leaf
-from funcam.network.twin import twin
+from funcam.network.outside import Outside
+from funcam.network.twin import kept_tables, twin_of
 
 Visit = Callable[[Tensor], Tensor]
 """What a tap makes of what the layer returned."""
@@ -78,12 +80,14 @@ class Manner:
         own_buffers: whether its code writes into buffers, so that each run needs its own.
         own_images: whether its code writes into the images.
         own_tables: whether its code registers hooks while it runs.
+        own_parameters: whether its code writes into its parameters, so that each run needs its own.
     """
 
     hooks: bool = False
     own_buffers: bool = True
     own_images: bool = True
     own_tables: bool = True
+    own_parameters: bool = False
 
 
 @dataclass(frozen=True)
@@ -116,6 +120,21 @@ class Inputs:
             return images.movedim(1, -1)
         return images[:, 0] if self.bare else images
 
+    def own(self, own_tensors: bool) -> Inputs:
+        """The same with containers and objects of their own, for code that may write into them.
+
+        Args:
+            own_tensors: whether tensors beside the images are copied too.
+        """
+        if not self.args and not self.kwargs:
+            return self
+        copies = Copies(own_tensors=own_tensors)
+        return replace(
+            self,
+            args=tuple(map(copies.value, self.args)),
+            kwargs={name: copies.value(value) for name, value in self.kwargs.items()},
+        )
+
     def call(self, model: Callable[..., Any], images: Tensor) -> Any:
         """What the model returns for these inputs, with (changed) images in their place."""
         images = self._as_taken(images)
@@ -147,22 +166,40 @@ def run(
     Raises:
         FuncamError: a layer is not in the model, or is never called, or returns no tensor.
     """
-    with _modes(model):
-        own = twin(
+    with _modes(model), _kept_flags(model, recording), kept_tables(model, manner.hooks):
+        made = twin_of(
             model,
             hooks=manner.hooks,
             frozen=not recording,
             own_buffers=manner.own_buffers,
             own_tables=manner.own_tables,
+            own_parameters=manner.own_parameters,
         )
+        own, outside = made.root, Outside(made)
         visited = _tap(own, taps)
         for path, look in (watch or {}).items():
             _visit(own.get_submodule(path), look)
-        outputs = inputs.call(own, inputs.images.clone() if manner.own_images else inputs.images)
+        given = inputs.own(manner.own_images)
+        try:
+            outputs = given.call(own, inputs.images.clone() if manner.own_images else inputs.images)
+        finally:
+            outside.restore()
     for place, count in visited.items():
         if count < place.call:
             raise FuncamError(_never_called(own, place, count))
     return outputs
+
+
+@contextmanager
+def _kept_flags(model: nn.Module, recording: bool) -> Iterator[None]:
+    """Where the twin's parameters are the model's: what its code makes of `requires_grad` lasts as long as the run."""
+    asked = [(tensor, tensor.requires_grad) for tensor in model.parameters()] if recording else []
+    try:
+        yield
+    finally:
+        for tensor, flag in asked:
+            if tensor.requires_grad != flag:
+                tensor.requires_grad = flag
 
 
 def _tap(own: nn.Module, taps: Mapping[Place, Visit]) -> dict[Place, int]:

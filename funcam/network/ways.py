@@ -261,6 +261,8 @@ def _settle(
     why = known.failure
     if manner.hooks:
         why = "the caller's hooks are part of what it computes"
+    elif manner.own_parameters:
+        why = "its code writes into its parameters"
     elif traced is not None and via != "tap":
         compared = partial(through, traced, name, sample, place, as_it_is)
         why = why_not_believed(compared, as_it_is)

@@ -12,6 +12,7 @@ from torch import nn
 
 import funcam
 from funcam import FuncamError
+from funcam.network.known import known_of
 
 IMAGES = torch.randn(2, 3, 32, 32, generator=torch.Generator().manual_seed(1))
 LAYER = "blocks.1"
@@ -221,3 +222,67 @@ def test_a_model_that_needs_its_hooks_is_run_with_them():
 def test_hooks_go_with_a_module():
     with pytest.raises(FuncamError, match="give it to split"):
         funcam.explain(funcam.split(small(5)), IMAGES, hooks=False)
+
+
+def clamped(_module, given, _taken):
+    return (given[0].clamp(min=0),)
+
+
+def turned(_module, taken):
+    return (-taken[0],)
+
+
+@pytest.mark.parametrize(
+    ("kind", "hook"), [("register_full_backward_hook", clamped), ("register_full_backward_pre_hook", turned)]
+)
+def test_backward_hooks_are_part_of_the_derivative(kind, hook):
+    model = small(5).eval()
+    bare = copy.deepcopy(model)
+    getattr(model.fc, kind)(hook)
+    before = state_of(model)
+    _, A, g = by_autograd(model, LAYER, [1, 2])
+    _, _, plain = by_autograd(bare, LAYER, [1, 2])
+    assert not torch.allclose(g, plain)
+    for method in ("grad-cam", "grad-cam++"):
+        ours = funcam.explain(model, IMAGES, [1, 2], layer=LAYER, method=method, hooks=False)
+        theirs = funcam.explain(bare, IMAGES, [1, 2], layer=LAYER, method=method)
+        torch.testing.assert_close(ours.maps, theirs.maps)
+    result = funcam.explain(model, IMAGES, [1, 2], layer=LAYER)
+    torch.testing.assert_close(result.maps, (g.mean((2, 3), keepdim=True) * A).sum(1).relu())
+    assert funcam.split(model, LAYER, example=IMAGES).way == "tap"
+    with pytest.raises(FuncamError, match="hooks=False"):
+        funcam.explain(model, IMAGES, method="guided-backprop")
+    assert state_of(model) == before
+
+
+def test_backward_hooks_that_only_watch_leave_the_graph():
+    model, seen = small(5).eval(), []
+    model.fc.register_full_backward_hook(lambda *_: seen.append(1))
+    assert funcam.split(model, LAYER, example=IMAGES).way == "fx"
+    assert not seen
+
+
+def test_a_hook_that_removes_itself_counts_and_stays():
+    model, handles = small(5).eval(), []
+
+    def once(_module, _given, output):
+        handles[0].remove()
+        return output * 2
+
+    handles.append(model.blocks.register_forward_hook(once))
+    results = [funcam.explain(model, IMAGES, 1, layer=LAYER) for _ in range(2)]
+    assert len(model.blocks._forward_hooks) == 1
+    outputs = model(IMAGES)  # the last of its calls that the hook sees
+    for result in results:
+        torch.testing.assert_close(result.outputs, outputs)
+
+
+def test_graphs_outlive_what_a_hook_notes():
+    """What a watching hook fills has no part in the graph, which isn't made anew."""
+    model, seen = small(5).eval(), []
+    model.register_forward_hook(lambda *_: seen.append(1))
+    first = known_of(model).traced(model)
+    funcam.explain(model, IMAGES, 1)
+    model(IMAGES)
+    funcam.explain(model, IMAGES, 1)
+    assert known_of(model).traced(model) is first
