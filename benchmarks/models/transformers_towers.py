@@ -189,7 +189,8 @@ def siglip2() -> list[Entry]:
             inputs=shapes,
             why="the masked mean of the tokens behind the last norm (modeling_siglip2.py:978); the model takes "
             "patches `[B, 24, 8 * 8 * 3]` already cut out, row after row, with their grid in spatial_shapes: a map has "
-            "an axis of patches, as the input has (the first version of this line had the grid of the image that nobody gave)",
+            "an axis of patches, as the input has (the first version of this line had the grid of an "
+            "image that nobody gave)",
         )
     ]
 
