@@ -30,6 +30,7 @@ from funcam.network.held import (
 )
 
 _CALLABLES = (types.FunctionType, types.MethodType, functools.partial, LRU_CACHE)
+_DEEPEST = 100  # a chain of so many objects that hold one another is shared from there on
 
 
 class Copies:
@@ -54,6 +55,7 @@ class Copies:
         self.done = {}
         self.shared = []
         self.kinds = set()
+        self._depth = 0
 
     def module(self, module: nn.Module) -> nn.Module:
         """What stands for a module that is held somewhere."""
@@ -78,10 +80,15 @@ class Copies:
             return self._kept(value, value.copy())
         if kind is RemovableHandle:
             return self._handle(value)
+        if self._depth == _DEEPEST:
+            self.shared.append(value)
+            return value
         base = container_of(kind)
-        if base is not None:
-            return self._container(value, base)
-        return self._object(value)
+        self._depth += 1
+        try:
+            return self._object(value) if base is None else self._container(value, base)
+        finally:
+            self._depth -= 1
 
     def function(self, value: Any, closures: bool = True) -> Any:
         """A function, method or partial that holds the copies.

@@ -37,12 +37,14 @@ class Outside:
         """
         self.kept: list[tuple[Any, Any, Any]] = []
         self.seen: set[int] = set()
+        self.pending: list[Any] = []
         for kind in made.kinds:
             for base in kind.__mro__:
                 if not of_library(base):
                     self._keep_class(base, True)
-        for one in made.shared:
-            self._keep(one)
+        self.pending += made.shared
+        while self.pending:
+            self._look(self.pending.pop())
 
     def restore(self) -> bool:
         """Put back what was held where something now is that means nothing any more; whether there was such a thing."""
@@ -68,7 +70,7 @@ class Outside:
                     if follow:
                         self._keep_function(held)
                 elif not name.startswith("__"):
-                    self._keep(held)
+                    self.pending.append(held)
 
     def _keep_function(self, function: types.FunctionType) -> None:
         """What a function holds, and the globals that it names."""
@@ -77,8 +79,7 @@ class Outside:
         for cell in function.__closure__ or ():
             if self._is_new(cell):
                 self.kept.append((cell, _Cell, _Cell.contents(cell)))
-        for held in parts_of(function):
-            self._keep(held)
+        self.pending += parts_of(function)
         self._keep_named(function.__globals__, names_in(function.__code__))
 
     def _keep_named(self, namespace: dict[str, Any], names: frozenset[str]) -> None:
@@ -89,9 +90,9 @@ class Outside:
                 if not is_known(value) and self._is_new(value):
                     self._keep_named(vars(value), names)
             else:
-                self._keep(value)
+                self.pending.append(value)
 
-    def _keep(self, value: Any) -> None:
+    def _look(self, value: Any) -> None:
         """What a value holds, unless it is a part of a model, which a twin has for itself."""
         if isinstance(value, type):
             if not of_library(value):
@@ -103,7 +104,7 @@ class Outside:
         elif type(value) is LRU_CACHE:
             if self._is_new(value):
                 self.kept.append((value, _Cache, value.cache_info()))
-                self._keep(value.__wrapped__)
+                self.pending.append(value.__wrapped__)
         elif container_of(type(value)) is not None or is_plain_object(value) or isinstance(value, tuple):
             self._keep_parts(value)
 
@@ -114,8 +115,7 @@ class Outside:
             self.kept.append((value, _Container, _Container.contents(value)))
         elif not isinstance(value, tuple):
             self.kept.append((value, _Object, fields_of(value)))
-        for part in parts_of(value):
-            self._keep(part)
+        self.pending += parts_of(value)
 
 
 def is_escaped(value: Any) -> bool:

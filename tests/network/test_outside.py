@@ -254,3 +254,21 @@ def test_a_model_that_remembers_is_freed_at_once(make):
         assert alive() is None
     finally:
         gc.enable()
+
+
+class Chain:
+    """An object that holds the next."""
+
+    def __init__(self, following):
+        self.following = following
+
+
+def test_a_long_chain_of_objects_is_no_trouble():
+    class Chained(Base):
+        def prepare(self):
+            self.first, self.nested = None, []
+            for _ in range(3000):
+                self.first, self.nested = Chain(self.first), [self.nested]
+
+    model = Chained().eval()
+    torch.testing.assert_close(funcam.explain(model, IMAGES, 1, layer="conv").outputs, model(IMAGES))
