@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+import threading
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import Any
@@ -11,14 +12,12 @@ import torch
 from torch import Tensor, nn
 
 from funcam.errors import FuncamError
+from funcam.network.blame import called
 from funcam.network.derivative import vjp
-from funcam.network.failures import place_of as place_in_code
-from funcam.network.failures import reason_of
-from funcam.network.images import WITHOUT_CHANNELS
+from funcam.network.failures import ModelFailed, reason_of
 from funcam.network.outputs import leaves
-from funcam.network.refusals import devices_apart
 from funcam.network.samples import scattered
-from funcam.network.tap import Inputs, Manner, Place, run
+from funcam.network.tap import Inputs, Manner, Place, run, visit_module
 from funcam.network.twin import count_hooks, twin
 
 _TOLERANCE = {torch.float64: 1e-9, torch.float32: 1e-4, torch.bfloat16: 5e-2, torch.float16: 1e-2}
@@ -55,30 +54,48 @@ def manner_of(model: nn.Module, inputs: Inputs, hooks: bool) -> Manner:
     Raises:
         FuncamError: the model can't take the images.
     """
-    with own_random_numbers(inputs.images), torch.inference_mode(False), torch.no_grad():
-        own = twin(model, hooks=hooks, frozen=True, own_buffers=True)
-        buffers = list(own.buffers())
-        images = inputs.images.detach().clone()
-        before, hooked = [tensor._version for tensor in (*buffers, images)], count_hooks(own)
+    with own_random_numbers(inputs.images), torch.inference_mode(False):
         try:
-            inputs.call(own, images)
-        except Exception as error:
-            raise _cannot_run(model, inputs, error) from error
-        changed = [tensor._version != version for tensor, version in zip((*buffers, images), before, strict=True)]
-        replaced = any(a is not b for a, b in zip(own.buffers(), buffers, strict=False))
-    return Manner(hooks, any(changed[:-1]) or replaced, changed[-1], count_hooks(own) != hooked)
+            with torch.no_grad():
+                return _tried(model, inputs, hooks, recorded=False)
+        except ModelFailed as failed:  # `register_hook` and `retain_grad` need autograd
+            error = failed
+        with torch.enable_grad():
+            try:
+                return _tried(model, inputs, hooks, recorded=True)
+            except ModelFailed:
+                raise error from error.__cause__
 
 
-def _cannot_run(model: nn.Module, inputs: Inputs, error: Exception) -> Exception:
-    if isinstance(error, FuncamError | torch.OutOfMemoryError):
-        return error
-    apart = devices_apart(model, inputs.images)
-    return FuncamError(
-        apart
-        or f"the model can't take images of shape {list(inputs.taken.shape)} and type {inputs.images.dtype} on "
-        f"{inputs.images.device}: {reason_of(error)}{place_in_code(error)}"
-        + (WITHOUT_CHANNELS if inputs.bare else "")
+def _tried(model: nn.Module, inputs: Inputs, hooks: bool, recorded: bool) -> Manner:
+    own = twin(model, hooks=hooks, frozen=True, own_buffers=True)
+    threads: set[int] = set()
+    for module in own.modules():
+        visit_module(module, lambda _: threads.add(threading.get_ident()))
+    buffers, weights, hooked = list(own.buffers()), dict(own.named_parameters()), count_hooks(own)
+    images = inputs.images.detach().clone()
+    if recorded:
+        images.requires_grad = True  # ours
+        images = images.clone()
+    before = [tensor._version for tensor in (*buffers, images)]
+    called(own, lambda: inputs.call(own, images), inputs.taken, bool(inputs.args or inputs.kwargs))
+    _refuse_new_weights(own, weights)
+    changed = [tensor._version != version for tensor, version in zip((*buffers, images), before, strict=True)]
+    replaced = any(a is not b for a, b in zip(own.buffers(), buffers, strict=False))
+    elsewhere = bool(threads - {threading.get_ident()})
+    return Manner(
+        hooks, any(changed[:-1]) or replaced, changed[-1], count_hooks(own) != hooked, recorded or elsewhere
     )
+
+
+def _refuse_new_weights(own: nn.Module, before: Mapping[str, Tensor]) -> None:
+    """A model that makes weights of its own while it first runs would make others in every run of a twin."""
+    made = [path for path, _ in own.named_parameters() if path not in before]
+    if made:
+        raise FuncamError(
+            f"{type(own).__name__} makes its weights {made[0]!r} while it runs for the first time; run it once before: "
+            "model(images)"
+        )
 
 
 def reference(model: nn.Module, inputs: Inputs, place: Place | None, manner: Manner) -> Reference:
@@ -104,9 +121,10 @@ def reference(model: nn.Module, inputs: Inputs, place: Place | None, manner: Man
         tensors = [tensor for _, tensor in leaves(outputs)]
         return [t for t in tensors if t.is_floating_point()], (tensors, seen)
 
+    zeros, asked = torch.zeros_like(shape), manner.autograd or None
     with own_random_numbers(inputs.images):
         try:
-            values, pullback, (tensors, seen), plain = vjp(function, (torch.zeros_like(shape),))
+            values, pullback, (tensors, seen), plain = vjp(function, (zeros,), asked)
             (gradient,) = pullback(cotangents(values))
         except RuntimeError as error:
             if isinstance(error, torch.OutOfMemoryError):

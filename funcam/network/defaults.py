@@ -166,7 +166,7 @@ def _another(images: Tensor) -> Tensor:
 def _derivatives(asked: _Question, places: Sequence[Place]) -> tuple[list[Tensor], list[Tensor]]:
     """The features at every map, and the derivative of a random function of what counts there, in one pass."""
     zeros = [torch.zeros_like(A) for A in _features(asked, asked.inputs, places)]
-    values, pullback, features, _ = vjp(_of_added(asked, places), zeros)
+    values, pullback, features, _ = vjp(_of_added(asked, places), zeros, asked.manner.autograd or None)
     return features, list(pullback(cotangents(values)))
 
 

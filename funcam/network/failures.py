@@ -29,7 +29,12 @@ PAIR = (
 
 
 def reason_of(error: Exception) -> str:
-    """The first line of an error's message, for a message of ours; what was unknown while tracing isn't named in it."""
+    """The first line of an error's message, for a message of ours; what was unknown while tracing isn't named in it.
+
+    Of a model that failed it is what its code raised.
+    """
+    if isinstance(error, ModelFailed) and isinstance(error.__cause__, Exception):
+        return reason_of(error.__cause__)
     lines = (line.strip() for line in str(error).splitlines())
     return re.sub(r"Proxy\(\w+\)", "another", next(filter(None, lines), type(error).__name__))
 
@@ -55,3 +60,7 @@ def place_of(error: Exception) -> str:
 
 class UnknownAxes(FuncamError):
     """Which axes of a layer are the image's is undecided, or it has none."""
+
+
+class ModelFailed(FuncamError, RuntimeError):
+    """The model's own code raised an error while it ran: its cause. (What torch refuses there is a `RuntimeError`.)"""

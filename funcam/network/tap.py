@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import re
 import weakref
+from collections import OrderedDict
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
@@ -19,7 +20,8 @@ from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
 from funcam.errors import FuncamError, nearest
-from funcam.network.outputs import Path, leaf, leaves, with_leaf
+from funcam.network.blame import called
+from funcam.network.outputs import Path, leaf, leaves, mapped, with_leaf
 from funcam.network.twin import twin
 
 Visit = Callable[[Tensor], Tensor]
@@ -78,12 +80,14 @@ class Manner:
         own_buffers: whether its code writes into buffers, so that each run needs its own.
         own_images: whether its code writes into the images.
         own_tables: whether its code registers hooks while it runs.
+        autograd: whether only plain autograd sees all of it: its code hangs hooks on tensors, or runs in other threads.
     """
 
     hooks: bool = False
     own_buffers: bool = True
     own_images: bool = True
     own_tables: bool = True
+    autograd: bool = False
 
 
 @dataclass(frozen=True)
@@ -147,6 +151,7 @@ def run(
     Raises:
         FuncamError: a layer is not in the model, or is never called, or returns no tensor.
     """
+    keeps = torch.is_grad_enabled()
     with _modes(model):
         own = twin(
             model,
@@ -155,17 +160,29 @@ def run(
             own_buffers=manner.own_buffers,
             own_tables=manner.own_tables,
         )
-        visited = _tap(own, taps)
+        visited = _tap(own, taps, manner)
         for path, look in (watch or {}).items():
-            _visit(own.get_submodule(path), look)
-        outputs = inputs.call(own, inputs.images.clone() if manner.own_images else inputs.images)
+            visit_module(own.get_submodule(path), look, manner.own_tables)
+        images = _given(inputs.images, manner)
+        outputs = called(own, lambda: inputs.call(own, images), inputs.taken, bool(inputs.args or inputs.kwargs))
+        if manner.autograd and not keeps:
+            outputs = mapped(outputs, Tensor.detach)
     for place, count in visited.items():
         if count < place.call:
             raise FuncamError(_never_called(own, place, count))
     return outputs
 
 
-def _tap(own: nn.Module, taps: Mapping[Place, Visit]) -> dict[Place, int]:
+def _given(images: Tensor, manner: Manner) -> Tensor:
+    """The images as a run is given them: its own where its code writes into them, or needs a derivative by them."""
+    if manner.autograd and not images.requires_grad:
+        images = images.detach()
+        images.requires_grad = True  # ours
+        return images.clone()
+    return images.clone() if manner.own_images else images
+
+
+def _tap(own: nn.Module, taps: Mapping[Place, Visit], manner: Manner) -> dict[Place, int]:
     """Put taps at the modules of a twin; returned is how often each was called, once it has run."""
     calls = dict.fromkeys(taps, 0)
     by_path: dict[str, list[Place]] = {}
@@ -181,14 +198,32 @@ def _tap(own: nn.Module, taps: Mapping[Place, Visit]) -> dict[Place, int]:
                     returned = _visited(returned, place, taps[place])
             return returned
 
-        _visit(module, visit)
+        visit_module(module, visit, manner.own_tables)
     return calls
 
 
-def _visit(module: nn.Module, visit: Callable[[Any], Any]) -> None:
-    """Have a twin's module show what it returns; what comes back, unless None, is returned in its place."""
-    module.__class__ = _tapped(type(module))
-    vars(module)["_funcam_tap"] = visit
+def visit_module(module: nn.Module, visit: Callable[[Any], Any], outermost: bool = False) -> None:
+    """Have a twin's module show what it returns; what comes back, unless None, is returned in its place.
+
+    By a hook of the twin's, so that code that asks `type(child) is nn.Conv2d` finds what it looks for. A call of its own
+    goes round hooks, and what the model's code hangs up later comes behind ours (`outermost`): then by a class.
+    """
+    if outermost or any("__call__" in vars(base) for base in type(module).__mro__[: type(module).__mro__.index(nn.Module)]):
+        module.__class__ = _tapped(type(module))
+        vars(module)["_funcam_tap"] = visit
+        return
+
+    def look(_: nn.Module, __: Any, returned: Any) -> Any:
+        return _seen(visit, returned)
+
+    hooks = vars(module)["_forward_hooks"]  # another model's table may be the same while it is empty
+    vars(module)["_forward_hooks"] = OrderedDict([*hooks.items(), ("funcam", look)])
+
+
+def _seen(visit: Callable[[Any], Any], returned: Any) -> Any:
+    with torch.inference_mode(False), torch.enable_grad():  # the tap's own: the model's code may be under no_grad
+        changed = visit(returned)
+    return returned if changed is None else changed
 
 
 _TAPPED: weakref.WeakValueDictionary[type, type] = weakref.WeakValueDictionary()
@@ -201,10 +236,7 @@ def _tapped(base: type) -> type:
         return known
 
     def call(self: nn.Module, *args: Any, **kwargs: Any) -> Any:
-        returned = base.__call__(self, *args, **kwargs)
-        with torch.inference_mode(False), torch.enable_grad():  # the tap's own: the model's code may be under no_grad
-            changed = self.__dict__["_funcam_tap"](returned)
-        return returned if changed is None else changed
+        return _seen(self.__dict__["_funcam_tap"], base.__call__(self, *args, **kwargs))
 
     made = type(base.__name__, (base,), {"__call__": call, "__module__": base.__module__})
     return _TAPPED.setdefault(base, made)
