@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -58,13 +58,10 @@ def manner_of(model: nn.Module, inputs: Inputs, hooks: bool) -> Manner:
         try:
             with torch.no_grad():
                 return _tried(model, inputs, hooks, recorded=False)
-        except ModelFailed as failed:  # `register_hook` and `retain_grad` need autograd
-            error = failed
-        with torch.enable_grad():
-            try:
+        except ModelFailed:
+            with suppress(ModelFailed), torch.enable_grad():  # `register_hook` and `retain_grad` need autograd
                 return _tried(model, inputs, hooks, recorded=True)
-            except ModelFailed:
-                raise error from error.__cause__
+            raise
 
 
 def _tried(model: nn.Module, inputs: Inputs, hooks: bool, recorded: bool) -> Manner:

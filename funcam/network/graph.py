@@ -163,9 +163,11 @@ def _refuse_written_buffers(own: nn.Module, versions: dict[int, int], name: str)
 
 
 def _share_buffers(own: nn.Module, shared: nn.Module) -> None:
-    """Put the model's own buffers in the place of the copies that were traced with."""
-    for module, other in zip(own.modules(), shared.modules(), strict=True):
-        module._buffers = dict(other._buffers)
+    """Put the model's own buffers in the place of the copies that were traced with; modules made meanwhile have none."""
+    others = dict(shared.named_modules())
+    for path, module in own.named_modules():
+        if path in others:
+            module._buffers = dict(others[path]._buffers)
 
 
 def acyclic(module: fx.GraphModule) -> fx.GraphModule:
