@@ -38,7 +38,7 @@ def called(model: Any, run: Callable[[], Any], images: Tensor, others: bool = Fa
     """
     try:
         return run()
-    except (FuncamError, torch.OutOfMemoryError):
+    except (FuncamError, MemoryError, torch.OutOfMemoryError):
         raise
     except Exception as error:
         raise ModelFailed(_told(model, images, error, others)) from error
@@ -57,7 +57,7 @@ def _told(model: Any, images: Tensor, error: Exception, others: bool) -> str:
     if of_images:
         hint = WITHOUT_CHANNELS if images.ndim == 2 else hint_of(model, images.shape)
         return f"the model can't take {given}: {reason_of(error)}{where}{hint}"
-    return f"the code of {type(model).__name__} fails on {given}: {_what(error)}{where}; {_way_out(model, others)}"
+    return f"the code of {type(model).__name__} fails on {given}: {_what(error)}{where}; {_way_out(model, error, others)}"
 
 
 def _what(error: Exception) -> str:
@@ -65,8 +65,10 @@ def _what(error: Exception) -> str:
     return kind if reason == kind else f"{kind}: {reason}"
 
 
-def _way_out(model: nn.Module, others: bool) -> str:
+def _way_out(model: nn.Module, error: Exception, others: bool) -> str:
     """What may be missing; else to see whether the model runs at all, and what to do where it does."""
+    if type(error).__module__.startswith("torch._dynamo") or "TORCHDYNAMO" in str(error):
+        return 'run what it compiles uncompiled: with torch.compiler.set_stance("force_eager"): explain(...)'
     names = [p.name for p in parameters_of(forward_of(model)) if p.kind in (p.POSITIONAL_OR_KEYWORD, p.KEYWORD_ONLY)]
     if len(names) > 1 and not others:
         taken = ", ".join(names[:_MOST_NAMES]) + ", ..." * (len(names) > _MOST_NAMES)

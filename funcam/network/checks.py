@@ -15,7 +15,7 @@ from funcam.errors import FuncamError
 from funcam.network.blame import called
 from funcam.network.derivative import vjp
 from funcam.network.failures import ModelFailed, reason_of
-from funcam.network.outputs import leaves
+from funcam.network.outputs import differentiable, leaves
 from funcam.network.samples import scattered
 from funcam.network.tap import Inputs, Manner, Place, run, visit_module
 from funcam.network.twin import count_hooks, twin
@@ -81,7 +81,7 @@ def _tried(model: nn.Module, inputs: Inputs, hooks: bool, recorded: bool) -> Man
     replaced = any(a is not b for a, b in zip(own.buffers(), buffers, strict=False))
     elsewhere = bool(threads - {threading.get_ident()})
     return Manner(
-        hooks, any(changed[:-1]) or replaced, changed[-1], count_hooks(own) != hooked, recorded or elsewhere
+        hooks, any(changed[:-1]) or replaced, changed[-1], count_hooks(own) != hooked, recorded, elsewhere
     )
 
 
@@ -115,10 +115,9 @@ def reference(model: nn.Module, inputs: Inputs, place: Place | None, manner: Man
             outputs = run(model, changed, {}, manner)
         else:
             outputs = run(model, inputs, {place: visit}, manner)
-        tensors = [tensor for _, tensor in leaves(outputs)]
-        return [t for t in tensors if t.is_floating_point()], (tensors, seen)
+        return differentiable(outputs, type(model).__name__), ([tensor for _, tensor in leaves(outputs)], seen)
 
-    zeros, asked = torch.zeros_like(shape), manner.autograd or None
+    zeros, asked = torch.zeros_like(shape), manner.plain or None
     with own_random_numbers(inputs.images):
         try:
             values, pullback, (tensors, seen), plain = vjp(function, (zeros,), asked)
@@ -130,6 +129,15 @@ def reference(model: nn.Module, inputs: Inputs, place: Place | None, manner: Man
                 tensors = [t for _, t in leaves(run(model, inputs, {}, manner))]
             return Reference(tensors, None if place is None else shape, None, trouble=reason_of(error))
     return Reference([t.detach() for t in tensors], seen[0].detach() if seen else None, gradient, plain)
+
+
+def by_autograd(model: nn.Module, inputs: Inputs, place: Place, manner: Manner, known: Reference) -> Reference:
+    """The same by plain autograd where that has another derivative: `torch.func` sees nothing of other threads."""
+    if known.plain or known.gradient is None:
+        return known
+    plain = reference(model, inputs, place, replace(manner, autograd=True))
+    agree = plain.gradient is None or not difference([known.gradient], [plain.gradient])
+    return known if agree else plain
 
 
 def features_at(model: nn.Module, inputs: Inputs, place: Place, manner: Manner) -> Tensor:

@@ -14,7 +14,7 @@ from funcam.network.checks import cotangents, difference
 from funcam.network.choice import LAST_CONV
 from funcam.network.derivative import vjp
 from funcam.network.failures import UnknownAxes
-from funcam.network.outputs import leaves
+from funcam.network.outputs import differentiable
 from funcam.network.samples import scattered
 from funcam.network.survey import Seen, outermost, survey
 from funcam.network.tap import Inputs, Manner, Place, Visit, run
@@ -45,7 +45,7 @@ class _Question:
 
     def of(self, outputs: object) -> list[Tensor]:
         """The values among the outputs that count."""
-        tensors = [t for _, t in leaves(outputs) if t.is_floating_point()]
+        tensors = differentiable(outputs, type(self.model).__name__)
         return tensors if self.wanted is None else self.wanted.of(tensors)
 
 
@@ -166,7 +166,7 @@ def _another(images: Tensor) -> Tensor:
 def _derivatives(asked: _Question, places: Sequence[Place]) -> tuple[list[Tensor], list[Tensor]]:
     """The features at every map, and the derivative of a random function of what counts there, in one pass."""
     zeros = [torch.zeros_like(A) for A in _features(asked, asked.inputs, places)]
-    values, pullback, features, _ = vjp(_of_added(asked, places), zeros, asked.manner.autograd or None)
+    values, pullback, features, _ = vjp(_of_added(asked, places), zeros, asked.manner.plain or None)
     return features, list(pullback(cotangents(values)))
 
 

@@ -80,7 +80,8 @@ class Manner:
         own_buffers: whether its code writes into buffers, so that each run needs its own.
         own_images: whether its code writes into the images.
         own_tables: whether its code registers hooks while it runs.
-        autograd: whether only plain autograd sees all of it: its code hangs hooks on tensors, or runs in other threads.
+        autograd: whether its code needs autograd while it runs: it hangs hooks on tensors, or keeps their gradients.
+        threads: whether modules are called in other threads.
     """
 
     hooks: bool = False
@@ -88,6 +89,12 @@ class Manner:
     own_images: bool = True
     own_tables: bool = True
     autograd: bool = False
+    threads: bool = False
+
+    @property
+    def plain(self) -> bool:
+        """Whether only plain autograd sees all of it."""
+        return self.autograd or self.threads
 
 
 @dataclass(frozen=True)
@@ -165,7 +172,7 @@ def run(
             visit_module(own.get_submodule(path), look, manner.own_tables)
         images = _given(inputs.images, manner)
         outputs = called(own, lambda: inputs.call(own, images), inputs.taken, bool(inputs.args or inputs.kwargs))
-        if manner.autograd and not keeps:
+        if manner.plain and not keeps:
             outputs = mapped(outputs, Tensor.detach)
     for place, count in visited.items():
         if count < place.call:

@@ -181,8 +181,12 @@ class _Copying:
     def _function(self, function: types.FunctionType) -> Any:
         """A function that holds a module, in its closure or its defaults, as one that holds the twin.
 
-        What else it holds stays the caller's: a list that a hook fills is read by whoever made the hook.
+        What else it holds stays the caller's: a list that a hook fills is read by whoever made the hook. One that
+        `torch.compile` made is what it was made of: taps, and tensors that are differentiated, can't be compiled.
         """
+        compiled_from = vars(function).get("_torchdynamo_orig_callable")
+        if compiled_from is not None:
+            return self.value(compiled_from)
         cells, defaults, named = function.__closure__ or (), function.__defaults__ or (), function.__kwdefaults__ or {}
         held = [cell.cell_contents for cell in cells if _is_filled(cell)]
         if not any(map(_may_hold_module, (*held, *defaults, *named.values()))):

@@ -16,6 +16,7 @@ from funcam.network.axes import AnyLayout, LayoutLike, layout_of_layer
 from funcam.network.believed import manner_for, through
 from funcam.network.checks import (
     Reference,
+    by_autograd,
     features_at,
     own_random_numbers,
     reference,
@@ -249,6 +250,8 @@ def _settle(
     why = known.failure
     if manner.hooks:
         why = "the caller's hooks are part of what it computes"
+    elif manner.autograd:
+        why = "its code needs autograd while it runs (register_hook, retain_grad), and a graph has none"
     elif traced is not None and via != "tap":
         compared = partial(through, traced, name, sample, place, as_it_is)
         why = why_not_believed(compared, as_it_is)
@@ -268,6 +271,7 @@ def _settle(
             f"layer {name!r} is an operation in the graph of {type(model).__name__}, which can't be used ({why}); name "
             "a module"
         )
+    as_it_is = by_autograd(model, sample, place, manner, as_it_is)
     if as_it_is.gradient is None and via is None:
         return _settle_exported(known, model, name, place, sample, as_it_is, why)
     cut = _tapped(model, name, place, manner, as_it_is)
