@@ -67,7 +67,7 @@ def _what(error: Exception) -> str:
 
 def _way_out(model: nn.Module, error: Exception, others: bool) -> str:
     """What may be missing; else to see whether the model runs at all, and what to do where it does."""
-    if type(error).__module__.startswith("torch._dynamo") or "TORCHDYNAMO" in str(error):
+    if type(error).__module__.startswith("torch._dynamo") or "TORCHDYNAMO" in str(error) or "torch.comp" in str(error):
         return 'run what it compiles uncompiled: with torch.compiler.set_stance("force_eager"): explain(...)'
     names = [p.name for p in parameters_of(forward_of(model)) if p.kind in (p.POSITIONAL_OR_KEYWORD, p.KEYWORD_ONLY)]
     if len(names) > 1 and not others:

@@ -18,6 +18,7 @@ from funcam.network.failures import ModelFailed, reason_of
 from funcam.network.outputs import differentiable, leaves
 from funcam.network.samples import scattered
 from funcam.network.tap import Inputs, Manner, Place, run, visit_module
+from funcam.network.tracing import uncompiled
 from funcam.network.twin import count_hooks, twin
 
 _TOLERANCE = {torch.float64: 1e-9, torch.float32: 1e-4, torch.bfloat16: 5e-2, torch.float16: 1e-2}
@@ -54,7 +55,7 @@ def manner_of(model: nn.Module, inputs: Inputs, hooks: bool) -> Manner:
     Raises:
         FuncamError: the model can't take the images.
     """
-    with own_random_numbers(inputs.images), torch.inference_mode(False):
+    with own_random_numbers(inputs.images), torch.inference_mode(False), uncompiled():
         try:
             with torch.no_grad():
                 return _tried(model, inputs, hooks, recorded=False)

@@ -22,6 +22,7 @@ from torch.overrides import TorchFunctionMode
 from funcam.errors import FuncamError, nearest
 from funcam.network.blame import called
 from funcam.network.outputs import Path, leaf, leaves, mapped, with_leaf
+from funcam.network.tracing import uncompiled
 from funcam.network.twin import twin
 
 Visit = Callable[[Tensor], Tensor]
@@ -316,6 +317,7 @@ def _modes(model: nn.Module) -> Iterator[None]:
     with ExitStack() as stack:
         stack.enter_context(torch.inference_mode(False))
         stack.enter_context(torch.enable_grad())
+        stack.enter_context(uncompiled())
         if any(isinstance(module, _FUSED) for module in model.modules()):
             stack.enter_context(SlowPath())
         yield
