@@ -22,6 +22,10 @@ _PLAIN_WORDS = {
     ".numpy() is not supported": "its code leaves torch for NumPy",
     "register a pytree": "it returns a type that torch.export does not know (torch.utils._pytree.register_dataclass)",
 }
+WITHOUT_GRADIENTS = (
+    "its code runs without gradients (`torch.no_grad`, `inference_mode`, `detach`); take that away (a decorated forward: "
+    "model.forward = type(model).forward.__wrapped__.__get__(model))"
+)
 PAIR = (
     "give the two halves as functions in place of the model: explain((features, head), images) with features: images "
     "-> A [B, C, *S] and head: A -> outputs"

@@ -177,7 +177,7 @@ def run(
             outputs = mapped(outputs, Tensor.detach)
     for place, count in visited.items():
         if count < place.call:
-            raise FuncamError(_never_called(own, place, count))
+            raise FuncamError(_never_called(place, count, _called(model, inputs, manner), type(model).__name__))
     return outputs
 
 
@@ -290,12 +290,29 @@ def submodule(model: nn.Module, path: str) -> nn.Module:
     return modules[path]
 
 
-def _never_called(own: nn.Module, place: Place, count: int) -> str:
-    called = f"is called {count} time{'s' * (count != 1)}" if count else "is never called when the model runs"
+def _called(model: nn.Module, inputs: Inputs, manner: Manner) -> list[str]:
+    """The paths of the modules that are called when the model runs."""
+    found: dict[str, None] = {}
+    paths = [path for path, _ in model.named_modules() if path]
+    with torch.no_grad():
+        run(model, inputs, {}, manner, watch={path: lambda _, path=path: found.setdefault(path) for path in paths})
+    return list(found)
+
+
+def _never_called(place: Place, count: int, called: Sequence[str], name: str) -> str:
+    often = f"is called {count} time{'s' * (count != 1)}" if count else "is never called when the model runs"
     why = "" if count else " (its parent computes with its weights, or takes another way)"
-    parent = place.path.rpartition(".")[0]
-    way = f"name {parent!r}, which it is part of" if parent else "name another layer"
-    return f"layer {str(place)!r} of {type(own).__name__} {called}{why}; {way}"
+    parts = place.path.split(".")
+    parents = [".".join(parts[:end]) for end in range(len(parts) - 1, 0, -1)]
+    parent = next((path for path in parents if path in called), None)
+    inside = [path for path in called if path.startswith(f"{place.path}.")]
+    if count:
+        way = f"name {str(Place(place.path, count, place.leaf))!r}, its last call"
+    elif parent:
+        way = f"name {parent!r}, which it is part of"
+    else:
+        way = f"name one that is: {nearest(place.path, inside or called)}" if called else "name another layer"
+    return f"layer {str(place)!r} of {name} {often}{why}; {way}"
 
 
 class SlowPath(TorchFunctionMode):

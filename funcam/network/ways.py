@@ -28,6 +28,7 @@ from funcam.network.defaults import default_places, gradient_at, last_convolutio
 from funcam.network.failures import UnknownAxes
 from funcam.network.images import check_images
 from funcam.network.inputs import check_inputs, has_others
+from funcam.network.instead import instead
 from funcam.network.known import Known, TracedModel, known_of
 from funcam.network.layers import find_node
 from funcam.network.layout import PLAIN, Layout
@@ -274,7 +275,7 @@ def _settle(
     as_it_is = by_autograd(model, sample, place, manner, as_it_is)
     if as_it_is.gradient is None and via is None:
         return _settle_exported(known, model, name, place, sample, as_it_is, why)
-    cut = _tapped(model, name, place, manner, as_it_is)
+    cut = _tapped(model, name, sample, place, manner, as_it_is)
     return Settled(name, "tap", why or "it was asked for", cut)
 
 
@@ -374,7 +375,9 @@ def _unknown(model: nn.Module, traced: TracedModel | None, name: str) -> str:
     )
 
 
-def _tapped(model: nn.Module, name: str, place: Place, manner: Manner, known: Reference) -> TapCut:
+def _tapped(
+    model: nn.Module, name: str, sample: Inputs, place: Place, manner: Manner, known: Reference
+) -> TapCut:
     if known.gradient is None:
         raise FuncamError(
             f"torch can't differentiate {type(model).__name__} at {name!r}: {known.trouble}; make that operation "
@@ -383,12 +386,8 @@ def _tapped(model: nn.Module, name: str, place: Place, manner: Manner, known: Re
     if not known.gradient.any():
         raise FuncamError(
             f"the outputs of {type(model).__name__} don't depend on layer {name!r}: nobody uses what it returns, or "
-            f"only through values without a derivative; name {_neighbour(place)}"
+            f"only through values without a derivative; {instead(model, sample, place, manner)}"
         )
     assert known.features is not None
     return TapCut(place, manner, known.plain, tuple(known.features.shape), known.features.dtype)
 
-
-def _neighbour(place: Place) -> str:
-    parent = place.path.rpartition(".")[0]
-    return f"{parent!r}, which it is part of, or an earlier layer" if parent else "another layer"
