@@ -1,4 +1,4 @@
-"""What a model's own code raised, in our words: whether the images don't fit it, or its code fails whatever they are."""
+"""What a model's own code raised, in our words: whether the images don't fit it, or its code fails with any."""
 
 from __future__ import annotations
 
@@ -49,7 +49,9 @@ def _told(model: Any, images: Tensor, error: Exception, others: bool) -> str:
     of_images = not isinstance(error, _OF_CODE) and _OF_IMAGES.search(str(error))
     where = place_of(error)
     if not isinstance(model, nn.Module):
-        said = f"the model can't take {given}: {reason_of(error)}" if of_images else f"the function given fails on {given}"
+        said = (
+            f"the model can't take {given}: {reason_of(error)}" if of_images else f"the function given fails on {given}"
+        )
         return said + where if of_images else f"{said}: {_what(error)}{where}; mend it there"
     apart = devices_apart(model, images)
     if apart:
@@ -57,7 +59,9 @@ def _told(model: Any, images: Tensor, error: Exception, others: bool) -> str:
     if of_images:
         hint = WITHOUT_CHANNELS if images.ndim == 2 else hint_of(model, images.shape)
         return f"the model can't take {given}: {reason_of(error)}{where}{hint}"
-    return f"the code of {type(model).__name__} fails on {given}: {_what(error)}{where}; {_way_out(model, error, others)}"
+    return (
+        f"the code of {type(model).__name__} fails on {given}: {_what(error)}{where}; {_way_out(model, error, others)}"
+    )
 
 
 def _what(error: Exception) -> str:

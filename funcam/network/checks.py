@@ -81,9 +81,7 @@ def _tried(model: nn.Module, inputs: Inputs, hooks: bool, recorded: bool) -> Man
     changed = [tensor._version != version for tensor, version in zip((*buffers, images), before, strict=True)]
     replaced = any(a is not b for a, b in zip(own.buffers(), buffers, strict=False))
     elsewhere = bool(threads - {threading.get_ident()})
-    return Manner(
-        hooks, any(changed[:-1]) or replaced, changed[-1], count_hooks(own) != hooked, recorded, elsewhere
-    )
+    return Manner(hooks, any(changed[:-1]) or replaced, changed[-1], count_hooks(own) != hooked, recorded, elsewhere)
 
 
 def _refuse_new_weights(own: nn.Module, before: Mapping[str, Tensor]) -> None:
@@ -163,7 +161,7 @@ def difference(ours: Sequence[Tensor], theirs: Sequence[Tensor]) -> str:
     """In which way tensors differ, in words; "" where they don't but for rounding."""
     if len(ours) != len(theirs):
         return f"{len(ours)} tensors for {len(theirs)}"
-    for one, other in zip(ours, theirs, strict=True):
+    for one, other in zip(map(_dense, ours), map(_dense, theirs), strict=True):
         if one.shape != other.shape or one.dtype != other.dtype:
             return f"{list(one.shape)} of {one.dtype} for {list(other.shape)} of {other.dtype}"
         if one.is_floating_point():
@@ -173,6 +171,10 @@ def difference(ours: Sequence[Tensor], theirs: Sequence[Tensor]) -> str:
         elif not torch.equal(one, other):
             return "other whole numbers"
     return ""
+
+
+def _dense(tensor: Tensor) -> Tensor:
+    return tensor if tensor.layout is torch.strided else tensor.to_dense()
 
 
 @contextmanager

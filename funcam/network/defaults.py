@@ -116,7 +116,11 @@ def _before_head(asked: _Question, seen: Sequence[Seen], maps: Sequence[Seen]) -
     if not alive:
         raise UnknownAxes(
             f"no feature map of {type(asked.model).__name__} both sees the images and leads to the score; "
-            + ("name a layer" if any(one.layout(image) for one in live) else f"where {WITHOUT_GRADIENTS}; elsewhere name a layer")
+            + (
+                "name a layer"
+                if any(one.layout(image) for one in live)
+                else f"where {WITHOUT_GRADIENTS}; elsewhere name a layer"
+            )
         )
     last = max((i for i, one in enumerate(seen) if one.weighted and one in live), default=0)
     followed = any(one in live and "norm" in one.kind.__name__.lower() for one in seen[last:])

@@ -13,7 +13,7 @@ from funcam.network.casting import uncast
 from funcam.network.outputs import mapped
 from funcam.network.tracing import is_compiled
 
-# What torch.func says of old `autograd.Function`s, `.numpy()`, `checkpoint`, compiled functions and `torch.cond` and its
+# What torch.func says of old `autograd.Function`s, `.numpy()`, `checkpoint`, compiled functions, `torch.cond` and the
 # like, which autograd takes.
 _REFUSALS = (
     *("setup_context", "functorch transforms", "torch.func", "functorch", "numpy()", "saved_tensors_hooks"),

@@ -23,8 +23,8 @@ _PLAIN_WORDS = {
     "register a pytree": "it returns a type that torch.export does not know (torch.utils._pytree.register_dataclass)",
 }
 WITHOUT_GRADIENTS = (
-    "its code runs without gradients (`torch.no_grad`, `inference_mode`, `detach`); take that away (a decorated forward: "
-    "model.forward = type(model).forward.__wrapped__.__get__(model))"
+    "its code runs without gradients (`torch.no_grad`, `inference_mode`, `detach`); take that away (a decorated "
+    "forward: model.forward = type(model).forward.__wrapped__.__get__(model))"
 )
 PAIR = (
     "give the two halves as functions in place of the model: explain((features, head), images) with features: images "
@@ -67,4 +67,4 @@ class UnknownAxes(FuncamError):
 
 
 class ModelFailed(FuncamError, RuntimeError):
-    """The model's own code raised an error while it ran: its cause. (What torch refuses there is a `RuntimeError`.)"""
+    """The model's own code raised an error while it ran, its cause; what torch refuses is a `RuntimeError`."""

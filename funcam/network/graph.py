@@ -163,7 +163,7 @@ def _refuse_written_buffers(own: nn.Module, versions: dict[int, int], name: str)
 
 
 def _share_buffers(own: nn.Module, shared: nn.Module) -> None:
-    """Put the model's own buffers in the place of the copies that were traced with; modules made meanwhile have none."""
+    """Put the model's own buffers in the place of the copies that were traced with; modules made meanwhile stay."""
     others = dict(shared.named_modules())
     for path, module in own.named_modules():
         if path in others:

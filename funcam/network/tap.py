@@ -213,10 +213,11 @@ def _tap(own: nn.Module, taps: Mapping[Place, Visit], manner: Manner) -> dict[Pl
 def visit_module(module: nn.Module, visit: Callable[[Any], Any], outermost: bool = False) -> None:
     """Have a twin's module show what it returns; what comes back, unless None, is returned in its place.
 
-    By a hook of the twin's, so that code that asks `type(child) is nn.Conv2d` finds what it looks for. A call of its own
-    goes round hooks, and what the model's code hangs up later comes behind ours (`outermost`): then by a class.
+    By a hook of the twin's, so that code that asks `type(child) is nn.Conv2d` finds what it looks for. Hooks are passed
+    by where a class has a call of its own, and come too early where the model's code hangs up others while it runs
+    (`outermost`): there by a class of its own.
     """
-    if outermost or any("__call__" in vars(base) for base in type(module).__mro__[: type(module).__mro__.index(nn.Module)]):
+    if outermost or any("__call__" in vars(base) for base in _own_bases(type(module))):
         module.__class__ = _tapped(type(module))
         vars(module)["_funcam_tap"] = visit
         return
@@ -226,6 +227,10 @@ def visit_module(module: nn.Module, visit: Callable[[Any], Any], outermost: bool
 
     hooks = vars(module)["_forward_hooks"]  # another model's table may be the same while it is empty
     vars(module)["_forward_hooks"] = OrderedDict([*hooks.items(), ("funcam", look)])
+
+
+def _own_bases(kind: type) -> Sequence[type]:
+    return kind.__mro__[: kind.__mro__.index(nn.Module)]
 
 
 def _seen(visit: Callable[[Any], Any], returned: Any) -> Any:
@@ -294,9 +299,14 @@ def _called(model: nn.Module, inputs: Inputs, manner: Manner) -> list[str]:
     """The paths of the modules that are called when the model runs."""
     found: dict[str, None] = {}
     paths = [path for path, _ in model.named_modules() if path]
+    watch: dict[str, Callable[[Any], None]] = {path: _noting(found, path) for path in paths}
     with torch.no_grad():
-        run(model, inputs, {}, manner, watch={path: lambda _, path=path: found.setdefault(path) for path in paths})
+        run(model, inputs, {}, manner, watch=watch)
     return list(found)
+
+
+def _noting(found: dict[str, None], path: str) -> Callable[[Any], None]:
+    return lambda _: found.setdefault(path)
 
 
 def _never_called(place: Place, count: int, called: Sequence[str], name: str) -> str:

@@ -41,4 +41,4 @@ def uncompiled() -> AbstractContextManager[Any]:
     """
     frames = sys.modules.get("torch._dynamo.eval_frame")  # a while to import; without it nothing was compiled
     eager = getattr(frames, "_use_eager_on_nested_compile", nullcontext)
-    return eager()  # type: ignore[no-any-return]
+    return eager()

@@ -375,9 +375,7 @@ def _unknown(model: nn.Module, traced: TracedModel | None, name: str) -> str:
     )
 
 
-def _tapped(
-    model: nn.Module, name: str, sample: Inputs, place: Place, manner: Manner, known: Reference
-) -> TapCut:
+def _tapped(model: nn.Module, name: str, sample: Inputs, place: Place, manner: Manner, known: Reference) -> TapCut:
     if known.gradient is None:
         raise FuncamError(
             f"torch can't differentiate {type(model).__name__} at {name!r}: {known.trouble}; make that operation "
@@ -390,4 +388,3 @@ def _tapped(
         )
     assert known.features is not None
     return TapCut(place, manner, known.plain, tuple(known.features.shape), known.features.dtype)
-
