@@ -183,11 +183,17 @@ def run(
 
 def _given(images: Tensor, manner: Manner) -> Tensor:
     """The images as a run is given them: its own where its code writes into them, or needs a derivative by them."""
-    if manner.autograd and not images.requires_grad:
-        images = images.detach()
-        images.requires_grad = True  # ours
-        return images.clone()
+    if manner.autograd:
+        return _recorded(images)
     return images.clone() if manner.own_images else images
+
+
+def _recorded(tensor: Tensor) -> Tensor:
+    """A tensor that autograd records, whether anybody asks for a derivative by it or not."""
+    if not tensor.requires_grad:
+        tensor = tensor.detach()
+        tensor.requires_grad = True  # ours
+    return tensor.clone()
 
 
 def _tap(own: nn.Module, taps: Mapping[Place, Visit], manner: Manner) -> dict[Place, int]:
@@ -203,7 +209,7 @@ def _tap(own: nn.Module, taps: Mapping[Place, Visit], manner: Manner) -> dict[Pl
             for place in places:
                 calls[place] += 1
                 if calls[place] == place.call:
-                    returned = _visited(returned, place, taps[place])
+                    returned = _visited(returned, place, taps[place], manner)
             return returned
 
         visit_module(module, visit, manner.own_tables)
@@ -255,7 +261,7 @@ def _tapped(base: type) -> type:
     return _TAPPED.setdefault(base, made)
 
 
-def _visited(returned: Any, place: Place, visit: Visit) -> Any:
+def _visited(returned: Any, place: Place, visit: Visit, manner: Manner) -> Any:
     path = place.leaf
     if not path and not isinstance(returned, Tensor):
         tensors = [found for found, _ in leaves(returned)]
@@ -268,7 +274,7 @@ def _visited(returned: Any, place: Place, visit: Visit) -> Any:
         raise FuncamError(f"layer {place!s}: there is no part {error}; {_several(returned, place)}") from None
     if not isinstance(part, Tensor):
         raise FuncamError(f"layer {str(place)!r} is no feature map: it holds a {type(part).__name__}, not a tensor")
-    return with_leaf(returned, path, visit)
+    return with_leaf(returned, path, (lambda tensor: _recorded(visit(tensor))) if manner.autograd else visit)
 
 
 def _several(returned: Any, place: Place) -> str:
