@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from funcam.errors import FuncamError
 from funcam.network.failures import PAIR, ModelFailed, place_of, reason_of
 from funcam.network.images import WITHOUT_CHANNELS, hint_of
-from funcam.network.refusals import devices_apart
+from funcam.network.refusals import devices_apart, refuse_without_values
 from funcam.network.wrappers import forward_of, parameters_of
 
 _OF_IMAGES = re.compile(
@@ -41,6 +41,8 @@ def called(model: Any, run: Callable[[], Any], images: Tensor, others: bool = Fa
     except (FuncamError, MemoryError, torch.OutOfMemoryError):
         raise
     except Exception as error:
+        if images.is_meta and isinstance(model, nn.Module):
+            refuse_without_values(model, images)
         raise ModelFailed(_told(model, images, error, others)) from error
 
 
