@@ -191,7 +191,7 @@ def _given(images: Tensor, manner: Manner) -> Tensor:
 def _recorded(tensor: Tensor) -> Tensor:
     """A tensor that autograd records, whether anybody asks for a derivative by it or not."""
     if not tensor.requires_grad:
-        tensor = tensor.detach()
+        tensor = tensor.detach().clone()  # (of one made in inference mode only a copy can be recorded)
         tensor.requires_grad = True  # ours
     return tensor.clone()
 
