@@ -192,10 +192,22 @@ def apply_methods(run: BatchRun, resolved: Sequence[ResolvedMethod]) -> list[lis
 
 
 def _refuse_misfit(run: BatchRun, resolved: ResolvedMethod) -> None:
+    if resolved.own is None and resolved.method.at_layer:
+        _refuse_complex(run, resolved.method.name)
     if resolved.method.needs == "linear head":
         require_linear_head(run, resolved.method)
     if resolved.method.needs == "classes" and run.target.class_score is None:
         raise FuncamError(f"{resolved.method.name} contrasts classes and the target is a function; use grad-cam for it")
+
+
+def _refuse_complex(run: BatchRun, name: str) -> None:
+    for cut, A in zip(run.cuts, run.features, strict=True):
+        if A.is_complex():
+            raise FuncamError(
+                f"layer {cut.layer!r} holds complex numbers, of which {name} makes no map; name a layer of real ones, "
+                "or take the parts for channels: layout=(lambda t: torch.view_as_real(t).movedim(-1, 2).flatten(1, 2), "
+                "lambda A: torch.view_as_complex(A.unflatten(1, (-1, 2)).movedim(2, -1).contiguous()))"
+            )
 
 
 def _no_maps(run: BatchRun, resolved: ResolvedMethod, layer: int) -> torch.Tensor:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+import threading
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -11,14 +12,13 @@ import torch
 from torch import Tensor, nn
 
 from funcam.errors import FuncamError
+from funcam.network.blame import called
 from funcam.network.derivative import vjp
-from funcam.network.failures import place_of as place_in_code
-from funcam.network.failures import reason_of
-from funcam.network.images import WITHOUT_CHANNELS
-from funcam.network.outputs import leaves
-from funcam.network.refusals import devices_apart
+from funcam.network.failures import ModelFailed, reason_of
+from funcam.network.outputs import differentiable, leaves
 from funcam.network.samples import scattered
-from funcam.network.tap import Inputs, Manner, Place, run
+from funcam.network.tap import Inputs, Manner, Place, run, visit_module
+from funcam.network.tracing import uncompiled
 from funcam.network.twin import count_hooks, kept_tables, twin_of
 from funcam.network.walking import tensors_of
 from funcam.network.writes import ParametersWritten, Unwritten
@@ -57,33 +57,53 @@ def manner_of(model: nn.Module, inputs: Inputs, hooks: bool) -> Manner:
     Raises:
         FuncamError: the model can't take the images.
     """
-    try:
-        return _manner_of(model, inputs, hooks, own_parameters=False)
-    except ParametersWritten:
-        return _manner_of(model, inputs, hooks, own_parameters=True)
-
-
-def _manner_of(model: nn.Module, inputs: Inputs, hooks: bool, own_parameters: bool) -> Manner:
-    with own_random_numbers(inputs.images), torch.inference_mode(False), torch.no_grad(), kept_tables(model, hooks):
-        made = twin_of(model, hooks=hooks, frozen=True, own_buffers=True, own_parameters=own_parameters)
-        own, own_parameters = made.root, made.own_parameters
-        parameters, buffers = list(own.parameters()), list(own.buffers())
-        shared = set(map(id, parameters))
-        held = [tensor for tensor in tensors_of(own) if id(tensor) not in shared]
-        images, given = inputs.images.detach().clone(), inputs.own(own_tensors=True)
-        taken = [images, *(tensor for _, tensor in leaves([list(given.args), dict(given.kwargs)]))]
-        watched: tuple[Sequence[Tensor], ...] = (parameters, held, taken)
-        before, hooked = [_versions(tensors) for tensors in watched], count_hooks(own)
+    with own_random_numbers(inputs.images), torch.inference_mode(False), kept_tables(model, hooks), uncompiled():
         try:
-            with Unwritten([] if own_parameters else parameters):
-                given.call(own, images)
-        except Exception as error:
-            raise _cannot_run(model, inputs, error) from error
-        wrote, filled, images_too = [
-            _versions(tensors) != known for tensors, known in zip(watched, before, strict=True)
-        ]
-        replaced = any(a is not b for a, b in zip(own.buffers(), buffers, strict=False))
-    return Manner(hooks, filled or replaced, images_too, count_hooks(own) != hooked, own_parameters or wrote)
+            with torch.no_grad():
+                return _tried(model, inputs, hooks, recorded=False)
+        except ModelFailed:
+            with suppress(ModelFailed), torch.enable_grad():  # `register_hook` and `retain_grad` need autograd
+                return _tried(model, inputs, hooks, recorded=True)
+            raise
+
+
+def _tried(model: nn.Module, inputs: Inputs, hooks: bool, recorded: bool) -> Manner:
+    try:
+        return _run_once(model, inputs, hooks, recorded, own_parameters=False)
+    except ParametersWritten:
+        return _run_once(model, inputs, hooks, recorded, own_parameters=True)
+
+
+def _run_once(model: nn.Module, inputs: Inputs, hooks: bool, recorded: bool, own_parameters: bool) -> Manner:
+    made = twin_of(model, hooks=hooks, frozen=True, own_buffers=True, own_parameters=own_parameters)
+    own, own_parameters = made.root, made.own_parameters
+    threads: set[int] = set()
+    for module in own.modules():
+        visit_module(module, lambda _: threads.add(threading.get_ident()))
+    parameters, buffers, weights = list(own.parameters()), list(own.buffers()), dict(own.named_parameters())
+    shared = set(map(id, parameters))
+    held = [tensor for tensor in tensors_of(own) if id(tensor) not in shared]
+    images, given = inputs.images.detach().clone(), inputs.own(own_tensors=True)
+    if recorded:
+        images.requires_grad = True  # ours
+        images = images.clone()
+    taken = [images, *(tensor for _, tensor in leaves([list(given.args), dict(given.kwargs)]))]
+    watched: tuple[Sequence[Tensor], ...] = (parameters, held, taken)
+    before, hooked = [_versions(tensors) for tensors in watched], count_hooks(own)
+    with Unwritten([] if own_parameters else parameters):
+        called(own, lambda: given.call(own, images), inputs.taken, bool(inputs.args or inputs.kwargs))
+    _refuse_new_weights(own, weights)
+    wrote, filled, images_too = [_versions(tensors) != known for tensors, known in zip(watched, before, strict=True)]
+    replaced = any(a is not b for a, b in zip(own.buffers(), buffers, strict=False))
+    return Manner(
+        hooks=hooks,
+        own_buffers=filled or replaced,
+        own_images=images_too,
+        own_tables=count_hooks(own) != hooked,
+        own_parameters=own_parameters or wrote,
+        autograd=recorded,
+        threads=bool(threads - {threading.get_ident()}),
+    )
 
 
 def _versions(tensors: Sequence[Tensor]) -> list[int]:
@@ -91,16 +111,14 @@ def _versions(tensors: Sequence[Tensor]) -> list[int]:
     return [tensor._version for tensor in tensors if not tensor.is_inference()]
 
 
-def _cannot_run(model: nn.Module, inputs: Inputs, error: Exception) -> Exception:
-    if isinstance(error, FuncamError | torch.OutOfMemoryError):
-        return error
-    apart = devices_apart(model, inputs.images)
-    return FuncamError(
-        apart
-        or f"the model can't take images of shape {list(inputs.taken.shape)} and type {inputs.images.dtype} on "
-        f"{inputs.images.device}: {reason_of(error)}{place_in_code(error)}"
-        + (WITHOUT_CHANNELS if inputs.bare else "")
-    )
+def _refuse_new_weights(own: nn.Module, before: Mapping[str, Tensor]) -> None:
+    """A model that makes weights of its own while it first runs would make others in every run of a twin."""
+    made = [path for path, _ in own.named_parameters() if path not in before]
+    if made:
+        raise FuncamError(
+            f"{type(own).__name__} makes its weights {made[0]!r} while it runs for the first time; run it once before: "
+            "model(images)"
+        )
 
 
 def reference(model: nn.Module, inputs: Inputs, place: Place | None, manner: Manner) -> Reference:
@@ -123,12 +141,12 @@ def reference(model: nn.Module, inputs: Inputs, place: Place | None, manner: Man
             outputs = run(model, changed, {}, manner)
         else:
             outputs = run(model, inputs, {place: visit}, manner)
-        tensors = [tensor for _, tensor in leaves(outputs)]
-        return [t for t in tensors if t.is_floating_point()], (tensors, seen)
+        return differentiable(outputs, type(model).__name__), ([tensor for _, tensor in leaves(outputs)], seen)
 
+    zeros, asked = torch.zeros_like(shape), manner.plain or None
     with own_random_numbers(inputs.images):
         try:
-            values, pullback, (tensors, seen), plain = vjp(function, (torch.zeros_like(shape),))
+            values, pullback, (tensors, seen), plain = vjp(function, (zeros,), asked)
             (gradient,) = pullback(cotangents(values))
         except RuntimeError as error:
             if isinstance(error, torch.OutOfMemoryError):
@@ -137,6 +155,15 @@ def reference(model: nn.Module, inputs: Inputs, place: Place | None, manner: Man
                 tensors = [t for _, t in leaves(run(model, inputs, {}, manner))]
             return Reference(tensors, None if place is None else shape, None, trouble=reason_of(error))
     return Reference([t.detach() for t in tensors], seen[0].detach() if seen else None, gradient, plain)
+
+
+def by_autograd(model: nn.Module, inputs: Inputs, place: Place, manner: Manner, known: Reference) -> Reference:
+    """The same by plain autograd where that has another derivative: `torch.func` sees nothing of other threads."""
+    if known.plain or known.gradient is None:
+        return known
+    plain = reference(model, inputs, place, replace(manner, autograd=True))
+    agree = plain.gradient is None or not difference([known.gradient], [plain.gradient])
+    return known if agree else plain
 
 
 def features_at(model: nn.Module, inputs: Inputs, place: Place, manner: Manner) -> Tensor:
@@ -161,7 +188,7 @@ def difference(ours: Sequence[Tensor], theirs: Sequence[Tensor]) -> str:
     """In which way tensors differ, in words; "" where they don't but for rounding."""
     if len(ours) != len(theirs):
         return f"{len(ours)} tensors for {len(theirs)}"
-    for one, other in zip(ours, theirs, strict=True):
+    for one, other in zip(map(_dense, ours), map(_dense, theirs), strict=True):
         if one.shape != other.shape or one.dtype != other.dtype:
             return f"{list(one.shape)} of {one.dtype} for {list(other.shape)} of {other.dtype}"
         if one.is_floating_point():
@@ -171,6 +198,10 @@ def difference(ours: Sequence[Tensor], theirs: Sequence[Tensor]) -> str:
         elif not torch.equal(one, other):
             return "other whole numbers"
     return ""
+
+
+def _dense(tensor: Tensor) -> Tensor:
+    return tensor if tensor.layout is torch.strided else tensor.to_dense()
 
 
 @contextmanager

@@ -115,6 +115,9 @@ class Copies:
     def _function(self, function: types.FunctionType, closures: bool) -> Any:
         if id(function) in self.done:
             return self.done[id(function)]
+        compiled_from = vars(function).get("_torchdynamo_orig_callable")
+        if compiled_from is not None:  # taps, and tensors that are differentiated, can't be compiled
+            return self.function(compiled_from, closures)
         cells, defaults, named = function.__closure__ or (), function.__defaults__ or (), function.__kwdefaults__ or {}
         held = [*(cell.cell_contents for cell in cells if is_filled(cell)), *defaults, *named.values()]
         if not any(map(_may_hold_module, held)):

@@ -13,13 +13,13 @@ from torch import fx, nn
 from funcam.errors import FuncamError, nearest, shown
 from funcam.network.axes import LayoutLike, checked_map, parsed
 from funcam.network.believed import graph_of as graph_of
+from funcam.network.blame import called
 from funcam.network.choice import LAST_CONV, last_conv
 from funcam.network.copied import OfAModel
 from funcam.network.cuts import Cut as Cut
-from funcam.network.failures import reason_of
 from funcam.network.forms import in_form
 from funcam.network.hooks import without_hooks
-from funcam.network.images import check_images, hint_of
+from funcam.network.images import check_images
 from funcam.network.inputs import has_others, inputs_for
 from funcam.network.known import known_of
 from funcam.network.layers import find_node, output_of
@@ -322,7 +322,10 @@ def run_cut(settled: Settled, source: Callable[[], nn.Module] | None, inputs: In
         check_features(tensor, images)
 
     def head(features: torch.Tensor) -> Any:
-        return cut.rest(layout.from_map(features, tensor), *crossing)
+        given = layout.from_map(features, tensor)
+        if is_compiled():
+            return cut.rest(given, *crossing)
+        return called(cut.rest, lambda: cut.rest(given, *crossing), images)
 
     return checked_map(settled.layer, layout, tensor, images), head
 
@@ -336,7 +339,7 @@ def _run_tap(cut: TapCut, settled: Settled, model: nn.Module, inputs: Inputs) ->
         seen.append(tensor.clone())
         return tensor
 
-    reported(lambda: run(model, inputs, {cut.place: read}, cut.manner, recording), model, inputs.images)
+    run(model, inputs, {cut.place: read}, cut.manner, recording)
     tensor = seen[0]
     layout = settled.of_layer
 
@@ -377,22 +380,4 @@ def _reporting(cut: Cut, images: torch.Tensor) -> Any:
         with torch.inference_mode(False), torch.set_grad_enabled(recording):
             return cut.features(images.clone() if images.is_inference() else images)
 
-    return reported(features, cut.features, images)
-
-
-def reported(run: Callable[[], Any], model: Any, images: torch.Tensor) -> Any:
-    """What a run returns; what it raises, in our words.
-
-    Raises:
-        FuncamError: the model can't take the images.
-    """
-    try:
-        return run()
-    except (RuntimeError, AssertionError, ValueError, TypeError, IndexError) as error:
-        if isinstance(error, torch.OutOfMemoryError | FuncamError):
-            raise
-        hint = hint_of(model, images.shape) if isinstance(model, nn.Module) else ""
-        raise FuncamError(
-            f"the model can't take images of shape {list(images.shape)} and type {images.dtype} on {images.device}: "
-            f"{reason_of(error)}{hint}"
-        ) from error
+    return called(cut.features, features, images)

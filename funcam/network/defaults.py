@@ -15,9 +15,9 @@ from funcam.errors import FuncamError
 from funcam.network.checks import cotangents, difference
 from funcam.network.choice import LAST_CONV
 from funcam.network.derivative import vjp
-from funcam.network.failures import UnknownAxes
+from funcam.network.failures import WITHOUT_GRADIENTS, UnknownAxes
 from funcam.network.layout import Layout
-from funcam.network.outputs import leaves
+from funcam.network.outputs import differentiable
 from funcam.network.samples import scattered
 from funcam.network.survey import Seen, outermost, survey
 from funcam.network.tap import Inputs, Manner, Place, Visit, run
@@ -48,7 +48,7 @@ class _Question:
 
     def of(self, outputs: object) -> list[Tensor]:
         """The values among the outputs that count."""
-        tensors = [t for _, t in leaves(outputs) if t.is_floating_point()]
+        tensors = differentiable(outputs, type(self.model).__name__)
         return tensors if self.wanted is None else self.wanted.of(tensors)
 
 
@@ -118,7 +118,12 @@ def _before_head(asked: _Question, seen: Sequence[Seen], maps: Sequence[Seen]) -
     alive = [one for one in maps if one in live and _of_cells(one, live[one], image).any()]
     if not alive:
         raise UnknownAxes(
-            f"no feature map of {type(asked.model).__name__} both sees the images and leads to the score; name a layer"
+            f"no feature map of {type(asked.model).__name__} both sees the images and leads to the score; "
+            + (
+                "name a layer"
+                if any(one.layout(image) for one in live)
+                else f"where {WITHOUT_GRADIENTS}; elsewhere name a layer"
+            )
         )
     last = max((i for i, one in enumerate(seen) if one.weighted and one in live), default=0)
     followed = any(one in live and "norm" in one.kind.__name__.lower() for one in seen[last:])
@@ -169,7 +174,7 @@ def _another(images: Tensor) -> Tensor:
 def _derivatives(asked: _Question, places: Sequence[Place]) -> tuple[list[Tensor], list[Tensor]]:
     """The features at every map, and the derivative of a random function of what counts there, in one pass."""
     zeros = [torch.zeros_like(A) for A in _features(asked, asked.inputs, places)]
-    values, pullback, features, _ = vjp(_of_added(asked, places), zeros)
+    values, pullback, features, _ = vjp(_of_added(asked, places), zeros, asked.manner.plain or None)
     return features, list(pullback(cotangents(values)))
 
 
@@ -205,6 +210,17 @@ def _of_added(asked: _Question, places: Sequence[Place]) -> Callable[..., tuple[
         return asked.of(outputs), [seen[place] for place in places]
 
     return function
+
+
+def leading_places(model: nn.Module, inputs: Inputs, manner: Manner) -> tuple[list[Place], list[Place]]:
+    """Every place that holds a tensor of floating point, in order, and of the maps among them those on which the
+    outputs depend by a derivative.
+    """
+    seen = survey(model, inputs, manner)[-_MOST_PLACES:]
+    places = [one.place for one in seen]
+    _, gradients = _derivatives(_Question(model, inputs, manner, None), places)
+    maps = [one.layout(tuple(inputs.images.shape)) for one in seen]
+    return places, [place for place, g, map_ in zip(places, gradients, maps, strict=True) if g.any() and map_]
 
 
 def gradient_at(model: nn.Module, inputs: Inputs, place: Place, manner: Manner, wanted: Wanted | None) -> Tensor:

@@ -13,10 +13,11 @@ from funcam.network.casting import uncast
 from funcam.network.outputs import mapped
 from funcam.network.tracing import is_compiled
 
-# What torch.func says of old `autograd.Function`s, of `.numpy()`, `checkpoint` and its like, which autograd takes.
+# What torch.func says of old `autograd.Function`s, `.numpy()`, `checkpoint`, compiled functions, `torch.cond` and the
+# like, which autograd takes.
 _REFUSALS = (
     *("setup_context", "functorch transforms", "torch.func", "functorch", "numpy()", "saved_tensors_hooks"),
-    *("Cannot access data pointer", "doesn't have storage", "checkpoint"),
+    *("Cannot access data pointer", "doesn't have storage", "checkpoint", "TORCHDYNAMO_VERBOSE", "torch._dynamo"),
 )
 
 Pullback = Callable[[Any], tuple[Tensor, ...]]

@@ -22,6 +22,10 @@ _PLAIN_WORDS = {
     ".numpy() is not supported": "its code leaves torch for NumPy",
     "register a pytree": "it returns a type that torch.export does not know (torch.utils._pytree.register_dataclass)",
 }
+WITHOUT_GRADIENTS = (
+    "its code runs without gradients (`torch.no_grad`, `inference_mode`, `detach`); take that away (a decorated "
+    "forward: model.forward = type(model).forward.__wrapped__.__get__(model))"
+)
 PAIR = (
     "give the two halves as functions in place of the model: explain((features, head), images) with features: images "
     "-> A [B, C, *S] and head: A -> outputs"
@@ -29,7 +33,12 @@ PAIR = (
 
 
 def reason_of(error: Exception) -> str:
-    """The first line of an error's message, for a message of ours; what was unknown while tracing isn't named in it."""
+    """The first line of an error's message, for a message of ours; what was unknown while tracing isn't named in it.
+
+    Of a model that failed it is what its code raised.
+    """
+    if isinstance(error, ModelFailed) and isinstance(error.__cause__, Exception):
+        return reason_of(error.__cause__)
     lines = (line.strip() for line in str(error).splitlines())
     return re.sub(r"Proxy\(\w+\)", "another", next(filter(None, lines), type(error).__name__))
 
@@ -55,3 +64,7 @@ def place_of(error: Exception) -> str:
 
 class UnknownAxes(FuncamError):
     """Which axes of a layer are the image's is undecided, or it has none."""
+
+
+class ModelFailed(FuncamError, RuntimeError):
+    """The model's own code raised an error while it ran, its cause; what torch refuses is a `RuntimeError`."""

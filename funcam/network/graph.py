@@ -190,10 +190,12 @@ def _refuse_written_buffers(own: nn.Module, versions: dict[int, int], name: str)
 
 
 def _share_tensors(own: nn.Module, shared: nn.Module) -> None:
-    """Put the model's own parameters and buffers in the place of the copies that were traced with."""
-    for module, other in zip(own.modules(), shared.modules(), strict=True):
-        module._parameters = dict(other._parameters)
-        module._buffers = dict(other._buffers)
+    """Put the model's own parameters and buffers in the place of the copies that were traced with; new modules stay."""
+    others = dict(shared.named_modules())
+    for path, module in own.named_modules():
+        if path in others:
+            module._parameters = dict(others[path]._parameters)
+            module._buffers = dict(others[path]._buffers)
 
 
 def acyclic(module: fx.GraphModule) -> fx.GraphModule:

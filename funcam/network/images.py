@@ -50,7 +50,9 @@ def _as_tensor(images: Any, shape: Shape) -> str:
     if images.is_complex():
         return " (torch.view_as_real(images) has the parts as an axis)"
     if not images.is_floating_point():
-        return " (bytes: images / 255, normalised as the model expects)"
+        return (
+            " (bytes: images.float() where the model scales them itself; else images / 255, normalised as it expects)"
+        )
     return WITHOUT_CHANNELS if len(shape) == 2 else ""
 
 

@@ -11,6 +11,8 @@ import torch
 from torch import Tensor
 from torch.utils import _pytree as pytree
 
+from funcam.errors import FuncamError
+
 Path = tuple[int | str, ...]
 """Where a tensor is in a value: keys, attributes and positions, one after the other."""
 
@@ -79,6 +81,39 @@ def usual(outputs: Any) -> Tensor:
     if not tensors:
         raise LookupError("there is no tensor of floating point in what the model returned")
     return tensors.get(("logits",), next(iter(tensors.values())))
+
+
+def differentiable(outputs: Any, name: str) -> list[Tensor]:
+    """The tensors of floating point in what a model returned: what can have a derivative.
+
+    Args:
+        outputs: what it returned.
+        name: the model's name, for messages.
+
+    Raises:
+        FuncamError: there is none: what there is instead, and what to do.
+
+    Example:
+        >>> differentiable((torch.zeros(1, 2), torch.tensor([1])), "Net")
+        [tensor([[0., 0.]])]
+    """
+    tensors = [tensor for _, tensor in leaves(outputs)]
+    found = [tensor for tensor in tensors if tensor.is_floating_point()]
+    if found:
+        return found
+    if tensors:
+        kinds = ", ".join(dict.fromkeys(str(tensor.dtype) for tensor in tensors))
+        parts = "their real parts, or .abs()" if any(t.is_complex() for t in tensors) else "logits"
+        raise FuncamError(
+            f"{name} returns {kinds} only, which has no derivative that a map could be made of; explain a module that "
+            f"returns numbers of floating point: {parts}"
+        )
+    kind = type(outputs).__name__
+    raise FuncamError(
+        f"{name} returns a {kind}, in which no tensor is found; explain a module whose forward returns a tensor of it, "
+        f"or say what is in it: torch.utils._pytree.register_pytree_node({kind}, lambda out: ([out.logits], None), "
+        f"lambda parts, _: {kind}(*parts))"
+    )
 
 
 def mapped(value: Any, change: Callable[[Tensor], Tensor]) -> Any:

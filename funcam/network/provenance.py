@@ -29,6 +29,8 @@ class Provenance(TorchDispatchMode):  # type: ignore[no-untyped-call]
         ('tokens', None)
     """
 
+    supports_higher_order_operators = True  # `torch.cond` and its like: what they make isn't followed
+
     def __init__(self, images: Tensor, dims: Dims | None = None) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
         own = of_images(images.shape)
@@ -87,6 +89,8 @@ class Provenance(TorchDispatchMode):  # type: ignore[no-untyped-call]
         kwargs = kwargs or {}
         given = [leaf for leaf in pytree.tree_leaves((args, kwargs)) if isinstance(leaf, Tensor)]
         followed = any(self._is_followed(tensor) for tensor in given)
+        if not isinstance(func, torch._ops.OpOverload):
+            return self._lost(func(*args, **kwargs), followed)
         name = str(func.overloadpacket.__name__)
         if not followed or name in SHAPE_ONLY:
             return func(*args, **kwargs)
@@ -108,6 +112,13 @@ class Provenance(TorchDispatchMode):  # type: ignore[no-untyped-call]
                 self._learn(tensor, None)
         for tensor, known in zip(made, dims, strict=True):
             self._learn(tensor, known)
+        return returned
+
+    def _lost(self, returned: Any, followed: bool) -> Any:
+        """What was made in a way that nobody knows."""
+        for leaf in pytree.tree_leaves(returned):
+            if followed and isinstance(leaf, Tensor):
+                self._learn(leaf, None)
         return returned
 
     def _is_followed(self, tensor: Tensor) -> bool:

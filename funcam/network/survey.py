@@ -100,7 +100,7 @@ def survey(model: nn.Module, inputs: Inputs, manner: Manner) -> list[Seen]:
             whole = not path or len(list(leaves(returned))) == 1
             at = Place(place.path, place.call, () if whole else path)
             active = bool((tensor >= 0).all())
-            axes = followed.axes_of(tensor)
+            axes = UNKNOWN if manner.threads else followed.axes_of(tensor)
             seen.append(Seen(at, type(module), shape, grid, same, weighted, not path, first, active, axes))
 
     with Provenance(inputs.images) as followed:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import re
 import weakref
+from collections import OrderedDict
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field, replace
@@ -19,9 +20,11 @@ from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
 from funcam.errors import FuncamError, nearest
+from funcam.network.blame import called
 from funcam.network.copies import Copies
-from funcam.network.outputs import Path, leaf, leaves, with_leaf
+from funcam.network.outputs import Path, leaf, leaves, mapped, with_leaf
 from funcam.network.outside import Outside
+from funcam.network.tracing import uncompiled
 from funcam.network.twin import kept_tables, twin_of
 
 Visit = Callable[[Tensor], Tensor]
@@ -81,6 +84,8 @@ class Manner:
         own_images: whether its code writes into the images.
         own_tables: whether its code registers hooks while it runs.
         own_parameters: whether its code writes into its parameters, so that each run needs its own.
+        autograd: whether its code needs autograd while it runs: it hangs hooks on tensors, or keeps their gradients.
+        threads: whether modules are called in other threads.
     """
 
     hooks: bool = False
@@ -88,6 +93,13 @@ class Manner:
     own_images: bool = True
     own_tables: bool = True
     own_parameters: bool = False
+    autograd: bool = False
+    threads: bool = False
+
+    @property
+    def plain(self) -> bool:
+        """Whether only plain autograd sees all of it."""
+        return self.autograd or self.threads
 
 
 @dataclass(frozen=True)
@@ -166,6 +178,7 @@ def run(
     Raises:
         FuncamError: a layer is not in the model, or is never called, or returns no tensor.
     """
+    keeps = torch.is_grad_enabled()
     with _modes(model), _kept_flags(model, recording), kept_tables(model, manner.hooks):
         made = twin_of(
             model,
@@ -176,17 +189,19 @@ def run(
             own_parameters=manner.own_parameters,
         )
         own, outside = made.root, Outside(made)
-        visited = _tap(own, taps)
+        visited = _tap(own, taps, manner)
         for path, look in (watch or {}).items():
-            _visit(own.get_submodule(path), look)
-        given = inputs.own(manner.own_images)
+            visit_module(own.get_submodule(path), look, manner.own_tables)
+        given, images = inputs.own(manner.own_images), _given(inputs.images, manner)
         try:
-            outputs = given.call(own, inputs.images.clone() if manner.own_images else inputs.images)
+            outputs = called(own, lambda: given.call(own, images), inputs.taken, bool(inputs.args or inputs.kwargs))
         finally:
             outside.restore()
+        if manner.plain and not keeps:
+            outputs = mapped(outputs, Tensor.detach)
     for place, count in visited.items():
         if count < place.call:
-            raise FuncamError(_never_called(own, place, count))
+            raise FuncamError(_never_called(place, count, _called(model, inputs, manner), type(model).__name__))
     return outputs
 
 
@@ -202,7 +217,22 @@ def _kept_flags(model: nn.Module, recording: bool) -> Iterator[None]:
                 tensor.requires_grad = flag
 
 
-def _tap(own: nn.Module, taps: Mapping[Place, Visit]) -> dict[Place, int]:
+def _given(images: Tensor, manner: Manner) -> Tensor:
+    """The images as a run is given them: its own where its code writes into them, or needs a derivative by them."""
+    if manner.autograd:
+        return _recorded(images)
+    return images.clone() if manner.own_images else images
+
+
+def _recorded(tensor: Tensor) -> Tensor:
+    """A tensor that autograd records, whether anybody asks for a derivative by it or not."""
+    if not tensor.requires_grad:
+        tensor = tensor.detach().clone()  # (of one made in inference mode only a copy can be recorded)
+        tensor.requires_grad = True  # ours
+    return tensor.clone()
+
+
+def _tap(own: nn.Module, taps: Mapping[Place, Visit], manner: Manner) -> dict[Place, int]:
     """Put taps at the modules of a twin; returned is how often each was called, once it has run."""
     calls = dict.fromkeys(taps, 0)
     by_path: dict[str, list[Place]] = {}
@@ -215,17 +245,40 @@ def _tap(own: nn.Module, taps: Mapping[Place, Visit]) -> dict[Place, int]:
             for place in places:
                 calls[place] += 1
                 if calls[place] == place.call:
-                    returned = _visited(returned, place, taps[place])
+                    returned = _visited(returned, place, taps[place], manner)
             return returned
 
-        _visit(module, visit)
+        visit_module(module, visit, manner.own_tables)
     return calls
 
 
-def _visit(module: nn.Module, visit: Callable[[Any], Any]) -> None:
-    """Have a twin's module show what it returns; what comes back, unless None, is returned in its place."""
-    module.__class__ = _tapped(type(module))
-    vars(module)["_funcam_tap"] = visit
+def visit_module(module: nn.Module, visit: Callable[[Any], Any], outermost: bool = False) -> None:
+    """Have a twin's module show what it returns; what comes back, unless None, is returned in its place.
+
+    By a hook of the twin's, so that code that asks `type(child) is nn.Conv2d` finds what it looks for. Hooks are passed
+    by where a class has a call of its own, and come too early where the model's code hangs up others while it runs
+    (`outermost`): there by a class of its own.
+    """
+    if outermost or any("__call__" in vars(base) for base in _own_bases(type(module))):
+        module.__class__ = _tapped(type(module))
+        vars(module)["_funcam_tap"] = visit
+        return
+
+    def look(_: nn.Module, __: Any, returned: Any) -> Any:
+        return _seen(visit, returned)
+
+    hooks = vars(module)["_forward_hooks"]  # another model's table may be the same while it is empty
+    vars(module)["_forward_hooks"] = OrderedDict([*hooks.items(), ("funcam", look)])
+
+
+def _own_bases(kind: type) -> Sequence[type]:
+    return kind.__mro__[: kind.__mro__.index(nn.Module)]
+
+
+def _seen(visit: Callable[[Any], Any], returned: Any) -> Any:
+    with torch.inference_mode(False), torch.enable_grad():  # the tap's own: the model's code may be under no_grad
+        changed = visit(returned)
+    return returned if changed is None else changed
 
 
 _TAPPED: weakref.WeakValueDictionary[type, type] = weakref.WeakValueDictionary()
@@ -238,16 +291,13 @@ def _tapped(base: type) -> type:
         return known
 
     def call(self: nn.Module, *args: Any, **kwargs: Any) -> Any:
-        returned = base.__call__(self, *args, **kwargs)
-        with torch.inference_mode(False), torch.enable_grad():  # the tap's own: the model's code may be under no_grad
-            changed = self.__dict__["_funcam_tap"](returned)
-        return returned if changed is None else changed
+        return _seen(self.__dict__["_funcam_tap"], base.__call__(self, *args, **kwargs))
 
     made = type(base.__name__, (base,), {"__call__": call, "__module__": base.__module__})
     return _TAPPED.setdefault(base, made)
 
 
-def _visited(returned: Any, place: Place, visit: Visit) -> Any:
+def _visited(returned: Any, place: Place, visit: Visit, manner: Manner) -> Any:
     path = place.leaf
     if not path and not isinstance(returned, Tensor):
         tensors = [found for found, _ in leaves(returned)]
@@ -260,7 +310,7 @@ def _visited(returned: Any, place: Place, visit: Visit) -> Any:
         raise FuncamError(f"layer {place!s}: there is no part {error}; {_several(returned, place)}") from None
     if not isinstance(part, Tensor):
         raise FuncamError(f"layer {str(place)!r} is no feature map: it holds a {type(part).__name__}, not a tensor")
-    return with_leaf(returned, path, visit)
+    return with_leaf(returned, path, (lambda tensor: _recorded(visit(tensor))) if manner.autograd else visit)
 
 
 def _several(returned: Any, place: Place) -> str:
@@ -287,12 +337,34 @@ def submodule(model: nn.Module, path: str) -> nn.Module:
     return modules[path]
 
 
-def _never_called(own: nn.Module, place: Place, count: int) -> str:
-    called = f"is called {count} time{'s' * (count != 1)}" if count else "is never called when the model runs"
+def _called(model: nn.Module, inputs: Inputs, manner: Manner) -> list[str]:
+    """The paths of the modules that are called when the model runs."""
+    found: dict[str, None] = {}
+    paths = [path for path, _ in model.named_modules() if path]
+    watch: dict[str, Callable[[Any], None]] = {path: _noting(found, path) for path in paths}
+    with torch.no_grad():
+        run(model, inputs, {}, manner, watch=watch)
+    return list(found)
+
+
+def _noting(found: dict[str, None], path: str) -> Callable[[Any], None]:
+    return lambda _: found.setdefault(path)
+
+
+def _never_called(place: Place, count: int, called: Sequence[str], name: str) -> str:
+    often = f"is called {count} time{'s' * (count != 1)}" if count else "is never called when the model runs"
     why = "" if count else " (its parent computes with its weights, or takes another way)"
-    parent = place.path.rpartition(".")[0]
-    way = f"name {parent!r}, which it is part of" if parent else "name another layer"
-    return f"layer {str(place)!r} of {type(own).__name__} {called}{why}; {way}"
+    parts = place.path.split(".")
+    parents = [".".join(parts[:end]) for end in range(len(parts) - 1, 0, -1)]
+    parent = next((path for path in parents if path in called), None)
+    inside = [path for path in called if path.startswith(f"{place.path}.")]
+    if count:
+        way = f"name {str(Place(place.path, count, place.leaf))!r}, its last call"
+    elif parent:
+        way = f"name {parent!r}, which it is part of"
+    else:
+        way = f"name one that is: {nearest(place.path, inside or called)}" if called else "name another layer"
+    return f"layer {str(place)!r} of {name} {often}{why}; {way}"
 
 
 class SlowPath(TorchFunctionMode):
@@ -314,6 +386,7 @@ def _modes(model: nn.Module) -> Iterator[None]:
     with ExitStack() as stack:
         stack.enter_context(torch.inference_mode(False))
         stack.enter_context(torch.enable_grad())
+        stack.enter_context(uncompiled())
         if any(isinstance(module, _FUSED) for module in model.modules()):
             stack.enter_context(SlowPath())
         yield

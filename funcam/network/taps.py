@@ -12,7 +12,7 @@ from torch import fx, nn
 
 from funcam.network.axes import AnyLayout, checked_map
 from funcam.network.cuts import Cut, feature_extractor
-from funcam.network.cutting import reported, run_cut, run_features
+from funcam.network.cutting import run_cut, run_features
 from funcam.network.graph import Graph, acyclic
 from funcam.network.known import TracedModel, known_of
 from funcam.network.layers import between, dependants, find_node, output_of, shapes_of
@@ -100,8 +100,7 @@ def _tapped_code(cuts: Sequence[Settled], source: Callable[[], nn.Module], input
         visits = {
             tap.place: visit(tap.place, layout, delta) for tap, layout, delta in zip(taps, layouts, added, strict=True)
         }
-        model = source()
-        outputs = reported(lambda: run(model, inputs, visits, manner, recording), model, inputs.images)
+        outputs = run(source(), inputs, visits, manner, recording)
         return outputs, tuple(layout.to_map(seen[tap.place]) for layout, tap in zip(layouts, taps, strict=True))
 
     maps = tuple(_of_batch(layout.to_map(zero), batch) for layout, zero in zip(layouts, zeros, strict=True))

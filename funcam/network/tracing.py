@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import sys
+from contextlib import AbstractContextManager, nullcontext
+from typing import Any
+
 import torch
 from torch import Tensor
 from torch._subclasses.fake_tensor import FakeTensor
@@ -28,3 +32,13 @@ def is_batched(tensor: Tensor) -> bool:
             return True
         tensor = functorch.get_unwrapped(tensor)
     return isinstance(tensor, FakeTensor) or tensor.is_meta
+
+
+def uncompiled() -> AbstractContextManager[Any]:
+    """Inside this context (and thread) what `torch.compile` made runs as it was before, where this PyTorch knows how.
+
+    Compiled code can't be tapped, followed or differentiated by `torch.func`.
+    """
+    frames = sys.modules.get("torch._dynamo.eval_frame")  # a while to import; without it nothing was compiled
+    eager = getattr(frames, "_use_eager_on_nested_compile", nullcontext)
+    return eager()

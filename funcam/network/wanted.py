@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from funcam.errors import FuncamError
 from funcam.network.checks import own_random_numbers
 from funcam.network.known import known_of
-from funcam.network.outputs import leaves, mapped
+from funcam.network.outputs import differentiable, mapped
 from funcam.network.samples import kind_of
 from funcam.network.tap import Inputs, Manner, run
 
@@ -51,7 +51,7 @@ def wanted_by(model: nn.Module, sample: Inputs, manner: Manner, read: Read) -> W
     outputs = known_of(model).fact(("outputs", kind_of(sample)), lambda: _outputs(model, sample, manner))
     with torch.inference_mode(False), torch.enable_grad():
         given = mapped(outputs, lambda t: t.detach().clone())
-        tensors = [t for _, t in leaves(given) if t.is_floating_point()]
+        tensors = differentiable(given, type(model).__name__)
         for tensor in tensors:  # ours
             tensor.requires_grad = True
         try:

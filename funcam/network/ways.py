@@ -16,6 +16,7 @@ from funcam.network.axes import AnyLayout, LayoutLike, layout_of_layer
 from funcam.network.believed import manner_for, through
 from funcam.network.checks import (
     Reference,
+    by_autograd,
     features_at,
     own_random_numbers,
     reference,
@@ -27,6 +28,7 @@ from funcam.network.defaults import default_places, gradient_at, last_convolutio
 from funcam.network.failures import UnknownAxes
 from funcam.network.images import check_images
 from funcam.network.inputs import check_inputs, has_others
+from funcam.network.instead import instead
 from funcam.network.known import Known, TracedModel, known_of
 from funcam.network.layers import find_node
 from funcam.network.layout import PLAIN, Layout
@@ -263,6 +265,8 @@ def _settle(
         why = "the caller's hooks are part of what it computes"
     elif manner.own_parameters:
         why = "its code writes into its parameters"
+    elif manner.autograd:
+        why = "its code needs autograd while it runs (register_hook, retain_grad), and a graph has none"
     elif traced is not None and via != "tap":
         compared = partial(through, traced, name, sample, place, as_it_is)
         why = why_not_believed(compared, as_it_is)
@@ -282,9 +286,10 @@ def _settle(
             f"layer {name!r} is an operation in the graph of {type(model).__name__}, which can't be used ({why}); name "
             "a module"
         )
+    as_it_is = by_autograd(model, sample, place, manner, as_it_is)
     if as_it_is.gradient is None and via is None:
         return _settle_exported(known, model, name, place, sample, as_it_is, why)
-    cut = _tapped(model, name, place, manner, as_it_is)
+    cut = _tapped(model, name, sample, place, manner, as_it_is)
     return Settled(name, "tap", why or "it was asked for", cut)
 
 
@@ -384,7 +389,7 @@ def _unknown(model: nn.Module, traced: TracedModel | None, name: str) -> str:
     )
 
 
-def _tapped(model: nn.Module, name: str, place: Place, manner: Manner, known: Reference) -> TapCut:
+def _tapped(model: nn.Module, name: str, sample: Inputs, place: Place, manner: Manner, known: Reference) -> TapCut:
     if known.gradient is None:
         raise FuncamError(
             f"torch can't differentiate {type(model).__name__} at {name!r}: {known.trouble}; make that operation "
@@ -393,12 +398,7 @@ def _tapped(model: nn.Module, name: str, place: Place, manner: Manner, known: Re
     if not known.gradient.any():
         raise FuncamError(
             f"the outputs of {type(model).__name__} don't depend on layer {name!r}: nobody uses what it returns, or "
-            f"only through values without a derivative; name {_neighbour(place)}"
+            f"only through values without a derivative; {instead(model, sample, place, manner)}"
         )
     assert known.features is not None
     return TapCut(place, manner, known.plain, tuple(known.features.shape), known.features.dtype)
-
-
-def _neighbour(place: Place) -> str:
-    parent = place.path.rpartition(".")[0]
-    return f"{parent!r}, which it is part of, or an earlier layer" if parent else "another layer"

@@ -102,8 +102,9 @@ def refuse_list(model: nn.Module) -> None:
     """
     name, parameters = type(model).__name__, parameters_of(forward_of(model))
     first = str(getattr(parameters[0], "annotation", "")) if parameters else ""
-    if _LIST.match(first):
+    if _LIST.match(first) or [p.name for p in parameters[:2]] == ["images", "targets"]:  # (some are not annotated)
+        said = f"{parameters[0].name}: {first}" if _LIST.match(first) else "images, targets"
         raise FuncamError(
-            f"{name} takes a list of images ({parameters[0].name}: {first}), as detectors do; for torchvision's give "
+            f"{name} takes a list of images ({said}), as detectors do; for torchvision's give "
             "the pair that funcam.detector(model) makes: explain(funcam.detector(model), images); for others " + PAIR
         )

@@ -17,6 +17,7 @@ from funcam.errors import FuncamError
 from funcam.imaging.fit import View
 from funcam.imaging.reading import Pixels
 from funcam.methods import METHODS
+from funcam.network.failures import PAIR
 from funcam.network.rewrites.guidance import guided
 from funcam.pipeline.explain_recipe import explain_recipe
 from funcam.pipeline.predictions import Prediction, likeliest, meaning, predictions
@@ -183,7 +184,7 @@ def _results(
 
     if recipe.methods == (ALL,):
         return _every_one(net, results_of)
-    methods, notes = (recipe.methods, []) if recipe.methods else _usual_methods(net)
+    methods, notes = (recipe.methods, []) if recipe.methods else _usual_methods(net, images)
     return results_of(methods), notes
 
 
@@ -252,12 +253,13 @@ def _check_native(net: Net, image: Pixels, fit: str) -> None:
             )
 
 
-def _usual_methods(net: Net) -> tuple[Sequence[str], list[str]]:
+def _usual_methods(net: Net, images: torch.Tensor) -> tuple[Sequence[str], list[str]]:
     """The default methods that the network can have, and a note on those that it can't."""
     try:
-        rewritten = guided(net.model)
+        rewritten = guided(net.model, images)
     except FuncamError as error:
-        return CAMS, [str(error)]
+        reason = str(error).removesuffix(f"; {PAIR}")  # which is nothing for who has a picture and a network's name
+        return CAMS, [f"no {' and no '.join(GUIDED)}, which rewrite the network's graph: {reason}"]
     if not rewritten.left:
         return (*CAMS, *GUIDED), []
     count = f"{len(rewritten.rewritten)} ReLUs are guided, {len(rewritten.left)} other activations are not"

@@ -188,7 +188,7 @@ def logits_of(outputs: Any, output: Output = None) -> torch.Tensor:
             f"with output='KEY' (an index, or a function of the outputs{leave_out}), or give a function of the outputs "
             "as the target"
         )
-    return logits
+    return logits if logits.layout is torch.strided else logits.to_dense()
 
 
 def check_output(output: Any) -> None:
