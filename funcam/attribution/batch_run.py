@@ -24,10 +24,11 @@ from funcam.network.inputs import has_others, of_image
 from funcam.network.mixing import refuse_mixed, rows_mix
 from funcam.network.outputs import unpacked
 from funcam.network.rewrites.batchnorm import fused
+from funcam.network.settled import Settled, TapCut
 from funcam.network.tap import Inputs
 from funcam.network.tap import run as run_model
 from funcam.network.taps import run_tapped
-from funcam.network.ways import Settled, TapCut, settle
+from funcam.network.ways import settle
 from funcam.recipe import Scores
 from funcam.targets.target import Meaning, Output, Target, Targets, bind, logits_of, read_by
 

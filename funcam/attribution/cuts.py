@@ -16,9 +16,9 @@ from funcam.network.failures import UnknownAxes
 from funcam.network.forms import in_form
 from funcam.network.layers import find_node
 from funcam.network.samples import sample_of
+from funcam.network.settled import Settled
 from funcam.network.tap import Inputs
 from funcam.network.tap import run as run_model
-from funcam.network.ways import Settled
 from funcam.network.wrappers import plain_name, unwrapped
 
 Source = Callable[[], nn.Module]

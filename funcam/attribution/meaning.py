@@ -14,10 +14,10 @@ from funcam.network.cutting import run_cut
 from funcam.network.ending import ending_of
 from funcam.network.known import known_of
 from funcam.network.samples import kind_of, numbers, sample_of
+from funcam.network.settled import Settled
 from funcam.network.tap import Inputs
 from funcam.network.tap import run as run_model
 from funcam.network.tracing import is_compiled
-from funcam.network.ways import Settled
 from funcam.recipe import Scores
 from funcam.targets.probabilities import Ending, find_scores
 from funcam.targets.target import ClassScore, Meaning, Output, Targets, logits_of

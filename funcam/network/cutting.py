@@ -28,11 +28,12 @@ from funcam.network.naming import Layer as Layer
 from funcam.network.naming import LayerLike, layer_name
 from funcam.network.pair import NAMES, check_features, closed_head, is_pair, named_features
 from funcam.network.samples import numbers
+from funcam.network.settled import Settled, TapCut
 from funcam.network.tap import Inputs, place_of, run
 from funcam.network.tracing import is_compiled
 from funcam.network.twin import twin
 from funcam.network.wanted import Read
-from funcam.network.ways import VIA, Settled, TapCut, settle
+from funcam.network.ways import VIA, settle
 from funcam.network.wrappers import plain_name, refuse_list, required_of, unwrapped
 
 Head = Callable[[torch.Tensor], Any]

@@ -15,10 +15,11 @@ from funcam.network.graph import Graph
 from funcam.network.layers import Shapes, ancestors, find_node, name_of, of_images, shapes_of
 from funcam.network.recent import Recent
 from funcam.network.samples import sample_of
+from funcam.network.settled import Settled, TapCut
 from funcam.network.survey import outermost, survey
 from funcam.network.tap import Inputs, Manner, Place
 from funcam.network.traits import SPLITS, has_negative_constant, is_not_negative, keeps_sign, operation
-from funcam.network.ways import Settled, TapCut, settle
+from funcam.network.ways import settle
 
 
 def finer_layer(model: nn.Module, layer: str, images: torch.Tensor) -> str | None:

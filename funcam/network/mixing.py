@@ -19,9 +19,9 @@ from funcam.network.known import known_of
 from funcam.network.outputs import leaves
 from funcam.network.provenance import Provenance
 from funcam.network.samples import kind_of, sample_of, scattered
+from funcam.network.settled import Settled
 from funcam.network.tap import Inputs, run
 from funcam.network.tracing import is_compiled
-from funcam.network.ways import Settled
 
 _NOTHING = 1e-5  # of the derivative by the image itself: rounding
 

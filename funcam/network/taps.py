@@ -16,8 +16,9 @@ from funcam.network.cutting import run_cut, run_features
 from funcam.network.graph import Graph, acyclic
 from funcam.network.known import TracedModel, known_of
 from funcam.network.layers import between, dependants, find_node, output_of, shapes_of
+from funcam.network.settled import Settled, TapCut
 from funcam.network.tap import Inputs, Manner, Place, Visit, run
-from funcam.network.ways import Settled, TapCut, settle
+from funcam.network.ways import settle
 
 Tail = Callable[..., tuple[Any, tuple[torch.Tensor, ...]]]
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from funcam.errors import FuncamError, nearest
-from funcam.network.axes import AnyLayout, LayoutLike, layout_of_layer
+from funcam.network.axes import LayoutLike, layout_of_layer
 from funcam.network.believed import manner_for, through
 from funcam.network.checks import (
     Reference,
@@ -23,7 +23,6 @@ from funcam.network.checks import (
     why_not_believed,
 )
 from funcam.network.choice import LAST_CONV, branch_ends, last_conv
-from funcam.network.cuts import Cut
 from funcam.network.defaults import default_places, gradient_at, last_convolution
 from funcam.network.failures import UnknownAxes
 from funcam.network.images import check_images
@@ -36,6 +35,7 @@ from funcam.network.misfits import axes_taken
 from funcam.network.outputs import usual
 from funcam.network.refusals import refuse_without_values
 from funcam.network.samples import kind_of, sample_of
+from funcam.network.settled import Settled, TapCut
 from funcam.network.survey import survey
 from funcam.network.tap import Inputs, Manner, Place, place_of
 from funcam.network.wanted import Read, Wanted, wanted_by
@@ -44,52 +44,6 @@ from funcam.network.wrappers import plain_name
 Shape = tuple[int, ...]
 VIA = (None, "fx", "tap", "export")
 _BELIEVED = "its graph computes what the model computes"
-
-
-@dataclass(frozen=True, eq=False)
-class TapCut:
-    """A layer where the model's own code is tapped.
-
-    Attributes:
-        place: the module, its call, the part of what it returns.
-        manner: how the model has to be run.
-        plain: whether plain autograd has to differentiate it.
-        shape: the shape of what the layer returns for one image.
-        dtype: its type.
-    """
-
-    place: Place
-    manner: Manner
-    plain: bool
-    shape: Shape
-    dtype: torch.dtype
-
-
-@dataclass(frozen=True, eq=False)
-class Settled:
-    """A model cut at a layer, and how.
-
-    Attributes:
-        layer: the layer's name.
-        way: `fx`, `export`, `tap` or `functions`.
-        why: why that way.
-        cut: the graph cut there, or where the model's code is tapped.
-        layout: how the layer holds a feature map; None while that isn't known yet.
-        others: where it is the default and one branch's end, the ends of all.
-    """
-
-    layer: str
-    way: str
-    why: str
-    cut: Cut | TapCut
-    layout: AnyLayout | None = None
-    others: tuple[str, ...] = ()
-
-    @property
-    def of_layer(self) -> AnyLayout:
-        """How the layer holds a feature map."""
-        assert self.layout is not None
-        return self.layout
 
 
 def settle(

@@ -1,0 +1,59 @@
+"""A model cut at a layer, and how: what `settle` finds out."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+
+from funcam.network.axes import AnyLayout
+from funcam.network.cuts import Cut
+from funcam.network.tap import Manner, Place
+
+Shape = tuple[int, ...]
+
+
+@dataclass(frozen=True, eq=False)
+class TapCut:
+    """A layer where the model's own code is tapped.
+
+    Attributes:
+        place: the module, its call, the part of what it returns.
+        manner: how the model has to be run.
+        plain: whether plain autograd has to differentiate it.
+        shape: the shape of what the layer returns for one image.
+        dtype: its type.
+    """
+
+    place: Place
+    manner: Manner
+    plain: bool
+    shape: Shape
+    dtype: torch.dtype
+
+
+@dataclass(frozen=True, eq=False)
+class Settled:
+    """A model cut at a layer, and how.
+
+    Attributes:
+        layer: the layer's name.
+        way: `fx`, `export`, `tap` or `functions`.
+        why: why that way.
+        cut: the graph cut there, or where the model's code is tapped.
+        layout: how the layer holds a feature map; None while that isn't known yet.
+        others: where it is the default and one branch's end, the ends of all.
+    """
+
+    layer: str
+    way: str
+    why: str
+    cut: Cut | TapCut
+    layout: AnyLayout | None = None
+    others: tuple[str, ...] = ()
+
+    @property
+    def of_layer(self) -> AnyLayout:
+        """How the layer holds a feature map."""
+        assert self.layout is not None
+        return self.layout
