@@ -229,7 +229,7 @@ def test_what_its_code_raises_at_a_later_call_is_told_with_its_place(error):
     funcam.explain(model, IMAGES, 0, layer="b")
     model.error = error
     said = refused(model, layer="b")
-    assert "the code of Late fails on images of shape [2, 3, 32, 40]" in said
+    assert "the code of Late fails on images of shape [1, 3, 32, 40]" in said
     assert f"{type(error).__name__}: " in said
     assert re.search(r"late.*test_raw_errors.py:\d+ in behind", said)
     assert "can't take" not in said
