@@ -12,7 +12,8 @@ from funcam.errors import FuncamError, shown, whole_number
 from funcam.network.believed import manner_for
 from funcam.network.checks import own_random_numbers
 from funcam.network.defaults import default_places
-from funcam.network.known import Known, blank, known_of
+from funcam.network.failures import UnknownAxes
+from funcam.network.known import Known, TracedModel, blank, known_of
 from funcam.network.layers import leads_out, name_of, of_images
 from funcam.network.naming import Layer
 from funcam.network.survey import survey
@@ -48,7 +49,7 @@ def list_layers(model: nn.Module, image: Sequence[int] | torch.Tensor | None = N
     if traced is None:
         return _surveyed(module, known, image)
     shapes = traced.shapes(shape)
-    default = traced.default(shapes.image)
+    default = _default(traced, shapes.image)
     rows = {}
     living = of_images(traced.graph)
     for node in traced.graph.module.graph.nodes:
@@ -56,6 +57,14 @@ def list_layers(model: nn.Module, image: Sequence[int] | torch.Tensor | None = N
             name = name_of(traced.graph, node)
             rows[name] = Layer(name, shapes.of[node], name == default)
     return list(rows.values())
+
+
+def _default(traced: TracedModel, image: Image) -> str | None:
+    """The default layer, if there is one."""
+    try:
+        return traced.default(image)
+    except UnknownAxes:
+        return None
 
 
 def _surveyed(model: nn.Module, known: Known, image: Any) -> list[Layer]:

@@ -17,6 +17,7 @@ _FEW, _FEWEST = 9, 4
 _SAME_PROPORTIONS = 0.3
 _LEAST_CORRELATION = 0.3
 _MOST_LESS = 0.25
+_SURE_OF_SHIFT = 0.25
 _PRICE_OF_TOKEN, _PRICE_OF_SKEW, _PRICE_OF_FEW = 0.02, 0.5, 0.5
 
 
@@ -61,13 +62,46 @@ def decided(
         likely: the reading that follows from the grid that the network made of the image, where one does: it needs less
             to be believed than one that was found among many.
     """
-    scored = [(agreement(answers, reading), reading) for reading in possible]
+    scored = [(agreement(answers, reading), reading) for reading in possible if not _is_one_of_many(reading, possible)]
     best = max((float(places.mean()) for places, _ in scored), default=0.0)
     good = [(places, reading) for places, reading in scored if _convinces(places, reading, best, size)]
     if not good and likely is not None:
         common = [(float(places.mean()), reading) for places, reading in scored if _is_common(reading)]
         good = [(places, reading) for places, reading in scored if reading == likely and _is_best(places, common)]
-    return max(good, key=lambda pair: _plausible(pair[0], pair[1], size), default=(None, None))[1]
+    if not good:
+        return None
+    places, reading = max(good, key=lambda pair: _plausible(pair[0], pair[1], size))
+    if any(_is_as_good(places, reading, *other) for other in good):
+        return None
+    return reading
+
+
+def _is_one_of_many(reading: Layout, possible: Sequence[Layout]) -> bool:
+    """Whether a few cells would make other grids as well: what answers there tells nothing."""
+    return (
+        0 < math.prod(reading.grid) < _FEW
+        and bool(reading.grid)
+        and any(
+            other.kind == reading.kind and _beside(other) == _beside(reading) and other.grid != reading.grid
+            for other in possible
+        )
+    )
+
+
+def _is_as_good(places: Tensor, reading: Layout, other_places: Tensor, other: Layout) -> bool:
+    """Whether the same cells with as many tokens in front as behind agree as well: then the tokens are somewhere else.
+
+    A reading that is right agrees better than one that is a few cells off by what the patches' own places would lose.
+    """
+    shift = abs(reading.prefix - other.prefix)
+    if not shift or (reading.grid, reading.kind, reading.order) != (other.grid, other.kind, other.order):
+        return False
+    if _beside(reading) != _beside(other):
+        return False
+    expected = _against_others(_expected(reading.grid, places.device)).flatten(1)
+    expected = expected - expected.mean(1, keepdim=True)
+    lost = 1 - torch.nn.functional.cosine_similarity(expected, expected.roll(shift, 1)).mean()
+    return float(places.mean() - other_places.mean()) < _SURE_OF_SHIFT * float(lost)
 
 
 def _is_common(reading: Layout) -> bool:

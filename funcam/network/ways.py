@@ -101,16 +101,19 @@ def _settle_default(known: Known, model: nn.Module, inputs: Inputs, via: str | N
     wanted = _wanted(model, inputs, sample, read or usual)
 
     def search() -> Settled:
-        first = _settle(known, model, None, inputs, via, wanted)
         try:
+            first = _settle(known, model, None, inputs, via, wanted)
             return _leading(model, _laid_out(model, first, inputs, None), sample, wanted)
         except UnknownAxes as error:
             said = str(error)
-        for place in default_places(model, sample, manner_for(model, sample), wanted):
+        places: list[Place] = []
+        with suppress(UnknownAxes):
+            places = default_places(model, sample, manner_for(model, sample), wanted)
+        for place in places:
             with suppress(FuncamError):
                 other = _settle(known, model, str(place), inputs, via)
                 return _leading(model, _laid_out(model, other, inputs, None), sample, wanted)
-        raise FuncamError(said)
+        raise UnknownAxes(said)
 
     def find() -> Settled:
         with own_random_numbers(inputs.images):

@@ -47,8 +47,8 @@ def segmentation(
         scores = logits_of(outputs, output if isinstance(outputs, Mapping) or output != "out" else None)
         if scores.ndim == 3 and not masks:
             raise FuncamError(
-                f"the scores have shape {list(scores.shape)}: without an axis of classes give it, [B, 1, H, W] "
-                "(output=lambda out: out[:, None]); for classes of a signal, [B, N, T], give a mask [T]"
+                f"the scores have shape {list(scores.shape)}: without an axis of classes give it one, [B, 1, H, W]: "
+                "funcam.segmentation(0, output=lambda out: out[:, None]); of a signal, [B, N, T], give a mask [T]"
             )
         if scores.ndim < 3 or not 0 <= category < scores.shape[1]:
             raise FuncamError(

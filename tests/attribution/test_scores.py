@@ -200,6 +200,6 @@ def test_a_segmentation_without_classes_is_refused():
     def without(x):
         return model(x)[:, 0]
 
-    with pytest.raises(FuncamError, match=r"without an axis of classes give it, \[B, 1, H, W\]"):
+    with pytest.raises(FuncamError, match=r"without an axis of classes give it one, \[B, 1, H, W\]"):
         funcam.segmentation(0)(without(images))
     assert funcam.segmentation(0, output=lambda out: out[:, None])(without(images)).shape == (2,)

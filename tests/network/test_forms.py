@@ -237,3 +237,53 @@ def test_where_branches_meet_behind_their_maps_it_is_told_and_all_of_them_can_be
     with warnings.catch_warnings():
         warnings.simplefilter("error", funcam.FuncamWarning)
         assert funcam.explain(model, IMAGES, 0, layer=["a.1", "b.1"]).layer == "a.1+b.1"
+
+
+class Clips(nn.Module):
+    """Frames folded into the batch, then recurrent over time."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.body = nn.Sequential(nn.Conv2d(3, 6, 3, 2, 1), nn.Tanh())
+        self.time, self.head = nn.GRU(6, 6, batch_first=True), nn.Linear(6, 3)
+
+    def forward(self, clips):
+        frames = self.body(clips.flatten(0, 1)).mean((2, 3))
+        return self.head(self.time(frames.unflatten(0, clips.shape[:2]))[0][:, -1])
+
+
+def test_folded_frames_are_the_default_and_hidden_units_over_time_are_no_grid():
+    model = seeded(Clips)
+    clips = torch.randn(2, 4, 3, 16, 24, dtype=torch.double)
+    result = funcam.explain(model, clips, 0)
+    assert (result.layer, result.maps.shape) == ("body", (2, 4, 8, 12))
+    with pytest.raises(FuncamError, match="undecided"):
+        funcam.explain(model, clips, 0, layer="time[0]")
+
+
+class Middle(nn.Module):
+    """A class token in the middle of the others."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.patches, self.token = nn.Conv2d(3, 32, 8, 8), nn.Parameter(torch.randn(1, 1, 32))
+        self.layer = nn.TransformerEncoderLayer(32, 2, 64, batch_first=True, norm_first=True)
+        self.head = nn.Linear(32, 7)
+
+    def forward(self, x):
+        y = self.patches(x).flatten(2).transpose(1, 2)
+        y = torch.cat([y[:, :12], self.token.expand(len(y), -1, -1), y[:, 12:]], 1)
+        return self.head(self.layer(y)[:, 12])
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_a_class_token_in_the_middle_is_undecided(seed):
+    model = seeded(Middle)
+    images = torch.randn(2, 3, 32, 48, generator=torch.Generator().manual_seed(seed), dtype=torch.double)
+    with pytest.raises(FuncamError, match="undecided"):
+        funcam.explain(model, images, 0, layer="layer")
+
+
+def test_layers_are_listed_where_none_is_the_default():
+    model = seeded(lambda: nn.Sequential(nn.Flatten(), nn.Linear(240, 2)))
+    assert funcam.list_layers(model, (1, 3, 10, 8)) == []
