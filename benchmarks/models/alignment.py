@@ -27,8 +27,10 @@ def places(axes: int) -> list[tuple[float, ...]]:
 def patched(images: Tensor) -> Tensor:
     """The first image darkened, and it with a bright, noisy patch at each of the places: `[5, C, *size]`.
 
-    Waveforms `[B, T]` have no channel axis.
+    Waveforms `[B, T]` have no channel axis; clips may have their frames before it, `[B, T, C, H, W]`.
     """
+    if images.ndim == 5 and images.shape[2] == 3 != images.shape[1]:
+        return patched(images.transpose(1, 2)).transpose(1, 2)
     if images.ndim == 2:
         return patched(images[:, None])[:, 0]
     base, size = images[:1] * 0.3, images.shape[2:]
