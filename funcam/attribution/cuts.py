@@ -15,6 +15,7 @@ from funcam.network.cutting import CutOptions, Split, split, split_for
 from funcam.network.failures import UnknownAxes
 from funcam.network.forms import in_form
 from funcam.network.layers import find_node
+from funcam.network.refusals import refuse_without_values
 from funcam.network.samples import sample_of
 from funcam.network.settled import Settled
 from funcam.network.tap import Inputs
@@ -59,6 +60,8 @@ def places_of(
         FuncamError: the model can't be cut there, at none of the layers.
     """
     given = _wrt_of(model, given) if isinstance(model, Split) else given
+    if given.images.is_meta and isinstance(model, nn.Module):
+        refuse_without_values(model, given.images)
     try:
         splits = _splits(model, given, layers, options)
         source = None if splits[0].is_pair else splits[0].source

@@ -142,7 +142,7 @@ def explain(
         scores: what makes probabilities of the logits, for targets and methods that are made of them: `softmax`,
             `sigmoid` (each class by itself, or a model with one logit) or `none`, where the model returns probabilities
             or plain numbers. None finds out where it is plain (one logit; a softmax or sigmoid at the model's end; rows
-            that add up to one) and takes `softmax` elsewhere.
+            that add up to one) and takes `softmax` elsewhere; inside `torch.compile` a model's end isn't seen: say it.
         memory: about how many bytes the gradients of one chunk of classes may take.
         differentiable: whether the maps can be differentiated in turn, with respect to the images and the weights.
         inputs: what else the model takes: by name (`{"input_ids": ids}`) or by position.

@@ -6,14 +6,13 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any
 
-import torch
 from torch import nn
 
 from funcam.network.believed import manner_for
 from funcam.network.cutting import run_cut
 from funcam.network.ending import ending_of
 from funcam.network.known import known_of
-from funcam.network.samples import kind_of, numbers, sample_of
+from funcam.network.samples import kind_of, sample_of
 from funcam.network.settled import Settled
 from funcam.network.tap import Inputs
 from funcam.network.tap import run as run_model
@@ -50,12 +49,10 @@ def meaning_of(
 
 
 def _ending(cut: Settled, source: Source | None, given: Inputs, output: Output) -> str | None:
+    if is_compiled():  # the compiler can't run the model meanwhile
+        return None
     if source is None:
-        return None if is_compiled() else ending_of(lambda: _through(cut, given), partial(logits_of, output=output))
-    if is_compiled():
-        shape = tuple(int(side) for side in given.images.shape[1:])
-        found: str | None = _found_while_compiling(source, shape, given.images.dtype, given.images.device, output)
-        return found
+        return ending_of(lambda: _through(cut, given), partial(logits_of, output=output))
     return _of_model(source(), given, output)
 
 
@@ -76,11 +73,3 @@ def _of_model(model: nn.Module, given: Inputs, output: Output) -> str | None:
         return find()
     found: str | None = known_of(model).fact(("ending", kind_of(given), output), find)
     return found
-
-
-@torch.compiler.assume_constant_result  # type: ignore[untyped-decorator]
-def _found_while_compiling(
-    source: Source, shape: tuple[int, ...], dtype: torch.dtype, device: torch.device, output: Output
-) -> str | None:
-    """As `_of_model`, run by the compiler outside what it follows, on numbers of ours."""
-    return _of_model(source(), Inputs(numbers((1, *shape), dtype, device)), output)

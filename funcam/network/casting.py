@@ -18,7 +18,7 @@ def uncast(device: torch.device) -> AbstractContextManager[Any]:
         ...     (torch.ones(1, 1) @ torch.ones(1, 1)).dtype
         torch.float32
     """
-    if not torch.is_autocast_enabled(device.type):
+    if device.type == "meta" or not torch.is_autocast_enabled(device.type):  # torch knows no autocast for shapes
         return nullcontext()
     return torch.autocast(device.type, enabled=False)
 
@@ -33,7 +33,7 @@ def cast_as_now(function: Callable[..., Any], device: torch.device) -> Callable[
         torch.bfloat16
     """
     kind = device.type
-    if not torch.is_autocast_enabled(kind):
+    if kind == "meta" or not torch.is_autocast_enabled(kind):
         return function
     dtype = torch.get_autocast_dtype(kind)
 

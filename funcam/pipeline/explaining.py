@@ -259,7 +259,7 @@ def _usual_methods(net: Net, images: torch.Tensor) -> tuple[Sequence[str], list[
         rewritten = guided(net.model, images)
     except FuncamError as error:
         reason = str(error).removesuffix(f"; {PAIR}")  # which is nothing for who has a picture and a network's name
-        return CAMS, [f"no {' and no '.join(GUIDED)}, which rewrite the network's graph: {reason}"]
+        return CAMS, [f"{reason} (that is why there is no {' and no '.join(GUIDED)})"]
     if not rewritten.left:
         return (*CAMS, *GUIDED), []
     count = f"{len(rewritten.rewritten)} ReLUs are guided, {len(rewritten.left)} other activations are not"

@@ -28,7 +28,7 @@ _DEPTH = 8
 _MOST_CLAIMED = 32
 """So many bytes in memory a byte of the file may become: 4 of a half, in each of several names for it."""
 
-_ALWAYS = 64 * MIB
+_ALWAYS = 640 * MIB
 """So many bytes are claimed without a question."""
 
 _COUNTERS = frozenset({"n_averaged"})

@@ -111,8 +111,10 @@ def test_another_size_and_batch():
 
 
 def test_a_layer_that_is_none():
+    with pytest.warns(funcam.FuncamWarning, match="left out: layer 'fc' is no feature map"):
+        assert funcam.explain(small(), IMAGES, layer=["stem", "fc"]).layer == "stem"
     with pytest.raises(FuncamError, match="layer 'fc' is no feature map"):
-        funcam.explain(small(), IMAGES, layer=["stem", "fc"])
+        funcam.explain(small(), IMAGES, layer=["fc", "fc"])
     with pytest.raises(FuncamError, match="layer 'block' is not in Small"):
         funcam.explain(small(), IMAGES, layer=["stem", "block"])
 
