@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import re
 import sys
 from pathlib import Path
 from typing import Any
@@ -63,10 +64,14 @@ def main(arguments: argparse.Namespace) -> int:
     return int(any(record["verdict"] in bad for record in results["records"].values()))
 
 
+# Where packages and this folder lie on a machine is that machine's affair.
+_WHERE = re.compile(rf"[^\\s\"'()]*/site-packages/|{re.escape(str(ROOT))}/")
+
+
 def _write(out: Path | None, results: dict[str, Any]) -> None:
     if out is None:
         return
     out.parent.mkdir(parents=True, exist_ok=True)
     beside = out.with_suffix(".partial")
-    beside.write_text(json.dumps(results, indent=1), encoding="utf-8")
+    beside.write_text(_WHERE.sub("", json.dumps(results, indent=1)), encoding="utf-8")
     beside.replace(out)
