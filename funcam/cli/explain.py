@@ -361,10 +361,10 @@ def _explain(job: Job, source: ImageSource) -> dict[str, Any]:
 def _picture(source: ImageSource) -> tuple[Pixels, tuple[int, ...], tuple[str, ...]]:
     """The image, the classes that are known to be on it, and what there is to say of how it was read."""
     if source.seed is None:
-        from funcam.imaging.reading import is_stretched, read_image
+        from funcam.imaging.reading import read
 
-        image = read_image(source.name)
-        return image, (), (_STRETCHED,) if is_stretched(source.name) else ()
+        image = read(source.name)
+        return image.pixels, (), (_STRETCHED,) if image.stretched else ()
     from funcam.scenes import scene
 
     drawn = scene(source.seed, "different")

@@ -105,14 +105,17 @@ def tiles(image: Image.Image) -> Iterator[tuple[slice, slice, Image.Image]]:
             yield slice(top, bottom), slice(left, right), image.crop((left, top, right, bottom))
 
 
-def upright_rgb(image: Image.Image) -> NDArray[np.uint8]:
+def upright_rgb(image: Image.Image, ends: tuple[float, float] | None) -> NDArray[np.uint8]:
     """A decoded picture as uint8 RGB `[H, W, 3]`, turned as its EXIF orientation says.
 
-    Transparency is laid on white; of 16 bits a channel the upper 8 are kept; whole numbers beyond 16 bits, floats
-    beyond 0..1 and grey values of 16 bits that use 12 of them are stretched from their minimum to their maximum.
+    Transparency is laid on white; of 16 bits a channel the upper 8 are kept.
+
+    Args:
+        image: the picture.
+        ends: what becomes black and white, as `stretch_of` says.
 
     Example:
-        >>> upright_rgb(Image.new("L", (3, 2), 7)).shape
+        >>> upright_rgb(Image.new("L", (3, 2), 7), None).shape
         (2, 3, 3)
     """
     swap, rows, columns = _TURNS[orientation_of(image)]
@@ -120,32 +123,16 @@ def upright_rgb(image: Image.Image) -> NDArray[np.uint8]:
     pixels = np.empty((*shape, 3), np.uint8)
     stored = pixels[:: -1 if rows else 1, :: -1 if columns else 1]
     stored = stored.swapaxes(0, 1) if swap else stored
-    extremes = _extremes(image) if image.mode in ("I", "F") or is_dark(image) else (0.0, 0.0)
     white_is_zero = getattr(image, "tag_v2", {}).get(262) == 0
     for down, across, tile in tiles(image):
-        if image.mode.startswith("I;16") and extremes[1]:
-            grey = _stretched(tile, *extremes)[..., None]
-            stored[down, across] = 255 - grey if white_is_zero else grey
+        if ends is not None:
+            grey = _stretched(tile, *ends)[..., None]
+            stored[down, across] = 255 - grey if white_is_zero and image.mode.startswith("I;16") else grey
         elif image.mode.startswith("I;16"):
             stored[down, across] = _high_byte(tile, image)[..., None]
-        elif image.mode in ("I", "F"):
-            stored[down, across] = _stretched(tile, *extremes)[..., None]
         else:
             stored[down, across] = _colours(tile)
     return pixels
-
-
-def is_dark(image: Image.Image) -> bool:
-    """Whether a grey picture of 16 bits uses 12 of them or fewer, as cameras and microscopes write them.
-
-    Example:
-        >>> is_dark(Image.fromarray(np.full((2, 2), 4095, np.uint16)))
-        True
-    """
-    bits = int(getattr(image, "tag_v2", {}).get(258, (16,))[0])
-    if not image.mode.startswith("I;16") or bits < 16:
-        return False
-    return 0 < max(int(np.asarray(tile).max()) for _, _, tile in tiles(image)) < _TWELVE_BITS
 
 
 def _colours(tile: Image.Image) -> NDArray[np.uint8]:
@@ -165,13 +152,27 @@ def _high_byte(tile: Image.Image, image: Image.Image) -> NDArray[np.uint8]:
     return 255 - values if white_is_zero else values
 
 
-def _extremes(image: Image.Image) -> tuple[float, float]:
-    """What becomes black and white of whole numbers or floats: 16 bits and 0..1 by their range, else the extremes."""
+def stretch_of(image: Image.Image) -> tuple[float, float] | None:
+    """What becomes black and white of values that aren't bytes; None for those that are taken as they are.
+
+    Whole numbers and floats: 16 bits and 0..1 by their range, else the extremes. Grey values of 16 bits: the extremes
+    where they use 12 bits or fewer, as cameras and microscopes write them.
+
+    Example:
+        >>> stretch_of(Image.fromarray(np.array([[7, 4095]], np.uint16)))
+        (7.0, 4095.0)
+    """
+    sixteen = image.mode.startswith("I;16")
+    if not (sixteen or image.mode in ("I", "F")):
+        return None
+    if sixteen and int(getattr(image, "tag_v2", {}).get(258, (16,))[0]) < 16:
+        return None
     ends = [(values.min(), values.max()) for values in (_finite(tile) for _, _, tile in tiles(image))]
     low, high = float(min(low for low, _ in ends)), float(max(high for _, high in ends))
+    if sixteen:
+        return (low, high) if 0 < high < _TWELVE_BITS else None
     full = 65535.0 if image.mode == "I" else 1.0
-    whole = low >= 0 and high <= full and not image.mode.startswith("I;16")
-    return (0.0, full) if whole else (low, high)
+    return (0.0, full) if low >= 0 and high <= full else (low, high)
 
 
 def _stretched(tile: Image.Image, low: float, high: float) -> NDArray[np.uint8]:

@@ -15,8 +15,7 @@ from numpy.typing import NDArray
 from PIL import Image, UnidentifiedImageError
 
 from funcam.errors import FuncamError, reason_in, shown
-from funcam.files import parsing
-from funcam.imaging.decoding import is_dark, load_whole, opened, upright_rgb
+from funcam.imaging.decoding import load_whole, opened, stretch_of, upright_rgb
 
 Pixels: TypeAlias = NDArray[np.uint8]
 """An image: uint8 RGB, `[H, W, 3]`."""
@@ -40,13 +39,25 @@ _BEGINNINGS = {
 }
 
 
+class Read(NamedTuple):
+    """An image that was read.
+
+    Attributes:
+        pixels: uint8 RGB `[H, W, 3]`, upright.
+        stretched: whether it has grey values of 16 bits that use no more than 12 of them, so that they were stretched.
+    """
+
+    pixels: Pixels
+    stretched: bool
+
+
 def read_image(path: str | os.PathLike[str]) -> Pixels:
     """The image in a file, upright, as uint8 RGB `[H, W, 3]`.
 
     JPEG (CMYK too), PNG, WebP, TIFF, BMP, GIF, PPM, JPEG 2000 and, where Pillow can, AVIF; of several frames or
     pages the first. EXIF orientation is honoured; transparency is laid on white; of 16 bits a channel the upper
     8 are kept; whole numbers beyond 16 bits, floats beyond 0..1 and grey values of 16 bits that use no more than 12 of
-    them are stretched from their minimum to their maximum; of the last `is_stretched` tells.
+    them are stretched from their minimum to their maximum; of the last `read` tells.
 
     Raises:
         FuncamError: the file is missing, a folder, empty, unreadable, truncated, damaged, not an image, or larger
@@ -57,11 +68,25 @@ def read_image(path: str | os.PathLike[str]) -> Pixels:
         >>> read_image("photos/dog.jpg").shape  # doctest: +SKIP
         (375, 500, 3)
     """
+    return read(path).pixels
+
+
+def read(path: str | os.PathLike[str]) -> Read:
+    """As `read_image`, with what there is to say of how it was read.
+
+    Raises:
+        FuncamError: as `read_image`.
+
+    Example:
+        >>> read("scan.tif").stretched  # doctest: +SKIP
+        True
+    """
     name, beginning = _quoted(path), _beginning(Path(_path(path)))
     try:
         with opened(path) as image:
             load_whole(image, path)
-            return upright_rgb(image)
+            ends = stretch_of(image)
+            return Read(upright_rgb(image, ends), ends is not None and image.mode.startswith("I;16"))
     except FuncamError:
         raise
     except Image.DecompressionBombError as error:
@@ -72,23 +97,6 @@ def read_image(path: str | os.PathLike[str]) -> Pixels:
         raise FuncamError(f"{name} needs more memory than there is; make it smaller first") from error
     except Exception as error:  # Pillow's decoders raise nearly anything on a damaged file.
         raise FuncamError(f"{name} is truncated or damaged ({reason_in(error)}); save or download it again") from error
-
-
-def is_stretched(path: str | os.PathLike[str]) -> bool:
-    """Whether a file's grey values of 16 bits use no more than 12 of them, so that `read_image` stretches them.
-
-    Raises:
-        FuncamError: it is no file, or no image.
-
-    Example:
-        >>> is_stretched("scan.tif")  # doctest: +SKIP
-        True
-    """
-    with parsing(f"{_quoted(path)} is no image that can be read", "check the file"), opened(path) as image:
-        if not image.mode.startswith("I;16"):
-            return False
-        load_whole(image, path)
-        return is_dark(image)
 
 
 def check_image(image: Pixels) -> None:
