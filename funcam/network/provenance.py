@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 import torch
@@ -174,15 +174,3 @@ class Unknown:
 
 
 UNKNOWN = Unknown()
-
-
-def follow(images: Tensor, run: Callable[[Tensor], Any]) -> tuple[Any, Layout | None]:
-    """What a run makes of images, and how it holds the map; None where that isn't known for certain.
-
-    Example:
-        >>> follow(torch.rand(1, 3, 8, 8), lambda x: torch.nn.functional.avg_pool2d(x, 2))[1].kind
-        'channels-first'
-    """
-    with Provenance(images) as followed:
-        tensor = run(images)
-    return tensor, followed.layout_of(tensor) if isinstance(tensor, Tensor) else None
