@@ -20,7 +20,7 @@ from funcam.network.budget import bytes_of
 from funcam.network.checks import difference
 from funcam.network.cutting import USUAL, CutOptions, run_cut
 from funcam.network.finer import finer_beside
-from funcam.network.inputs import has_others, of_image
+from funcam.network.inputs import of_image
 from funcam.network.mixing import refuse_mixed, rows_mix
 from funcam.network.outputs import unpacked
 from funcam.network.rewrites.batchnorm import fused
@@ -146,7 +146,7 @@ class BatchRun:
         """
         A, head = self.at(layer, index)
         score = target.of_image(index)
-        if has_others(self.given):
+        if self.given.has_others:
             return lambda rows: torch.cat([full_precision(score(head(row[None].to(A.dtype)))) for row in rows])
         if self.tapped:
             return lambda rows: full_precision(score(head(rows.to(A.dtype))))
@@ -166,7 +166,7 @@ class BatchRun:
 
         if not self.tapped:
             return rows
-        if not has_others(self.given):
+        if not self.given.has_others:
             return lambda images: full_precision(score(self._outputs(replace(self.given, images=images))))
         given = self.of_image(index)
         return lambda images: torch.cat(
@@ -350,6 +350,6 @@ def module_of(run: BatchRun, what: str) -> nn.Module:
             f"{what}: this needs the whole model, and a pair (features, head) has none; use a method that needs only "
             "the features and the head (as grad-cam), or give the module"
         )
-    if run.given.args or run.given.kwargs:
+    if run.given.has_others:
         raise FuncamError(f"{what}, as a graph of images alone, and this one takes more; use grad-cam")
     return run.source()

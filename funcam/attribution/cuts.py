@@ -11,7 +11,7 @@ from torch import nn
 
 from funcam.errors import FuncamError, shown
 from funcam.network.believed import manner_for, structure_of
-from funcam.network.cutting import CutOptions, Split, split, split_for
+from funcam.network.cutting import CutOptions, Split, cut_by_hand, split, split_for
 from funcam.network.failures import UnknownAxes
 from funcam.network.forms import in_form
 from funcam.network.layers import find_node
@@ -114,8 +114,7 @@ def _uncut(model: nn.Module, given: Inputs) -> Places:
     def head(images: torch.Tensor) -> Any:
         return run_model(model, replace(given, images=images), {}, manner, torch.is_grad_enabled())
 
-    (cut,) = split((features, head))._latest
-    return Places((cut,), lambda: model, given)
+    return Places((cut_by_hand(features, head),), lambda: model, given)
 
 
 def _wrt_of(split: Split, given: Inputs) -> Inputs:

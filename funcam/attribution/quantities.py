@@ -38,7 +38,7 @@ from funcam.network.rewrites.attention import attention_gradients
 from funcam.network.rewrites.biases import FullGradient, full_gradient
 from funcam.network.rewrites.guidance import guided
 from funcam.targets.class_scores import as_probability, as_residual_softmax, similar_classes
-from funcam.targets.target import Target, is_plain, logits_of, restated, take
+from funcam.targets.target import Target, logits_of, restated, take
 
 _RESTATED = {"probability": as_probability, "logit and log-probability": as_residual_softmax}
 FINEST = 16
@@ -73,9 +73,7 @@ Quantity = Callable[[Chunk, int, Method, Options], torch.Tensor | Tensors]
 def explained(run: BatchRun, method: Method) -> Target:
     """The target as the method's paper wants it, where the caller named nothing but classes."""
     by = _RESTATED.get(method.explains)
-    if by is None or not is_plain(run.target):
-        return run.target
-    return restated(run.target, by(run.meaning(run.logits)), run.output)
+    return restated(run.target, lambda: by(run.meaning(run.logits)), run.output) if by else run.target
 
 
 def _features(chunk: Chunk, layer: int, _method: Method, _options: Options) -> torch.Tensor:

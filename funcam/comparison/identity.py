@@ -15,6 +15,7 @@ import torch
 from torch import nn
 
 from funcam.comparison.sources import source_letters
+from funcam.network.held import is_filled
 
 _PLAIN = (
     *(bool, int, float, complex, str, bytes, type(None), range, slice, Enum),
@@ -114,7 +115,8 @@ class _Said:
             self.definitions[code] = None
             if isinstance(code, FunctionType):
                 self._tell_all("defaults", [code.__defaults__, code.__kwdefaults__])
-                self._tell_all("closed over", [_inside(cell) for cell in code.__closure__ or ()])
+                cells = code.__closure__ or ()
+                self._tell_all("closed over", [cell.cell_contents if is_filled(cell) else None for cell in cells])
 
     def _tell_all(self, what: str, values: Any) -> None:
         self._add(what)
@@ -133,10 +135,3 @@ class _Said:
     def _add(self, text: str, data: bytes = b"") -> None:
         self.digest.update(f"{text}\n".encode(errors="backslashreplace"))
         self.digest.update(data)
-
-
-def _inside(cell: Any) -> Any:
-    try:
-        return cell.cell_contents
-    except ValueError:  # nothing yet
-        return None

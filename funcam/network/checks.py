@@ -17,7 +17,7 @@ from funcam.network.derivative import vjp
 from funcam.network.failures import ModelFailed, reason_of
 from funcam.network.outputs import differentiable, leaves
 from funcam.network.samples import scattered
-from funcam.network.tap import Inputs, Manner, Place, run, visit_module
+from funcam.network.tap import Inputs, Manner, Place, Visit, run, visit_module
 from funcam.network.tracing import uncompiled
 from funcam.network.twin import count_hooks, kept_tables, twin_of
 from funcam.network.walking import tensors_of
@@ -91,7 +91,7 @@ def _run_once(model: nn.Module, inputs: Inputs, hooks: bool, recorded: bool, own
     watched: tuple[Sequence[Tensor], ...] = (parameters, held, taken)
     before, hooked = [_versions(tensors) for tensors in watched], count_hooks(own)
     with Unwritten([] if own_parameters else parameters):
-        called(own, lambda: given.call(own, images), inputs.taken, bool(inputs.args or inputs.kwargs))
+        called(own, lambda: given.call(own, images), inputs.taken, inputs.has_others)
     _refuse_new_weights(own, weights)
     wrote, filled, images_too = [_versions(tensors) != known for tensors, known in zip(watched, before, strict=True)]
     replaced = any(a is not b for a, b in zip(own.buffers(), buffers, strict=False))
@@ -168,15 +168,23 @@ def by_autograd(model: nn.Module, inputs: Inputs, place: Place, manner: Manner, 
 
 def features_at(model: nn.Module, inputs: Inputs, place: Place, manner: Manner) -> Tensor:
     """What a layer returns, as it is laid out there."""
-    seen: list[Tensor] = []
+    return features_of(model, inputs, [place], manner)[0]
 
-    def visit(tensor: Tensor) -> Tensor:
-        seen.append(tensor.detach().clone())
-        return tensor
+
+def features_of(model: nn.Module, inputs: Inputs, places: Sequence[Place], manner: Manner) -> list[Tensor]:
+    """What several layers return in one run, each as it is laid out there."""
+    seen: dict[Place, Tensor] = {}
+
+    def visit(place: Place) -> Visit:
+        def read(tensor: Tensor) -> Tensor:
+            seen[place] = tensor.detach().clone()
+            return tensor
+
+        return read
 
     with own_random_numbers(inputs.images), torch.no_grad():
-        run(model, inputs, {place: visit}, manner)
-    return seen[0]
+        run(model, inputs, {place: visit(place) for place in places}, manner)
+    return [seen[place] for place in places]
 
 
 def cotangents(values: Sequence[Tensor]) -> list[Tensor]:

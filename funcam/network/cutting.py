@@ -20,7 +20,7 @@ from funcam.network.cuts import Cut as Cut
 from funcam.network.forms import in_form
 from funcam.network.hooks import without_hooks
 from funcam.network.images import check_images
-from funcam.network.inputs import has_others, inputs_for
+from funcam.network.inputs import inputs_for
 from funcam.network.known import known_of
 from funcam.network.layers import find_node, output_of
 from funcam.network.layout import PLAIN
@@ -120,7 +120,7 @@ class Split(OfAModel):
         """
         if self._kept is None:
             check_images(inputs.taken)
-            if has_others(inputs):
+            if inputs.has_others:
                 raise FuncamError(
                     "a pair (features, head) takes the images alone and more was given; close over it in the functions"
                 )
@@ -128,7 +128,7 @@ class Split(OfAModel):
         if not is_compiled():
             return self._settle(inputs, read)
         images = inputs.images
-        if not has_others(inputs):
+        if not inputs.has_others:
             _settle_while_compiling(self, tuple(int(side) for side in images.shape[1:]), images.dtype, images.device)
         return self._made_before()
 
@@ -271,7 +271,7 @@ USUAL = CutOptions()
 def split_for(model: nn.Module, layer: LayerLike | None, inputs: Inputs, options: CutOptions) -> Split:
     """A model to be cut at a layer for some inputs; nothing is settled yet."""
     module = unwrapped(model)
-    if not has_others(inputs):
+    if not inputs.has_others:
         refuse_list(module)
     said = None if options.layout is None else parsed(options.layout)
     return Split(layer_name(module, layer), weakref.ref(module), module, None, options.hooks, inputs.wrt, said)
@@ -307,8 +307,13 @@ def _split_pair(features: Callable[[torch.Tensor], Any], head: Callable[..., Any
         raise FuncamError(
             f"layer {shown(layer)} was given with a pair (features, head), which is cut already; leave it out"
         )
+    return Split(NAMES[0], lambda: None, None, _latest=[cut_by_hand(features, head)])
+
+
+def cut_by_hand(features: Callable[[torch.Tensor], Any], head: Callable[..., Any]) -> Settled:
+    """A model that was cut into two functions."""
     cut = Cut(NAMES[0], named_features(features), closed_head(head), NAMES)
-    return Split(NAMES[0], lambda: None, None, _latest=[Settled(NAMES[0], "functions", "they were given", cut, PLAIN)])
+    return Settled(NAMES[0], "functions", "they were given", cut, PLAIN)
 
 
 def run_cut(settled: Settled, source: Callable[[], nn.Module] | None, inputs: Inputs) -> tuple[torch.Tensor, Head]:
@@ -355,7 +360,7 @@ def _run_tap(cut: TapCut, settled: Settled, model: nn.Module, inputs: Inputs) ->
 
 def _repeated(inputs: Inputs, rows: int) -> Inputs:
     """The inputs with each image so many times: for rows of changed features."""
-    if has_others(inputs):  # who knows which of them are to be repeated
+    if inputs.has_others:  # who knows which of them are to be repeated
         count = len(inputs.images)
         raise FuncamError(
             f"the head was given {rows * count} feature maps for {count} images, and the model takes more than images; "

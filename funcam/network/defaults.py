@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from torch.nn.modules.conv import _ConvNd
 
 from funcam.errors import FuncamError
-from funcam.network.checks import cotangents, difference
+from funcam.network.checks import cotangents, difference, features_of
 from funcam.network.choice import LAST_CONV
 from funcam.network.derivative import vjp
 from funcam.network.failures import WITHOUT_GRADIENTS, UnknownAxes
@@ -229,18 +229,7 @@ def gradient_at(model: nn.Module, inputs: Inputs, place: Place, manner: Manner, 
 
 
 def _features(asked: _Question, inputs: Inputs, places: Sequence[Place]) -> list[Tensor]:
-    seen: dict[Place, Tensor] = {}
-
-    def visit(place: Place) -> Visit:
-        def read(tensor: Tensor) -> Tensor:
-            seen[place] = tensor.detach().clone()
-            return tensor
-
-        return read
-
-    with torch.no_grad():
-        run(asked.model, inputs, {place: visit(place) for place in places}, asked.manner)
-    return [seen[place] for place in places]
+    return features_of(asked.model, inputs, places, asked.manner)
 
 
 def _carrying(asked: _Question, deepest: Sequence[Seen]) -> Seen | None:

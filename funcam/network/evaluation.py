@@ -9,7 +9,7 @@ from torch import nn
 
 from funcam.errors import FuncamError
 from funcam.network.failures import place_of, reason_of
-from funcam.network.writes import Unwritten
+from funcam.network.writes import Unwritten, kept_flags
 
 
 def has_own_mode(kind: type) -> bool:
@@ -37,16 +37,11 @@ def evaluate(own: nn.Module, modes: Sequence[tuple[nn.Module, bool]], own_parame
     for module, training in modes:
         module.training = training
     parameters = list(own.parameters())
-    asked = [tensor.requires_grad for tensor in parameters]
     try:
-        with torch.inference_mode(False), Unwritten([] if own_parameters else parameters):
+        with kept_flags(parameters), torch.inference_mode(False), Unwritten([] if own_parameters else parameters):
             own.eval()
     except Exception as error:
         raise FuncamError(
             f"{type(own).__name__} has a train() or eval() of its own that can't run on a copy of it: "
             f"{reason_of(error)}{place_of(error)}; let it make do with what the model holds"
         ) from error
-    finally:
-        for tensor, flag in zip(parameters, asked, strict=True):  # they may be the caller's
-            if tensor.is_leaf and tensor.requires_grad != flag:
-                tensor.requires_grad = flag

@@ -17,7 +17,7 @@ LIBRARIES = frozenset({"torch", "torchvision", "numpy", "builtins", "typing", "m
 _RESOURCES = frozenset({"threading", "weakref", "logging", "_thread", "multiprocessing", "concurrent", "asyncio"})
 _NOT_COPIED = _RESOURCES | (LIBRARIES - {"transformers"})  # its configurations are the caller's
 _CONTAINERS: tuple[type[Any], ...] = (OrderedDict, defaultdict, dict, list, set, deque)
-_HEAP_TYPE = 1 << 9  # Py_TPFLAGS_HEAPTYPE: a class that a `class` statement made, or might have
+HEAP_TYPE = 1 << 9  # Py_TPFLAGS_HEAPTYPE: a class that a `class` statement made, or might have
 
 
 def of_library(thing: Any) -> bool:
@@ -54,7 +54,7 @@ def is_plain_object(value: Any) -> bool:
         return True
     root = kind.__module__.partition(".")[0] if isinstance(kind.__module__, str) else "builtins"
     return (
-        bool(kind.__flags__ & _HEAP_TYPE)
+        bool(kind.__flags__ & HEAP_TYPE)
         and _maker(kind) is object.__new__
         and root not in _NOT_COPIED
         and not isinstance(value, type)

@@ -61,7 +61,7 @@ def check_inputs(model: nn.Module, inputs: Inputs) -> None:
 
 
 def _way_out(model: nn.Module, signature: inspect.Signature, inputs: Inputs, error: TypeError) -> str:
-    if inputs.args or inputs.kwargs or inputs.wrt != 0:
+    if inputs.has_others or inputs.wrt != 0:
         taken = ", ".join(str(parameter).partition(":")[0] for parameter in signature.parameters.values())
         return (
             f"can't be called so: {error}; it takes ({taken}): give the images by wrt='their name' and the others by "
@@ -79,11 +79,6 @@ def _way_out(model: nn.Module, signature: inspect.Signature, inputs: Inputs, err
     )
 
 
-def has_others(inputs: Inputs) -> bool:
-    """Whether something else goes in beside the images."""
-    return bool(inputs.args or inputs.kwargs)
-
-
 def of_image(inputs: Inputs, index: int) -> Iterator[Inputs]:
     """What one image may go in with, among several: the others as they are, or those of as many rows by its own row.
 
@@ -96,7 +91,7 @@ def of_image(inputs: Inputs, index: int) -> Iterator[Inputs]:
     count, images = len(inputs.images), inputs.images[index : index + 1]
     alone = replace(inputs, images=images)
     yield alone
-    if count > 1 and has_others(inputs):
+    if count > 1 and inputs.has_others:
 
         def row(tensor: Tensor) -> Tensor:
             return tensor[index : index + 1] if tensor.shape[:1] == (count,) else tensor

@@ -41,7 +41,7 @@ def rows_mix(model: nn.Module, given: Inputs) -> bool:
         >>> rows_mix(nn.BatchNorm2d(1, track_running_stats=False).eval(), Inputs(torch.rand(2, 1, 4, 4)))
         True
     """
-    if not _can_be_tried(given) or _kept_apart(model, given):
+    if not _may_meet(model, given):
         return False
     mixed: bool = known_of(model).fact(("rows mix", kind_of(given)), lambda: _mix(model, given))
     return mixed
@@ -53,7 +53,7 @@ def refuse_mixed(model: nn.Module, given: Inputs, cuts: Sequence[Settled]) -> No
     Raises:
         FuncamError: what the model says of one depends on the others, or a layer holds them in another order.
     """
-    if len(given.images) < 2 or not _can_be_tried(given) or _kept_apart(model, given):
+    if len(given.images) < 2 or not _may_meet(model, given):
         return
     alone = "explain them one at a time: [funcam.explain(model, image[None]) for image in images]"
     name, known, kind = type(model).__name__, known_of(model), kind_of(given)
@@ -70,8 +70,9 @@ def refuse_mixed(model: nn.Module, given: Inputs, cuts: Sequence[Settled]) -> No
             )
 
 
-def _can_be_tried(given: Inputs) -> bool:
-    return not (is_compiled() or given.args or given.kwargs or given.images.is_meta)
+def _may_meet(model: nn.Module, given: Inputs) -> bool:
+    """Whether it can be tried, and isn't plain, that the images keep apart."""
+    return not (is_compiled() or given.has_others or given.images.is_meta) and not _kept_apart(model, given)
 
 
 def _kept_apart(model: nn.Module, given: Inputs) -> bool:

@@ -78,14 +78,10 @@ def decided(
 
 def _is_one_of_many(reading: Layout, possible: Sequence[Layout]) -> bool:
     """Whether a few cells would make other grids as well: what answers there tells nothing."""
-    return (
-        0 < math.prod(reading.grid) < _FEW
-        and bool(reading.grid)
-        and any(
-            other.kind == reading.kind and _beside(other) == _beside(reading) and other.grid != reading.grid
-            for other in possible
-        )
-    )
+    if not reading.grid or math.prod(reading.grid) >= _FEW:
+        return False
+    same = [other for other in possible if (other.kind, _beside(other)) == (reading.kind, _beside(reading))]
+    return any(other.grid != reading.grid for other in same)
 
 
 def _is_as_good(places: Tensor, reading: Layout, other_places: Tensor, other: Layout) -> bool:

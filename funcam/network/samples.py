@@ -30,7 +30,7 @@ def kind_of(inputs: Inputs) -> tuple[Any, ...]:
 def sample_of(inputs: Inputs) -> Inputs:
     """One image to check with: the first, or one of ours where the images' values can't be looked at."""
     images = inputs.images
-    if inputs.args or inputs.kwargs:  # who knows which of the others have a row for each image
+    if inputs.has_others:  # who knows which of the others have a row for each image
         return inputs
     if len(images) and not is_batched(images):
         sample = images[:1].detach()

@@ -26,6 +26,7 @@ from funcam.network.outputs import Path, leaf, leaves, mapped, with_leaf
 from funcam.network.outside import Outside
 from funcam.network.tracing import uncompiled
 from funcam.network.twin import kept_tables, twin_of
+from funcam.network.writes import kept_flags
 
 Visit = Callable[[Tensor], Tensor]
 """What a tap makes of what the layer returned."""
@@ -123,6 +124,11 @@ class Inputs:
     last: bool = False
 
     @property
+    def has_others(self) -> bool:
+        """Whether something else goes in beside the images."""
+        return bool(self.args or self.kwargs)
+
+    @property
     def taken(self) -> Tensor:
         """The images as the model takes them."""
         return self._as_taken(self.images)
@@ -138,7 +144,7 @@ class Inputs:
         Args:
             own_tensors: whether tensors beside the images are copied too.
         """
-        if not self.args and not self.kwargs:
+        if not self.has_others:
             return self
         copies = Copies(own_tensors=own_tensors)
         return replace(
@@ -179,7 +185,7 @@ def run(
         FuncamError: a layer is not in the model, or is never called, or returns no tensor.
     """
     keeps = torch.is_grad_enabled()
-    with _modes(model), _kept_flags(model, recording), kept_tables(model, manner.hooks):
+    with _modes(model), kept_flags(list(model.parameters()) if recording else []), kept_tables(model, manner.hooks):
         made = twin_of(
             model,
             hooks=manner.hooks,
@@ -194,7 +200,7 @@ def run(
             visit_module(own.get_submodule(path), look, manner.own_tables)
         given, images = inputs.own(manner.own_images), _given(inputs.images, manner)
         try:
-            outputs = called(own, lambda: given.call(own, images), inputs.taken, bool(inputs.args or inputs.kwargs))
+            outputs = called(own, lambda: given.call(own, images), inputs.taken, inputs.has_others)
         finally:
             outside.restore()
         if manner.plain and not keeps:
@@ -203,18 +209,6 @@ def run(
         if count < place.call:
             raise FuncamError(_never_called(place, count, _called(model, inputs, manner), type(model).__name__))
     return outputs
-
-
-@contextmanager
-def _kept_flags(model: nn.Module, recording: bool) -> Iterator[None]:
-    """Where the twin's parameters are the model's: what its code makes of `requires_grad` lasts as long as the run."""
-    asked = [(tensor, tensor.requires_grad) for tensor in model.parameters()] if recording else []
-    try:
-        yield
-    finally:
-        for tensor, flag in asked:
-            if tensor.requires_grad != flag:
-                tensor.requires_grad = flag
 
 
 def _given(images: Tensor, manner: Manner) -> Tensor:

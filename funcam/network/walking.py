@@ -11,7 +11,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from funcam.network.held import ATOMS, LRU_CACHE, cells_of, container_of, fields_of, is_plain_object
+from funcam.network.held import ATOMS, HEAP_TYPE, LRU_CACHE, cells_of, container_of, fields_of, is_plain_object
 
 _MOST = 20_000
 _MOST_ENTRIES = 4096
@@ -39,7 +39,7 @@ def parts_of(value: Any) -> Iterator[Any]:
         yield from islice(value, _MOST_ENTRIES)
         if isinstance(value, dict):
             yield from islice(value.values(), _MOST_ENTRIES)
-        if kind.__flags__ & (1 << 9):
+        if kind.__flags__ & HEAP_TYPE:
             yield from fields_of(value).values()
     elif is_plain_object(value):
         yield from fields_of(value).values()

@@ -26,7 +26,7 @@ from funcam.network.choice import LAST_CONV, branch_ends, last_conv
 from funcam.network.defaults import default_places, gradient_at, last_convolution
 from funcam.network.failures import UnknownAxes
 from funcam.network.images import check_images
-from funcam.network.inputs import check_inputs, has_others
+from funcam.network.inputs import check_inputs
 from funcam.network.instead import instead
 from funcam.network.known import Known, TracedModel, known_of
 from funcam.network.layers import find_node
@@ -175,7 +175,7 @@ def _laid_out(model: nn.Module, settled: Settled, inputs: Inputs, layout: Layout
 
 def _likely(model: nn.Module, settled: Settled, sample: Inputs) -> Layout | None:
     """The layout that follows from the grid of cells in force at the layer in the model's graph."""
-    traced = None if has_others(sample) or settled.way == "export" else known_of(model).traced(model)
+    traced = None if sample.has_others or settled.way == "export" else known_of(model).traced(model)
     node = None if traced is None else traced.graph.outputs.get(settled.layer) or traced.graph.nodes.get(settled.layer)
     if traced is None or node is None:
         return None
@@ -278,7 +278,7 @@ def _traced(known: Known, model: nn.Module, sample: Inputs, via: str | None) -> 
         or sample.bare
         or sample.last
         or sample.wrt != 0
-        or has_others(sample)
+        or sample.has_others
         or (recurrent and via is None)
     ):
         return None  # (a graph's recurrent layers keep nothing for their derivative where grad mode is off)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 import torch
@@ -41,6 +42,18 @@ class Unwritten(TorchFunctionMode):
         if any(memory_of(tensor) in self.memory for tensor in _written(func, args, kwargs)):
             raise ParametersWritten
         return func(*args, **kwargs)
+
+
+@contextmanager
+def kept_flags(tensors: Sequence[Tensor]) -> Iterator[None]:
+    """What is made inside of the `requires_grad` of tensors lasts no longer: they may be the caller's."""
+    asked = [tensor.requires_grad for tensor in tensors]
+    try:
+        yield
+    finally:
+        for tensor, flag in zip(tensors, asked, strict=True):
+            if tensor.is_leaf and tensor.requires_grad != flag:
+                tensor.requires_grad = flag
 
 
 def _written(func: Any, args: Sequence[Any], kwargs: Mapping[str, Any]) -> Iterator[Tensor]:

@@ -150,15 +150,11 @@ def read_by(targets: Targets, output: Output = None) -> Callable[[Any], torch.Te
     return lambda outputs: logits_of(outputs, output)
 
 
-def is_plain(target: Target) -> bool:
-    """Whether nothing but logits of classes are explained."""
-    return target.class_score is not None and target.class_score.of is _logit
-
-
-def restated(target: Target, of: Score, output: Output = None) -> Target:
+def restated(target: Target, make: Callable[[], Score], output: Output = None) -> Target:
     """The same classes with another function of the logits, where a plain logit was explained; else as it is."""
-    if target.class_score is None or not is_plain(target):
+    if target.class_score is None or target.class_score.of is not _logit:
         return target
+    of = make()
     class_score = ClassScore(target.class_score.classes, of)
     return Target(target.indices, lambda rows, *own: of(logits_of(rows, output), *own), target.constants, class_score)
 
