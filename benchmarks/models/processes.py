@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import importlib
 import json
 import os
@@ -86,6 +87,8 @@ def import_everything(origins: set[str]) -> None:
         if not info.name.endswith("__main__"):
             importlib.import_module(info.name)
     importlib.import_module("benchmarks.models.judge")
+    gc.collect()
+    gc.freeze()  # a child is not to look through what other models' libraries made, each page of which it would copy
 
 
 def judged(entries: Sequence[Entry], *, jobs: int, limits: Limits, peers: bool) -> Iterator[dict[str, Any]]:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import inspect
 import math
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 import torch
@@ -16,7 +16,7 @@ from funcam.network.failures import UnknownAxes, reason_of
 from funcam.network.layout import Layout, Shape, of_images, readings
 from funcam.network.layout_words import SAY, read_words
 from funcam.network.probing import agreement, decided, patched
-from funcam.network.provenance import Provenance
+from funcam.network.provenance import UNKNOWN, Provenance, Unknown
 
 ToMap = Callable[[Tensor], Tensor]
 FromMap = Callable[..., Tensor]
@@ -43,12 +43,43 @@ class OwnLayout:
         return self.back(features, tensor) if len(inspect.signature(self.back).parameters) > 1 else self.back(features)
 
 
+@dataclass(frozen=True, eq=False)
+class Held:
+    """What a layer holds for one image.
+
+    Attributes:
+        tensor: what it holds; no tensor in layers that hold none.
+        axes: where the image's axes are in it, as far as they could be followed: as `Provenance.axes_of`.
+        values: all that crosses the cut there, by name.
+    """
+
+    tensor: Any
+    axes: Layout | Unknown | None
+    values: Mapping[str, Any] = field(default_factory=dict)
+
+
+def held_by(tensor_of: Callable[[Tensor], Any], images: Tensor, name: str | None = None) -> Held:
+    """What a layer holds for one image, and where the image's axes are in it.
+
+    Args:
+        tensor_of: an image -> what the layer holds for it, or the values that cross the cut there.
+        images: the image, `[1, channels, *size]`.
+        name: which of those values is the layer's.
+    """
+    with torch.inference_mode(False), torch.no_grad(), Provenance(images) as provenance:
+        made = tensor_of(images)
+    tensor = made if name is None else made[name]
+    axes = provenance.axes_of(tensor) if isinstance(tensor, Tensor) else UNKNOWN
+    return Held(tensor, axes, {} if name is None else made)
+
+
 AnyLayout = Layout | OwnLayout
 LayoutLike = str | AnyLayout | tuple[ToMap, FromMap]
 
 
 def layout_of_layer(
     layer: str,
+    held: Held,
     tensor_of: Callable[[Tensor], Any],
     images: Tensor,
     given: LayoutLike | None,
@@ -64,6 +95,7 @@ def layout_of_layer(
 
     Args:
         layer: its name, for messages.
+        held: what it holds for one image.
         tensor_of: an image -> what the layer holds for it.
         images: one image, `[1, channels, *size]`.
         given: what the caller says; it is checked against the tensor's shape.
@@ -73,13 +105,11 @@ def layout_of_layer(
     Raises:
         FuncamError: the layer holds no map, or the model's answers don't tell which axes are the image's.
     """
-    with torch.no_grad(), Provenance(images) as provenance:
-        tensor = tensor_of(images)
+    tensor, followed = held.tensor, held.axes
     if not isinstance(tensor, Tensor):
         raise FuncamError(f"layer {layer!r} is no feature map: it holds a {type(tensor).__name__}, not a tensor")
     if given is not None:
         return _checked(layer, given, tensor, images)
-    followed = provenance.axes_of(tensor)
     if isinstance(followed, Layout) and math.prod(followed.spatial(tensor.shape)) > 1:
         return followed
     image = _canonical(images)

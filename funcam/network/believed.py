@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from funcam.errors import FuncamError
-from funcam.network.checks import Reference, cotangents, difference, manner_of, reference, why_not_believed
+from funcam.network.checks import Reference, cotangents, difference, first_run, reference, why_not_believed
+from funcam.network.cuts import Cut
 from funcam.network.derivative import vjp
 from funcam.network.graph import Graph
 from funcam.network.hooks import hooks_count
@@ -16,7 +18,7 @@ from funcam.network.known import Known, TracedModel, known_of
 from funcam.network.outputs import leaves
 from funcam.network.samples import kind_of, numbers, sample_of
 from funcam.network.state import hooks_state
-from funcam.network.tap import Inputs, Manner, Place
+from funcam.network.tap import Inputs, Manner
 from funcam.network.tracing import is_compiled
 from funcam.network.twin import has_hooks
 from funcam.network.wrappers import unwrapped
@@ -83,7 +85,13 @@ def manner_for(model: nn.Module, inputs: Inputs) -> Manner:
     """How a model has to be run, found out once for inputs of a kind; the caller's hooks see no more than that."""
     known, kind = known_of(model), kind_of(inputs)
     with_hooks = has_hooks(model) and known.fact(("hooks", kind), lambda: _judged(known, model, inputs))
-    return known.fact(("manner", kind), lambda: manner_of(model, inputs, with_hooks))
+
+    def find() -> Manner:
+        manner, outputs = first_run(model, inputs, with_hooks)
+        known.outputs.get(kind, lambda: outputs)
+        return manner
+
+    return known.fact(("manner", kind), find)
 
 
 def _judged(known: Known, model: nn.Module, inputs: Inputs) -> bool:
@@ -101,34 +109,33 @@ def _why_not_graph(known: Known, model: nn.Module, traced: TracedModel, inputs: 
         if manner.own_parameters:
             return "its code writes into its parameters"
         as_it_is = reference(model, sample, None, manner)
-        why = why_not_believed(lambda: through(traced, "", sample, None, as_it_is), as_it_is)
+        why = why_not_believed(lambda: through(traced.graph.module, sample.images), as_it_is)
         return f"by torch.fx, {why}" if why else ""
 
     return known.fact(("graph", kind_of(inputs)), find)
 
 
-def through(
-    traced: TracedModel, name: str, sample: Inputs, place: Place | None, known: Reference
-) -> tuple[list[Tensor], Tensor | None]:
-    """What the graph makes of the images: its outputs, and the derivative at the layer (or at the images)."""
-    with torch.inference_mode(False):
-        if place is None:
-            return _derivative(traced.graph.module, sample.images)
-        cut = traced.cut(name, tuple(sample.images.shape))
-        with torch.no_grad():
-            values = cut.features(sample.images)
-        tensor, *crossing = (values[crossing] for crossing in cut.names)
-        said = "" if known.features is None else difference([tensor], [known.features])
-        if said:
-            raise ValueError(f"what the layer holds is another thing: {said}")
-        return _derivative(lambda features: cut.rest(features, *crossing), tensor)
+def through(function: Callable[[Tensor], Any], tensor: Tensor) -> tuple[list[Tensor], Tensor]:
+    """What a graph, or the part of it behind a layer, makes of a tensor: its outputs, and the derivative there."""
 
-
-def _derivative(function: Any, tensor: Tensor) -> tuple[list[Tensor], Tensor]:
     def run(given: Tensor) -> tuple[list[Tensor], list[Tensor]]:
         outputs = [t for _, t in leaves(function(given))]
         return [t for t in outputs if t.is_floating_point()], outputs
 
-    values, pullback, outputs, _ = vjp(run, [tensor.detach()], plain=False)
-    (gradient,) = pullback(cotangents(values))
+    with torch.inference_mode(False):
+        values, pullback, outputs, _ = vjp(run, [tensor.detach()], plain=False)
+        (gradient,) = pullback(cotangents(values))
     return [t.detach() for t in outputs], gradient
+
+
+def through_cut(cut: Cut, values: Mapping[str, Any], known: Reference) -> tuple[list[Tensor], Tensor]:
+    """The same at the layer of a cut, whose features (and what crosses beside them) are these.
+
+    Raises:
+        ValueError: the model's layer holds something else.
+    """
+    tensor, *crossing = (values[name] for name in cut.names)
+    said = "" if known.features is None else difference([tensor], [known.features])
+    if said:
+        raise ValueError(f"what the layer holds is another thing: {said}")
+    return through(lambda features: cut.rest(features, *crossing), tensor)

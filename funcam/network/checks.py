@@ -6,7 +6,7 @@ import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 from torch import Tensor, nn
@@ -15,7 +15,7 @@ from funcam.errors import FuncamError
 from funcam.network.blame import called
 from funcam.network.derivative import vjp
 from funcam.network.failures import ModelFailed, reason_of
-from funcam.network.outputs import differentiable, leaves
+from funcam.network.outputs import differentiable, leaves, mapped
 from funcam.network.samples import scattered
 from funcam.network.tap import Inputs, Manner, Place, Visit, run, visit_module
 from funcam.network.tracing import uncompiled
@@ -46,8 +46,10 @@ class Reference:
     trouble: str = ""
 
 
-def manner_of(model: nn.Module, inputs: Inputs, hooks: bool) -> Manner:
+def first_run(model: nn.Module, inputs: Inputs, hooks: bool) -> tuple[Manner, Any]:
     """How a model has to be run, found out by running it: what its code writes into, and whether it runs at all.
+
+    Returned with it is what the model returned.
 
     Args:
         model: a module; it is only read.
@@ -67,14 +69,16 @@ def manner_of(model: nn.Module, inputs: Inputs, hooks: bool) -> Manner:
             raise
 
 
-def _tried(model: nn.Module, inputs: Inputs, hooks: bool, recorded: bool) -> Manner:
+def _tried(model: nn.Module, inputs: Inputs, hooks: bool, recorded: bool) -> tuple[Manner, Any]:
     try:
         return _run_once(model, inputs, hooks, recorded, own_parameters=False)
     except ParametersWritten:
         return _run_once(model, inputs, hooks, recorded, own_parameters=True)
 
 
-def _run_once(model: nn.Module, inputs: Inputs, hooks: bool, recorded: bool, own_parameters: bool) -> Manner:
+def _run_once(
+    model: nn.Module, inputs: Inputs, hooks: bool, recorded: bool, own_parameters: bool
+) -> tuple[Manner, Any]:
     made = twin_of(model, hooks=hooks, frozen=True, own_buffers=True, own_parameters=own_parameters)
     own, own_parameters = made.root, made.own_parameters
     threads: set[int] = set()
@@ -91,11 +95,11 @@ def _run_once(model: nn.Module, inputs: Inputs, hooks: bool, recorded: bool, own
     watched: tuple[Sequence[Tensor], ...] = (parameters, held, taken)
     before, hooked = [_versions(tensors) for tensors in watched], count_hooks(own)
     with Unwritten([] if own_parameters else parameters):
-        called(own, lambda: given.call(own, images), inputs.taken, inputs.has_others)
+        outputs = called(own, lambda: given.call(own, images), inputs.taken, inputs.has_others)
     _refuse_new_weights(own, weights)
     wrote, filled, images_too = [_versions(tensors) != known for tensors, known in zip(watched, before, strict=True)]
     replaced = any(a is not b for a, b in zip(own.buffers(), buffers, strict=False))
-    return Manner(
+    manner = Manner(
         hooks=hooks,
         own_buffers=filled or replaced,
         own_images=images_too,
@@ -104,6 +108,7 @@ def _run_once(model: nn.Module, inputs: Inputs, hooks: bool, recorded: bool, own
         autograd=recorded,
         threads=bool(threads - {threading.get_ident()}),
     )
+    return manner, mapped(outputs, Tensor.detach)
 
 
 def _versions(tensors: Sequence[Tensor]) -> list[int]:
@@ -121,20 +126,34 @@ def _refuse_new_weights(own: nn.Module, before: Mapping[str, Tensor]) -> None:
         )
 
 
-def reference(model: nn.Module, inputs: Inputs, place: Place | None, manner: Manner) -> Reference:
+def reference(
+    model: nn.Module, inputs: Inputs, place: Place | None, manner: Manner, like: Tensor | None = None
+) -> Reference:
     """Run a model as it is and differentiate it at a layer; without one, with respect to the images.
+
+    Args:
+        model: a module; it is only read.
+        inputs: a sample.
+        place: the layer.
+        manner: how the model has to be run.
+        like: what the layer holds, as far as is known: only shape and type are looked at, and the model is asked where
+            they are others.
 
     Raises:
         FuncamError: as `funcam.network.tap.run`.
     """
-    shape = inputs.images if place is None else features_at(model, inputs, place, manner)
+    if place is None:
+        like = inputs.images
+    elif like is None:
+        like = features_at(model, inputs, place, manner)
+    kind = (like.shape, like.dtype)
 
     def function(delta: Tensor) -> tuple[list[Tensor], Any]:
         seen: list[Tensor] = []
 
         def visit(tensor: Tensor) -> Tensor:
             seen.append(tensor.clone())
-            return tensor + delta
+            return tensor + delta if (tensor.shape, tensor.dtype) == kind else tensor
 
         if place is None:
             changed = replace(inputs, images=inputs.images + delta)
@@ -143,7 +162,7 @@ def reference(model: nn.Module, inputs: Inputs, place: Place | None, manner: Man
             outputs = run(model, inputs, {place: visit}, manner)
         return differentiable(outputs, type(model).__name__), ([tensor for _, tensor in leaves(outputs)], seen)
 
-    zeros, asked = torch.zeros_like(shape), manner.plain or None
+    zeros, asked = torch.zeros_like(like), manner.plain or None
     with own_random_numbers(inputs.images):
         try:
             values, pullback, (tensors, seen), plain = vjp(function, (zeros,), asked)
@@ -153,15 +172,19 @@ def reference(model: nn.Module, inputs: Inputs, place: Place | None, manner: Man
                 raise
             with torch.no_grad():
                 tensors = [t for _, t in leaves(run(model, inputs, {}, manner))]
-            return Reference(tensors, None if place is None else shape, None, trouble=reason_of(error))
-    return Reference([t.detach() for t in tensors], seen[0].detach() if seen else None, gradient, plain)
+            features = None if place is None else features_at(model, inputs, place, manner)
+            return Reference(tensors, features, None, trouble=reason_of(error))
+    features = seen[0].detach() if seen else None
+    if features is not None and (features.shape, features.dtype) != kind:
+        return reference(model, inputs, place, manner, features)
+    return Reference([t.detach() for t in tensors], features, gradient, plain)
 
 
 def by_autograd(model: nn.Module, inputs: Inputs, place: Place, manner: Manner, known: Reference) -> Reference:
     """The same by plain autograd where that has another derivative: `torch.func` sees nothing of other threads."""
     if known.plain or known.gradient is None:
         return known
-    plain = reference(model, inputs, place, replace(manner, autograd=True))
+    plain = reference(model, inputs, place, replace(manner, autograd=True), known.features)
     agree = plain.gradient is None or not difference([known.gradient], [plain.gradient])
     return known if agree else plain
 
@@ -228,6 +251,17 @@ def own_random_numbers(images: Tensor) -> Iterator[None]:
 
 
 Compared = Callable[[], tuple[list[Tensor], Tensor | None]]
+Made = TypeVar("Made")
+
+
+def why_not_run(function: Callable[[], Made]) -> tuple[Made | None, str]:
+    """What a graph makes, or why it can't run, in words."""
+    try:
+        return function(), ""
+    except (RuntimeError, TypeError, ValueError, AssertionError, AttributeError, LookupError) as error:
+        if isinstance(error, torch.OutOfMemoryError):
+            raise
+        return None, f"it can't run ({reason_of(error)})"
 
 
 def why_not_believed(compared: Compared, known: Reference) -> str:
@@ -237,12 +271,10 @@ def why_not_believed(compared: Compared, known: Reference) -> str:
         compared: runs the graph: the tensors in its outputs, and the same derivative.
         known: what the model does.
     """
-    try:
-        outputs, gradient = compared()
-    except (RuntimeError, TypeError, ValueError, AssertionError, AttributeError, LookupError) as error:
-        if isinstance(error, torch.OutOfMemoryError):
-            raise
-        return f"it can't run ({reason_of(error)})"
+    made, why = why_not_run(compared)
+    if made is None:
+        return why
+    outputs, gradient = made
     said = difference(outputs, known.outputs)
     if said:
         return f"its outputs are other ones ({said})"

@@ -52,7 +52,7 @@ class _Question:
         return tensors if self.wanted is None else self.wanted.of(tensors)
 
 
-def default_places(model: nn.Module, inputs: Inputs, manner: Manner, wanted: Wanted | None = None) -> list[Place]:
+def default_maps(model: nn.Module, inputs: Inputs, manner: Manner, wanted: Wanted | None = None) -> list[Seen]:
     """The layers that may be explained where none is named, the best first.
 
     The best is the deepest feature map that sees the images, that the score depends on, and through which everything
@@ -78,7 +78,10 @@ def default_places(model: nn.Module, inputs: Inputs, manner: Manner, wanted: Wan
     known = [one for one in alive if one.is_known]
     sure = [] if best.is_known or not known else [_best(asked, known)]
     others = [*sure, *_deepest_by_shape(known), *_deepest_by_shape(alive)]
-    return list(dict.fromkeys(one.place for one in [best, *others]))[: _MOST_OTHERS + 1]
+    unique: dict[Place, Seen] = {}
+    for one in [best, *others]:
+        unique.setdefault(one.place, one)
+    return list(unique.values())[: _MOST_OTHERS + 1]
 
 
 def _best(asked: _Question, alive: Sequence[Seen]) -> Seen:

@@ -130,6 +130,8 @@ def agreed(dims: Sequence[Dim]) -> Dim:
     Raises:
         Moved: they hold different places.
     """
+    if all(dim == dims[0] for dim in dims):
+        return dims[0]
     longest = max(map(size_of, dims))
     if any(size_of(dim) not in (1, longest) for dim in dims):
         raise Moved
@@ -149,6 +151,8 @@ def _places(dim: Dim) -> Dim:
 
 def together(tensors: Sequence[Dims]) -> Dims:
     """The dimensions of tensors that are combined cell by cell, as broadcasting does it."""
+    if len(tensors) == 1:
+        return tensors[0]
     count = max(map(len, tensors))
     padded = [((),) * (count - len(dims)) + tuple(dims) for dims in tensors]
     return tuple(agreed(column) for column in zip(*padded, strict=True))

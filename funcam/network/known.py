@@ -27,6 +27,7 @@ Fact = TypeVar("Fact")
 
 _MOST_EXPORTS = 8
 _MOST_SHAPES = 16
+_MOST_OUTPUTS = 2
 
 
 class TracedModel:
@@ -80,18 +81,21 @@ class Known:
         hooks: what the hooks on it held when they were judged.
         lock: held while something is found out of the model.
         facts: what was found out for some kind of input; the latest are kept.
+        outputs: what the model returned for a sample of some kind; they may be large, and few are kept.
     """
 
     state: list[Any]
     hooks: list[Any]
     lock: threading.RLock
     facts: Recent[Any]
+    outputs: Recent[Any]
 
     def __init__(self, state: list[Any], hooks: list[Any]) -> None:
         self.state = state
         self.hooks = hooks
         self.lock = threading.RLock()
         self.facts = Recent()
+        self.outputs = Recent(_MOST_OUTPUTS)
         self._lasting: Recent[Any] = Recent()
         self._traced: TracedModel | None = None
         self._failure = ""
@@ -130,6 +134,7 @@ class Known:
         with self.lock:
             self.hooks = hooks
             self.facts = Recent()
+            self.outputs = Recent(_MOST_OUTPUTS)
 
     @property
     def failure(self) -> str:

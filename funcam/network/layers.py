@@ -20,6 +20,12 @@ from funcam.network.traits import operation, sets_grid
 from funcam.network.twin import meta_twin
 
 _MOST_PREFIX_TOKENS = 16
+_SHAPE_KEPT = frozenset(
+    (
+        *(nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d, nn.ReLU, nn.ReLU6, nn.LeakyReLU, nn.ELU, nn.GELU, nn.SiLU),
+        *(nn.Mish, nn.Hardswish, nn.Hardsigmoid, nn.Hardtanh, nn.Sigmoid, nn.Tanh, nn.Softplus, nn.Dropout),
+    )
+)
 _PROBE_SIZES = (224, 299, 384, 518, 512, 256, 128, 96, 64, 32)
 
 Shape = tuple[int, ...]
@@ -93,6 +99,11 @@ class _ShapeRecorder(fx.Interpreter):
     def __init__(self, module: fx.GraphModule, root: nn.Module, graph: fx.Graph) -> None:
         super().__init__(root, graph=graph)
         self.seen: dict[fx.Node, Shape] = {}
+
+    def call_module(self, target: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        """What keeps the shape isn't run: torch takes its time over a BatchNorm without values."""
+        keeps = type(self.fetch_attr(target)) in _SHAPE_KEPT and len(args) == 1 and not kwargs
+        return args[0] if keeps else super().call_module(target, args, kwargs)
 
     def run_node(self, n: fx.Node) -> Any:
         result = super().run_node(n)

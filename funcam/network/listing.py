@@ -11,7 +11,7 @@ from torch import nn
 from funcam.errors import FuncamError, shown, whole_number
 from funcam.network.believed import manner_for
 from funcam.network.checks import own_random_numbers
-from funcam.network.defaults import default_places
+from funcam.network.defaults import default_maps
 from funcam.network.failures import UnknownAxes
 from funcam.network.known import Known, TracedModel, blank, known_of
 from funcam.network.layers import leads_out, name_of, of_images
@@ -75,7 +75,7 @@ def _surveyed(model: nn.Module, known: Known, image: Any) -> list[Layer]:
     inputs = Inputs(images[:1])
     manner = manner_for(model, inputs)
     with own_random_numbers(images):
-        default, listed = str(default_places(model, inputs, manner)[0]), survey(model, inputs, manner)
+        default, listed = str(default_maps(model, inputs, manner)[0].place), survey(model, inputs, manner)
     rows = {}
     for seen in reversed(listed):
         if seen.layout(tuple(inputs.images.shape)):

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -40,7 +43,17 @@ class Provenance(TorchDispatchMode):  # type: ignore[no-untyped-call]
         self._memory: set[int] = set()
         self._spoilt: set[int] = set()
         self._mixed = False
+        self._asleep = False
         self._learn(images, _dims_of_images(images, AXES[own.kind]) if dims is None else dims)
+
+    @contextmanager
+    def asleep(self) -> Iterator[None]:
+        """Nothing is followed meanwhile: for what only looks at tensors."""
+        self._asleep = True
+        try:
+            yield
+        finally:
+            self._asleep = False
 
     def axes_of(self, tensor: Tensor) -> Layout | Unknown | None:
         """How a tensor holds the map: a layout, None where it is in none of them, or that it is unknown."""
@@ -87,18 +100,21 @@ class Provenance(TorchDispatchMode):  # type: ignore[no-untyped-call]
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         kwargs = kwargs or {}
-        given = [leaf for leaf in pytree.tree_leaves((args, kwargs)) if isinstance(leaf, Tensor)]
+        if self._asleep:
+            return func(*args, **kwargs)
+        given = list(_tensors_in((*args, *kwargs.values())))
         followed = any(self._is_followed(tensor) for tensor in given)
         if not isinstance(func, torch._ops.OpOverload):
             return self._lost(func(*args, **kwargs), followed)
         name = str(func.overloadpacket.__name__)
         if not followed or name in SHAPE_ONLY:
             return func(*args, **kwargs)
-        named = _by_name(func, args, kwargs)
-        written = list(_written(func, named))
+        schema = _schema_of(func)
+        named = schema.by_name(args, kwargs)
+        written = list(_tensors_in(named.get(name) for name in schema.written))
         before = {id(tensor): self._dims_or_none(tensor) for tensor in written}
         returned = func(*args, **kwargs)
-        made = [leaf for leaf in pytree.tree_leaves(returned) if isinstance(leaf, Tensor)]
+        made = list(_tensors_in((returned,)))
         name = name.removesuffix("_") if written else name
         call = Call(name, named, made, self.dims_of)
         of_images = any(map(has_batch, filter(None, map(self._dims_or_none, given))))
@@ -147,6 +163,15 @@ def _dims_of_images(images: Tensor, own: tuple[int, int]) -> Dims:
     return tuple(of(axis, size) for axis, size in enumerate(images.shape))
 
 
+def _tensors_in(values: Iterable[Any]) -> Iterator[Tensor]:
+    """The tensors among what an operation of torch's takes or returns, and in lists of these."""
+    for value in values:
+        if isinstance(value, Tensor):
+            yield value
+        elif isinstance(value, list | tuple):
+            yield from _tensors_in(value)
+
+
 def _memory_of(tensor: Tensor) -> int:
     """Where a tensor's values are; those of other kinds (sparse ones, wrappers) have no memory that could be shared."""
     try:
@@ -155,18 +180,33 @@ def _memory_of(tensor: Tensor) -> int:
         return -id(tensor)
 
 
-def _by_name(func: Any, args: Any, kwargs: Any) -> dict[str, Any]:
-    """Arguments by name, with the defaults."""
-    schema = func._schema.arguments
-    named = {one.name: one.default_value for one in schema if one.has_default_value()}
-    return {**named, **{one.name: value for one, value in zip(schema, args, strict=False)}, **kwargs}
+@dataclass(frozen=True)
+class _Schema:
+    """An operation's arguments.
+
+    Attributes:
+        names: their names, in order.
+        defaults: their values where none is given.
+        written: the names of those that it writes to.
+    """
+
+    names: tuple[str, ...]
+    defaults: dict[str, Any]
+    written: tuple[str, ...]
+
+    def by_name(self, args: Any, kwargs: Any) -> dict[str, Any]:
+        """What was given by name, with the defaults."""
+        return {**self.defaults, **dict(zip(self.names, args, strict=False)), **kwargs}
 
 
-def _written(func: Any, named: dict[str, Any]) -> Iterator[Tensor]:
-    """The tensors that an operation writes to."""
-    for one in func._schema.arguments:
-        if one.alias_info is not None and one.alias_info.is_write:
-            yield from (leaf for leaf in pytree.tree_leaves(named.get(one.name)) if isinstance(leaf, Tensor))
+@functools.lru_cache(maxsize=1024)
+def _schema_of(func: Any) -> _Schema:
+    given = func._schema.arguments
+    return _Schema(
+        tuple(one.name for one in given),
+        {one.name: one.default_value for one in given if one.has_default_value()},
+        tuple(one.name for one in given if one.alias_info is not None and one.alias_info.is_write),
+    )
 
 
 class Unknown:

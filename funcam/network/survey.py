@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import torch
@@ -35,6 +35,7 @@ class Seen:
         bare: whether the module returned the tensor itself, not something that holds it.
         first: whether no module returned the tensor before: it was made there.
         active: whether none of its values is negative.
+        blank: a tensor of its shape, type and device that takes no memory.
         followed: how it holds the image's axes, as far as they could be followed: a layout, None where it has none of
             them, `UNKNOWN` where they were lost.
     """
@@ -48,6 +49,7 @@ class Seen:
     bare: bool
     first: bool
     active: bool
+    blank: Tensor = field(compare=False)
     followed: Layout | Unknown | None = UNKNOWN
 
     @property
@@ -99,9 +101,10 @@ def survey(model: nn.Module, inputs: Inputs, manner: Manner) -> list[Seen]:
             weighted = any(p.ndim > 1 for p in module._parameters.values() if p is not None)
             whole = not path or len(list(leaves(returned))) == 1
             at = Place(place.path, place.call, () if whole else path)
-            active = bool((tensor >= 0).all())
             axes = UNKNOWN if manner.threads else followed.axes_of(tensor)
-            seen.append(Seen(at, type(module), shape, grid, same, weighted, not path, first, active, axes))
+            with followed.asleep():
+                active, blank = bool((tensor >= 0).all()), tensor.new_empty(()).expand(shape)
+            seen.append(Seen(at, type(module), shape, grid, same, weighted, not path, first, active, blank, axes))
 
     with Provenance(inputs.images) as followed:
         _observe(model, inputs, manner, note)

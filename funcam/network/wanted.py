@@ -48,7 +48,7 @@ def wanted_by(model: nn.Module, sample: Inputs, manner: Manner, read: Read) -> W
     Raises:
         FuncamError: the score has no derivative by the outputs.
     """
-    outputs = known_of(model).fact(("outputs", kind_of(sample)), lambda: _outputs(model, sample, manner))
+    outputs = known_of(model).outputs.get(kind_of(sample), lambda: _outputs(model, sample, manner))
     with torch.inference_mode(False), torch.enable_grad():
         given = mapped(outputs, lambda t: t.detach().clone())
         tensors = differentiable(given, type(model).__name__)

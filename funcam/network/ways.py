@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Sequence
 from contextlib import suppress
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from funcam.errors import FuncamError, nearest
-from funcam.network.axes import LayoutLike, layout_of_layer
-from funcam.network.believed import manner_for, through
+from funcam.errors import FuncamError
+from funcam.network.axes import Held, LayoutLike, held_by, layout_of_layer
+from funcam.network.believed import manner_for, through, through_cut
 from funcam.network.checks import (
     Reference,
     by_autograd,
@@ -21,9 +21,11 @@ from funcam.network.checks import (
     own_random_numbers,
     reference,
     why_not_believed,
+    why_not_run,
 )
-from funcam.network.choice import LAST_CONV, branch_ends, last_conv
-from funcam.network.defaults import default_places, gradient_at, last_convolution
+from funcam.network.choice import branch_ends
+from funcam.network.cuts import Cut
+from funcam.network.defaults import gradient_at
 from funcam.network.failures import UnknownAxes
 from funcam.network.images import check_images
 from funcam.network.inputs import check_inputs
@@ -32,18 +34,33 @@ from funcam.network.known import Known, TracedModel, known_of
 from funcam.network.layers import find_node
 from funcam.network.layout import PLAIN, Layout
 from funcam.network.misfits import axes_taken
+from funcam.network.named import maps_by_default, named, tappable, unknown
 from funcam.network.outputs import usual
 from funcam.network.refusals import refuse_without_values
 from funcam.network.samples import kind_of, sample_of
 from funcam.network.settled import Settled, TapCut
-from funcam.network.survey import survey
-from funcam.network.tap import Inputs, Manner, Place, place_of
+from funcam.network.survey import Seen
+from funcam.network.tap import Inputs, Manner, Place
 from funcam.network.wanted import Read, Wanted, wanted_by
-from funcam.network.wrappers import plain_name
 
 Shape = tuple[int, ...]
 VIA = (None, "fx", "tap", "export")
 _BELIEVED = "its graph computes what the model computes"
+
+
+@dataclass(frozen=True, eq=False)
+class _Found:
+    """A model cut at a layer, with what was seen of it on the way.
+
+    Attributes:
+        settled: the cut.
+        held: what the layer holds for a sample.
+        reference: what the model does, with the derivative at the layer.
+    """
+
+    settled: Settled
+    held: Held
+    reference: Reference
 
 
 def settle(
@@ -76,7 +93,7 @@ def settle(
 
     def find() -> Settled:
         with own_random_numbers(inputs.images):
-            return _laid_out(model, _settle(known, model, layer, inputs, via), inputs, layout)
+            return _laid_out(model, _settle(known, model, layer, inputs, via), inputs, layout).settled
 
     return known.fact(("cut", layer, via, layout, kind_of(inputs)), find)
 
@@ -103,16 +120,16 @@ def _settle_default(known: Known, model: nn.Module, inputs: Inputs, via: str | N
     def search() -> Settled:
         try:
             first = _settle(known, model, None, inputs, via, wanted)
-            return _leading(model, _laid_out(model, first, inputs, None), sample, wanted)
+            return _leading(model, _laid_out(model, first, inputs), sample, wanted)
         except UnknownAxes as error:
             said = str(error)
-        places: list[Place] = []
+        maps: Sequence[Seen] = []
         with suppress(UnknownAxes):
-            places = default_places(model, sample, manner_for(model, sample), wanted)
-        for place in places:
+            maps = maps_by_default(known, model, sample, manner_for(model, sample), wanted)
+        for one in maps:
             with suppress(FuncamError):
-                other = _settle(known, model, str(place), inputs, via)
-                return _leading(model, _laid_out(model, other, inputs, None), sample, wanted)
+                other = _settle(known, model, str(one.place), inputs, via)
+                return _leading(model, _laid_out(model, other, inputs), sample, wanted)
         raise UnknownAxes(said)
 
     def find() -> Settled:
@@ -132,15 +149,17 @@ def _branches(known: Known, model: nn.Module, settled: Settled, sample: Inputs) 
     return tuple(ends) if settled.layer in ends else ()
 
 
-def _leading(model: nn.Module, settled: Settled, sample: Inputs, wanted: Wanted | None) -> Settled:
-    """The same, if the score depends on the cells of the map, not only on what stands beside them.
+def _leading(model: nn.Module, found: _Found, sample: Inputs, wanted: Wanted | None) -> Settled:
+    """The cut, if the score depends on the cells of the map, not only on what stands beside them.
 
     Raises:
         UnknownAxes: it doesn't.
     """
-    place = _place(model, settled.layer)
+    settled, gradient = found.settled, found.reference.gradient
+    place = tappable(model, settled.layer)
     if settled.layout != PLAIN and place is not None:
-        gradient = gradient_at(model, sample, place, manner_for(model, sample), wanted)
+        if wanted is not None or gradient is None:
+            gradient = gradient_at(model, sample, place, manner_for(model, sample), wanted)
         if gradient.any() and not settled.of_layer.to_map(gradient).any():  # zero everywhere is a head of zeros
             raise UnknownAxes(f"the score doesn't depend on the map at layer {settled.layer!r}; name an earlier layer")
     return settled
@@ -158,19 +177,20 @@ def _wanted(model: nn.Module, inputs: Inputs, sample: Inputs, read: Read) -> Wan
         return None
 
 
-def _laid_out(model: nn.Module, settled: Settled, inputs: Inputs, layout: LayoutLike | None) -> Settled:
+def _laid_out(model: nn.Module, found: _Found, inputs: Inputs, layout: LayoutLike | None = None) -> _Found:
     """With how the layer holds a feature map."""
-    sample, cut = sample_of(inputs), settled.cut
+    settled, sample, cut = found.settled, sample_of(inputs), found.settled.cut
 
     def tensor_of(images: Tensor) -> Any:
+        other = replace(sample, images=images)
         with torch.inference_mode(False), torch.no_grad():
             if isinstance(cut, TapCut):
-                return features_at(model, replace(sample, images=images), cut.place, cut.manner)
-            return cut.features(replace(sample, images=images).taken)[cut.names[0]]
+                return features_at(model, other, cut.place, cut.manner)
+            return cut.features(other.taken)[cut.names[0]]
 
     likely, count = _likely(model, settled, sample), len(inputs.images)
-    found = layout_of_layer(settled.layer, tensor_of, sample.images, layout, likely=likely, batch=count)
-    return replace(settled, layout=found)
+    held = layout_of_layer(settled.layer, found.held, tensor_of, sample.images, layout, likely=likely, batch=count)
+    return replace(found, settled=replace(settled, layout=held))
 
 
 def _likely(model: nn.Module, settled: Settled, sample: Inputs) -> Layout | None:
@@ -191,7 +211,7 @@ def _settle(
     inputs: Inputs,
     via: str | None,
     wanted: Wanted | None = None,
-) -> Settled:
+) -> _Found:
     check_inputs(model, inputs)
     sample = sample_of(inputs)
     if inputs.bare:
@@ -210,58 +230,92 @@ def _settle(
         if inputs.images.ndim != axes_taken(traced.graph, inputs.images.ndim):  # one image, where several are expected
             raise FuncamError(unfit)
         traced = None  # the model takes what its graph can't: they are not the same
-    name = _named(known, model, traced, layer, sample, manner, wanted)
-    place = _place(model, name)
+    name, seen = named(known, model, traced, layer, sample, manner, wanted)
+    place = tappable(model, name)
     if place is None and (traced is None or name not in {**traced.graph.outputs, **traced.graph.nodes}):
-        raise FuncamError(_unknown(model, traced, name))
+        raise FuncamError(unknown(model, traced, name))
     if traced is not None and name in {**traced.graph.outputs, **traced.graph.nodes}:
         traced.cut(name, tuple(sample.images.shape))  # refuses what does not lead to the output
-    as_it_is = reference(model, sample, place, manner)
-    why = known.failure
-    if manner.hooks:
-        why = "the caller's hooks are part of what it computes"
-    elif manner.own_parameters:
-        why = "its code writes into its parameters"
-    elif manner.autograd:
-        why = "its code needs autograd while it runs (register_hook, retain_grad), and a graph has none"
-    elif traced is not None and via != "tap":
-        compared = partial(through, traced, name, sample, place, as_it_is)
-        why = why_not_believed(compared, as_it_is)
-        if not why:
-            way = "export" if traced.graph.shapes is not None else "fx"
-            return Settled(name, way, _BELIEVED, traced.cut(name, tuple(sample.images.shape)))
+    why, as_it_is = _why_not_graph(manner) or known.failure, None
+    if traced is not None and via != "tap" and not _why_not_graph(manner):
+        found, as_it_is, why = _by_graph(traced, model, name, sample, place, manner)
+        if found is not None:
+            return found
         why = f"by torch.fx, {why}"
     if via in ("fx", "export"):
         raise FuncamError(f"{type(model).__name__} can't be cut at {name!r} via {via}: {why}; leave via out")
     if place is None and layer is None:  # the graph's default is an operation: of the modules, then
-        place = place_of(_surveyed_default(known, model, sample, manner, wanted))
-        name = str(place)
-        as_it_is = reference(model, sample, place, manner)
-        traced = None
+        seen, as_it_is = maps_by_default(known, model, sample, manner, wanted)[0], None
+        name, place = str(seen.place), seen.place
     if place is None:
         raise FuncamError(
             f"layer {name!r} is an operation in the graph of {type(model).__name__}, which can't be used ({why}); name "
             "a module"
         )
+    as_it_is = as_it_is or reference(model, sample, place, manner, None if seen is None else seen.blank)
     as_it_is = by_autograd(model, sample, place, manner, as_it_is)
     if as_it_is.gradient is None and via is None:
         return _settle_exported(known, model, name, place, sample, as_it_is, why)
     cut = _tapped(model, name, sample, place, manner, as_it_is)
-    return Settled(name, "tap", why or "it was asked for", cut)
+    return _Found(
+        Settled(name, "tap", why or "it was asked for", cut), _held_by_tap(model, cut, sample, seen), as_it_is
+    )
+
+
+def _why_not_graph(manner: Manner) -> str:
+    """Why a model that has to be run in a manner can't be run by a graph; "" where it can."""
+    if manner.hooks:
+        return "the caller's hooks are part of what it computes"
+    if manner.own_parameters:
+        return "its code writes into its parameters"
+    if manner.autograd:
+        return "its code needs autograd while it runs (register_hook, retain_grad), and a graph has none"
+    return ""
+
+
+def _by_graph(
+    traced: TracedModel, model: nn.Module, name: str, sample: Inputs, place: Place | None, manner: Manner
+) -> tuple[_Found | None, Reference, str]:
+    """The model cut in its graph, what the model itself does there, and why the graph isn't believed if it isn't."""
+    held, why = why_not_run(lambda: _held_by_graph(traced.cut(name, tuple(sample.images.shape)), sample))
+    tensor = held.tensor if held is not None and isinstance(held.tensor, Tensor) else None
+    as_it_is = reference(model, sample, place, manner, tensor)
+    if held is None:
+        return None, as_it_is, why
+    cut = traced.cut(name, tuple(sample.images.shape))
+    whole = partial(through, traced.graph.module, sample.images)
+    why = why_not_believed(whole if place is None else partial(through_cut, cut, held.values, as_it_is), as_it_is)
+    way = "export" if traced.graph.shapes is not None else "fx"
+    return (None if why else _Found(Settled(name, way, _BELIEVED, cut), held, as_it_is)), as_it_is, why
+
+
+def _held_by_graph(cut: Cut, sample: Inputs) -> Held:
+    return held_by(lambda images: cut.features(replace(sample, images=images).taken), sample.images, cut.names[0])
+
+
+def _held_by_tap(model: nn.Module, cut: TapCut, sample: Inputs, seen: Seen | None) -> Held:
+    """What a tap finds; where the image's axes were followed to it already, there is no need to run the model."""
+    if seen is not None and isinstance(seen.followed, Layout):
+        return Held(seen.blank, seen.followed)
+    return held_by(
+        lambda images: features_at(model, replace(sample, images=images), cut.place, cut.manner), sample.images
+    )
 
 
 def _settle_exported(
     known: Known, model: nn.Module, name: str, place: Place, sample: Inputs, reference: Reference, why: str
-) -> Settled:
+) -> _Found:
     """By its exported graph, for code that torch can't differentiate as it is (it writes in place, say)."""
     why = "; ".join(filter(None, (why, f"torch can't differentiate its code as it is: {reference.trouble}")))
-    traced = known.exported(model, sample.images, why)
-    unlike = why_not_believed(partial(through, traced, name, sample, place, reference), reference)
-    if unlike:
+    cut = known.exported(model, sample.images, why).cut(name, tuple(sample.images.shape))
+    held, unlike = why_not_run(lambda: _held_by_graph(cut, sample))
+    if held is not None:
+        unlike = why_not_believed(partial(through_cut, cut, held.values, reference), reference)
+    if held is None or unlike:
         raise FuncamError(
             f"{type(model).__name__} can't be differentiated at {name!r}: {why}; by torch.export, {unlike}"
         )
-    return Settled(name, "export", why, traced.cut(name, tuple(sample.images.shape)))
+    return _Found(Settled(name, "export", why, cut), held, reference)
 
 
 def _refuse_without_channels(known: Known, model: nn.Module, inputs: Inputs) -> None:
@@ -298,52 +352,6 @@ def _unfit(traced: TracedModel | None, inputs: Inputs) -> str:
         except FuncamError as error:
             return str(error)
     return ""
-
-
-def _named(
-    known: Known,
-    model: nn.Module,
-    traced: TracedModel | None,
-    layer: str | None,
-    sample: Inputs,
-    manner: Manner,
-    wanted: Wanted | None,
-) -> str:
-    shape = tuple(sample.images.shape)
-    if layer is None:
-        if traced is not None and wanted is None:
-            return traced.default(shape)
-        return _surveyed_default(known, model, sample, manner, wanted)
-    if layer == LAST_CONV:
-        if traced is not None:
-            return last_conv(traced.graph, model)
-        return str(last_convolution(survey(model, sample, manner), model))
-    names: Mapping[str, Any] = {} if traced is None else {**traced.graph.outputs, **traced.graph.nodes}
-    modules = dict(model.named_modules(remove_duplicate=False))
-    return plain_name({**modules, **names}, layer)
-
-
-def _surveyed_default(known: Known, model: nn.Module, sample: Inputs, manner: Manner, wanted: Wanted | None) -> str:
-    key = ("default", kind_of(sample), None if wanted is None else wanted.key)
-    return known.fact(key, lambda: str(default_places(model, sample, manner, wanted)[0]))
-
-
-def _place(model: nn.Module, name: str) -> Place | None:
-    """Where a tap finds a layer; None for what only a graph has."""
-    place = place_of(name)
-    paths = dict(model.named_modules(remove_duplicate=False))
-    return place if place.path in paths else None
-
-
-def _unknown(model: nn.Module, traced: TracedModel | None, name: str) -> str:
-    names = [path for path, _ in model.named_modules() if path]
-    if traced is not None:
-        nodes = {**traced.graph.outputs, **traced.graph.nodes}
-        names = [path for path, node in nodes.items() if node.op != "placeholder"]
-    return (
-        f"layer {name!r} is not in {type(model).__name__}; nearest: {nearest(name, names)} "
-        "(`funcam layers NET` and funcam.list_layers(model) list them all)"
-    )
 
 
 def _tapped(model: nn.Module, name: str, sample: Inputs, place: Place, manner: Manner, known: Reference) -> TapCut:
