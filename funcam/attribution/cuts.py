@@ -20,6 +20,7 @@ from funcam.network.samples import sample_of
 from funcam.network.settled import Settled
 from funcam.network.tap import Inputs
 from funcam.network.tap import run as run_model
+from funcam.network.tracing import is_compiled
 from funcam.network.wrappers import plain_name, unwrapped
 
 Source = Callable[[], nn.Module]
@@ -60,6 +61,11 @@ def places_of(
         FuncamError: the model can't be cut there, at none of the layers.
     """
     given = _wrt_of(model, given) if isinstance(model, Split) else given
+    if isinstance(model, nn.Module) and is_compiled():
+        raise FuncamError(
+            "inside torch.compile a model can't be cut, because nothing can be checked there; cut it before, "
+            "split = funcam.split(model, example=images), and give explain the split"
+        )
     if given.images.is_meta and isinstance(model, nn.Module):
         refuse_without_values(model, given.images)
     try:

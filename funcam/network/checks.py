@@ -196,6 +196,13 @@ def features_at(model: nn.Module, inputs: Inputs, place: Place, manner: Manner) 
 
 def features_of(model: nn.Module, inputs: Inputs, places: Sequence[Place], manner: Manner) -> list[Tensor]:
     """What several layers return in one run, each as it is laid out there."""
+    return outputs_and_features(model, inputs, places, manner)[1]
+
+
+def outputs_and_features(
+    model: nn.Module, inputs: Inputs, places: Sequence[Place], manner: Manner
+) -> tuple[Any, list[Tensor]]:
+    """What a model, and several of its layers, return in one run."""
     seen: dict[Place, Tensor] = {}
 
     def visit(place: Place) -> Visit:
@@ -206,8 +213,8 @@ def features_of(model: nn.Module, inputs: Inputs, places: Sequence[Place], manne
         return read
 
     with own_random_numbers(inputs.images), torch.no_grad():
-        run(model, inputs, {place: visit(place) for place in places}, manner)
-    return [seen[place] for place in places]
+        outputs = run(model, inputs, {place: visit(place) for place in places}, manner)
+    return outputs, [seen[place] for place in places]
 
 
 def cotangents(values: Sequence[Tensor]) -> list[Tensor]:

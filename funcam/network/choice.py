@@ -10,7 +10,7 @@ from torch.nn.modules.conv import _ConvNd
 from funcam.errors import FuncamError
 from funcam.network.failures import UnknownAxes
 from funcam.network.graph import Graph
-from funcam.network.layers import Shapes, ancestors, name_of, of_images, output_of
+from funcam.network.layers import Shapes, ancestors, dependants, name_of, of_images, output_of
 from funcam.network.traits import (
     ADDITIONS,
     TOKEN_NORMS,
@@ -43,7 +43,8 @@ def default_layer(graph: Graph, shapes: Shapes) -> str:
             f"{graph.model} has no feature map with a spatial extent for images of shape {list(shapes.image)}; "
             "give a larger image, or name a layer"
         )
-    node = next((n for n in reversed(maps) if carries_all(graph, n)), maps[-1])
+    carrying = carriers(graph)
+    node = next((n for n in reversed(maps) if n in carrying), maps[-1])
     if any(shapes.cells(later) < shapes.cells(node) for later in maps[maps.index(node) :]):
         node = maps[-1]  # before the network is at its deepest: its scales part there and are joined later
     same = node  # the last node that holds the same values
@@ -63,9 +64,9 @@ def branch_ends(graph: Graph, shapes: Shapes) -> list[str]:
     (Not where tokens stand beside a class token, or in channels-last networks: there the norm is taken.)
     """
     maps = _maps(graph, shapes)
-    if not maps or any(carries_all(graph, node) for node in maps):
+    if not maps or not carriers(graph).isdisjoint(maps):
         return []
-    inner = {a for node in maps for a in ancestors(node)}
+    inner = ancestors(*maps)
     ends = [node for node in maps if node not in inner]
     layouts = [shapes.layout(node) for node in ends]
     if len(ends) < 2 or any(layout is None or layout.kind != "channels-first" for layout in layouts):
@@ -82,7 +83,7 @@ def _maps(graph: Graph, shapes: Shapes) -> list[fx.Node]:
 
 def _before_weights(graph: Graph, live: set[fx.Node]) -> set[fx.Node]:
     """The nodes with a layer with weights behind them."""
-    return live & {a for node in live if is_weighted(graph, node) for a in ancestors(node)}
+    return live & ancestors(*(node for node in live if is_weighted(graph, node)))
 
 
 def _is_headless(graph: Graph, shapes: Shapes, live: set[fx.Node]) -> bool:
@@ -92,7 +93,7 @@ def _is_headless(graph: Graph, shapes: Shapes, live: set[fx.Node]) -> bool:
     weighted = [n for n in graph.module.graph.nodes if n in live and is_weighted(graph, n)]
     if not weighted or not shapes.cells(weighted[-1]):
         return False
-    behind = [n for n in live if weighted[-1] in ancestors(n)]
+    behind = live & dependants([weighted[-1]])
     if any("norm" in operation(graph, n) for n in behind):
         return True
     last = output_of(graph).args[0]
@@ -120,18 +121,28 @@ def last_conv(graph: Graph, model: nn.Module) -> str:
     return names[-1]
 
 
-def carries_all(graph: Graph, node: fx.Node) -> bool:
-    """Whether every path from the images to the output passes through the node."""
-    seen = {node}
-    pending = [output_of(graph)]
-    while pending:
-        for given in pending.pop().all_input_nodes:
-            if given.op == "placeholder":
-                return False
-            if given not in seen and not reads_shape(graph.module, given):
-                seen.add(given)
-                pending.append(given)
-    return True
+def carriers(graph: Graph) -> set[fx.Node]:
+    """The nodes through which every path from the images to the output passes.
+
+    Of the nodes on such paths, in the order in which they run, those that no edge passes by: with an edge from before a
+    node to behind it there is a path around it.
+    """
+    asking = {node for node in graph.module.graph.nodes if reads_shape(graph.module, node)}
+    leading = ancestors(output_of(graph), without=asking) | {output_of(graph)}
+    place: dict[fx.Node, int] = {}
+    last_use: dict[fx.Node, int] = {}
+    for node in graph.module.graph.nodes:
+        before = [given for given in node.all_input_nodes if given in place]
+        if node in leading and (before or node.op == "placeholder"):
+            place[node] = len(place)
+            last_use.update(dict.fromkeys(before, place[node]))
+    carrying: set[fx.Node] = set()
+    furthest = 0  # where the longest edge from before leads
+    for node, number in place.items():
+        if node.op != "placeholder" and furthest <= number:
+            carrying.add(node)
+        furthest = max(furthest, last_use.get(node, number))
+    return carrying
 
 
 def _norm_at_last_attention(graph: Graph, shapes: Shapes, node: fx.Node) -> fx.Node | None:

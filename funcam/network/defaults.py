@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import partial
 
 import torch
@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from torch.nn.modules.conv import _ConvNd
 
 from funcam.errors import FuncamError
-from funcam.network.checks import cotangents, difference, features_of
+from funcam.network.checks import cotangents, difference, features_of, outputs_and_features
 from funcam.network.choice import LAST_CONV
 from funcam.network.derivative import vjp
 from funcam.network.failures import WITHOUT_GRADIENTS, UnknownAxes
@@ -30,6 +30,19 @@ _MOST_OTHERS = 8
 _MOST_WEIGHTED = 40
 
 
+@dataclass(frozen=True)
+class _OfAnother:
+    """What a model makes of another image.
+
+    Attributes:
+        values: what counts of its outputs.
+        features: what places hold.
+    """
+
+    values: list[Tensor]
+    features: list[Tensor]
+
+
 @dataclass(frozen=True, eq=False)
 class _Question:
     """A model, what goes in, and what of its outputs counts.
@@ -39,17 +52,31 @@ class _Question:
         inputs: a sample.
         manner: how it has to be run.
         wanted: what the score depends on; None for all outputs.
+        counts: what counts of the outputs for another image, once it was run.
+        another: what places hold for that one.
     """
 
     model: nn.Module
     inputs: Inputs
     manner: Manner
     wanted: Wanted | None
+    counts: list[Tensor] = field(default_factory=list)
+    another: dict[Place, Tensor] = field(default_factory=dict)
 
     def of(self, outputs: object) -> list[Tensor]:
         """The values among the outputs that count."""
         tensors = differentiable(outputs, type(self.model).__name__)
         return tensors if self.wanted is None else self.wanted.of(tensors)
+
+    def of_another(self, places: Sequence[Seen]) -> _OfAnother:
+        """What the model makes of another image of the same range; it is run once for the places asked for first."""
+        if any(one.place not in self.another for one in places):
+            other = replace(self.inputs, images=_another(self.inputs.images))
+            asked = [one.place for one in places]
+            outputs, features = outputs_and_features(self.model, other, asked, self.manner)
+            self.another.update(zip(asked, features, strict=True))
+            self.counts[:] = self.of(outputs)
+        return _OfAnother(list(self.counts), [self.another[one.place] for one in places])
 
 
 def default_maps(model: nn.Module, inputs: Inputs, manner: Manner, wanted: Wanted | None = None) -> list[Seen]:
@@ -144,10 +171,9 @@ def _norms(alive: Sequence[Seen], image: tuple[int, ...]) -> list[Seen]:
 def _live(asked: _Question, places: Sequence[Seen]) -> dict[Seen, Tensor]:
     """Those maps that see the images, and values, on which the score depends, with a derivative of it there."""
     inputs = asked.inputs
-    ours, gradients = _derivatives(asked, [one.place for one in places])
-    other = replace(inputs, images=_another(inputs.images))
+    ours, gradients = _derivatives(asked, [one.place for one in places], [one.blank for one in places])
     try:
-        theirs = _features(asked, other, [one.place for one in places])
+        theirs = asked.of_another(places).features
     except FuncamError:  # other images take another way through its code
         other = replace(inputs, images=inputs.images * 1.01)
         theirs = _features(asked, other, [one.place for one in places])
@@ -174,16 +200,18 @@ def _another(images: Tensor) -> Tensor:
     return low + (high - low + (high == low)) * noise
 
 
-def _derivatives(asked: _Question, places: Sequence[Place]) -> tuple[list[Tensor], list[Tensor]]:
+def _derivatives(
+    asked: _Question, places: Sequence[Place], like: Sequence[Tensor]
+) -> tuple[list[Tensor], list[Tensor]]:
     """The features at every map, and the derivative of a random function of what counts there, in one pass."""
-    zeros = [torch.zeros_like(A) for A in _features(asked, asked.inputs, places)]
+    zeros = [torch.zeros_like(A, memory_format=torch.contiguous_format) for A in like]
     values, pullback, features, _ = vjp(_of_added(asked, places), zeros, asked.manner.plain or None)
     return features, list(pullback(cotangents(values)))
 
 
 def _connected(asked: _Question, places: Sequence[Seen]) -> list[Seen]:
     """Those from which a way leads to the score, whatever its derivative is."""
-    added = [torch.zeros_like(A) for A in _features(asked, asked.inputs, [one.place for one in places])]
+    added = [torch.zeros_like(one.blank, memory_format=torch.contiguous_format) for one in places]
     with torch.inference_mode(False), torch.enable_grad():
         for tensor in added:  # ours
             tensor.requires_grad = True
@@ -221,14 +249,16 @@ def leading_places(model: nn.Module, inputs: Inputs, manner: Manner) -> tuple[li
     """
     seen = survey(model, inputs, manner)[-_MOST_PLACES:]
     places = [one.place for one in seen]
-    _, gradients = _derivatives(_Question(model, inputs, manner, None), places)
+    _, gradients = _derivatives(_Question(model, inputs, manner, None), places, [one.blank for one in seen])
     maps = [one.layout(tuple(inputs.images.shape)) for one in seen]
     return places, [place for place, g, map_ in zip(places, gradients, maps, strict=True) if g.any() and map_]
 
 
-def gradient_at(model: nn.Module, inputs: Inputs, place: Place, manner: Manner, wanted: Wanted | None) -> Tensor:
-    """The derivative of a random function of what counts at a layer, as it is laid out there."""
-    return _derivatives(_Question(model, inputs, manner, wanted), [place])[1][0]
+def gradient_at(
+    model: nn.Module, inputs: Inputs, place: Place, manner: Manner, wanted: Wanted | None, like: Tensor
+) -> Tensor:
+    """The derivative of a random function of what counts at a layer, as it is laid out there: a tensor like `like`."""
+    return _derivatives(_Question(model, inputs, manner, wanted), [place], [like])[1][0]
 
 
 def _features(asked: _Question, inputs: Inputs, places: Sequence[Place]) -> list[Tensor]:
@@ -238,20 +268,17 @@ def _features(asked: _Question, inputs: Inputs, places: Sequence[Place]) -> list
 def _carrying(asked: _Question, deepest: Sequence[Seen]) -> Seen | None:
     """The first through which everything passes: with the features of other images the score is that of the others."""
     model, inputs, manner, image = asked.model, asked.inputs, asked.manner, tuple(asked.inputs.images.shape)
-    other = replace(inputs, images=_another(inputs.images))
     try:
-        with torch.no_grad():
-            theirs = asked.of(run(model, other, {}, manner))
-        features = _features(asked, other, [one.place for one in deepest])
+        theirs = asked.of_another(deepest)
     except FuncamError:  # other images take another way through its code
         return None
-    for one, tensor in zip(deepest, features, strict=True):
+    for one, tensor in zip(deepest, theirs.features, strict=True):
         layout = one.layout(image)
         assert layout is not None
         cells = layout.to_map(tensor)  # a class token beside them stays: it is another way to the outputs
         put_there: Visit = partial(_with_cells, layout, cells)
         with torch.no_grad(), suppress(FuncamError):
-            if not difference(asked.of(run(model, inputs, {one.place: put_there}, manner)), theirs):
+            if not difference(asked.of(run(model, inputs, {one.place: put_there}, manner)), theirs.values):
                 return one
     return None
 

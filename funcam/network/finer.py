@@ -10,7 +10,7 @@ from torch import fx, nn
 
 from funcam.errors import FuncamError
 from funcam.network.believed import structure_of
-from funcam.network.choice import carries_all
+from funcam.network.choice import carriers
 from funcam.network.graph import Graph
 from funcam.network.layers import Shapes, ancestors, find_node, name_of, of_images, shapes_of
 from funcam.network.recent import Recent
@@ -84,7 +84,8 @@ def _find(graph: Graph, layer: str, image: tuple[int, ...]) -> str | None:
         return None
     next_larger = min(map(shapes.cells, larger))
     candidates = [n for n in larger if shapes.cells(n) == next_larger]
-    candidates = [n for n in candidates if carries_all(graph, n)] or candidates
+    carrying = carriers(graph)
+    candidates = [n for n in candidates if n in carrying] or candidates
     known: dict[fx.Node, bool] = {}
     active = [n for n in candidates if _not_negative(graph, shapes, n, known)]
     return name_of(graph, (active or candidates)[-1])

@@ -70,6 +70,7 @@ class ConfinedTracer(feature_extraction.NodePathTracer):  # type: ignore[misc]
         self.root_module_name = type(root).__name__
         self.submodule_paths = {module: name for name, module in root.named_modules()}
         self.parameter_names = {id(parameter): name for name, parameter in root.named_parameters()}
+        self.tensor_names = {id(buffer): name for name, buffer in root.named_buffers()} | self.parameter_names
         self.parameter_proxies: dict[str, fx.Proxy] = {}
         self.tensor_attrs = {value: path for path, value in _tensor_attributes(root)}
         self.graph = fx.Graph(tracer_cls=type(self))
@@ -102,6 +103,21 @@ class ConfinedTracer(feature_extraction.NodePathTracer):  # type: ignore[misc]
         if name not in self.parameter_proxies:
             self.parameter_proxies[name] = self.create_proxy("get_attr", name, (), {})
         return self.parameter_proxies[name]
+
+    def create_arg(self, a: Any) -> Any:
+        """As `fx.Tracer.create_arg`, without its search through all parameters and buffers for each that is used."""
+        if isinstance(a, torch.Tensor):
+            name = self.tensor_names.get(id(a))
+            if name is not None and self._held(name) is a:
+                return self.create_node("get_attr", name, (), {})
+        return super().create_arg(a)
+
+    def _held(self, name: str) -> torch.Tensor | None:
+        """The parameter or buffer that is there now."""
+        path, _, last = name.rpartition(".")
+        module = self.root.get_submodule(path)
+        held = module._parameters.get(last)
+        return module._buffers.get(last) if held is None else held
 
     def _get_node_qualname(self, module_qualname: str, node: fx.Node) -> str:
         """torchvision's names, without its search through all earlier ones for every node."""

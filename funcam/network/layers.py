@@ -102,14 +102,29 @@ class _ShapeRecorder(fx.Interpreter):
 
     def call_module(self, target: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         """What keeps the shape isn't run: torch takes its time over a BatchNorm without values."""
-        keeps = type(self.fetch_attr(target)) in _SHAPE_KEPT and len(args) == 1 and not kwargs
-        return args[0] if keeps else super().call_module(target, args, kwargs)
+        module = self.fetch_attr(target)
+        if len(args) == 1 and not kwargs:
+            if type(module) in _SHAPE_KEPT:
+                return args[0]
+            if type(module) in (nn.LSTM, nn.GRU, nn.RNN) and isinstance(args[0], torch.Tensor):
+                return _unrolled(module, args[0])
+        return super().call_module(target, args, kwargs)
 
     def run_node(self, n: fx.Node) -> Any:
         result = super().run_node(n)
         if isinstance(result, torch.Tensor):
             self.seen[n] = tuple(result.shape)
         return result
+
+
+def _unrolled(module: nn.RNNBase, steps: torch.Tensor) -> Any:
+    """What a recurrent layer returns, by its shape."""
+    ways, state = 1 + module.bidirectional, module.hidden_size
+    batch = [steps.shape[0 if module.batch_first else 1]] if steps.ndim == 3 else []
+    out = steps.new_empty((*steps.shape[:-1], ways * (module.proj_size or state)))
+    hidden = steps.new_empty((ways * module.num_layers, *batch, module.proj_size or state))
+    cell = steps.new_empty((ways * module.num_layers, *batch, state))
+    return (out, (hidden, cell)) if isinstance(module, nn.LSTM) else (out, hidden)
 
 
 def shapes_of(graph: Graph, image: Sequence[int]) -> Shapes:
@@ -254,13 +269,13 @@ def between(starts: Collection[fx.Node], end: fx.Node) -> tuple[list[fx.Node], l
     return [node for node in end.graph.nodes if node in needed], list(crossing)
 
 
-def ancestors(node: fx.Node) -> set[fx.Node]:
-    """The nodes that a node is computed from."""
+def ancestors(*nodes: fx.Node, without: Collection[fx.Node] = ()) -> set[fx.Node]:
+    """The nodes that some nodes are computed from; the way back doesn't go through those of `without`."""
     before: set[fx.Node] = set()
-    pending = [node]
+    pending = list(nodes)
     while pending:
         for given in pending.pop().all_input_nodes:
-            if given not in before:
+            if given not in before and given not in without:
                 before.add(given)
                 pending.append(given)
     return before

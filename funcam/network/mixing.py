@@ -3,25 +3,28 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from functools import partial
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor, fx, nn
 
 from funcam.errors import FuncamError
 from funcam.network.believed import manner_for
 from funcam.network.checks import cotangents, own_random_numbers
 from funcam.network.cutting import run_cut
 from funcam.network.derivative import vjp
-from funcam.network.known import known_of
+from funcam.network.graph import Graph
+from funcam.network.known import TracedModel, known_of
 from funcam.network.outputs import leaves
 from funcam.network.provenance import Provenance
 from funcam.network.samples import kind_of, sample_of, scattered
 from funcam.network.settled import Settled
 from funcam.network.tap import Inputs, run
 from funcam.network.tracing import is_compiled
+from funcam.network.twin import meta_twin
 
 _NOTHING = 1e-5  # of the derivative by the image itself: rounding
 
@@ -53,7 +56,10 @@ def refuse_mixed(model: nn.Module, given: Inputs, cuts: Sequence[Settled]) -> No
     Raises:
         FuncamError: what the model says of one depends on the others, or a layer holds them in another order.
     """
-    if len(given.images) < 2 or not _may_meet(model, given):
+    if len(given.images) < 2 or is_compiled():
+        return
+    traced = known_of(model).traced(model) if cuts and all(cut.way == "fx" for cut in cuts) else None
+    if not _may_meet(model, given, traced):
         return
     alone = "explain them one at a time: [funcam.explain(model, image[None]) for image in images]"
     name, known, kind = type(model).__name__, known_of(model), kind_of(given)
@@ -70,24 +76,51 @@ def refuse_mixed(model: nn.Module, given: Inputs, cuts: Sequence[Settled]) -> No
             )
 
 
-def _may_meet(model: nn.Module, given: Inputs) -> bool:
-    """Whether it can be tried, and isn't plain, that the images keep apart."""
-    return not (is_compiled() or given.has_others or given.images.is_meta) and not _kept_apart(model, given)
+def _may_meet(model: nn.Module, given: Inputs, traced: TracedModel | None = None) -> bool:
+    """Whether it can be tried, and isn't plain, that the images keep apart.
+
+    Args:
+        model: a module; it is only read.
+        given: what goes into it.
+        traced: its graph, if that computes what it computes.
+    """
+    return not (is_compiled() or given.has_others or given.images.is_meta) and not _kept_apart(model, given, traced)
 
 
-def _kept_apart(model: nn.Module, given: Inputs) -> bool:
-    """Whether every operation of the model is seen to keep the images apart, and in their order."""
+def _kept_apart(model: nn.Module, given: Inputs, traced: TracedModel | None) -> bool:
+    """Whether every operation of the model is seen to keep the images apart, and in their order.
+
+    Two images are followed: the axis of one is easily lost among others of length one.
+    """
+
+    def through_graph(graph: Graph) -> bool:
+        shape = (2, *given.images.shape[1:])
+        pair = torch.empty(shape, dtype=given.images.dtype, device="meta")  # without values it costs next to nothing
+        with torch.no_grad(), Provenance(pair) as followed:
+            outputs = fx.Interpreter(meta_twin(graph.module), graph=graph.module.graph).run(pair)
+        return _are_apart(outputs, followed)
+
+    def through_model() -> bool:
+        manner, pair = manner_for(model, sample_of(given)), _pair(given)
+        with own_random_numbers(pair), torch.no_grad(), Provenance(pair) as followed:
+            outputs = run(model, replace(given, images=pair), {}, manner)
+        return _are_apart(outputs, followed)
 
     def find() -> bool:
-        sample = sample_of(given)
-        manner = manner_for(model, sample)
-        with own_random_numbers(sample.images), torch.no_grad(), Provenance(sample.images) as followed:
-            outputs = run(model, sample, {}, manner)
-        tensors = [tensor for _, tensor in leaves(outputs) if tensor.is_floating_point()]
-        return bool(tensors) and followed.keeps_apart(tensors)
+        if traced is not None:
+            with suppress(Exception):  # some operations have none without values
+                return through_graph(traced.graph)
+        with suppress(FuncamError):  # it takes one at a time
+            return through_model()
+        return False
 
     apart: bool = known_of(model).fact(("rows apart", kind_of(given)), find)
     return apart
+
+
+def _are_apart(outputs: Any, followed: Provenance) -> bool:
+    tensors = [tensor for _, tensor in leaves(outputs) if tensor.is_floating_point()]
+    return bool(tensors) and followed.keeps_apart(tensors)
 
 
 def _pair(given: Inputs) -> Tensor:

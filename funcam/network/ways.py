@@ -159,7 +159,7 @@ def _leading(model: nn.Module, found: _Found, sample: Inputs, wanted: Wanted | N
     place = tappable(model, settled.layer)
     if settled.layout != PLAIN and place is not None:
         if wanted is not None or gradient is None:
-            gradient = gradient_at(model, sample, place, manner_for(model, sample), wanted)
+            gradient = gradient_at(model, sample, place, manner_for(model, sample), wanted, found.held.tensor)
         if gradient.any() and not settled.of_layer.to_map(gradient).any():  # zero everywhere is a head of zeros
             raise UnknownAxes(f"the score doesn't depend on the map at layer {settled.layer!r}; name an earlier layer")
     return settled
