@@ -11,6 +11,11 @@ from benchmarks.models.entry import Entry
 
 Records = Mapping[str, Mapping[str, Any]]
 STOPPED = ("did not finish", "too slow", "too large", "judge failed")
+PEERS = {
+    "grad-cam": "pytorch-grad-cam by its defaults, at the expected layer",
+    "torchcam": "torchcam by its defaults",
+}
+_ANSWERS = ("equal", "another map", "another layer", "error")
 VERDICTS = ("right", "other layer", "refused", "wrong", "changed model", "raw exception", *STOPPED, "no reference")
 
 
@@ -47,7 +52,21 @@ def figures(records: Records) -> dict[str, str]:
         "ways of the named cut": ", ".join(
             f"{way} {number}" for way, number in Counter(str(r["way"]) for r in judged if "way" in r).most_common()
         ),
+        **{label: _of_peer(judged, peer) for peer, label in PEERS.items() if _asked(judged, peer)},
     }
+
+
+def _asked(records: Sequence[Mapping[str, Any]], peer: str) -> list[str]:
+    """What a peer made of each model that it can be asked about."""
+    answers = [record["peers"][peer] for record in records if "peers" in record]
+    return [answer for answer in answers if answer != "n/a"]
+
+
+def _of_peer(records: Sequence[Mapping[str, Any]], peer: str) -> str:
+    answers = _asked(records, peer)
+    kinds = Counter(next(kind for kind in _ANSWERS if answer.startswith(kind)) for answer in answers)
+    counted = [f"{kind} {kinds[kind]}" for kind in _ANSWERS if kinds[kind]]
+    return f"{', '.join(counted)}, of {len(answers)} that it can be asked about"
 
 
 def is_wrong(record: Mapping[str, Any]) -> bool:
@@ -71,7 +90,7 @@ def ways_out(record: Mapping[str, Any]) -> list[tuple[int, int]]:
 
 def in_short(records: Records) -> str:
     """For a terminal."""
-    lines = [f"{name:55}{value}" for name, value in figures(records).items()]
+    lines = [f"{name:57}{value}" for name, value in figures(records).items()]
     return "\n".join([f"{len(records)} models", *lines])
 
 
@@ -130,7 +149,7 @@ def row_of(name: str, record: Mapping[str, Any], entry: Entry | None) -> list[st
     alignment = "" if record.get("alignment") is None else f"{record['alignment']}/4"
     peers = record.get("peers", {})
     cells = [name, record["verdict"], str(record.get("way", "")), expected, layer, grid, alignment, *times]
-    return [*cells, *(peers.get(peer, "") for peer in ("grad-cam", "torchcam"))] if peers else cells
+    return [*cells, *(peers.get(peer, "") for peer in PEERS if peers)]
 
 
 def page_of(results: Mapping[str, Any], entries: Mapping[str, Entry]) -> str:
@@ -152,7 +171,7 @@ def page_of(results: Mapping[str, Any], entries: Mapping[str, Entry]) -> str:
         "first",
         "second",
     ]
-    head += ["pytorch-grad-cam", "torchcam"] if peers else []
+    head += list(PEERS) if peers else []
     missing = f"Not installed, left out: {', '.join(results['missing'])}. " if results["missing"] else ""
     rows = [row_of(name, record, entries.get(name)) for name, record in records.items()]
     return _PAGE.format(
