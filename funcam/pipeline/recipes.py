@@ -91,7 +91,7 @@ def _are_words(value: Any) -> bool:
     return isinstance(value, list) and len(value) <= _MOST_WORDS and all(map(_is_word, value))
 
 
-_LONGEST_WORD, _MOST_WORDS, _LARGEST_SIZE = 255, 64, 2**14
+_LONGEST_WORD, _MOST_WORDS, _LARGEST_SIZE = 255, 64, 2**11
 
 _ENTRIES: dict[str, tuple[Callable[[Any], bool], str]] = {
     "method": (_is_word, "the name of a method"),

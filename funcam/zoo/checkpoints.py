@@ -76,8 +76,9 @@ def read_checkpoint(path: str | os.PathLike[str]) -> dict[str, Tensor]:
                 f"{file} holds Python objects ({error}), and funcam runs no code from a file of weights; "
                 "save model.state_dict() and give that file"
             ) from None
-    state = _without_prefixes(_find_state_dict(content, file))
-    _check_claims(state, size, file)
+    with parsing(f"{name} holds no plain state dict", "save model.state_dict() and give that"):  # a state shadows methods
+        state = _without_prefixes(_find_state_dict(content, file))
+        _check_claims(state, size, file)
     with parsing(f"{name} holds tensors that can't be read as float32", "save a plain state dict"):
         return {name: _own_copy(tensor, name, file) for name, tensor in state.items()}
 
@@ -195,7 +196,7 @@ def _without_prefixes(state: dict[str, Tensor]) -> dict[str, Tensor]:
 
 def _check_claims(state: Mapping[str, Tensor], size: int, file: Path) -> None:
     """Views of one storage may claim terabytes that nobody stored; tied weights are there several times."""
-    claimed = sum(4 * tensor.numel() for tensor in state.values() if not tensor.is_meta)
+    claimed = sum(tensor.numel() * _read_as(tensor).itemsize for tensor in state.values() if not tensor.is_meta)
     if claimed > _MOST_CLAIMED * size + _ALWAYS:
         raise FuncamError(
             f"{file} has {size} bytes and its tensors claim {claimed}; save tensors of their own, not expanded views"
@@ -207,6 +208,11 @@ def _own_copy(tensor: Tensor, name: str, file: Path) -> Tensor:
     if tensor.is_meta or tensor.is_quantized or tensor.layout != torch.strided:
         kind = "without values" if tensor.is_meta else f"of {tensor.dtype}, {tensor.layout}"
         raise FuncamError(f"{file}: {name!r} is a tensor {kind}; expected dense float tensors: save a plain state dict")
-    dtype = torch.float32 if tensor.is_floating_point() else tensor.dtype
+    dtype = _read_as(tensor)
     torch.empty(0, dtype=dtype).numpy()  # a type of bits that nothing can compute with has no array
-    return tensor.detach().to(dtype, copy=True)
+    single = tuple(slice(0, 1) if step == 0 else slice(None) for step in tensor.stride())  # one value for many stays one
+    return tensor.detach()[single].to(dtype, copy=True).expand(tensor.shape)
+
+
+def _read_as(tensor: Tensor) -> torch.dtype:
+    return torch.float32 if tensor.is_floating_point() else tensor.dtype

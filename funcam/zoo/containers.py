@@ -16,12 +16,16 @@ from funcam.zoo.pickles import MOST_BYTES, Found, look_through
 ZIP = b"PK\x03\x04"
 
 _END = struct.Struct("<4s4H2LH")
-"""The last record of a zip file."""
+_END_64, _LOCATOR = struct.Struct("<4sQ2H2L4Q"), struct.Struct("<4sLQL")
+"""The last records of a zip file; the latter two only in some, before the first."""
+_BEGINS_64 = b"PK\x06\x06" + (_END_64.size - 12).to_bytes(8, "little")
 
 _MAGIC, _PROTOCOL = 0x1950A86A20F9469CFC6C, 1001
 """What files before PyTorch 1.6 begin with."""
 
-_MOST_HEADER = 16 * MIB
+_MOST_HEADER, _MOST_DIRECTORY = 4 * MIB, 8 * MIB
+"""What lists the entries of a file has some hundred bytes for each."""
+
 _RECORDS = {"version": rb"\d{1,4}\s*", "byteorder": rb"little|big", ".storage_alignment": rb"[1-9]\d{0,5}"}
 """Small entries that torch believes, and what may stand in them."""
 
@@ -42,9 +46,10 @@ def check_zip(stream: BinaryIO, size: int, name: str) -> None:
         FuncamError: it is another zip file, a TorchScript program or cut short.
     """
     stream.seek(max(size - _END.size, 0))
-    end = stream.read(_END.size)
-    if len(end) < _END.size or end[:4] != b"PK\x05\x06" or _END.unpack(end)[5] > min(MOST_BYTES, size):
+    end = stream.read()
+    if len(end) < _END.size or end[:4] != b"PK\x05\x06":
         raise FuncamError(f"{name} is cut short or damaged; download or copy it again")
+    _check_directory(stream, size)
     with parsing(f"{name} is cut short or damaged", "download or copy it again"), zipfile.ZipFile(stream) as archive:
         entries = archive.infolist()
         _check_entries(entries, size)
@@ -119,7 +124,30 @@ def check_safetensors(stream: BinaryIO, size: int) -> None:
     """
     length = int.from_bytes(stream.read(8), "little")
     if length > min(size - 8, _MOST_HEADER):
-        raise Damaged("its header is longer than the file, or than 16 MiB")
+        raise Damaged("its header is longer than the file, or than 4 MiB")
+
+
+def _check_directory(stream: BinaryIO, size: int) -> None:
+    """Python looks for the list of entries before the last record, torch where that says: it has to be one list."""
+    stream.seek(max(size - _END.size - _LOCATOR.size - _END_64.size, 0))
+    tail = stream.read()
+    _, *disks, here, count, length, offset, comment = _END.unpack(tail[-_END.size :])
+    end, told = size - _END.size, (here, count, length, offset)
+    if tail[: -_END.size][-_LOCATOR.size :].startswith(b"PK\x06\x07"):
+        end -= _LOCATOR.size + _END_64.size
+        last, larger = tail[_END_64.size : -_END.size], tail[: _END_64.size]
+        if end < 0 or last != _LOCATOR.pack(b"PK\x06\x07", 0, end, 1) or larger[:12] != _BEGINS_64:
+            raise Damaged("its last records are none of torch's")
+        *_, disk, start, here, count, length, offset = _END_64.unpack(larger)
+        disks += [disk, start]
+        limits = (0xFFFF, 0xFFFF, 0xFFFFFFFF, 0xFFFFFFFF)
+        full = zip(told, (here, count, length, offset), limits, strict=True)
+        if any(small not in (large, limit) for small, large, limit in full):
+            raise Damaged("its last records are none of torch's")
+    if any(disks) or comment or here != count or offset + length != end:
+        raise Damaged("its list of entries is not where its last record says")
+    if length > _MOST_DIRECTORY:
+        raise Damaged(f"its list of entries is larger than {_MOST_DIRECTORY // MIB} MiB")
 
 
 def _check_entries(entries: list[zipfile.ZipInfo], size: int) -> None:

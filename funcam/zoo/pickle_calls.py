@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from enum import Enum
@@ -47,16 +48,25 @@ class Global:
     name: str
 
 
+@dataclass(frozen=True, slots=True)
+class Bytes:
+    """So many bytes."""
+
+    size: int
+
+
 class Made(Enum):
-    """What stands for something that would be made."""
+    """What stands for something that would be made; a view claims more values than its storage has."""
 
     DICT = "dict"
     SET = "set"
     TENSOR = "tensor"
+    VIEW = "view"
     OTHER = "other"
 
 
-DICT, SET, TENSOR, OTHER = Made
+DICT, SET, TENSOR, VIEW, OTHER = Made
+_TENSORS = (TENSOR, VIEW)
 
 
 def check_key(key: Any, depth: int = 0) -> None:
@@ -98,6 +108,42 @@ def result_of(function: Any, arguments: Any) -> Any:
     return made
 
 
+def copied_by(arguments: Any) -> int:
+    """How many bytes a call copies, about: what stands in a pickle once may be copied thousands of times.
+
+    Args:
+        arguments: of the call.
+    """
+    return sum(map(_size_of, arguments))
+
+
+def _size_of(value: Any) -> int:
+    if isinstance(value, list | tuple):
+        return _ENTRY * len(value)
+    if isinstance(value, str | bytes):
+        return len(value)
+    return value.size if isinstance(value, Bytes) else 0
+
+
+_ENTRY = 64
+"""Bytes that a value takes in a container."""
+
+
+def check_state(made: Any, state: Any) -> None:
+    """Do nothing if a state may be given to what was made: attributes to a dict; a legacy tensor's storage and shape.
+
+    Args:
+        made: what it is given to.
+        state: the state.
+
+    Raises:
+        Damaged: the tensor reaches over the end of its storage.
+    """
+    fits = state is DICT if made is DICT else made in _TENSORS and isinstance(state, tuple) and _tensor(state)
+    if not fits:
+        raise TypeError
+
+
 def _mapping(arguments: tuple[Any, ...]) -> Made | None:
     if not arguments:
         return DICT
@@ -121,14 +167,15 @@ def _set(arguments: tuple[Any, ...]) -> Made | None:
     return SET
 
 
-def _encoded(arguments: tuple[Any, ...]) -> Made | None:
+def _encoded(arguments: tuple[Any, ...]) -> Bytes | None:
     plain = len(arguments) == 2 and isinstance(arguments[0], str) and arguments[1] in ("latin1", "latin-1", "utf-8")
-    return OTHER if plain else None
+    return Bytes(4 * len(arguments[0])) if plain else None
 
 
-def _byte_array(arguments: tuple[Any, ...]) -> Made | None:
+def _byte_array(arguments: tuple[Any, ...]) -> Bytes | None:
     """Of text; of a number it would be so many bytes."""
-    return OTHER if not arguments or arguments[0] is OTHER or isinstance(arguments[0], str | bytes) else None
+    fits = not arguments or isinstance(arguments[0], Bytes | str | bytes)
+    return Bytes(copied_by(arguments)) if fits else None
 
 
 def _numbers(arguments: tuple[Any, ...]) -> Made | None:
@@ -156,11 +203,11 @@ def _tensor(arguments: tuple[Any, ...]) -> Made | None:
     last = offset + sum((side - 1) * step for side, step in zip(size, stride, strict=True))
     if 0 not in size and last >= storage.count:
         raise Damaged(f"a tensor reaches over the end of storage {shown(storage.key)}")
-    return TENSOR
+    return TENSOR if math.prod(size) <= storage.count else VIEW
 
 
 def _of_a_tensor(arguments: tuple[Any, ...]) -> Made | None:
-    return TENSOR if arguments and arguments[0] is TENSOR else None
+    return arguments[0] if arguments and arguments[0] in _TENSORS else None
 
 
 def _of_a_type(arguments: tuple[Any, ...]) -> Any:
@@ -173,6 +220,7 @@ def _without_values(arguments: tuple[Any, ...]) -> Made | None:
 
 
 def _sparse(arguments: tuple[Any, ...]) -> Made | None:
+    """Of tensors that are all there: torch goes through their values."""
     parts = arguments[1] if len(arguments) == 2 and isinstance(arguments[1], tuple) else ()
     return TENSOR if parts[:2] == (TENSOR, TENSOR) or parts[:3] == (TENSOR, TENSOR, TENSOR) else None
 

@@ -20,9 +20,10 @@ from funcam.zoo.pickle_calls import (
     Damaged,
     Foreign,
     Global,
-    Made,
     Storage,
     check_key,
+    check_state,
+    copied_by,
     result_of,
 )
 
@@ -30,6 +31,9 @@ MOST_BYTES = 32 * MIB
 """A pickle of a state dict has some hundred bytes for each tensor."""
 
 _MOST_STEPS = 500_000
+
+_MOST_COPIED = 2 * MOST_BYTES
+"""Calls copy their arguments: text that is in the pickle becomes bytes, and these an array of bytes."""
 
 
 class Found(NamedTuple):
@@ -83,6 +87,7 @@ class _Reader:
         self.marks: list[list[Any]] = []
         self.memo: dict[int, Any] = {}
         self.storages: dict[str, Storage] = {}
+        self.copied = 0
 
     def run(self) -> Found:
         first = self.at
@@ -160,13 +165,14 @@ class _Reader:
 
     def call(self) -> None:
         arguments, function = self.stack.pop(), self.stack.pop()
+        self.copied += copied_by(arguments)
+        if self.copied > _MOST_COPIED:
+            raise Damaged("it makes more of what it holds than torch.save does")
         self.push(result_of(function, arguments))
 
     def build(self) -> None:
-        """State for what was made: attributes of a dict's; a legacy tensor's storage and shape."""
         state = self.stack.pop()
-        if not isinstance(self.stack[-1], Made) or not isinstance(state, tuple | Made):
-            raise TypeError
+        check_state(self.stack[-1], state)
 
     def load_storage(self) -> None:
         storage = _storage(self.stack.pop())

@@ -25,6 +25,9 @@ _SHOWN = 4
 _TRIED = 16
 """So many networks, those of the nearest size, are tried for one that a file fits."""
 
+_LARGEST_IMAGE = 1024
+"""Side of the largest image of a Vision Transformer; its memory grows with the fourth power of it."""
+
 
 def build_with_state(
     name: str, state: Mapping[str, Tensor], *, origin: str = "the state dict", transform_input: bool = True
@@ -136,7 +139,7 @@ def _read_off(name: str, model: nn.Module, state: Mapping[str, Tensor]) -> dict[
     tokens = state.get("encoder.pos_embedding")
     if isinstance(model, models.VisionTransformer) and tokens is not None and tokens.ndim == 3 and tokens.numel():
         side = math.isqrt(max(tokens.shape[1] - 1, 1))  # of the grid of patches; one token more is the class token
-        options["image_size"] = side * int(model.patch_size)
+        options["image_size"] = min(side * int(model.patch_size), _LARGEST_IMAGE)
     return options
 
 

@@ -46,7 +46,7 @@ def test_the_file_of_evaluate(tmp_path: Path) -> None:
         (json.dumps({**BEST, "smooth": "aug"}), "smooth 'aug'"),
         (json.dumps({**BEST, "smooth": ["aug", "blur"]}), "smooth .* should be a list of aug and eigen"),
         (json.dumps({**BEST, "input_size": -1}), "input_size is -1; expected at least 1"),
-        (json.dumps({**BEST, "input_size": 10**12}), "at most 16384"),
+        (json.dumps({**BEST, "input_size": 10**12}), "at most 2048"),
         (json.dumps({**BEST, "input_size": True}), "input_size True"),
         (json.dumps({**BEST, "input_size": 2.5}), "input_size 2.5"),
         (json.dumps({**BEST, "layers": "nope"}), "layers 'nope' should be a list of names"),
