@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
-from dataclasses import fields, is_dataclass
+import uuid
+from collections import deque
+from collections.abc import Iterable, Mapping
 from enum import Enum
 from functools import partial
-from types import BuiltinFunctionType, FunctionType, MethodType
+from types import BuiltinFunctionType, FunctionType, MethodType, ModuleType
 from typing import Any
 
 import numpy as np
 import torch
-from torch import nn
+from torch import fx, nn
 
-from funcam.comparison.sources import source_letters
+from funcam.comparison.held import attributes, state_of, used_by
+from funcam.comparison.sources import is_installed, source_letters
 from funcam.network.held import is_filled
 
 _PLAIN = (
@@ -26,11 +28,16 @@ _PLAIN = (
 def model_letters(model: nn.Module) -> str:
     """What tells a model from others that compute something else: equal letters, equal results.
 
+    A model that can't be told is like no other, itself included: what is measured with it is measured anew.
+
     Example:
         >>> model_letters(nn.ReLU()) == model_letters(nn.ReLU()) != model_letters(nn.GELU())
         True
     """
-    return letters_of([*model.named_parameters(), *model.named_buffers(), model])
+    try:
+        return letters_of([*model.named_parameters(), *model.named_buffers(), model])
+    except Exception:  # classes of others may raise whenever they are asked for something
+        return uuid.uuid4().hex
 
 
 def letters_of(value: Any) -> str:
@@ -54,9 +61,15 @@ class _Said:
         self.digest = hashlib.sha256()
         self.definitions: dict[Any, None] = {}
         self._met: dict[int, tuple[int, Any]] = {}  # with the thing itself, which keeps its id its own
+        self._waiting: deque[Any] = deque()
 
     def tell(self, value: Any) -> None:
-        """A value, and what it holds, once."""
+        """A value, and all that it holds, once; one after the other, as values may be nested thousands deep."""
+        self._waiting.append(value)
+        while self._waiting:
+            self._tell_one(self._waiting.popleft())
+
+    def _tell_one(self, value: Any) -> None:
         if isinstance(value, _PLAIN):
             self._add(f"{type(value).__name__} {value!r}")
         elif isinstance(value, tuple):  # Python may hold equal ones once or twice
@@ -70,40 +83,38 @@ class _Said:
     def _tell_new(self, value: Any) -> None:
         if isinstance(value, torch.Tensor):
             self._tell_tensor(value)
-        elif isinstance(value, np.ndarray):
+        elif isinstance(value, np.ndarray) and not value.dtype.hasobject:
             self._add(f"array {value.dtype} {value.shape}", value.tobytes())
-        elif isinstance(value, Mapping):
+        elif isinstance(value, type | FunctionType | BuiltinFunctionType | MethodType | partial):
+            self._tell_code(value)
+        elif isinstance(value, ModuleType):
+            self._add(f"module {value.__name__}")  # what of it is used is told of who uses it
+        elif isinstance(value, fx.Graph | fx.Node):
+            self._add(str(value))
+        else:
+            self._tell_object(value)
+
+    def _tell_object(self, value: Any) -> None:
+        """Its classes, what it holds as a container, and its state."""
+        self._tell_all("object", type(value).__mro__[:-1])
+        if isinstance(value, Mapping):
             self._tell_mapping(value)
         elif isinstance(value, list):
             self._tell_all(f"list of {len(value)}", value)
         elif isinstance(value, set | frozenset):
             self._tell_all(f"set of {len(value)}", sorted(value, key=repr))
-        elif isinstance(value, type | FunctionType | BuiltinFunctionType | MethodType | partial):
-            self._tell_code(value)
+        if isinstance(value, nn.Module | Mapping | list | set | frozenset):
+            self._tell_mapping(attributes(value))
         else:
-            self._tell_object(value)
-
-    def _tell_object(self, value: Any) -> None:
-        """A module with everything in it; of a dataclass its fields; of anything else its class and plain values."""
-        for base in type(value).__mro__[:-1]:
-            self._tell_code(base)
+            self._tell_mapping(state_of(value))
         if isinstance(value, nn.Module):
-            self._tell_mapping(vars(value))
             code = getattr(value, "code", None)  # of a graph, or of a script
-            self.tell(code if isinstance(code, str) else None)
-        elif is_dataclass(value):
-            self._tell_all("fields", [getattr(value, field.name) for field in fields(value)])
-        else:
-            held = getattr(value, "__dict__", {})
-            self._tell_mapping({name: part for name, part in held.items() if isinstance(part, _PLAIN)})
+            self._tell_all("code", [code if isinstance(code, str) else None])
 
     def _tell_mapping(self, value: Mapping[Any, Any]) -> None:
         """By their names; what goes by numbers (hooks: the how manieth of the process) in its order."""
         named = all(isinstance(key, str) for key in value)
-        self._add(f"mapping of {len(value)}")
-        for key, part in value.items():
-            self.tell(key if named else None)
-            self.tell(part)
+        self._tell_all(f"mapping of {len(value)}", [part for pair in value.items() for part in pair[not named :]])
 
     def _tell_code(self, code: Any) -> None:
         if isinstance(code, partial):
@@ -117,11 +128,12 @@ class _Said:
                 self._tell_all("defaults", [code.__defaults__, code.__kwdefaults__])
                 cells = code.__closure__ or ()
                 self._tell_all("closed over", [cell.cell_contents if is_filled(cell) else None for cell in cells])
+            if not is_installed(code):
+                self._tell_mapping(used_by(code))
 
-    def _tell_all(self, what: str, values: Any) -> None:
+    def _tell_all(self, what: str, values: Iterable[Any]) -> None:
         self._add(what)
-        for value in values:
-            self.tell(value)
+        self._waiting.extend(values)
 
     def _tell_tensor(self, tensor: torch.Tensor) -> None:
         self._add(f"tensor {tensor.dtype} {tuple(tensor.shape)}")

@@ -202,7 +202,6 @@ class Plan:
             rival: the network, at its own size or at the plan's.
         """
         computed = {**self.document(()), "layers": self.recipe_for(rival.label).layers}
-        del computed["batch"]
         net = rival.sized(self.recipe).net
         told = {each.name: getattr(net, each.name) for each in fields(net) if each.name not in _NOT_TOLD}
         network = [told, rival.letters, rival.device.partition(":")[0]]

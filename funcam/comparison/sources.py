@@ -7,6 +7,7 @@ import os
 import sys
 import sysconfig
 from collections.abc import Iterable, Iterator
+from functools import cache
 from pathlib import Path
 from types import FunctionType
 from typing import Any
@@ -22,8 +23,8 @@ _INSTALLED = {Path(sysconfig.get_path(name)).resolve() for name in ("stdlib", "p
 def source_letters(definitions: Iterable[Any]) -> list[str]:
     """What tells the files in which classes and functions are defined from others, sorted.
 
-    What they import is theirs, too, unless it is installed: of packages only the files of the definitions count, of
-    funcam its version.
+    What they import is theirs, too, and files of data that they name, unless it is installed: of packages only the
+    files of the definitions count, of funcam its version.
 
     Args:
         definitions: classes and functions.
@@ -35,6 +36,7 @@ def source_letters(definitions: Iterable[Any]) -> list[str]:
     """
     todo = [file for definition in definitions for file in _files_of(definition)]
     known: dict[Path, str] = {}
+    named: set[Path] = set()
     while todo:
         file = todo.pop()
         if file in known or _FUNCAM in file.parents:
@@ -44,8 +46,29 @@ def source_letters(definitions: Iterable[Any]) -> list[str]:
         except (FuncamError, OSError):  # typed in, or in an archive
             continue
         if not _INSTALLED & {*file.parents}:
-            todo += _imported(file)
-    return sorted(known.values())
+            tree = _parsed(file)
+            todo += _imported(tree, file)
+            named |= _named(tree, file)
+    return sorted([*known.values(), *(file_letters(file) for file in named - {*known})])
+
+
+def is_installed(definition: Any) -> bool:
+    """Whether a class, a function or a module is of Python, of an installed package or of funcam.
+
+    Example:
+        >>> is_installed(Path), is_installed(is_installed)
+        (True, True)
+    """
+    return _is_installed(getattr(definition, "__module__", None) or getattr(definition, "__name__", ""))
+
+
+@cache
+def _is_installed(name: str) -> bool:
+    file = getattr(sys.modules.get(name), "__file__", None)
+    if file is None:
+        return name in sys.builtin_module_names
+    parents = {*Path(file).resolve().parents}
+    return bool(_INSTALLED & parents) or _FUNCAM in parents
 
 
 def _files_of(definition: Any) -> Iterator[Path]:
@@ -58,14 +81,29 @@ def _files_of(definition: Any) -> Iterator[Path]:
         yield Path(str(module.__file__)).resolve()  # type: ignore[union-attr]
 
 
-def _imported(file: Path) -> list[Path]:
-    """The files beside a file, or loaded already, that it imports anywhere in it."""
+def _parsed(file: Path) -> list[ast.AST]:
+    """What is written in a file."""
     try:
-        tree = ast.parse(file.read_bytes())
+        return list(ast.walk(ast.parse(file.read_bytes())))
     except (OSError, SyntaxError, ValueError, RecursionError, MemoryError):  # a library, or no Python any more
         return []
+
+
+def _named(nodes: Iterable[ast.AST], file: Path) -> set[Path]:
+    """The files beside a file or in the current folder, or in a folder there, that a text in it is the name of."""
+    values = (node.value for node in nodes if isinstance(node, ast.Constant))
+    words = (value for value in values if isinstance(value, str) and value.isprintable())
+    texts = {word.strip("/\\") for word in words if 2 < len(word) < 256}
+    roots = [str(file.parent), os.getcwd()]
+    roots += [path for root in roots for text in texts if os.path.isdir(path := os.path.join(root, text))]
+    paths = (os.path.join(root, text) for root in roots for text in texts)
+    return {Path(path).resolve() for path in paths if os.path.isfile(path)}
+
+
+def _imported(nodes: Iterable[ast.AST], file: Path) -> list[Path]:
+    """The files beside a file, or loaded already, that it imports anywhere in it."""
     found: list[Path] = []
-    for node in ast.walk(tree):
+    for node in nodes:
         if isinstance(node, ast.Import):
             for alias in node.names:
                 found += _modules(alias.name, _roots(file))

@@ -76,7 +76,9 @@ def read_checkpoint(path: str | os.PathLike[str]) -> dict[str, Tensor]:
                 f"{file} holds Python objects ({error}), and funcam runs no code from a file of weights; "
                 "save model.state_dict() and give that file"
             ) from None
-    with parsing(f"{name} holds no plain state dict", "save model.state_dict() and give that"):  # a state shadows methods
+    with parsing(
+        f"{name} holds no plain state dict", "save model.state_dict() and give that"
+    ):  # a state shadows methods
         state = _without_prefixes(_find_state_dict(content, file))
         _check_claims(state, size, file)
     with parsing(f"{name} holds tensors that can't be read as float32", "save a plain state dict"):
@@ -210,7 +212,9 @@ def _own_copy(tensor: Tensor, name: str, file: Path) -> Tensor:
         raise FuncamError(f"{file}: {name!r} is a tensor {kind}; expected dense float tensors: save a plain state dict")
     dtype = _read_as(tensor)
     torch.empty(0, dtype=dtype).numpy()  # a type of bits that nothing can compute with has no array
-    single = tuple(slice(0, 1) if step == 0 else slice(None) for step in tensor.stride())  # one value for many stays one
+    single = tuple(
+        slice(0, 1) if step == 0 else slice(None) for step in tensor.stride()
+    )  # one value for many stays one
     return tensor.detach()[single].to(dtype, copy=True).expand(tensor.shape)
 
 
