@@ -207,6 +207,16 @@ def reason_in(error: BaseException, most: int = 160) -> str:
     return (text if len(text) <= most else f"{text[: most - 4]} ...") or type(error).__name__
 
 
+def cut(text: str) -> str:
+    """A text without its middle, if it has over a thousand characters.
+
+    Example:
+        >>> len(cut("x" * 5000)), cut("dog")
+        (939, 'dog')
+    """
+    return text if len(text) <= _LONGEST else f"{text[: _LONGEST * 3 // 5]} ... {text[-_LONGEST // 3 :]}"
+
+
 def in_one_line(text: str) -> str:
     """A text as a message shows it: what a terminal would act on escaped, cut in its middle where it is long.
 
@@ -214,9 +224,7 @@ def in_one_line(text: str) -> str:
         >>> in_one_line("a\\x1b[31m\\nb")
         'a\\\\x1b[31m\\\\nb'
     """
-    if len(text) > _LONGEST:
-        text = f"{text[: _LONGEST * 3 // 5]} ... {text[-_LONGEST // 3 :]}"
-    line = "".join(letter if letter.isprintable() else repr(letter)[1:-1] for letter in text)
+    line = "".join(letter if letter.isprintable() else repr(letter)[1:-1] for letter in cut(text))
     return line if len(line) <= _LONGEST else in_one_line(line)
 
 

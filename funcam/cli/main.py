@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import atexit
+import errno
 import io
 import os
+import signal
 import sys
 from typing import Annotated
 
@@ -52,8 +55,12 @@ def main() -> None:
     """Run the command line; bad input ends in one line on standard error: exit code 2 for usage, 1 for failures."""
     if isinstance(sys.stdout, io.TextIOWrapper):  # a file's name may hold what the terminal's encoding can't
         sys.stdout.reconfigure(errors="backslashreplace")
-    with collector_off():
-        code = _run()
+    try:
+        with collector_off():
+            code = _run()
+    except KeyboardInterrupt:  # another one, while the first is told
+        code = INTERRUPTED
+    atexit.register(signal.signal, signal.SIGINT, signal.SIG_IGN)  # Python tells where it ended while it ends
     sys.exit(code if isinstance(code, int) else 0)
 
 
@@ -63,14 +70,26 @@ def _run() -> object:
         code: object = app(standalone_mode=False)
         if code == INTERRUPTED:  # Typer's newer versions make this of Ctrl-C, older ones abort
             raise KeyboardInterrupt
+        sys.stdout.flush()
         return code
     except (KeyboardInterrupt, typer.Abort):
         return complain("interrupted", INTERRUPTED)
     except BrokenPipeError:  # the reader of our output went away, as `head` does
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return FAILURE
+        return _without_output()
     except Exception as error:
+        if isinstance(error, OSError) and error.errno in _FULL:  # files of ours tell theirs as `FuncamError`
+            complain(f"the output can't be written ({error.strerror}); make room or send it elsewhere")
+            return _without_output()
         return _other(error)
+
+
+_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO)
+
+
+def _without_output() -> int:
+    """What was printed and not written goes nowhere: at its end Python would try once more."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    return FAILURE
 
 
 def _other(error: Exception) -> int:

@@ -6,13 +6,13 @@ import os
 import shutil
 import sys
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import typer
 
-from funcam.errors import FuncamError, one_line
+from funcam.errors import FuncamError, cut, one_line
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -73,7 +73,7 @@ def loading(what: str, silent: bool) -> Iterator[None]:
 
 
 def complain(message: str, code: int = FAILURE, *, above: Console | None = None) -> int:
-    """Say what is wrong on standard error, in one line, control characters of names escaped.
+    """Say what is wrong on standard error, in one line of a thousand characters, control characters of names escaped.
 
     Args:
         message: what.
@@ -83,9 +83,10 @@ def complain(message: str, code: int = FAILURE, *, above: Console | None = None)
     Returns:
         The exit code.
     """
-    line = f"funcam: {one_line(message)}"
+    line = f"funcam: {cut(one_line(message))}"
     if above is None:
-        print(line, file=sys.stderr)
+        with suppress(OSError):  # a disk that is full: the exit code has to tell
+            print(line, file=sys.stderr, flush=True)
     else:
         above.print(line, soft_wrap=True, markup=False)
     return code

@@ -17,7 +17,7 @@ from typing import Any, BinaryIO
 from funcam.comparison.contents import Contents
 from funcam.files import append, opened
 
-_LONGEST = 2**28  # bytes of a line that may be one: a thousand maps of an image are a tenth of it
+_LONGEST = 2**26  # bytes of a line that may be one: a thousand maps of an image are less than half of it
 _PART = 2**16
 _SEALED = re.compile(rb'(\{"key": "([0-9a-f]+)", "records": \[\{"seal": ")([0-9a-f]{32})(", .*\]\})\n?', re.DOTALL)
 

@@ -12,9 +12,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import fuzz_journals as journals
 import fuzz_mutations as change
 import numpy as np
 from fuzz_mutations import Mutation
+from fuzz_weights import deceive_pickle, deceive_safetensors, deceive_zip
 from PIL import Image
 
 CLASSES = ("tabby cat", "dog", "crane", "crane bird", "²", "7")
@@ -68,14 +70,13 @@ def _weights() -> list[Seed]:
         legacy = _saved(
             lambda path, content=content: torch.save(content, path, _use_new_zipfile_serialization=False)  # type: ignore[misc]
         )
-        seeds.append(Seed(".pth", zipped, (change.change_zip, change.change_zip, change.keeping(64))))
-        seeds.append(Seed(".pth", legacy, (change.change_legacy, change.change_legacy, change.keeping(90))))
-    plain = {name: tensor.clone() for name, tensor in state.items()}
-    seeds.append(
-        Seed(
-            ".safetensors", _saved(lambda path: save_file(plain, path)), (change.change_safetensors, change.keeping(9))
+        seeds.append(Seed(".pth", zipped, (change.change_zip, change.change_zip, change.keeping(64), deceive_zip)))
+        seeds.append(
+            Seed(".pth", legacy, (change.change_legacy, change.change_legacy, change.keeping(90), deceive_pickle))
         )
-    )
+    plain = {name: tensor.clone() for name, tensor in state.items()}
+    safe = (change.change_safetensors, change.keeping(9), deceive_safetensors)
+    seeds.append(Seed(".safetensors", _saved(lambda path: save_file(plain, path)), safe))
     return seeds
 
 
@@ -244,6 +245,12 @@ KINDS = {
         ("truth/name_file.py", "truth/csv_boxes.py", "files.py"),
     ),
     "recipes": Kind(_recipes, _read_recipe, r"is not JSON|is not UTF-8", ("pipeline/recipes.py", "files.py")),
+    "journals": Kind(
+        lambda: [Seed(".jsonl", journals.journal(), (journals.edit, journals.edit, change.change_bytes))],
+        journals.read,
+        r"no line can be used",
+        ("comparison/journal.py", "files.py"),
+    ),
     "images": Kind(
         _images,
         _read_image,
