@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import heapq
 import json
 import math
 import operator
@@ -12,8 +13,11 @@ from typing import Any
 
 _MOST_SHOWN = 60
 
-_LONGEST_COMPARED, _MOST_COMPARED = 50, 5000
-"""Letters of a name, and names, that are compared to find the nearest: a fifth of a millisecond each."""
+_LONGEST_COMPARED = 50
+"""Letters of a name that are compared to find the nearest."""
+
+_BY_LETTERS, _BY_ORDER = 20_000, 100
+"""So many names are compared by which letters they have, and so many of these by the order, which takes long."""
 
 _LONGEST = 1000
 """Characters of a message; names from files may be of any length."""
@@ -53,8 +57,16 @@ def nearest(word: object, known: Iterable[str], count: int = 3) -> str:
         >>> nearest("layer5", ["conv1", "layer3", "layer4"], count=2)
         "'layer4', 'layer3'"
     """
-    names = {_compared(name): name for name in islice(known, _MOST_COMPARED)}
-    close = difflib.get_close_matches(_compared(str(word)), names, n=count, cutoff=0.4) or list(names)[:count]
+    names = {_compared(name): name for name in islice(known, _BY_LETTERS)}
+    wanted = _compared(str(word))
+    matcher = difflib.SequenceMatcher(b=wanted)
+
+    def alike(name: str) -> float:
+        matcher.set_seq1(name)
+        return matcher.quick_ratio()
+
+    likely = list(names) if len(names) <= _BY_ORDER else heapq.nlargest(_BY_ORDER, names, alike)
+    close = difflib.get_close_matches(wanted, likely, n=count, cutoff=0.4) or list(names)[:count]
     return ", ".join(quoted(names[name]) for name in close)
 
 

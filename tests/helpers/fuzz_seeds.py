@@ -8,6 +8,7 @@ import random
 import tempfile
 import zlib
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -131,15 +132,24 @@ def _labels() -> list[Seed]:
     words = (change.change_words, change.change_words, change.change_bytes)
     documents = [["cat", "dog", "crane"], {"0": "cat", "1": "dog"}, {"cat": 0, "dog": 1}, {"0": ["n01", "cat"]}]
     json_ways = (change.change_json, change.change_json, change.change_json, change.change_words)
-    return [Seed(".json", json.dumps(each).encode(), json_ways) for each in documents] + [
-        Seed(".txt", b"cat\ndog\ncrane bird\n", words)
-    ]
+    seeds = [Seed(".json", json.dumps(each).encode(), json_ways) for each in documents]
+    return [*seeds, Seed(".txt", b"cat\ndog\ncrane bird\n", words), Seed(".txt", b"", (_many_names,))]
+
+
+def _many_names(rng: random.Random, _data: bytes) -> bytes:
+    """Names by the thousand, of letters that take long to compare: of two letters, or of accents in no order."""
+    length, letters = rng.choice([1, 20, 199, 1000]), rng.choice(["ab", "\u0300\u0316", "a ", "\ufdfa"])
+    name = "a" + "".join(rng.choice(letters) for _ in range(length))
+    return "\n".join(f"{name}{number}" for number in range(rng.choice([3, 1000, 400_000 // length]))).encode()
 
 
 def _read_labels(path: Path) -> Any:
+    from funcam.errors import FuncamError
     from funcam.zoo.labels import find_class, read_labels
 
     names = read_labels(path)
+    with suppress(FuncamError):
+        find_class("ba" * 99, names)  # the nearest are looked for
     return find_class(names[0], names)
 
 
