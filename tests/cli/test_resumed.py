@@ -17,16 +17,22 @@ from funcam.zoo.nets import load_net
 pytestmark = pytest.mark.long
 
 MINE = """
+from pathlib import Path
 from torch import nn
 from funcam.zoo.nets import load_net
+
+class Settings:
+    def __init__(self):
+        self.shift = [float(word) for word in Path("shi" + "ft.txt").read_text().split()]
 
 class Mine(nn.Module):
     def __init__(self):
         super().__init__()
         self.net = load_net("scenes").model
+        self.settings = Settings()
 
     def forward(self, images):
-        return self.net(images * 1.0)
+        return self.net(images * 1.0 + self.settings.shift[1])
 
 def mine():
     from dataclasses import replace
@@ -47,6 +53,7 @@ def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     Path("names.csv").write_text("name,class_index\nthing,3\n")
     torch.save(dict(load_net("scenes").model.state_dict()), "weights.pth")
     Path("mine.py").write_text(MINE)
+    Path("shift.txt").write_text("0.0 0.0")
     return tmp_path
 
 
@@ -79,6 +86,7 @@ CHANGES: dict[str, Callable[[], None]] = {
     "names": lambda: rewritten("names.csv", "thing,3", "thing,5"),
     "pixels": other_pixels,
     "weights": other_weights,
+    "settings": lambda: rewritten("shift.txt", " 0.0", " 0.5"),
     "code": lambda: rewritten("mine.py", "images * 1.0", "images * 0.3"),
 }
 OPTIONS = {

@@ -6,6 +6,7 @@ import json
 import os
 import random
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -95,6 +96,25 @@ def test_a_last_line_without_its_end_is_whole(whole: tuple[bytes, ComparisonResu
 def test_a_line_that_is_there_twice_counts_once(whole: tuple[bytes, ComparisonResult], tmp_path: Path) -> None:
     (tmp_path / JOURNAL).write_bytes(whole[0] * 3)
     assert compare([RIVAL], EXAMPLES, PLAN, tmp_path).rows == whole[1].rows
+
+
+def test_lines_in_another_order_and_of_other_comparisons_do_no_harm(
+    whole: tuple[bytes, ComparisonResult], tmp_path: Path
+) -> None:
+    """Of other images of these names, too."""
+    (tmp_path / "other").mkdir()
+    examples = [replace(other, name=own.name) for own, other in zip(EXAMPLES, scene_examples(8)[4:], strict=True)]
+    compare([RIVAL], examples, PLAN, tmp_path / "other")
+    compare([RIVAL], EXAMPLES, replace(PLAN, target="predicted"), tmp_path / "other")
+    lines = [
+        *whole[0].splitlines(keepends=True),
+        *(tmp_path / "other" / JOURNAL).read_bytes().splitlines(keepends=True),
+    ]
+    for seed in range(3):
+        random.Random(seed).shuffle(lines)
+        (tmp_path / JOURNAL).write_bytes(b"".join(lines + lines[:2]))
+        again = compare([RIVAL], EXAMPLES, PLAN, tmp_path)
+        assert (again.rows, again.images, again.notes) == (whole[1].rows, 4, [])
 
 
 def mutated(data: bytes, rng: random.Random) -> bytes:

@@ -181,6 +181,7 @@ PLANS: dict[str, Callable[[Plan], Plan]] = {
     "target": lambda plan: replace(plan, target="predicted"),
     "fit": lambda plan: replace(plan, fit="crop"),
     "steps": lambda plan: replace(plan, groups=("faithfulness",), steps=3),
+    "batch": lambda plan: replace(plan, batch=1),
 }
 
 

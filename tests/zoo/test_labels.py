@@ -11,8 +11,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from funcam.errors import FuncamError
-from funcam.zoo.labels import find_class, numbered, read_labels
+from funcam.errors import FuncamError, nearest, quoted
+from funcam.zoo.labels import find_class, folded, numbered, read_labels
 
 NAMES = (
     *("tench", "tabby", "Persian cat", "Siamese cat", "crane", "golden retriever", "crane", "Café au lait"),
@@ -103,6 +103,27 @@ def test_whatever_is_typed_gives_an_index_or_one_line(names: list[str], text: st
     except FuncamError as error:
         answer = str(error)
     assert len(answer.splitlines()) == 1 if isinstance(answer, str) else 0 <= answer < len(names)
+
+
+def test_names_of_accents_in_no_order_are_found_as_they_are() -> None:
+    """To put them in Unicode's order takes their length squared: long ones are not."""
+    marks = "a" + "\u0300" * 30 + "\u0316" * 30
+    assert folded(marks) != folded(marks * 400)
+    assert folded(marks * 400) == marks * 400
+    assert folded("A\u030a" + "B" * 5000) == "a\u030a" + "b" * 5000
+    assert folded("A\u030a_b") == "\xe5 b"
+    assert find_class(marks * 4, ("a", marks * 4)) == 1
+
+
+@pytest.mark.parametrize("length", [10, 300, 5000])
+def test_the_nearest_of_many_names_however_long(length: int) -> None:
+    names = [f"{'ab' * length}{number:05d}" for number in range(3000)] + ["x" * length + "one", "x" * length + "two"]
+    for wanted in ("one", "two"):
+        with pytest.raises(FuncamError) as caught:
+            find_class("x" * length + wanted[:2] + "?", names)
+        assert f"{wanted}'" in str(caught.value)
+        assert len(str(caught.value)) <= 1000
+    assert nearest("ab" * length + "01234", names).startswith(quoted(names[1234]))
 
 
 def test_numbered() -> None:
