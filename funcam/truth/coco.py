@@ -7,14 +7,18 @@ from pathlib import Path
 from typing import Any
 
 from funcam.errors import FuncamError, shown
-from funcam.files import parse_json, read_bytes
+from funcam.files import MIB, parse_json, read_bytes
 from funcam.imaging.decoding import MOST_PIXELS
 from funcam.truth.masks import Polygons, RunLengths, run_lengths
 from funcam.truth.names import Labels
 from funcam.truth.tally import Tally
-from funcam.truth.truth import Box, Mask, Object, Truth
+from funcam.truth.truth import MOST_ENTRIES, Box, Mask, Object, Truth, refuse_over
 
-_LARGEST = 2**30
+_LARGEST = 64 * MIB
+_MOST_VALUES = 2**22
+_MOST_POINTS = 2**15
+_MOST_RUNS = 2**20
+_SEPARATORS = (b",", b":", b"[", b"{")
 _EXPECTED = "expected COCO's JSON: an object with the lists 'images', 'annotations' and 'categories'"
 
 
@@ -33,7 +37,8 @@ def read_coco(path: Path, labels: Labels, tally: Tally) -> dict[str, Truth]:
         The truth by `file_name`, for the images that the file lists with at least one object.
 
     Raises:
-        FuncamError: the file can't be read, is larger than 1 GiB, or is not COCO's JSON.
+        FuncamError: the file can't be read, is larger than 64 MiB, holds more than 262,144 images, annotations and
+            categories, or is not COCO's JSON.
 
     Example:
         >>> read_coco(Path("instances_val2017.json"), labels, Tally())["000000000139.jpg"].multiple()  # doctest: +SKIP
@@ -63,7 +68,7 @@ def read_json(path: Path) -> Any:
     """What a JSON file holds.
 
     Raises:
-        FuncamError: it can't be read, is larger than 1 GiB, or is no JSON.
+        FuncamError: it can't be read, is larger than 64 MiB, holds more values than fit into the memory, or is no JSON.
 
     Example:
         >>> sorted(read_json(Path("instances_val2017.json")))  # doctest: +SKIP
@@ -71,6 +76,7 @@ def read_json(path: Path) -> Any:
     """
     name = repr(str(path))
     data = read_bytes(path, most=_LARGEST, name=name, advice="keep the images that are compared and save those")
+    refuse_over(sum(map(data.count, _SEPARATORS)), _MOST_VALUES, "values", name)
     return parse_json(data, name, _EXPECTED)
 
 
@@ -78,6 +84,9 @@ def _parts(content: Any, path: Path) -> list[list[Mapping[Any, Any]]]:
     parts = [content.get(key) if isinstance(content, dict) else None for key in ("images", "annotations", "categories")]
     if not all(isinstance(part, list) for part in parts):
         raise FuncamError(f"{str(path)!r} is not COCO's; {_EXPECTED}")
+    refuse_over(
+        sum(len(part or ()) for part in parts), MOST_ENTRIES, "images, annotations and categories", repr(str(path))
+    )
     return [[entry for entry in part or [] if isinstance(entry, dict)] for part in parts]
 
 
@@ -120,6 +129,8 @@ def _mask(segmentation: Any, size: tuple[int, int] | None) -> Mask | None:
     rings = [_numbers(ring) for ring in segmentation] if isinstance(segmentation, list) else [()]
     if not all(len(ring) >= 6 and len(ring) % 2 == 0 for ring in rings):
         raise FuncamError("a polygon is no list of at least three points x, y")
+    if sum(map(len, rings)) > 2 * _MOST_POINTS:
+        raise FuncamError(f"the polygons of an object have more than {_MOST_POINTS:,} points")
     return Polygons(tuple(rings), size)
 
 
@@ -130,11 +141,15 @@ def _run_lengths(segmentation: Mapping[Any, Any]) -> RunLengths:
     size = _sides(*reversed(sides)) if isinstance(sides, list) and len(sides) == 2 else None
     if size is None or not isinstance(counts, str | tuple):
         raise FuncamError("run lengths have no 'counts' and 'size' of a picture")
+    if len(counts) > _MOST_RUNS:
+        raise FuncamError(f"run lengths hold more than {_MOST_RUNS:,} numbers or letters")
     try:
         lengths = run_lengths(counts)
     except OverflowError:
         raise FuncamError("run lengths hold a number beyond 64 bits") from None
-    if (lengths < 0).any() or sum(lengths.tolist()) != size[0] * size[1]:  # Python's sum has no 64 bits to overflow
+    pixels = size[0] * size[1]
+    # A million lengths within a picture add up to no more than 64 bits.
+    if ((lengths < 0) | (lengths > pixels)).any() or lengths.sum() != pixels:
         raise FuncamError("run lengths don't add up to the size of the image")
     return RunLengths(counts, size)
 

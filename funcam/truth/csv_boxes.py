@@ -12,10 +12,12 @@ from funcam.errors import FuncamError
 from funcam.files import MIB, parsing, read_text
 from funcam.truth.names import Labels
 from funcam.truth.tally import Tally
-from funcam.truth.truth import Object, Truth
+from funcam.truth.truth import MOST_ENTRIES, Object, Truth, refuse_over
 
-_LARGEST = 256 * MIB
+_LARGEST = 64 * MIB
+_MOST_CELLS = 2**21
 _EXPECTED = "expected file,class_index,x0,y0,x1,y1"
+_SPACES = " \t\r\n\f\v"
 _BEYOND = 1e9
 """No picture has so many pixels a side."""
 
@@ -80,7 +82,7 @@ def read_rows(path: Path, expected: str = _EXPECTED) -> list[list[str]]:
         expected: what the error says of the rows that should be there.
 
     Raises:
-        FuncamError: the file can't be read, or is empty.
+        FuncamError: the file can't be read, is larger than 64 MiB, has more than 262,144 rows, or is empty.
 
     Example:
         >>> read_rows(Path("boxes.csv"))[0]  # doctest: +SKIP
@@ -92,9 +94,11 @@ def read_rows(path: Path, expected: str = _EXPECTED) -> list[list[str]]:
     except FuncamError as error:
         raise FuncamError(f"{error}; {expected}") from None
     separator = max(",;\t", key=text[: text.find("\n") + 1 or None].count)
+    refuse_over(sum(map(text.count, {separator, *_SPACES})), _MOST_CELLS, "cells and words", name)
     with parsing(f"{name} can't be read as CSV", expected):
         lines = csv.reader(io.StringIO(text, newline=""), delimiter=separator)
         rows = [row for row in lines if any(cell.strip() for cell in row)]
+    refuse_over(len(rows), MOST_ENTRIES, "rows", name)
     if not rows:
         raise FuncamError(f"{str(path)!r} is empty; {expected}")
     return rows
@@ -121,7 +125,7 @@ def class_parts(cell: str) -> list[str]:
         >>> class_parts("281 282"), class_parts("golden retriever"), class_parts("²")
         (['281', '282'], ['golden retriever'], ['²'])
     """
-    return cell.split() if re.fullmatch(r"[\d\s]*", cell) else [cell]
+    return cell.split() if re.fullmatch(rf"[\d{_SPACES}]*", cell) else [cell]
 
 
 def _columns(row: Sequence[str], path: Path) -> tuple[dict[str, int], int]:

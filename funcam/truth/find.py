@@ -122,6 +122,6 @@ def _sorted_out(paths: Iterable[Path]) -> dict[str, list[Path]]:
     for path in sorted(paths):
         suffix = path.suffix.lower()
         kind = _KINDS.get(suffix, _MASKS if suffix in SUFFIXES else None)
-        if kind and path.name not in SYNSET_FILES and not path.name.startswith(".") and path.is_file():
+        if kind and path.name not in SYNSET_FILES and not path.name.startswith(".") and not path.is_dir():
             files[kind].append(path)
     return files

@@ -10,10 +10,10 @@ from funcam.files import MIB, open_regular, read_text
 from funcam.truth.csv_boxes import number, read_rows
 from funcam.truth.names import Labels, in_order, synsets, with_synsets
 from funcam.truth.tally import Tally
-from funcam.truth.truth import Object, Truth
+from funcam.truth.truth import MOST_ENTRIES, Object, Truth, refuse_over
 
 _SOLUTION = "expected ImageId,PredictionString with 'n01440764 x0 y0 x1 y1' for each object"
-_LARGEST = 256 * MIB
+_LARGEST = 16 * MIB
 _LIST = "expected a file and a class on each line: ILSVRC2012_val_00000001.JPEG 65"
 
 
@@ -56,7 +56,12 @@ def read_solution(path: Path, labels: Labels, tally: Tally, classes: Sequence[st
         (794,)
     """
     rows = [(f"{path.name}, row {index}", row) for index, row in enumerate(read_rows(path)[1:], start=2)]
-    strings = {where: row[1].split() for where, row in rows if len(row) == 2}
+    strings, count = dict[str, list[str]](), 0
+    for where, row in rows:
+        if len(row) == 2:
+            strings[where] = row[1].split()
+            count += len(strings[where]) // 5
+            refuse_over(count, MOST_ENTRIES, "objects", repr(str(path)))
     ids = {word for words in strings.values() for word in words[::5]}
     labels = with_synsets(labels, synsets(path.parent, classes) or in_order(ids, classes))
     truths: dict[str, Truth] = {}
@@ -95,7 +100,9 @@ def read_list(path: Path, labels: Labels, tally: Tally) -> dict[str, Truth]:
         text = read_text(path, most=_LARGEST)
     except FuncamError as error:
         raise FuncamError(f"{error}; {_LIST}") from None
-    lines = [line.rsplit(None, 1) for line in text.splitlines() if line.strip()]
+    texts = [line for line in text.splitlines() if line.strip()]
+    refuse_over(len(texts), MOST_ENTRIES, "lines", repr(str(path)))
+    lines = [line.rsplit(None, 1) for line in texts]
     if len(lines) > 1 and [line[-1] for line in lines] == [str(index) for index in range(1, len(lines) + 1)]:
         raise FuncamError(f"{str(path)!r} only counts its lines, it names no classes; {_LIST}")
     truths: dict[str, Truth] = {}

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,6 +17,12 @@ from funcam.imaging.decoding import load_whole, opened, tiles
 from funcam.truth.truth import Box, Mask
 
 _FORMATS = ("PNG", "BMP", "GIF", "TIFF")
+
+_MOST_DIGITS = 8
+"""Characters of a run length: 40 bits, of which a million add up to less than 64."""
+
+_BAND = 2**20
+"""So many pixels, or crossings of edges, are looked at together."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,10 +44,8 @@ class Polygons:
 
     def __call__(self, height: int, width: int) -> NDArray[np.bool_]:
         scale = np.array([width / self.size[0], height / self.size[1]])
-        mask = np.zeros((height, width), bool)
-        for ring in self.rings:
-            mask |= _filled(np.array(ring, float).reshape(-1, 2) * scale, height, width)
-        return mask
+        points = [np.array(ring, float).reshape(-1, 2) * scale for ring in self.rings]
+        return _filled(_edges(points), height, width)
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,7 +137,7 @@ def run_lengths(counts: tuple[int, ...] | str) -> NDArray[np.int64]:
     last one's fifth bit is the sign; from the fourth number on it is the difference to the number two before.
 
     Raises:
-        FuncamError: the text is cut off or has other characters.
+        FuncamError: the text is cut off, has other characters or a number larger than any picture.
 
     Source: pycocotools, `rleFrString` in `maskApi.c`.
 
@@ -141,21 +147,24 @@ def run_lengths(counts: tuple[int, ...] | str) -> NDArray[np.int64]:
     """
     if not isinstance(counts, str):
         return np.array(counts, np.int64)
-    numbers: list[int] = []
-    value = shift = 0
-    for character in counts:
-        bits = ord(character) - 48
-        if not 0 <= bits < 64 or shift > 55:
-            raise FuncamError(f"run lengths hold {character!r}, which is none of COCO's characters; encode them again")
-        value |= (bits & 31) << shift
-        shift += 5
-        if not bits & 32:
-            value -= 1 << shift if bits & 16 else 0
-            numbers.append(value + (numbers[-2] if len(numbers) > 2 else 0))
-            value = shift = 0
-    if shift:
+    bits = np.frombuffer(counts.encode("utf-32-le", "surrogatepass"), np.uint32).astype(np.int64) - 48
+    others = np.flatnonzero((bits < 0) | (bits > 63))
+    if others.size:
+        character = counts[others[0]]
+        raise FuncamError(f"run lengths hold {character!r}, which is none of COCO's characters; encode them again")
+    last = np.flatnonzero(bits < 32)
+    if bits.size != (last[-1] + 1 if last.size else 0):
         raise FuncamError("run lengths are cut off in the middle of a number; encode them again")
-    return np.array(numbers, np.int64)
+    first = np.concatenate([[0], last[:-1] + 1])[: last.size]
+    digits = last - first + 1
+    if digits.max(initial=0) > _MOST_DIGITS:
+        raise FuncamError("run lengths hold a number larger than any picture; encode them again")
+    places = np.arange(bits.size) - np.repeat(first, digits)
+    numbers: NDArray[np.int64] = np.add.reduceat((bits & 31) << (5 * places), first) if first.size else first
+    numbers -= np.where(bits[last] & 16, 1 << (5 * digits), 0)
+    for same in (slice(1, None, 2), slice(2, None, 2)):
+        numbers[same] = numbers[same].cumsum()
+    return numbers
 
 
 def file_pixels(path: Path) -> NDArray[np.bool_]:
@@ -210,14 +219,49 @@ def resized(mask: NDArray[np.bool_], height: int, width: int) -> NDArray[np.bool
     return picked
 
 
-def _filled(points: NDArray[np.float64], height: int, width: int) -> NDArray[np.bool_]:
-    """The pixels whose centres lie in one polygon: inside changes wherever a row's centre line meets an edge."""
-    changes = np.zeros((height, width + 1), np.uint8)  # whether it is odd is all that counts, and 256 is even
-    for (x0, y0), (x1, y1) in zip(points, np.roll(points, -1, axis=0), strict=True):
-        low, high = sorted((y0, y1))
-        rows = np.arange(*np.clip(np.ceil((low - 0.5, high - 0.5)), 0, height), dtype=np.int64)
-        if rows.size:
-            crossings = x0 + (rows + 0.5 - y0) * (x1 - x0) / (y1 - y0)
-            changes[rows, np.clip(np.ceil(crossings - 0.5), 0, width).astype(np.int64)] += 1
-    inside: NDArray[np.bool_] = changes.cumsum(axis=1, dtype=np.uint8)[:, :-1] % 2 == 1
-    return inside
+class _Edges(NamedTuple):
+    """The edges of polygons: the ring that each is of, and its ends, `(x, y)`."""
+
+    ring: NDArray[np.int64]
+    start: NDArray[np.float64]
+    end: NDArray[np.float64]
+
+
+def _edges(rings: Sequence[NDArray[np.float64]]) -> _Edges:
+    numbers = np.repeat(np.arange(len(rings)), [len(ring) for ring in rings])
+    ends = [np.roll(ring, -1, axis=0) for ring in rings]
+    none = np.empty((0, 2))
+    return _Edges(numbers, np.concatenate([none, *rings]), np.concatenate([none, *ends]))
+
+
+def _filled(edges: _Edges, height: int, width: int) -> NDArray[np.bool_]:
+    """The pixels whose centres lie in any ring: inside it changes wherever a row's centre line meets an edge.
+
+    All edges are taken together, some rows at a time: a file may hold thousands of rings as large as the picture.
+    """
+    mask = np.empty((height, width), bool)
+    ends = np.sort([edges.start[:, 1], edges.end[:, 1]], axis=0)
+    first, last = np.clip(np.ceil(ends - 0.5), 0, height).astype(np.int64)
+    down = max(1, _BAND // max(len(edges.ring), width))
+    for top in range(0, height, down):
+        band = mask[top : top + down]
+        changes = np.zeros((band.shape[0], width + 1), np.int32)
+        rows, columns = _crossings(edges, np.clip(first - top, 0, len(band)), np.clip(last - top, 0, len(band)), top)
+        cells = rows * (width + 1) + np.clip(np.ceil(columns - 0.5), 0, width).astype(np.int64)
+        np.add.at(changes.reshape(-1), cells[::2], 1)
+        np.add.at(changes.reshape(-1), cells[1::2], -1)
+        np.greater(changes.cumsum(axis=1, out=changes)[:, :-1], 0, out=band)
+    return mask
+
+
+def _crossings(
+    edges: _Edges, first: NDArray[np.int64], last: NDArray[np.int64], top: int
+) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
+    """Where edges meet the centre lines of rows, ring by ring in each row, from left to right: two by two a span."""
+    counts = last - first
+    edge = np.repeat(np.arange(len(counts)), counts)
+    rows = first[edge] + np.arange(len(edge)) - np.repeat(counts.cumsum() - counts, counts)
+    (x0, y0), (x1, y1) = edges.start[edge].T, edges.end[edge].T
+    columns = x0 + (rows + top + 0.5 - y0) * (x1 - x0) / (y1 - y0)
+    order = np.lexsort((columns, edges.ring[edge], rows))
+    return rows[order], columns[order]

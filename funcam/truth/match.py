@@ -19,6 +19,9 @@ from funcam.truth.truth import Box, Object, Truth, empty_box
 _SLACK = 0.5
 """Half a pixel over the edge is a matter of rounding and cut without a word."""
 
+_LONGEST = 4096
+"""Letters of a path: to normalise a text takes the square of the marks on one letter."""
+
 _T = TypeVar("_T")
 
 
@@ -176,7 +179,7 @@ def _by(names: Iterable[str], key: Callable[[str], str]) -> dict[str, list[str]]
 
 
 def _file(name: str) -> str:
-    return PurePosixPath(unicodedata.normalize("NFC", name)).name
+    return PurePosixPath(unicodedata.normalize("NFC", name[-_LONGEST:])).name
 
 
 def _stem(name: str) -> str:

@@ -24,6 +24,9 @@ _LARGEST = 64 * MIB
 _EXPLAINED = 8
 """So many unknown names of a truth are told with the classes that are nearest."""
 
+_LONGEST = 1000
+"""Letters of a class's name: to normalise a text takes the square of the marks on one letter."""
+
 _PARENTS = 4
 """Kaggle's LOC_synset_mapping.txt lies four folders above ILSVRC/Annotations/CLS-LOC/val."""
 
@@ -51,10 +54,11 @@ def labeller(classes: Sequence[str], names: Mapping[str, Sequence[int]] | None =
     def labels(text: str) -> tuple[int, ...]:
         if text in known:
             return tuple(known[text])
-        index = index_of(text)
+        index = index_of(text) if len(text) <= _LONGEST else None
         if index is None:
             if text not in reasons:  # The nearest names take 20 ms, and a truth may hold a million that are unknown.
-                reasons[text] = _reason(text, classes if len(reasons) < _EXPLAINED else ())
+                explained = len(reasons) < _EXPLAINED and len(text) <= _LONGEST
+                reasons[text] = _reason(text, classes if explained else ())
             raise FuncamError(reasons[text])
         return (index,)
 
@@ -87,7 +91,7 @@ def synsets(place: Path, classes: Sequence[str]) -> dict[str, tuple[int, ...]]:
     """
     for folder in (place, *place.absolute().parents[:_PARENTS]):
         for name in SYNSET_FILES:
-            if (folder / name).is_file():
+            if os.path.lexists(folder / name) and not os.path.isdir(folder / name):
                 return _mapped(_pairs(folder / name), classes)
     return {}
 

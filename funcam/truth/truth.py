@@ -10,11 +10,16 @@ from typing import NamedTuple, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
+from funcam.errors import FuncamError
+
 Box: TypeAlias = tuple[float, float, float, float]
 """`(x0, y0, x1, y1)`: the corners, in pixels; `(0, 0, width, height)` is the whole image."""
 
 Mask: TypeAlias = Callable[[int, int], NDArray[np.bool_]]
 """`mask(height, width)` is the object's pixels, bool `[height, width]`, in the image resized to that size."""
+
+MOST_ENTRIES = 2**18
+"""So many rows, lines, annotations and images a file of truth may have: each takes some microseconds and a kilobyte."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,6 +102,21 @@ class TruthSet(NamedTuple):
 
     by_file: dict[str, Truth]
     problems: list[str]
+
+
+def refuse_over(count: int, most: int, what: str, name: str) -> None:
+    """Do nothing if a file of truth holds no more than so many of something.
+
+    Raises:
+        FuncamError: it holds more.
+
+    Example:
+        >>> refuse_over(300_000, MOST_ENTRIES, "rows", "'a.csv'")
+        Traceback (most recent call last):
+        funcam.errors.FuncamError: 'a.csv' has more than 262,144 rows; keep the images that are compared and save those
+    """
+    if count > most:
+        raise FuncamError(f"{name} has more than {most:,} {what}; keep the images that are compared and save those")
 
 
 def empty_box(box: Box) -> bool:

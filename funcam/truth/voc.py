@@ -15,6 +15,7 @@ from funcam.truth.tally import Tally
 from funcam.truth.truth import Box, Object, Truth
 
 _LARGEST = 16 * 2**20
+_MOST_ELEMENTS = 2**16
 _SIDES = ("xmin", "ymin", "xmax", "ymax")
 
 
@@ -58,7 +59,7 @@ def safe_xml(data: bytes, name: str) -> ElementTree.Element:
     """The root of an XML document that declares no document type, and so no entities.
 
     Raises:
-        FuncamError: it is no XML, too large, or has a DOCTYPE.
+        FuncamError: it is no XML, too large, has too many elements, or has a DOCTYPE.
 
     Example:
         >>> safe_xml(b"<a><b/></a>", "x.xml").tag
@@ -68,8 +69,8 @@ def safe_xml(data: bytes, name: str) -> ElementTree.Element:
         raise FuncamError(f"{name!r} is larger than {_LARGEST >> 20} MiB, too large for one image's boxes; check it")
     try:
         with parsing(f"{name!r} is not XML", "export it again"):
-            return ElementTree.fromstring(data, ElementTree.XMLParser(target=_NoDoctype()))
-    except _Doctype as error:
+            return ElementTree.fromstring(data, ElementTree.XMLParser(target=_Builder()))
+    except _Refused as error:
         raise FuncamError(f"{name!r} {error}") from None
 
 
@@ -82,15 +83,28 @@ class _Page(NamedTuple):
     objects: list[tuple[str, Box | None]]
 
 
-class _Doctype(FuncamError):
-    """A document type begins."""
+class _Refused(FuncamError):
+    """What a file of a good page never holds begins."""
 
 
-class _NoDoctype(ElementTree.TreeBuilder):
-    """A builder that stops where a document type begins: entities are declared in it, and files are asked for."""
+class _Builder(ElementTree.TreeBuilder):
+    """A builder that stops where a document type begins: entities are declared in it, and files are asked for.
+
+    And where more elements begin than the objects of any image have.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.left = _MOST_ELEMENTS
+
+    def start(self, tag: Any, attrs: Any, /) -> ElementTree.Element:
+        self.left -= 1
+        if self.left < 0:
+            raise _Refused(f"has more than {_MOST_ELEMENTS:,} elements, too many for one image's boxes; check it")
+        return super().start(tag, attrs)
 
     def doctype(self, *_: Any) -> None:
-        raise _Doctype("has a DOCTYPE, which could ask for other files; delete that line")
+        raise _Refused("has a DOCTYPE, which could ask for other files; delete that line")
 
 
 def _pages(paths: Sequence[Path], tally: Tally) -> Iterator[_Page]:

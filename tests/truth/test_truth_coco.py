@@ -123,5 +123,5 @@ def test_files_that_are_not_coco(tmp_path, data, part):
 def test_a_huge_file_is_refused_before_it_is_read(tmp_path):
     with open(tmp_path / "x.json", "wb") as stream:
         stream.truncate(2**30 + 1)
-    with pytest.raises(FuncamError, match="larger than 1 GiB"):
+    with pytest.raises(FuncamError, match="larger than 64 MiB"):
         read_coco(tmp_path / "x.json", labeller(CLASSES), Tally())
