@@ -17,6 +17,7 @@ import uuid
 import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from io import BufferedReader
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -24,8 +25,8 @@ from funcam.errors import FuncamError, reason_in
 
 MIB = 2**20
 
-_AT_ONCE = getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_CLOEXEC", 0) | getattr(os, "O_BINARY", 0)
-"""To open a pipe would be to wait for its other end."""
+AT_ONCE = getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_CLOEXEC", 0) | getattr(os, "O_BINARY", 0)
+"""Flags to open a file with: to open a pipe would be to wait for its other end."""
 
 _ADVICE = {
     errno.ENOENT: "make the folder first",
@@ -47,15 +48,16 @@ _NO_LINK = getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_BINARY", 0)  # neither 
 _NO_WAIT = getattr(os, "O_NONBLOCK", 0)  # a pipe would be waited for until somebody comes to its other end
 
 
-def open_regular(path: str | os.PathLike[str], name: str = "") -> BinaryIO:
+def open_regular(path: str | os.PathLike[str], name: str = "", *, most: int | None = None) -> BufferedReader:
     """A regular file, opened for reading; a pipe, a device, a socket or a folder is refused without waiting for it.
 
     Args:
         path: the file.
         name: what messages call it; its path in quotes where nothing is given.
+        most: so many bytes it may have; any number where none is given.
 
     Raises:
-        FuncamError: there is no such file, it is no regular one, or may not be read.
+        FuncamError: there is no such file, it is no regular one, is larger, or may not be read.
 
     Example:
         >>> open_regular(os.devnull, "the file")
@@ -65,7 +67,7 @@ def open_regular(path: str | os.PathLike[str], name: str = "") -> BinaryIO:
     name = name or repr(os.fsdecode(path))
     try:
         _check_regular(os.stat(path), name)  # to open some devices is to set them going
-        descriptor = os.open(path, os.O_RDONLY | _AT_ONCE)
+        descriptor = os.open(path, os.O_RDONLY | AT_ONCE)
     except FuncamError:
         raise
     except (OSError, ValueError) as error:  # ValueError: a path with a null character
@@ -73,6 +75,8 @@ def open_regular(path: str | os.PathLike[str], name: str = "") -> BinaryIO:
     stream = os.fdopen(descriptor, "rb")
     try:
         _check_regular(os.fstat(descriptor), name)  # another may lie there by now
+        if most is not None and os.fstat(descriptor).st_size > most:
+            raise FuncamError(f"{name} is larger than {_size(most)}; make it smaller first")
     except FuncamError:
         stream.close()
         raise
@@ -101,7 +105,8 @@ def read_bytes(path: str | os.PathLike[str], *, most: int, name: str = "", advic
         if os.fstat(stream.fileno()).st_size > most:
             raise too_large
         try:
-            data = stream.read(most + 1)  # it may have grown, and in /proc no file tells its size
+            # It may have grown, in /proc no file tells its size, and some there have nothing to give yet.
+            data = stream.read(most + 1) or b""
         except (OSError, MemoryError) as error:
             raise _unreadable(name, error) from None
     if len(data) > most:

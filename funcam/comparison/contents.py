@@ -15,6 +15,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from funcam.errors import FuncamError
+from funcam.files import open_regular
+from funcam.imaging.bounds import MOST_BYTES
 
 if TYPE_CHECKING:
     from funcam.comparison.dataset import Example
@@ -93,11 +95,9 @@ def file_letters(path: Path) -> str:
     """What tells the bytes of a file from others.
 
     Raises:
-        FuncamError: it is no file.
+        FuncamError: it is no file, or a larger one than any picture that is read.
     """
-    if not path.is_file():
-        raise FuncamError(f"{str(path)!r} is no file; check the path")
-    with open(path, "rb") as stream:
+    with open_regular(path, most=MOST_BYTES) as stream:
         return hashlib.file_digest(stream, "sha256").hexdigest()[:32]
 
 

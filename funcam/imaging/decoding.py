@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from funcam.files import open_regular
+from funcam.imaging.bounds import MOST_BYTES, Header, refuse_large, refuse_strips
 from funcam.imaging.ending import ends_early
 
 # Pillow knows fifty formats, and some start other programs (EPS runs Ghostscript); only pictures are let in.
@@ -21,14 +22,6 @@ FORMATS = ("JPEG", "MPO", "PNG", "WEBP", "TIFF", "BMP", "GIF", "PPM", "JPEG2000"
 _TILE = 2**16
 _TWELVE_BITS = 2**12
 """Pixels that are converted at once: as many as a processor's cache holds."""
-
-_BUFFERED = ("WEBP", "AVIF", "JPEG2000")
-"""Formats whose decoders hold the picture three times before Pillow has it."""
-
-_MOST_BUFFERED = 2**25
-
-MOST_PIXELS = 178_956_970
-"""Pillow's limit against decompression bombs, which whoever else uses Pillow in the process may have lifted."""
 
 # EXIF orientation -> (swap the axes, then flip the rows, then flip the columns).
 _TURNS = {
@@ -52,13 +45,16 @@ def opened(path: str | os.PathLike[str], formats: Sequence[str] = FORMATS) -> It
         formats: which of Pillow's it may have.
 
     Raises:
-        FuncamError: it is no regular file, or can't be opened.
+        FuncamError: it is no regular file, can't be opened, or has more before its pixels than any picture.
         Exception: whatever Pillow raises.
     """
     Image.init()  # Pillow registers most formats only when asked to.
-    with warnings.catch_warnings(), open_regular(path) as stream:
+    name = repr(os.fsdecode(path))
+    with warnings.catch_warnings(), Header(open_regular(path, most=MOST_BYTES), name) as stream:
         warnings.simplefilter("ignore")
+        refuse_strips(stream, name)
         with Image.open(stream, formats=[name for name in formats if name in Image.OPEN]) as image:
+            stream.whole()
             yield image
 
 
@@ -70,13 +66,11 @@ def load_whole(image: Image.Image, path: str | os.PathLike[str]) -> None:
         path: its file.
 
     Raises:
-        PIL.Image.DecompressionBombError: it has too many pixels: over 179 million, or 33 in a format whose
-            decoder holds it several times.
+        FuncamError: it is larger than its decoder can be let in to, see `bounds`.
         OSError: the file's data end early.
         Exception: whatever Pillow raises.
     """
-    if image.width * image.height > (_MOST_BUFFERED if image.format in _BUFFERED else MOST_PIXELS):
-        raise Image.DecompressionBombError(f"{image.width} x {image.height} pixels of {image.format}")
+    refuse_large(image, path)
     image.load()
     if image.format == "PNG":
         last = image.crop((0, max(image.height - 2, 0), *image.size)).getbbox(alpha_only=False)

@@ -9,6 +9,7 @@ from typing import BinaryIO
 _HEADER = struct.Struct(">IIBBBBB")
 _CHANNELS = {0: 1, 2: 3, 3: 1, 4: 2, 6: 4}
 _PIECE = 2**16
+_CHUNK = 128
 
 # Adam7's passes: the first column and row, and the steps from one to the next.
 _PASSES = ((0, 0, 8, 8), (4, 0, 8, 8), (0, 4, 4, 8), (2, 0, 4, 4), (0, 2, 2, 4), (1, 0, 2, 2), (0, 1, 1, 2))
@@ -42,6 +43,29 @@ def ends_early(stream: BinaryIO) -> bool:
             stream.seek(length, 1)
         stream.seek(4, 1)
     return True
+
+
+def bytes_beside(stream: BinaryIO, most: int) -> int:
+    """How many bytes of a PNG file are not its picture's, counted to a little more than `most`.
+
+    Args:
+        stream: the file.
+        most: how far to count; each chunk counts for as much as it takes to read it.
+
+    Example:
+        >>> with open("photo.png", "rb") as stream:  # doctest: +SKIP
+        ...     bytes_beside(stream, 2**20)
+        316
+    """
+    stream.seek(8)
+    count = 0
+    while count <= most and len(head := stream.read(8)) == 8:
+        length, kind = struct.unpack(">I4s", head)
+        count += _CHUNK + (0 if kind == b"IDAT" else length)
+        if kind == b"IEND":
+            break
+        stream.seek(length + 4, 1)
+    return count
 
 
 def _bytes_needed(header: bytes) -> int:

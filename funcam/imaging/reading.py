@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from PIL import Image, UnidentifiedImageError
 
 from funcam.errors import FuncamError, reason_in, shown
+from funcam.files import AT_ONCE
 from funcam.imaging.decoding import load_whole, opened, stretch_of, upright_rgb
 
 Pixels: TypeAlias = NDArray[np.uint8]
@@ -61,8 +62,8 @@ def read_image(path: str | os.PathLike[str]) -> Pixels:
 
     Raises:
         FuncamError: the file is missing, a folder, empty, unreadable, truncated, damaged, not an image, or larger
-            than Pillow's limit against decompression bombs (179 million pixels; of WebP, AVIF and JPEG 2000, whose
-            decoders hold a picture several times, 33 million).
+            than can be read in a gigabyte and some seconds: 110 million pixels, fewer in formats whose decoders hold
+            a picture several times or are slow (see `docs/safety.md`).
 
     Example:
         >>> read_image("photos/dog.jpg").shape  # doctest: +SKIP
@@ -149,8 +150,9 @@ def find_images(arguments: Sequence[str | os.PathLike[str]]) -> Found:
     """The image files that the arguments of a command mean, in order, each once.
 
     A file stands for itself, whatever its suffix; a folder for its own images, sorted by name, hidden ones left out;
-    a glob that no shell expanded (`**` goes through folders) for the images that match it, sorted. An
-    argument that gives nothing becomes a line in `problems`, so that the others can still be done.
+    a glob that no shell expanded (`**` goes through folders) for the images that match it, sorted. What can't be read
+    as an image, a broken link or a pipe too, is found by its name, and whoever reads it tells why. An argument that
+    gives nothing becomes a line in `problems`, so that the others can still be done.
 
     Raises:
         FuncamError: one path was given where a list of them is expected.
@@ -211,11 +213,11 @@ def _beginning(path: Path) -> bytes:
     name = _quoted(path)
     if os.path.isdir(path):
         raise FuncamError(f"{name} is a folder, not an image; name a file in it")
-    if os.path.exists(path) and not os.path.isfile(path):  # To open a pipe would be to wait for it.
+    if os.path.exists(path) and not os.path.isfile(path):
         raise FuncamError(f"{name} is not a regular file; save the image to one first")
     try:
-        with open(path, "rb") as stream:
-            beginning = stream.read(16)
+        with open(path, "rb", opener=_at_once) as stream:
+            beginning = stream.read(16) or b""  # None where it waits for more, as some in /proc do
     except PermissionError as error:
         raise FuncamError(f"{name} may not be read; check its permissions") from error
     except (FileNotFoundError, ValueError):  # ValueError: a path with a null character.
@@ -225,6 +227,10 @@ def _beginning(path: Path) -> bytes:
     if not beginning:
         raise FuncamError(f"{name} is empty (0 bytes); save or download it again")
     return beginning
+
+
+def _at_once(path: str, flags: int) -> int:
+    return os.open(path, flags | AT_ONCE)
 
 
 def _unidentified(beginning: bytes) -> str:
@@ -256,14 +262,14 @@ def _in_folder(folder: Path) -> list[Path]:
     except OSError as error:
         raise FuncamError(f"folder {_quoted(folder)} can't be read: {error.strerror}; check its permissions") from error
     images = [folder / name for name in names if not name.startswith(".") and _is_image_name(name)]
-    images = [path for path in images if path.is_file()]
+    images = [path for path in images if not path.is_dir()]
     if not images:
         raise FuncamError(f"folder {_quoted(folder)} holds no images ({_some_suffixes()}); for folders in it add '/**'")
     return images
 
 
 def _matching(pattern: str) -> list[Path]:
-    files = [name for name in sorted(glob.glob(pattern, recursive=True)) if os.path.isfile(name)]
+    files = [name for name in sorted(glob.glob(pattern, recursive=True)) if not os.path.isdir(name)]
     images = [Path(name) for name in files if _is_image_name(name)]
     if not images:
         what = f"{len(files)} file(s), but no images ({_some_suffixes()})" if files else "no file"

@@ -8,7 +8,7 @@ from typing import Any
 
 from funcam.errors import FuncamError, shown
 from funcam.files import MIB, parse_json, read_bytes
-from funcam.imaging.decoding import MOST_PIXELS
+from funcam.imaging.bounds import MOST_PIXELS
 from funcam.truth.masks import Polygons, RunLengths, run_lengths
 from funcam.truth.names import Labels
 from funcam.truth.tally import Tally

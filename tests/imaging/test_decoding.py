@@ -15,7 +15,7 @@ import pytest
 from PIL import Image
 
 from funcam.errors import FuncamError
-from funcam.imaging import decoding
+from funcam.imaging import bounds, decoding
 from funcam.imaging.reading import read_image
 from funcam.truth.masks import file_pixels
 
@@ -147,6 +147,6 @@ def test_formats_whose_decoders_hold_a_picture_several_times_have_a_lower_bound(
     path = tmp_path / "x.webp"
     Image.new("RGB", (40, 30)).save(path)
     assert read_image(path).shape == (30, 40, 3)
-    monkeypatch.setattr(decoding, "_MOST_BUFFERED", 1000)
+    monkeypatch.setitem(bounds.MOST, "WEBP", bounds.Most(1000))
     with pytest.raises(FuncamError, match=re.escape("holds more pixels than is safe")):
         read_image(path)
