@@ -25,8 +25,8 @@ from funcam.errors import FuncamError, reason_in
 
 MIB = 2**20
 
-AT_ONCE = getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_CLOEXEC", 0) | getattr(os, "O_BINARY", 0)
-"""Flags to open a file with: to open a pipe would be to wait for its other end."""
+_AT_ONCE = getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_CLOEXEC", 0) | getattr(os, "O_BINARY", 0)
+"""To open a pipe would be to wait for its other end."""
 
 _ADVICE = {
     errno.ENOENT: "make the folder first",
@@ -67,7 +67,7 @@ def open_regular(path: str | os.PathLike[str], name: str = "", *, most: int | No
     name = name or repr(os.fsdecode(path))
     try:
         _check_regular(os.stat(path), name)  # to open some devices is to set them going
-        descriptor = os.open(path, os.O_RDONLY | AT_ONCE)
+        descriptor = os.open(path, os.O_RDONLY | _AT_ONCE)
     except FuncamError:
         raise
     except (OSError, ValueError) as error:  # ValueError: a path with a null character

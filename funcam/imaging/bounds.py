@@ -45,7 +45,7 @@ class Most(NamedTuple):
 PLAIN = Most(110_000_000)
 """A phone's 108 megapixels, in seven or eight bytes each."""
 
-SCANS = 64
+SCANS = 32
 SEVERAL_SCANS = Most(2**26, 128 * MIB)
 """Of a JPEG file: its coefficients lie in the memory as long as scans add to them."""
 
@@ -67,7 +67,7 @@ _HEADERS = {b"GIF8": MIB, b"\0\0\0\x0c": 4 * MIB}
 _READ = 128
 """Bytes that a read counts for at least: a header of a million small parts takes as long as a large one."""
 
-_STRIPS = 2**18
+_STRIPS = 2**17
 """Of a TIFF file: each strip and tile is an object."""
 _PLACES = (273, 324)
 

@@ -15,7 +15,6 @@ from numpy.typing import NDArray
 from PIL import Image, UnidentifiedImageError
 
 from funcam.errors import FuncamError, reason_in, shown
-from funcam.files import AT_ONCE
 from funcam.imaging.decoding import load_whole, opened, stretch_of, upright_rgb
 
 Pixels: TypeAlias = NDArray[np.uint8]
@@ -216,8 +215,8 @@ def _beginning(path: Path) -> bytes:
     if os.path.exists(path) and not os.path.isfile(path):
         raise FuncamError(f"{name} is not a regular file; save the image to one first")
     try:
-        with open(path, "rb", opener=_at_once) as stream:
-            beginning = stream.read(16) or b""  # None where it waits for more, as some in /proc do
+        with open(path, "rb") as stream:  # what has no size yet may wait for what to give, as some in /proc do
+            beginning = stream.read(16) if os.fstat(stream.fileno()).st_size else b""
     except PermissionError as error:
         raise FuncamError(f"{name} may not be read; check its permissions") from error
     except (FileNotFoundError, ValueError):  # ValueError: a path with a null character.
@@ -227,10 +226,6 @@ def _beginning(path: Path) -> bytes:
     if not beginning:
         raise FuncamError(f"{name} is empty (0 bytes); save or download it again")
     return beginning
-
-
-def _at_once(path: str, flags: int) -> int:
-    return os.open(path, flags | AT_ONCE)
 
 
 def _unidentified(beginning: bytes) -> str:

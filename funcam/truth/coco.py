@@ -37,7 +37,7 @@ def read_coco(path: Path, labels: Labels, tally: Tally) -> dict[str, Truth]:
         The truth by `file_name`, for the images that the file lists with at least one object.
 
     Raises:
-        FuncamError: the file can't be read, is larger than 64 MiB, holds more than 262,144 images, annotations and
+        FuncamError: the file can't be read, is larger than 64 MiB, holds more than 131,072 images, annotations and
             categories, or is not COCO's JSON.
 
     Example:

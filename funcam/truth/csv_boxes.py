@@ -82,7 +82,7 @@ def read_rows(path: Path, expected: str = _EXPECTED) -> list[list[str]]:
         expected: what the error says of the rows that should be there.
 
     Raises:
-        FuncamError: the file can't be read, is larger than 64 MiB, has more than 262,144 rows, or is empty.
+        FuncamError: the file can't be read, is larger than 64 MiB, has more than 131,072 rows, or is empty.
 
     Example:
         >>> read_rows(Path("boxes.csv"))[0]  # doctest: +SKIP

@@ -49,18 +49,19 @@ def labeller(classes: Sequence[str], names: Mapping[str, Sequence[int]] | None =
     for name, indices in known.items():
         for index in indices:
             _checked(index, classes, name)
-    index_of, reasons = _by_name(classes), dict[str, str]()
+    index_of, reasons = _by_name(classes), dict[str, FuncamError]()
 
     def labels(text: str) -> tuple[int, ...]:
         if text in known:
             return tuple(known[text])
-        index = index_of(text) if len(text) <= _LONGEST else None
-        if index is None:
-            if text not in reasons:  # The nearest names take 20 ms, and a truth may hold a million that are unknown.
-                explained = len(reasons) < _EXPLAINED and len(text) <= _LONGEST
-                reasons[text] = _reason(text, classes if explained else ())
-            raise FuncamError(reasons[text])
-        return (index,)
+        if text not in reasons:
+            index = index_of(text) if len(text) <= _LONGEST else None
+            if index is not None:
+                return (index,)
+            # The nearest names take 20 ms, and a truth may hold a hundred thousand that are unknown.
+            explained = len(reasons) < _EXPLAINED and len(text) <= _LONGEST
+            reasons[text] = FuncamError(_reason(text, classes if explained else ()))
+        raise reasons[text].with_traceback(None)  # not a new one: to make a message takes longer than to read a row
 
     return labels
 

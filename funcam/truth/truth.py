@@ -18,7 +18,7 @@ Box: TypeAlias = tuple[float, float, float, float]
 Mask: TypeAlias = Callable[[int, int], NDArray[np.bool_]]
 """`mask(height, width)` is the object's pixels, bool `[height, width]`, in the image resized to that size."""
 
-MOST_ENTRIES = 2**18
+MOST_ENTRIES = 2**17
 """So many rows, lines, annotations and images a file of truth may have: each takes some microseconds and a kilobyte."""
 
 
@@ -111,9 +111,9 @@ def refuse_over(count: int, most: int, what: str, name: str) -> None:
         FuncamError: it holds more.
 
     Example:
-        >>> refuse_over(300_000, MOST_ENTRIES, "rows", "'a.csv'")
+        >>> refuse_over(200_000, MOST_ENTRIES, "rows", "'a.csv'")
         Traceback (most recent call last):
-        funcam.errors.FuncamError: 'a.csv' has more than 262,144 rows; keep the images that are compared and save those
+        funcam.errors.FuncamError: 'a.csv' has more than 131,072 rows; keep the images that are compared and save those
     """
     if count > most:
         raise FuncamError(f"{name} has more than {most:,} {what}; keep the images that are compared and save those")

@@ -68,6 +68,25 @@ def keeping(start: int) -> Mutation:
     return lambda rng, data: data[:start] + change_bytes(rng, data[start:])
 
 
+def stuffed(rng: random.Random, data: bytes, at: int, part: bytes) -> bytes:
+    """A part a thousand to a million times at a place, up to 8 MiB of it."""
+    times = min(rng.choice([1000, 2**16, 2**20, 2**22]), 2**23 // len(part))
+    return data[:at] + part * times + data[at:]
+
+
+def many(pattern: bytes, *parts: bytes) -> Mutation:
+    """A part of the data, or one of those that are given, a thousand to a million times; one in five, else words."""
+
+    def change(rng: random.Random, data: bytes) -> bytes:
+        if rng.random() < 0.8:
+            return change_words(rng, data)
+        spans = [match.span() for match in re.finditer(pattern, data, re.DOTALL)]
+        start, end = rng.choice(spans)
+        return stuffed(rng, data, end, rng.choice([data[start:end], data[start:end], *parts]))
+
+    return change
+
+
 def change_words(rng: random.Random, data: bytes) -> bytes:
     """Words and marks of a text put in the place of others; or a line left out, doubled, moved."""
     text = data.decode("utf-8", "replace")

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import io
 import json
 import random
 import tempfile
-import zlib
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
@@ -15,10 +13,9 @@ from typing import Any, NamedTuple
 
 import fuzz_journals as journals
 import fuzz_mutations as change
-import numpy as np
 from fuzz_mutations import Mutation
+from fuzz_pictures import pictures
 from fuzz_weights import deceive_pickle, deceive_safetensors, deceive_zip
-from PIL import Image
 
 CLASSES = ("tabby cat", "dog", "crane", "crane bird", "²", "7")
 
@@ -106,12 +103,17 @@ _LIST = "a.jpg 1\nb.jpg 2\nfolder/c.jpg 3\n"
 
 
 def _truth() -> list[Seed]:
-    words = (change.change_words, change.change_words, change.change_words, change.change_bytes)
-    below = (_below_header, _below_header, _below_header, *words[:1])
+    many_rows = change.many(rb"[^\n]*\n|[^, \n]+ ", b"a\n", b",", b"1 ", "\u0300\u0316".encode())
+    words = (change.change_words, change.change_words, change.change_words, change.change_bytes, many_rows)
+    below = (_below_header, _below_header, _below_header, words[0], many_rows)
     seeds = [Seed(".csv", _CSV.encode(), below), Seed("_solution.csv", _SOLUTION.encode(), below)]
     tags = change.change_between_tags
-    seeds += [Seed(".xml", _VOC.encode(), (tags, tags, *words[:1])), Seed(".txt", _LIST.encode(), words)]
-    json_ways = (change.change_json, change.change_json, change.change_json, change.change_words)
+    many_elements = change.many(rb"<object>.*?</object>|<(\w+)>[^<]*</\1>", b"<object/>", b"<a>", b'<a b="" c=""/>')
+    xml_ways = (tags, tags, words[0], many_elements)
+    seeds += [Seed(".xml", _VOC.encode(), xml_ways), Seed(".txt", _LIST.encode(), words)]
+    entry = rb'\{[^{}]*\}, |\[[^\[\]]*\], |[-\d.]+, |"[^"]*": [\d.]+, |(?<="counts": ")\d'
+    many_entries = change.many(entry, b"{}, ", b"[], ", b"0, ", b"[")
+    json_ways = (change.change_json, change.change_json, change.change_json, change.change_words, many_entries)
     return [*seeds, Seed(".json", json.dumps(_COCO).encode(), json_ways)]
 
 
@@ -155,7 +157,8 @@ def _read_labels(path: Path) -> Any:
 
 def _names() -> list[Seed]:
     text = "name,class_index\ncat,0 1\nkitten,tabby cat\nbird,2\nbird,crane bird\n"
-    ways = (change.keeping(17), change.change_words, _below_header)
+    many_rows = change.many(rb"[^\n]*\n", b"a\n", b",", b"1 ")
+    ways = (change.keeping(17), change.change_words, _below_header, many_rows)
     return [Seed(".csv", text.encode(), ways), Seed(".csv", text.replace(",", ";").encode(), ways)]
 
 
@@ -178,49 +181,8 @@ def _read_recipe(path: Path) -> Any:
     return find_recipe(str(path)).size_for(224)
 
 
-_PIXELS = np.random.default_rng(0).integers(0, 256, (30, 40, 3), dtype=np.uint8)
-_FORMATS: dict[str, tuple[str, dict[str, Any]]] = {
-    "JPEG": ("RGB", {}),
-    "PNG": ("RGB", {}),
-    "PNG palette": ("P", {"transparency": 3}),
-    "PNG 16": ("I;16", {}),
-    "GIF": ("P", {}),
-    "BMP": ("RGB", {}),
-    "TIFF": ("I", {}),
-    "TIFF lzw": ("RGB", {"compression": "tiff_lzw"}),
-    "TIFF float": ("F", {}),
-    "WEBP": ("RGBA", {"lossless": True}),
-    "PPM": ("RGB", {}),
-    "JPEG2000": ("RGB", {}),
-}
-
-
 def _images() -> list[Seed]:
-    seeds = []
-    for form, (mode, options) in _FORMATS.items():
-        stream, kind = io.BytesIO(), form.partition(" ")[0]
-        Image.fromarray(_PIXELS).convert("I" if mode == "I;16" else mode).convert(mode).save(stream, kind, **options)
-        start = {"JPEG": 20, "GIF": 13, "BMP": 18, "TIFF": 8, "WEBP": 16, "PPM": 3, "JPEG2000": 40}.get(kind, 8)
-        inside = _mended(change.keeping(start)) if kind == "PNG" else change.keeping(start)
-        data = stream.getvalue()
-        seeds.append(Seed(".bin", data, (inside, inside, change.keeping(len(data) // 3))))
-    return seeds
-
-
-def _mended(mutation: Mutation) -> Mutation:
-    return lambda rng, data: _with_checksums(mutation(rng, data))
-
-
-def _with_checksums(data: bytes) -> bytes:
-    """A PNG file whose chunks have the right checksums again, as far as there are chunks."""
-    out, at = bytearray(data), 8
-    while at + 12 <= len(out):
-        end = at + 8 + int.from_bytes(out[at : at + 4], "big")
-        if end + 4 > len(out):
-            break
-        out[end : end + 4] = zlib.crc32(out[at + 4 : end]).to_bytes(4, "big")
-        at = end + 4
-    return bytes(out)
+    return [Seed(".bin", data, ways) for data, ways in pictures()]
 
 
 def _read_image(path: Path) -> Any:
@@ -265,7 +227,7 @@ KINDS = {
         _images,
         _read_image,
         r"is not an image|begins like a|is empty",
-        ("imaging/reading.py", "imaging/decoding.py", "imaging/ending.py", "files.py"),
+        (*(f"imaging/{name}.py" for name in ("reading", "bounds", "decoding", "ending")), "files.py"),
     ),
 }
 

@@ -32,16 +32,16 @@ def coco(folder: Path, *annotations: Any) -> Path:
 @pytest.mark.parametrize(
     ("name", "text", "told"),
     [
-        ("x.csv", HEADER + "a.jpg,1,0,0,5,5\n" * 262_145, "more than 262,144 rows"),
+        ("x.csv", HEADER + "a.jpg,1,0,0,5,5\n" * 131_073, "more than 131,072 rows"),
         ("x.csv", HEADER + "a.jpg," + "1 " * 2_100_000, "more than 2,097,152 cells"),
-        ("x.txt", "a.jpg 1\n" * 262_145, "more than 262,144 lines"),
+        ("x.txt", "a.jpg 1\n" * 131_073, "more than 131,072 lines"),
         (
             "x.csv",
-            "ImageId,PredictionString\n" + ("a," + "n 0 0 1 1 " * 13_000 + "\n") * 21,
-            "more than 262,144 objects",
+            "ImageId,PredictionString\n" + ("a," + "n 0 0 1 1 " * 13_000 + "\n") * 11,
+            "more than 131,072 objects",
         ),
         ("x.json", '{"images": [' + "[]," * 2_100_000, "more than 4,194,304 values"),
-        ("x.json", '{"images": [], "categories": [], "annotations": [' + "{}," * 262_144 + "{}]}", "more than 262,144"),
+        ("x.json", '{"images": [], "categories": [], "annotations": [' + "{}," * 131_072 + "{}]}", "more than 131,072"),
     ],
 )
 def test_more_than_is_read_of_one_file(name: str, text: str, told: str, tmp_path: Path) -> None:
@@ -52,8 +52,8 @@ def test_more_than_is_read_of_one_file(name: str, text: str, told: str, tmp_path
 
 
 def test_names_of_more_rows_than_are_read(tmp_path: Path) -> None:
-    (tmp_path / "x.csv").write_text("name,class_index\n" + "a,1\n" * 262_145)
-    with pytest.raises(FuncamError, match="more than 262,144 rows"):
+    (tmp_path / "x.csv").write_text("name,class_index\n" + "a,1\n" * 131_073)
+    with pytest.raises(FuncamError, match="more than 131,072 rows"):
         read_names(tmp_path / "x.csv", CLASSES)
 
 
