@@ -161,7 +161,7 @@ def refuse_large(image: Image.Image, path: str | os.PathLike[str]) -> None:
         raise FuncamError(f"{told}; make it smaller first")
     if os.path.exists(path) and os.path.getsize(path) > most.size:
         raise FuncamError(
-            f"{name} is larger than {most.size / MIB:g} MiB, too large for its kind; make it smaller first"
+            f"{name} is larger than {most.size // 1024:,} KiB, too large for its kind; make it smaller first"
         )
     if image.format == "PNG":
         with open_regular(path) as stream:
