@@ -62,9 +62,9 @@ MOST: dict[str, Most] = {
 """By the name of Pillow's decoder, or of the format where it tells none; else `PLAIN`."""
 
 _HEADER = 32 * MIB
-_HEADERS = {b"GIF8": MIB, b"\0\0\0\x0c": 4 * MIB}
+_HEADERS = {b"GIF8": 4 * MIB, b"\0\0\0\x0c": 4 * MIB}
 """What is read of a file before its pixels, by its beginning; of WebP and AVIF, which are read whole, all of it."""
-_READ = 128
+_READ = 512
 """Bytes that a read counts for at least: a header of a million small parts takes as long as a large one."""
 
 _STRIPS = 2**17

@@ -69,7 +69,7 @@ CLAIMS: dict[str, tuple[bytes, int, str]] = {
     "a JPEG 2000's header": (b"\0\0\0\x0cjP  \r\n\x87\n" + struct.pack(">I", GIGABYTE) + b"jp2h", GIGABYTE, "4 MiB b"),
     "segments of a JPEG": (JPEG[:2] + b"\xff\xe5\0\2" * 300_000 + JPEG[2:], 0, "32 MiB before"),
     "filling in a JPEG": (JPEG[:2] + b"\xff" * 300_000 + JPEG[2:], 0, "32 MiB before"),
-    "a GIF's comment": (COMMENT + (b"\xff" + bytes(255)) * 5_000, 0, "1 MiB before"),
+    "a GIF's comment": (COMMENT + (b"\xff" + bytes(255)) * 9_000, 0, "4 MiB before"),
     "a PGM's comment": (b"P5\n#" + b" " * 300_000 + b"\n8 8 255\n" + bytes(64), 0, "32 MiB before"),
     "any file": (HEADER + PIXELS + END, 60 * 2**30, "larger than 1 GiB"),
 }  # fmt: skip
