@@ -17,6 +17,7 @@ from funcam.network.layout import Layout, Shape, of_images, readings
 from funcam.network.layout_words import SAY, read_words
 from funcam.network.probing import agreement, decided, patched
 from funcam.network.provenance import UNKNOWN, Provenance, Unknown
+from funcam.network.reach import Reach
 
 ToMap = Callable[[Tensor], Tensor]
 FromMap = Callable[..., Tensor]
@@ -50,11 +51,13 @@ class Held:
     Attributes:
         tensor: what it holds; no tensor in layers that hold none.
         axes: where the image's axes are in it, as far as they could be followed: as `Provenance.axes_of`.
+        parts: of which of the image's axes its cells cover another part than the whole: as `Provenance.parts_of`.
         values: all that crosses the cut there, by name.
     """
 
     tensor: Any
     axes: Layout | Unknown | None
+    parts: Mapping[int, Reach] = field(default_factory=dict)
     values: Mapping[str, Any] = field(default_factory=dict)
 
 
@@ -69,8 +72,10 @@ def held_by(tensor_of: Callable[[Tensor], Any], images: Tensor, name: str | None
     with torch.inference_mode(False), torch.no_grad(), Provenance(images) as provenance:
         made = tensor_of(images)
     tensor = made if name is None else made[name]
-    axes = provenance.axes_of(tensor) if isinstance(tensor, Tensor) else UNKNOWN
-    return Held(tensor, axes, {} if name is None else made)
+    values = {} if name is None else made
+    if not isinstance(tensor, Tensor):
+        return Held(tensor, UNKNOWN, values=values)
+    return Held(tensor, provenance.axes_of(tensor), provenance.parts_of(tensor), values)
 
 
 AnyLayout = Layout | OwnLayout
@@ -111,6 +116,7 @@ def layout_of_layer(
     if given is not None:
         return _checked(layer, given, tensor, images)
     if isinstance(followed, Layout) and math.prod(followed.spatial(tensor.shape)) > 1:
+        _check_parts(layer, held.parts, _canonical(images)[2:])
         return followed
     image = _canonical(images)
     possible = [reading for reading in readings(tensor.shape, image) if math.prod(reading.spatial(tensor.shape)) > 1]
@@ -133,6 +139,25 @@ def layout_of_layer(
     if found is None:
         raise UnknownAxes(_undecided(layer, tensor, answers, possible))
     return found
+
+
+def _check_parts(layer: str, parts: Mapping[int, Reach], size: Shape) -> None:
+    """Refuse a map that would be drawn over other pixels than those that its cells see.
+
+    Raises:
+        UnknownAxes: the cells cover another part of the image than the whole.
+    """
+    if not parts:
+        return
+    names = (("columns",), ("rows", "columns"), ("frames", "rows", "columns"))[min(len(size), 3) - 1]
+    ends = {axis: reach.of(size[axis]) for axis, reach in parts.items()}
+    told = " and ".join(f"{names[axis]} {low}..{high - 1} of {size[axis]}" for axis, (low, high) in ends.items())
+    verb = "pads" if any(low < 0 or high > size[axis] for axis, (low, high) in ends.items()) else "crops"
+    raise UnknownAxes(
+        f"the model {verb} the image before layer {layer!r}, so that its map would cover {told} and not the image; "
+        f"{verb.removesuffix('s')} the image yourself and explain the part of the model behind that, or, for a map of "
+        f"those {names[min(parts)]} as it is, {SAY}"
+    )
 
 
 def _told(tensor: Tensor, batch: int) -> list[int]:

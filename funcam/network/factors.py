@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import NamedTuple
+
+from funcam.network.reach import Reach
 
 BATCH, OTHER = "B", "_"
 
@@ -22,11 +24,12 @@ class Rolled(NamedTuple):
 
 
 class Padded(NamedTuple):
-    """An axis has the given length since it was padded."""
+    """An axis has the given length since it was padded; before, it had a reach."""
 
     front: int
     behind: int
     length: int
+    before: Reach
 
 
 Change = Rolled | Padded
@@ -42,12 +45,14 @@ class Axis:
         outer: for a part of an image's axis, how many parts stand outside of it: windows of 4 in a row of 12 are
             `(S0, 3, 1)` and `(S0, 4, 3)`.
         changes: what was done along it and may be undone, the latest last.
+        reach: which part of the image's axis it covers.
     """
 
     name: str
     size: int
     outer: int = 1
     changes: tuple[Change, ...] = ()
+    reach: Reach = field(default=Reach(), repr=False)
 
     @property
     def placed(self) -> bool:
@@ -121,7 +126,8 @@ def joined(atoms: Sequence[Atom]) -> Dim:
 def _adjoin(first: Axis, second: Axis) -> bool:
     if first.name != second.name or first.name == BATCH:
         return False
-    return first.name == OTHER or (first.changes == second.changes and second.outer == first.outer * first.size)
+    same = first.changes == second.changes and first.reach == second.reach
+    return first.name == OTHER or (same and second.outer == first.outer * first.size)
 
 
 def agreed(dims: Sequence[Dim]) -> Dim:
@@ -139,7 +145,7 @@ def agreed(dims: Sequence[Dim]) -> Dim:
     if not known:
         return plain(longest)
     best = max(known, key=lambda dim: (size_of(dim), len(dim)))
-    if size_of(best) != longest or any(_places(dim) not in ((), _places(best)) for dim in known):
+    if size_of(best) != longest or not all(_alike(_places(dim), _places(best)) for dim in known):
         raise Moved
     return best
 
@@ -147,6 +153,25 @@ def agreed(dims: Sequence[Dim]) -> Dim:
 def _places(dim: Dim) -> Dim:
     """A dimension without a batch of one image."""
     return tuple(atom for atom in dim if atom.size > 1)
+
+
+def _alike(one: Dim, other: Dim) -> bool:
+    """Whether the one has no places, or the other's, give or take a cell."""
+    if not one or one == other:
+        return True
+    pairs = zip(axes_in(one), axes_in(other), strict=False)
+    near = not any(a.reach.is_far(b.reach, b.size * b.outer) for a, b in pairs)
+    return near and _everywhere(one) == _everywhere(other)
+
+
+def _everywhere(dim: Dim) -> Dim:
+    """A dimension as if it covered the whole image."""
+    return tuple(
+        replace(atom, reach=Reach())
+        if isinstance(atom, Axis)
+        else replace(atom, cells=tuple(replace(cell, reach=Reach()) for cell in atom.cells))
+        for atom in dim
+    )
 
 
 def together(tensors: Sequence[Dims]) -> Dims:
@@ -226,8 +251,9 @@ def cut(dim: Dim, start: int, end: int, step: int = 1) -> Dim:
 
 def _shortened(atom: Axis, start: int, end: int, step: int) -> Axis:
     """An axis of the image without what it was padded with, or with one of so many places."""
-    if atom.changes and atom.changes[-1] == Padded(start, atom.size - end, atom.size) and step == 1:
-        return replace(atom, size=end - start, changes=atom.changes[:-1])
+    last = atom.changes[-1] if atom.changes else None
+    if isinstance(last, Padded) and last[:3] == (start, atom.size - end, atom.size) and step == 1:
+        return replace(atom, size=end - start, changes=atom.changes[:-1], reach=last.before)
     trimmed = step == 1 and 2 <= end - start >= atom.size - 1  # by one place, as a convolution without padding does
     if not whole(atom) or not (trimmed or (start < step and end == atom.size)):
         raise Moved
@@ -307,8 +333,8 @@ def _only_axis(dim: Dim) -> Axis:
     return atom
 
 
-def padded(dim: Dim, front: int, behind: int) -> Dim:
-    """A dimension with so many in front and behind.
+def padded(dim: Dim, front: int, behind: int, *, by_itself: bool = True) -> Dim:
+    """A dimension with so many in front and behind; a convolution's own padding counts for no place.
 
     Raises:
         Moved: it is no dimension of places.
@@ -320,13 +346,11 @@ def padded(dim: Dim, front: int, behind: int) -> Dim:
     atom = dim[0]
     if len(dim) > 1 or not isinstance(atom, Axis) or not atom.placed:
         return with_beside(front, dim, behind)
-    if min(front, behind) < 0:
-        rest = cut(dim, max(-front, 0), atom.size - max(-behind, 0))
-        return padded(rest, max(front, 0), max(behind, 0))
     if atom.outer > 1:
         raise Moved
     size = front + atom.size + behind
-    return (replace(atom, size=size, changes=(*atom.changes, Padded(front, behind, size))),)
+    reach = atom.reach.grown(front, behind, atom.size) if by_itself else atom.reach
+    return (replace(atom, size=size, changes=(*atom.changes, Padded(front, behind, size, atom.reach)), reach=reach),)
 
 
 def axes_in(dim: Dim) -> list[Axis]:

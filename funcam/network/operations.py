@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 
 import torch
 from torch import Tensor
 
 from funcam.network.call import Call, tensors_in
+from funcam.network.crops import absorbed, cropped, enlarged
 from funcam.network.factors import (
     Dim,
     Dims,
@@ -16,7 +17,6 @@ from funcam.network.factors import (
     axes_in,
     check_one,
     concatenated,
-    cut,
     has_batch,
     is_plain,
     padded,
@@ -100,7 +100,7 @@ def _slice(call: Call) -> Dims:
 
 def _cut(call: Call, start: int, end: int, step: int = 1) -> Dims:
     axis = call.args["dim"] % len(call.first)
-    return _changed(call.first, axis, cut(call.first[axis], start, end, step))
+    return _changed(call.first, axis, cropped(call.first[axis], start, end, step))
 
 
 def _changed(dims: Dims, axis: int, dim: Dim) -> Dims:
@@ -166,20 +166,32 @@ def _convolution(call: Call) -> Dims:
     dims = (dims[0], plain(call.shape[1]), *dims[2:])
     if set(weight.shape[2:]) == {1} and tuple(call.shape[2:]) == tuple(map(size_of, dims[2:])):
         return dims
+    if not call.args.get("transposed"):
+        dims = _absorbed(call, dims, weight.shape[2:])
     if not call.args.get("transposed") and set(call.args["stride"]) == {1}:
         dims = (*dims[:2], *map(_grown, dims[2:], call.shape[2:]))
     return resized(dims, call.shape[-count:])
 
 
+def _absorbed(call: Call, dims: Dims, kernel: Sequence[int]) -> Dims:
+    """The last dimensions, without the padding that a kernel without one is given."""
+    given = ([*(call.args.get(name) or [fill])] for name, fill in (("dilation", 1), ("padding", 0)))
+    dilation, padding = (each * (len(kernel) // len(each)) for each in given)
+    taken = [(k - 1) * d - 2 * p for k, d, p in zip(kernel, dilation, padding, strict=True)]
+    return (*dims[: -len(kernel)], *map(absorbed, dims[-len(kernel) :], taken))
+
+
 def _grown(dim: Dim, size: int) -> Dim:
     """What a convolution adds at the end is often cut off again."""
-    return padded(dim, 0, size - size_of(dim)) if size > size_of(dim) else dim
+    return padded(dim, 0, size - size_of(dim), by_itself=False) if size > size_of(dim) else dim
 
 
 def _local(call: Call) -> Dims:
     """Pooling and interpolation: the digit in the name is the number of axes."""
     count = int((re.findall(r"(\d)d", call.name) or ["2"])[-1])
-    return resized(call.first, call.shape[-count:])
+    kernel = call.args.get("kernel_size")
+    dims = _absorbed(call, call.first, kernel * (count // len(kernel))) if kernel else call.first
+    return resized(dims, call.shape[-count:])
 
 
 def _pad(call: Call) -> Dims:
@@ -187,7 +199,7 @@ def _pad(call: Call) -> Dims:
     dims = call.first
     for number, (front, behind) in enumerate(zip(amounts[::2], amounts[1::2], strict=True)):
         axis = len(dims) - 1 - number
-        dims = _changed(dims, axis, padded(dims[axis], front, behind))
+        dims = _changed(dims, axis, enlarged(dims[axis], front, behind))
     return dims
 
 

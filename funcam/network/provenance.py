@@ -14,10 +14,11 @@ from torch.utils import _pytree as pytree
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from funcam.network.call import Call
-from funcam.network.factors import BATCH, Axis, Dim, Dims, Moved, has_batch, plain
+from funcam.network.factors import BATCH, Axis, Dim, Dims, Moved, axes_in, has_batch, plain
 from funcam.network.layout import Layout, of_images
 from funcam.network.layout_words import AXES
 from funcam.network.operations import SHAPE_ONLY, dims_made, mixes_images
+from funcam.network.reach import Reach
 from funcam.network.standing import layout_of_dims
 
 
@@ -63,6 +64,14 @@ class Provenance(TorchDispatchMode):  # type: ignore[no-untyped-call]
             return layout_of_dims(self.dims_of(tensor), self._axes)
         except Moved:
             return UNKNOWN
+
+    def parts_of(self, tensor: Tensor) -> dict[int, Reach]:
+        """Of which of the image's axes a tensor's cells cover another part than the whole, by more than a cell."""
+        try:
+            axes = [axis for dim in self.dims_of(tensor) for axis in axes_in(dim)]
+        except Moved:
+            return {}
+        return {int(axis.name[1:]): axis.reach for axis in axes if axis.reach.misses(axis.size * axis.outer)}
 
     def layout_of(self, tensor: Tensor) -> Layout | None:
         """How a tensor holds the map, if that is known."""

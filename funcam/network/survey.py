@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -15,6 +15,7 @@ from funcam.network.layers import layout_of
 from funcam.network.layout import Layout, readings
 from funcam.network.outputs import leaves
 from funcam.network.provenance import UNKNOWN, Provenance, Unknown
+from funcam.network.reach import Reach
 from funcam.network.tap import Inputs, Manner, Place, run
 from funcam.network.traits import sets_grid
 
@@ -36,6 +37,7 @@ class Seen:
         first: whether no module returned the tensor before: it was made there.
         active: whether none of its values is negative.
         blank: a tensor of its shape, type and device that takes no memory.
+        parts: of which of the image's axes its cells cover another part than the whole.
         followed: how it holds the image's axes, as far as they could be followed: a layout, None where it has none of
             them, `UNKNOWN` where they were lost.
     """
@@ -50,6 +52,7 @@ class Seen:
     first: bool
     active: bool
     blank: Tensor = field(compare=False)
+    parts: Mapping[int, Reach] = field(compare=False)
     followed: Layout | Unknown | None = UNKNOWN
 
     @property
@@ -104,7 +107,10 @@ def survey(model: nn.Module, inputs: Inputs, manner: Manner) -> list[Seen]:
             axes = UNKNOWN if manner.threads else followed.axes_of(tensor)
             with followed.asleep():
                 active, blank = bool((tensor >= 0).all()), tensor.new_empty(()).expand(shape)
-            seen.append(Seen(at, type(module), shape, grid, same, weighted, not path, first, active, blank, axes))
+            parts = followed.parts_of(tensor)
+            seen.append(
+                Seen(at, type(module), shape, grid, same, weighted, not path, first, active, blank, parts, axes)
+            )
 
     with Provenance(inputs.images) as followed:
         _observe(model, inputs, manner, note)

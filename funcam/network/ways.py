@@ -296,7 +296,7 @@ def _held_by_graph(cut: Cut, sample: Inputs) -> Held:
 def _held_by_tap(model: nn.Module, cut: TapCut, sample: Inputs, seen: Seen | None) -> Held:
     """What a tap finds; where the image's axes were followed to it already, there is no need to run the model."""
     if seen is not None and isinstance(seen.followed, Layout):
-        return Held(seen.blank, seen.followed)
+        return Held(seen.blank, seen.followed, seen.parts)
     return held_by(
         lambda images: features_at(model, replace(sample, images=images), cut.place, cut.manner), sample.images
     )
