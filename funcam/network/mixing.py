@@ -30,7 +30,7 @@ _NOTHING = 1e-5  # of the derivative by the image itself: rounding
 
 
 def rows_mix(model: nn.Module, given: Inputs) -> bool:
-    """Whether the first row of what a model returns has a derivative by the second image, found once for such inputs.
+    """Whether a row of what a model returns has a derivative by another's image, found once for such inputs.
 
     BatchNorm without running statistics has one, and whatever else is computed over the batch. Where it can't be tried
     (inside `torch.compile`; code without a derivative; inputs besides the images, of which nobody knows which have a
@@ -90,7 +90,7 @@ def _may_meet(model: nn.Module, given: Inputs, traced: TracedModel | None = None
 def _kept_apart(model: nn.Module, given: Inputs, traced: TracedModel | None) -> bool:
     """Whether every operation of the model is seen to keep the images apart, and in their order.
 
-    Two images are followed: the axis of one is easily lost among others of length one.
+    Two images are followed: the axis of one is easily lost among others of length one, and its first is all of it.
     """
 
     def through_graph(graph: Graph) -> bool:
@@ -140,7 +140,7 @@ def _mix(model: nn.Module, given: Inputs) -> bool:
 
 
 def _moved(cut: Settled, model: nn.Module, given: Inputs) -> bool:
-    """Whether, of two images in either order, the first row of the outputs depends on the second's features."""
+    """Whether, of two images in either order, a row of the outputs depends on the other's features."""
     pair = _pair(given)
     with own_random_numbers(pair):
         for images in (pair, pair.flip(0)):
@@ -151,18 +151,25 @@ def _moved(cut: Settled, model: nn.Module, given: Inputs) -> bool:
 
 
 def _leads_across(function: Callable[[Tensor], Any], rows: Tensor) -> bool:
-    """Whether the first row of what a function returns has a derivative by the second row that it is given."""
+    """Whether either of the two rows of what a function returns has a derivative by the other that it is given."""
 
-    def first_rows(rows: Tensor) -> tuple[list[Tensor], None]:
+    def in_rows(rows: Tensor) -> tuple[list[Tensor], None]:
         tensors = [t for _, t in leaves(function(rows)) if t.is_floating_point() and t.ndim]
-        return [tensor[0] for tensor in tensors if len(tensor) == 2], None
+        return [tensor for tensor in tensors if len(tensor) == 2], None
 
     try:
-        values, pullback, *_ = vjp(first_rows, (rows,))
-        (gradient,) = pullback(cotangents(values))
+        values, pullback, *_ = vjp(in_rows, (rows,))
+        given = cotangents(values)
+        gradients = [pullback([_only(one, row) for one in given])[0].detach().abs() for row in (0, 1)]
     except (RuntimeError, ValueError, TypeError, LookupError, AssertionError) as error:  # batches of one only, say
         if isinstance(error, torch.OutOfMemoryError):
             raise
         return False
-    own, other = gradient.detach().abs()
-    return bool(other.max() > _NOTHING * own.max())
+    return any(bool(one[1 - row].max() > _NOTHING * one[row].max()) for row, one in enumerate(gradients))
+
+
+def _only(tensor: Tensor, row: int) -> Tensor:
+    """One row of a tensor, and nothing in the others."""
+    one = torch.zeros_like(tensor)
+    one[row] = tensor[row]
+    return one

@@ -1,0 +1,62 @@
+"""Where what a model says of one image depends on another of its batch, in either direction, it is found."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+import funcam
+from funcam import FuncamError
+
+
+class Rows(nn.Module):
+    """A small network that does something with the rows of its images, or of its scores."""
+
+    def __init__(self, images, scores) -> None:
+        super().__init__()
+        self.images, self.scores = images, scores
+        self.stem, self.fc = nn.Conv2d(3, 8, 3, 2, 1), nn.Linear(8, 5)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.scores(self.fc(self.stem(self.images(x)).relu().mean((2, 3))))
+
+
+def same(y: Tensor) -> Tensor:
+    return y
+
+
+MIXED = {
+    "less the first image": (lambda x: x - x[:1] / 2, same),
+    "less the last image": (lambda x: x - x[-1:] / 2, same),
+    "the first one's scores": (same, lambda o: o + o[:1]),
+    "sums": (same, lambda o: o.cumsum(0)),
+    "sums from behind": (same, lambda o: o.flip(0).cumsum(0).flip(0)),
+    "the mean image": (lambda x: x - x.mean(0, keepdim=True), same),
+}
+
+
+@pytest.mark.parametrize("how", MIXED)
+def test_images_that_depend_on_one_another_are_refused(how):
+    torch.manual_seed(0)
+    model, images = Rows(*MIXED[how]).eval(), torch.randn(2, 3, 16, 24)
+    alone = torch.cat([model(images[:1]), model(images[1:])])
+    assert not torch.allclose(model(images), alone)
+    with pytest.raises(FuncamError, match="one at a time"):
+        funcam.explain(model, images, 1)
+    assert funcam.explain(model, images[:1], 1).maps.shape == (1, 8, 12)
+
+
+APART = {
+    "nothing": (same, same),
+    "all of them": (lambda x: x[:2], lambda o: o[: len(o)]),
+    "one after the other": (lambda x: torch.cat([x[i : i + 1] for i in range(len(x))]), same),
+}
+
+
+@pytest.mark.parametrize("how", APART)
+def test_images_that_keep_apart_are_explained(how):
+    torch.manual_seed(0)
+    model, images = Rows(*APART[how]).eval(), torch.randn(2, 3, 16, 24)
+    maps = funcam.explain(model, images, 1).maps
+    torch.testing.assert_close(maps, torch.cat([funcam.explain(model, one[None], 1).maps for one in images]))
