@@ -1,96 +1,107 @@
-"""What a model ends in: whether a softmax or a sigmoid made what it returns."""
+"""What a model ends in: whether what it returns is made of probabilities, or of logits."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import re
+from collections.abc import Callable, MutableMapping
 from typing import Any
 
 import torch
 from torch import Tensor
 from torch.utils import _pytree as pytree
 from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils.weak import WeakTensorKeyDictionary
 
 _MAKE = {
     "softmax": frozenset(("_softmax", "_safe_softmax", "softmax", "special_softmax")),
-    "sigmoid": frozenset(("sigmoid", "hardsigmoid", "special_expit")),
+    "sigmoid": frozenset(("sigmoid", "hardsigmoid", "special_expit", "log_sigmoid_forward")),
+    "exponential": frozenset(("exp", "exp2", "special_exp2")),
+    "bound": frozenset(("atan", "clamp", "clip", "erf", "ge", "gt", "hardtanh", "le", "lt", "special_ndtr", "tanh")),
 }
-# What leaves probabilities what they are: other shapes, parts, types, copies, put together, averaged over views.
-_KEEP = frozenset(
-    (
-        "alias",
-        "cat",
-        "chunk",
-        "clone",
-        "contiguous",
-        "detach",
-        "expand",
-        "index_select",
-        "lift_fresh",
-        "mean",
-        "narrow",
-        "permute",
-        "reshape",
-        "select",
-        "slice",
-        "split",
-        "split_with_sizes",
-        "squeeze",
-        "stack",
-        "t",
-        "to",
-        "to_copy",
-        "transpose",
-        "unbind",
-        "unsafe_view",
-        "unsqueeze",
-        "view",
-    )
+# What multiplies by weights, so that numbers come out, whatever went in; and the logits that a log-softmax leaves.
+_WEIGH = re.compile(
+    r"(add|badd|sp|_int_|_scaled_)?(b?mm|mv|bmm)$|dot$|addr$|linear|conv|_?conv|mkldnn|miopen|cudnn|quantized|"
+    r"embedding|_trilinear|_?cdist|lstm|gru|rnn|_?(native_|fused_)?\w*(batch|layer|group|instance|rms)_norm|_log_softmax"
 )
+_JOIN = frozenset(("cat", "stack"))
+_FILL = re.compile(r"(new_)?(empty|full|ones|rand|randn|zeros)(_like|_strided)?$")
+_NUMBERS = ""
 
 
 class Ending(TorchDispatchMode):  # type: ignore[no-untyped-call]
-    """Inside, it is followed which tensors were made by a softmax or a sigmoid and nothing else since.
+    """Inside, it is followed which tensors are made of what a softmax, a sigmoid or an exponential gave.
+
+    Means, complements, products, parts and weighted sums of these are; what else had a part in it (logits, layers with
+    weights) makes numbers of them.
 
     Example:
         >>> with Ending() as seen:
-        ...     logits = torch.zeros(1, 3)
-        ...     probabilities = logits.sigmoid()[:, :2]
-        >>> seen.of(probabilities), seen.of(logits)
-        ('sigmoid', None)
+        ...     logits = torch.ones(1, 3) @ torch.ones(3, 3)
+        ...     probabilities = 1 - logits.sigmoid()[:, :2]
+        >>> seen.of(probabilities), seen.of(logits), seen.of(probabilities * logits[:, :2])
+        ('sigmoid', None, None)
     """
 
     def __init__(self) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
-        self._made: dict[int, tuple[Tensor, str]] = {}  # the tensors are kept, so that no identity is used twice
+        # what was made of the images, and what of their parameters by a softmax
+        self._made: MutableMapping[Tensor, str] = WeakTensorKeyDictionary()
+        self._written: dict[int, tuple[str, Tensor]] = {}  # by storage: kept alive, so that none is used twice
 
     def of(self, tensor: Tensor) -> str | None:
-        """What made a tensor: `softmax`, `sigmoid` or, where it was anything else, None."""
-        return self._made[id(tensor)][1] if id(tensor) in self._made else None
+        """What a tensor is made of: a key of `_MAKE`, or None where it is anything else."""
+        return self._kind(tensor) or None
+
+    def _kind(self, tensor: Tensor) -> str | None:
+        """As `of`; `_NUMBERS` for what else was made of the images, None for what was there before."""
+        written = self._written.get(_storage(tensor)) if self._written else None
+        return written[0] if written else self._made.get(tensor)
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         returned = func(*args, **(kwargs or {}))
         name = str(func.overloadpacket.__name__)
-        in_place = name.endswith("_") and not name.endswith("__")
-        name = name.strip("_") if name.strip("_") in _KEEP else name.removesuffix("_")
-        made = self._made_by(name, args)
+        made = self._made_by(name.removesuffix("_"), args)
         for tensor in pytree.tree_leaves(returned):
-            if isinstance(tensor, Tensor):
-                if made is not None:
-                    self._made[id(tensor)] = (tensor, made)
-                elif in_place:
-                    self._made.pop(id(tensor), None)
+            if isinstance(tensor, Tensor) and made is not None:
+                self._made[tensor] = made
+                if made and name.endswith("_"):  # perhaps into a part of another
+                    self._written[_storage(tensor)] = (made, tensor)
+                elif self._written and name != "copy_":
+                    self._written.pop(_storage(tensor), None)
         return returned
 
     def _made_by(self, name: str, args: Any) -> str | None:
-        for kind, names in _MAKE.items():
-            if name in names:
-                return kind
-        given = {self.of(leaf) for leaf in pytree.tree_leaves(args) if isinstance(leaf, Tensor)}
-        return given.pop() if name in _KEEP and len(given) == 1 else None
+        given = [leaf for leaf in pytree.tree_leaves(args) if isinstance(leaf, Tensor)][name == "copy" :]
+        found = {tensor: kind for tensor in given if (kind := self._kind(tensor)) is not None}
+        kinds = set(found.values())
+        probable = kinds - {_NUMBERS}
+        if _WEIGH.match(name):
+            kept = probable and probable == kinds and all(_averages(each) for each in given if each not in found)
+            return max(probable) if kept else _NUMBERS
+        if _FILL.match(name):
+            return None
+        if probable and (name in _JOIN or probable == kinds):  # numbers beside probabilities aren't logits
+            return max(probable)
+        made = next((kind for kind, names in _MAKE.items() if name in names), None)
+        if made == "bound" and (not kinds or None in args[1:3]):
+            made = None  # it is open on one side
+        return made or (_NUMBERS if kinds else None)
+
+
+def _storage(tensor: Tensor) -> int:
+    return tensor.untyped_storage()._cdata if tensor.layout is torch.strided else 0
+
+
+def _averages(weights: Tensor) -> bool:
+    """Whether sums with these weights are averages."""
+    if not weights.is_floating_point() or weights.is_meta or bool((weights < 0).any()):
+        return False
+    sums = (weights.sum(dim, dtype=torch.float64) for dim in range(weights.ndim))
+    return any(bool(((total - 1).abs() < 1e-4).all()) for total in sums)
 
 
 def ending_of(run: Callable[[], Any], read: Callable[[Any], Tensor]) -> str | None:
-    """What made the outputs of a run: `softmax`, `sigmoid`, or None for anything else.
+    """What the outputs of a run are made of: what a `softmax`, `sigmoid`, `exponential` or a `bound` gave, else None.
 
     Args:
         run: runs the model on images.

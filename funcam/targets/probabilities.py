@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable
 from typing import Any, cast
 
 import torch
 from torch.nn.functional import logsigmoid
 
-from funcam.errors import FuncamError, nearest, shown
+from funcam.errors import FuncamError, FuncamWarning, nearest, shown
 from funcam.recipe import SCORES, Scores
 from funcam.targets.concrete import is_concrete
 
 Ending = Callable[[], str | None]
-"""What a model ends in: `softmax`, `sigmoid`, or None for anything else."""
+"""What outputs are made of: what a `softmax`, `sigmoid`, `exponential` or a `bound` (tanh, clamp) gave, or None."""
 _ROUNDED = {torch.float16: 5e-3, torch.bfloat16: 4e-2}
 """How far from one the sum of rounded probabilities may be."""
 
@@ -39,12 +40,16 @@ def check_scores(scores: Any) -> Scores | None:
 def find_scores(logits: torch.Tensor, ending: Ending) -> Scores:
     """What outputs mean, where it is plain; else that they are the logits of a softmax.
 
-    They are probabilities already where the model ends in a softmax or a sigmoid, or where no value is negative and
-    every row adds up to one. One logit is that of a sigmoid.
+    They are probabilities already where no value is negative and every row adds up to one, or where the model makes
+    them of a softmax or a sigmoid and all are between 0 and 1. One logit is that of a sigmoid. What is made of
+    probabilities and is none itself (their logarithms, scaled ones) is taken as it is, and it is said.
 
     Args:
         logits: what the model returned for some images, `[B, N]`.
         ending: what the model ends in; it is asked only where the values leave it open.
+
+    Warns:
+        FuncamWarning: it isn't known what they mean.
 
     Example:
         >>> find_scores(torch.tensor([[2.0]]), lambda: None), find_scores(torch.tensor([[0.9]]), lambda: "sigmoid")
@@ -52,13 +57,33 @@ def find_scores(logits: torch.Tensor, ending: Ending) -> Scores:
     """
     usual: Scores = "sigmoid" if logits.shape[-1] == 1 else "softmax"
     values = logits.detach()
-    if is_concrete(values) and not values.is_meta:
-        if not bool(((values >= 0) & (values <= 1)).all()):
-            return usual
-        total = values.sum(-1, dtype=torch.float64) if values.is_floating_point() else values.sum(-1)
-        if len(values) and bool(((total - 1).abs() <= _ROUNDED.get(values.dtype, 1e-4)).all()):
-            return "none"
-    return "none" if ending() is not None else usual
+    if not is_concrete(values) or values.is_meta:
+        return "none" if ending() is not None else usual
+    probable = bool(((values >= 0) & (values <= 1)).all())
+    if probable and _add_up(values):
+        return "none"
+    made = ending()
+    if probable and made:
+        return "none"
+    if made in (None, "bound") or (usual == "softmax" and _add_up(values.exp())):
+        return usual  # a softmax's logarithms are its logits, too
+    warnings.warn(FuncamWarning(_unknown(values, made)), stacklevel=2)
+    return "none"
+
+
+def _add_up(values: torch.Tensor) -> bool:
+    """Whether every row adds up to one."""
+    total = values.sum(-1, dtype=torch.float64) if values.is_floating_point() else values.sum(-1)
+    return len(values) > 0 and bool(((total - 1).abs() <= _ROUNDED.get(values.dtype, 1e-4)).all())
+
+
+def _unknown(values: torch.Tensor, made: str) -> str:
+    low, high = values.min().item(), values.max().item()
+    return (
+        f"what the model's outputs mean isn't known: they are made of a {made}, and go from {low:.3g} to "
+        f"{high:.3g}, which are no probabilities; they are taken as they are (scores='none'); say scores='softmax' or "
+        "'sigmoid' if they are logits"
+    )
 
 
 def as_probabilities(logits: torch.Tensor, scores: Scores) -> torch.Tensor:
