@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
+from itertools import takewhile
 
 from torch import fx, nn
 from torch.nn.modules.conv import _ConvNd
@@ -10,10 +11,11 @@ from torch.nn.modules.conv import _ConvNd
 from funcam.errors import FuncamError
 from funcam.network.failures import UnknownAxes
 from funcam.network.graph import Graph
-from funcam.network.layers import Shapes, ancestors, dependants, name_of, of_images, output_of
+from funcam.network.layers import Shapes, name_of, output_of
 from funcam.network.traits import (
     ADDITIONS,
     TOKEN_NORMS,
+    WITHOUT_DERIVATIVE,
     is_attention,
     is_identity,
     is_passing,
@@ -23,6 +25,7 @@ from funcam.network.traits import (
 )
 
 LAST_CONV = "last-conv"
+_MOST_PARALLEL = 4
 
 
 def default_layer(graph: Graph, shapes: Shapes) -> str:
@@ -32,7 +35,8 @@ def default_layer(graph: Graph, shapes: Shapes) -> str:
     network has no head, and all that the network knows of the image must pass through it (no branch of a block), unless
     the only such map lies before the deepest ones (networks that join several scales). In a network whose maps are
     tokens beside a class token, or channels-last (Vision Transformers, Swin), it is the norm at the last block's
-    attention: behind it a class token no longer sees the other tokens.
+    attention: behind it a class token no longer sees the other tokens. Where a class token joins behind the last of
+    the patches' attention (CaiT), it is the map that it reads.
 
     Raises:
         FuncamError: there is no feature map.
@@ -51,9 +55,8 @@ def default_layer(graph: Graph, shapes: Shapes) -> str:
     while is_passing(graph, node) and isinstance(node.args[0], fx.Node) and node.args[0].op != "placeholder":
         same = same if is_identity(operation(graph, node)) else node.args[0]
         node = node.args[0]
-    layout = shapes.layout(node)
-    if layout and layout.kind != "channels-first" and not (layout.kind == "tokens" and not layout.prefix):
-        node = _norm_at_last_attention(graph, shapes, node) or node
+    if not _is_plain(shapes, node):
+        node = _patches_read_by_class(graph, shapes, maps) or _norm_at_last_attention(graph, shapes, node) or node
         same = node
     return min(name_of(graph, node), name_of(graph, same), key=lambda name: name.count("."))
 
@@ -66,7 +69,7 @@ def branch_ends(graph: Graph, shapes: Shapes) -> list[str]:
     maps = _maps(graph, shapes)
     if not maps or not carriers(graph).isdisjoint(maps):
         return []
-    inner = ancestors(*maps)
+    inner = _before(graph, *maps)
     ends = [node for node in maps if node not in inner]
     layouts = [shapes.layout(node) for node in ends]
     if len(ends) < 2 or any(layout is None or layout.kind != "channels-first" for layout in layouts):
@@ -76,14 +79,46 @@ def branch_ends(graph: Graph, shapes: Shapes) -> list[str]:
 
 def _maps(graph: Graph, shapes: Shapes) -> list[fx.Node]:
     """The maps of images that lead to the output, with a layer with weights behind them unless it is headless."""
-    live = ancestors(output_of(graph)) & of_images(graph)
+    live = _before(graph, output_of(graph)) & _of_images(graph)
     able = live if _is_headless(graph, shapes, live) else _before_weights(graph, live)
     return [n for n in graph.module.graph.nodes if n in able and n.op != "placeholder" and shapes.layout(n)]
 
 
+def _given(graph: Graph, node: fx.Node) -> list[fx.Node]:
+    """What a node has a derivative by."""
+    return [] if operation(graph, node) in WITHOUT_DERIVATIVE else node.all_input_nodes
+
+
+def _before(graph: Graph, *nodes: fx.Node, without: Collection[fx.Node] = ()) -> set[fx.Node]:
+    """The nodes on which some nodes depend by a derivative; the way back doesn't go through those of `without`."""
+    before: set[fx.Node] = set()
+    pending = list(nodes)
+    while pending:
+        for given in _given(graph, pending.pop()):
+            if given not in before and given not in without:
+                before.add(given)
+                pending.append(given)
+    return before
+
+
+def _behind(graph: Graph, starts: Collection[fx.Node]) -> set[fx.Node]:
+    """The nodes that depend on some nodes by a derivative."""
+    reached: set[fx.Node] = set()
+    for node in graph.module.graph.nodes:
+        if any(given in reached or given in starts for given in _given(graph, node)):
+            reached.add(node)
+    return reached
+
+
+def _of_images(graph: Graph) -> set[fx.Node]:
+    """The images, and the nodes that depend on them by a derivative."""
+    images = {node for node in graph.module.graph.nodes if node.op == "placeholder"}
+    return images | _behind(graph, images)
+
+
 def _before_weights(graph: Graph, live: set[fx.Node]) -> set[fx.Node]:
     """The nodes with a layer with weights behind them."""
-    return live & ancestors(*(node for node in live if is_weighted(graph, node)))
+    return live & _before(graph, *(node for node in live if is_weighted(graph, node)))
 
 
 def _is_headless(graph: Graph, shapes: Shapes, live: set[fx.Node]) -> bool:
@@ -93,7 +128,7 @@ def _is_headless(graph: Graph, shapes: Shapes, live: set[fx.Node]) -> bool:
     weighted = [n for n in graph.module.graph.nodes if n in live and is_weighted(graph, n)]
     if not weighted or not shapes.cells(weighted[-1]):
         return False
-    behind = live & dependants([weighted[-1]])
+    behind = live & _behind(graph, [weighted[-1]])
     if any("norm" in operation(graph, n) for n in behind):
         return True
     last = output_of(graph).args[0]
@@ -128,11 +163,11 @@ def carriers(graph: Graph) -> set[fx.Node]:
     node to behind it there is a path around it.
     """
     asking = {node for node in graph.module.graph.nodes if reads_shape(graph.module, node)}
-    leading = ancestors(output_of(graph), without=asking) | {output_of(graph)}
+    leading = _before(graph, output_of(graph), without=asking) | {output_of(graph)}
     place: dict[fx.Node, int] = {}
     last_use: dict[fx.Node, int] = {}
     for node in graph.module.graph.nodes:
-        before = [given for given in node.all_input_nodes if given in place]
+        before = [given for given in _given(graph, node) if given in place]
         if node in leading and (before or node.op == "placeholder"):
             place[node] = len(place)
             last_use.update(dict.fromkeys(before, place[node]))
@@ -145,20 +180,50 @@ def carriers(graph: Graph) -> set[fx.Node]:
     return carrying
 
 
+def _is_plain(shapes: Shapes, node: fx.Node) -> bool:
+    """Whether the map's tensor holds its cells and nothing beside them, with the channels in front or as tokens."""
+    layout = shapes.layout(node)
+    return layout is None or layout.kind == "channels-first" or (layout.kind == "tokens" and not layout.prefix)
+
+
+def _patches_read_by_class(graph: Graph, shapes: Shapes, maps: list[fx.Node]) -> fx.Node | None:
+    """The last map that carries all in front of a class token's own attention, if the patches have none behind it."""
+    number = {node: i for i, node in enumerate(graph.module.graph.nodes)}
+    live = _before(graph, output_of(graph))
+    attention = [n for n in number if n in live and is_attention(graph, n)]
+    behind = list(takewhile(lambda n: shapes.of.get(n, ())[-2:-1] == (1,), reversed(attention)))  # one query: the class
+    if not behind:
+        return None
+    others = attention[: -len(behind)]
+    start = number[others[-1]] if others else 0
+    between = [n for n in maps if start < number[n] < number[behind[-1]]]
+    carrying = carriers(graph)
+    return next((n for n in reversed(between) if _is_plain(shapes, n) and n in carrying), None)
+
+
 def _norm_at_last_attention(graph: Graph, shapes: Shapes, node: fx.Node) -> fx.Node | None:
-    """The norm in front of the last attention before the node, or (in Swin V2) behind it."""
-    before = ancestors(node)
+    """The norm in front of the last attention before the node, or (in Swin V2) behind it.
+
+    Of attentions side by side, each with a norm of its own, it is what all of them read.
+    """
+    before = _before(graph, node)
     attention = [n for n in graph.module.graph.nodes if n in before and is_attention(graph, n)]
     if not attention:
         return None
-    given = attention[-1].args[0] if attention[-1].args else attention[-1].kwargs.get("query")
-    if not isinstance(given, fx.Node):
-        return None
-    in_front = _first_norm(graph, shapes, given, lambda n: n.all_input_nodes[:1])
-    return in_front or next(
+    norms = [_norm_in_front(graph, shapes, each) for each in attention[-_MOST_PARALLEL:]]
+    if norms[-1] is not None:
+        given = norms[-1].args[0]
+        beside = [n for n in norms[:-1] if n is not None and n is not norms[-1] and n.args[0] is given]
+        return given if beside and isinstance(given, fx.Node) else norms[-1]
+    return next(
         filter(None, (_first_norm(graph, shapes, user, lambda n: list(n.users)[:1]) for user in attention[-1].users)),
         None,
     )
+
+
+def _norm_in_front(graph: Graph, shapes: Shapes, attention: fx.Node) -> fx.Node | None:
+    given = attention.args[0] if attention.args else attention.kwargs.get("query")
+    return _first_norm(graph, shapes, given, lambda n: n.all_input_nodes[:1]) if isinstance(given, fx.Node) else None
 
 
 def _first_norm(
@@ -180,5 +245,5 @@ def _joins(graph: Graph, node: fx.Node) -> bool:
     """Whether the node adds a branch to what it branched off."""
     if operation(graph, node) not in ADDITIONS:
         return False
-    of_images = [g for g in node.all_input_nodes if any(n.op == "placeholder" for n in (g, *ancestors(g)))]
+    of_images = [g for g in node.all_input_nodes if any(n.op == "placeholder" for n in (g, *_before(graph, g)))]
     return len(of_images) > 1

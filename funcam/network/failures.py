@@ -66,5 +66,9 @@ class UnknownAxes(FuncamError):
     """Which axes of a layer are the image's is undecided, or it has none."""
 
 
+class Unreached(FuncamError):
+    """What a model returns doesn't depend on a layer, or not by a derivative."""
+
+
 class ModelFailed(FuncamError, RuntimeError):
     """The model's own code raised an error while it ran, its cause; what torch refuses is a `RuntimeError`."""

@@ -26,7 +26,7 @@ from funcam.network.checks import (
 from funcam.network.choice import branch_ends
 from funcam.network.cuts import Cut
 from funcam.network.defaults import gradient_at
-from funcam.network.failures import UnknownAxes
+from funcam.network.failures import UnknownAxes, Unreached
 from funcam.network.images import check_images
 from funcam.network.inputs import check_inputs
 from funcam.network.instead import instead
@@ -35,7 +35,7 @@ from funcam.network.layers import find_node
 from funcam.network.layout import PLAIN, Layout
 from funcam.network.misfits import axes_taken
 from funcam.network.named import maps_by_default, named, tappable, unknown
-from funcam.network.outputs import usual
+from funcam.network.outputs import leaves, usual
 from funcam.network.refusals import refuse_without_values
 from funcam.network.samples import kind_of, sample_of
 from funcam.network.settled import Settled, TapCut
@@ -121,11 +121,13 @@ def _settle_default(known: Known, model: nn.Module, inputs: Inputs, via: str | N
         try:
             first = _settle(known, model, None, inputs, via, wanted)
             return _leading(model, _laid_out(model, first, inputs), sample, wanted)
-        except UnknownAxes as error:
+        except (UnknownAxes, Unreached) as error:
             said = str(error)
         maps: Sequence[Seen] = []
-        with suppress(UnknownAxes):
+        try:
             maps = maps_by_default(known, model, sample, manner_for(model, sample), wanted)
+        except UnknownAxes as error:
+            said = str(error)
         for one in maps:
             with suppress(FuncamError):
                 other = _settle(known, model, str(one.place), inputs, via)
@@ -157,12 +159,26 @@ def _leading(model: nn.Module, found: _Found, sample: Inputs, wanted: Wanted | N
     """
     settled, gradient = found.settled, found.reference.gradient
     place = tappable(model, settled.layer)
+    sure = place is not None and gradient is not None and bool(gradient.any())
+    if isinstance(settled.cut, Cut) and not sure and not _differentiates(settled.cut, found.held):
+        raise UnknownAxes(f"the score doesn't depend on layer {settled.layer!r} by a derivative; name another layer")
     if settled.layout != PLAIN and place is not None:
         if wanted is not None or gradient is None:
             gradient = gradient_at(model, sample, place, manner_for(model, sample), wanted, found.held.tensor)
         if gradient.any() and not settled.of_layer.to_map(gradient).any():  # zero everywhere is a head of zeros
             raise UnknownAxes(f"the score doesn't depend on the map at layer {settled.layer!r}; name an earlier layer")
     return settled
+
+
+def _differentiates(cut: Cut, held: Held) -> bool:
+    """Whether what a graph returns depends on the layer by a derivative, whatever its value is."""
+    tensor, *crossing = (held.values[name] for name in cut.names)
+    with torch.inference_mode(False), torch.enable_grad():
+        tensor = tensor.detach().clone()
+        tensor.requires_grad = True  # ours
+        outputs = [t for _, t in leaves(cut.rest(tensor.clone(), *crossing)) if t.requires_grad]
+        total = sum((t.sum() for t in outputs), start=torch.zeros((), device=tensor.device))
+        return bool(outputs) and torch.autograd.grad(total, tensor, allow_unused=True)[0] is not None
 
 
 def _wanted(model: nn.Module, inputs: Inputs, sample: Inputs, read: Read) -> Wanted | None:
@@ -361,7 +377,7 @@ def _tapped(model: nn.Module, name: str, sample: Inputs, place: Place, manner: M
             "differentiable in the model's code (out of place, say)"
         )
     if not known.gradient.any():
-        raise FuncamError(
+        raise Unreached(
             f"the outputs of {type(model).__name__} don't depend on layer {name!r}: nobody uses what it returns, or "
             f"only through values without a derivative; {instead(model, sample, place, manner)}"
         )

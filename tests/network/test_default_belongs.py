@@ -1,0 +1,160 @@
+"""The default layer belongs to the score: it has a derivative by it, and class tokens read it as it is."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from torch import nn
+
+import funcam
+
+IMAGES = torch.randn(2, 3, 32, 48, generator=torch.Generator().manual_seed(0))
+
+
+def conv(channels, out):
+    return nn.Sequential(nn.Conv2d(channels, out, 3, 2, 1), nn.ReLU())
+
+
+class Branches(nn.Module):
+    """Two branches behind a stem; what is made of them is a function."""
+
+    def __init__(self, join):
+        super().__init__()
+        torch.manual_seed(0)
+        self.stem, self.a, self.b, self.fc, self.join = conv(3, 8), conv(8, 8), conv(8, 8), nn.Linear(8, 5), join
+
+    def forward(self, x):
+        return self.join(self, self.stem(x))
+
+    def logits(self, A):
+        return self.fc(A.mean((2, 3)))
+
+
+def without_gradients(net, y):
+    with torch.no_grad():
+        beside = net.logits(net.b(y))
+    return net.logits(net.a(y)) + beside
+
+
+CUT_OFF = {
+    "detached at its end": lambda net, y: net.logits(net.a(y)) + net.logits(net.b(y)).detach(),
+    "detached in between": lambda net, y: net.logits(net.a(y)) + net.fc(net.b(y).mean((2, 3)).detach()),
+    "a detached gate": lambda net, y: net.logits(net.a(y)) * net.logits(net.b(y)).detach().sigmoid(),
+    "a comparison": lambda net, y: net.logits(net.a(y)) * (net.b(y).mean((1, 2, 3)) > 0)[:, None].float(),
+    "without gradients": without_gradients,
+}
+
+
+@pytest.mark.parametrize("case", CUT_OFF)
+def test_a_branch_without_a_derivative_is_not_the_default(case):
+    model = Branches(CUT_OFF[case]).eval()
+    result = funcam.explain(model, IMAGES, 1)
+    assert result.layer == "a"
+    A = model.a(model.stem(IMAGES)).detach().requires_grad_()
+    parts = {"a detached gate": model.logits(model.b(model.stem(IMAGES))).sigmoid()}
+    gate = parts[case].detach() if case in parts else 1.0
+    if case == "a comparison":
+        gate = (model.b(model.stem(IMAGES)).mean((1, 2, 3)) > 0)[:, None].float()
+    (g,) = torch.autograd.grad((model.logits(A) * gate)[:, 1].sum(), A)
+    expected = (g.mean((2, 3), keepdim=True) * A).sum(1).relu().detach()
+    torch.testing.assert_close(result.maps, expected)
+
+
+def test_a_layer_in_own_code_has_a_derivative_by_the_score():
+    """With a branch on values there is no graph: what is in front of both branches carries everything."""
+    model = Branches(lambda net, y: CUT_OFF["detached in between"](net, y) if y.sum() != 0 else y).eval()
+    result = funcam.explain(model, IMAGES, 1)
+    assert result.layer in ("stem", "a")
+    assert result.maps.any()
+
+
+def test_logits_that_are_detached_are_told_so():
+    with pytest.raises(funcam.FuncamError, match="leads to the score; where its code runs without gradients"):
+        funcam.explain(Branches(lambda net, y: net.logits(net.a(y)).detach()).eval(), IMAGES)
+
+
+class Attention(nn.Module):
+    def __init__(self, width):
+        super().__init__()
+        self.qkv, self.proj = nn.Linear(width, 3 * width), nn.Linear(width, width)
+
+    def forward(self, x, queries=None):
+        q, k, v = self.qkv(x).chunk(3, -1)
+        q = q if queries is None else q[:, :queries]
+        return self.proj((q @ k.transpose(1, 2) / 4).softmax(-1) @ v)
+
+
+class Block(nn.Module):
+    def __init__(self, width):
+        super().__init__()
+        self.norm1, self.attn, self.norm2, self.fc = (
+            nn.LayerNorm(width),
+            Attention(width),
+            nn.LayerNorm(width),
+            nn.Linear(width, width),
+        )
+
+    def forward(self, x):
+        x = x + self.attn(self.norm1(x))
+        return x + self.fc(self.norm2(x)).relu()
+
+
+class ClassBlock(Block):
+    """Class attention (CaiT): the class token alone asks, the patches stay what they are."""
+
+    def forward(self, token, x):
+        token = token + self.attn(self.norm1(torch.cat([token, x], 1)), 1)
+        return token + self.fc(self.norm2(token)).relu()
+
+
+class Side(nn.Module):
+    """Attentions side by side, each with a norm of its own."""
+
+    def __init__(self, width):
+        super().__init__()
+        self.norms = nn.ModuleList([nn.LayerNorm(width) for _ in range(2)])
+        self.attns = nn.ModuleList([Attention(width) for _ in range(2)])
+
+    def forward(self, x):
+        return x + self.attns[0](self.norms[0](x)) + self.attns[1](self.norms[1](x))
+
+
+class Tokens(nn.Module):
+    """Patches; a class token joins behind the blocks, or in front of them."""
+
+    def __init__(self, blocks, late=0):
+        super().__init__()
+        torch.manual_seed(0)
+        self.patch, self.token = nn.Conv2d(3, 16, 8, 8), nn.Parameter(torch.randn(1, 1, 16))
+        self.blocks, self.late = nn.Sequential(*blocks), nn.ModuleList([ClassBlock(16) for _ in range(late)])
+        self.norm, self.fc = nn.LayerNorm(16), nn.Linear(16, 5)
+
+    def forward(self, x):
+        x = self.patch(x).flatten(2).transpose(1, 2)
+        token = self.token.expand(x.shape[0], -1, -1)
+        if not self.late:
+            return self.fc(self.norm(self.blocks(torch.cat([token, x], 1)))[:, 0])
+        x = self.blocks(x)
+        for block in self.late:
+            token = block(token, x)
+        return self.fc(self.norm(torch.cat([token, x], 1))[:, 0])
+
+
+@pytest.mark.parametrize(
+    ("model", "layer"),
+    [
+        (Tokens([Block(16), Block(16)], late=2), "blocks"),
+        (Tokens([Block(16)], late=1), "blocks.0"),
+        (Tokens([Block(16), Block(16)]), "blocks.1.norm1"),
+        (Tokens([Block(16), Side(16)]), "blocks.0"),
+    ],
+    ids=["class attention", "one block of it", "a class token from the start", "attentions side by side"],
+)
+def test_the_map_that_the_class_token_reads(model, layer):
+    model.eval()
+    result = funcam.explain(model, IMAGES, 1)
+    named = funcam.explain(model, IMAGES, 1, layer=layer)
+    assert result.maps.shape == (2, 4, 6)
+    assert result.layer.startswith(layer.partition(".")[0])
+    torch.testing.assert_close(result.maps, named.maps)
+    assert result.maps.any()
