@@ -120,7 +120,7 @@ def classifiers() -> list[Entry]:
                 (1, 128, 160),
             ),
             (1, 128, 160),
-            ("_bn1", "_conv_head"),
+            ("_bn1", "_conv_head", "_swish#2"),
             (4, 5),
             why=swish,
         ),

@@ -59,8 +59,8 @@ def skipping() -> list[Entry]:
                 "dynamic_img_size": True,
             },
             HALF,
-            ("decoder", "decoder.fusion_blocks.3"),
-            "dpt/decoder.py:285",
+            ("decoder", "decoder.fusion_blocks.3", "segmentation_head.head.2"),
+            "dpt/decoder.py:285; DPTSegmentationHead has a convolution, norm and ReLU before its last one",
         ),
     ]
     return [

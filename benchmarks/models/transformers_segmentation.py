@@ -231,10 +231,10 @@ def masks() -> list[Entry]:
                 num_attention_heads=4,
                 num_queries=6,
             ),
-            layers=last,
+            layers=(*last, "model.pixel_level_module.decoder.input_projections.0"),
             target=class_over_queries("class_queries_logits"),
             why="the queries read three levels in turn (modeling_mask2former.py:1342), so no map carries all; the "
-            "last of the backbone",
+            "last of the backbone, or its projection, which alone reads it (:1340)",
             **common,
         ),
     ]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
@@ -12,6 +13,7 @@ from torch import Tensor, nn
 from torch.nn.modules.conv import _ConvNd
 
 from funcam.errors import FuncamError
+from funcam.network.axes import AnyLayout
 from funcam.network.checks import cotangents, difference, features_of, outputs_and_features
 from funcam.network.choice import LAST_CONV
 from funcam.network.derivative import vjp
@@ -28,6 +30,7 @@ _MOST_SWAPS = 12
 _MOST_PLACES = 400
 _MOST_OTHERS = 8
 _MOST_WEIGHTED = 40
+_MOST_ANSWERS = 8
 
 
 @dataclass(frozen=True)
@@ -112,13 +115,70 @@ def default_maps(model: nn.Module, inputs: Inputs, manner: Manner, wanted: Wante
 
 
 def _best(asked: _Question, alive: Sequence[Seen]) -> Seen:
-    """The deepest that carries everything; else the last norm of tokens, else the last of all."""
+    """The deepest that carries everything; else the last norm of tokens, else the smallest that most leads through."""
     values = {one.same: one for one in alive}  # each tensor once, as the last module returned it
     deepest = list(reversed(values.values()))[:_MOST_SWAPS]
-    carrying = _carrying(asked, deepest)
-    if carrying:
+    carrying, norms = _carrying(asked, deepest), _norms(alive, tuple(asked.inputs.images.shape))
+    parting = carrying is None or _is_deeper(carrying, alive, tuple(asked.inputs.images.shape))
+    if carrying and not parting and not (norms and _is_mixed_behind(asked, carrying, norms[-1])):
         return outermost(carrying, alive)
-    return (_norms(alive, tuple(asked.inputs.images.shape)) or [outermost(alive[-1], alive)])[-1]
+    return norms[-1] if norms else outermost(_of_several_scales(asked, list(values.values())), alive)
+
+
+def _is_deeper(carrying: Seen, alive: Sequence[Seen], image: tuple[int, ...]) -> bool:
+    """Whether maps behind one have fewer cells: scales part there and are joined later."""
+    later = alive[alive.index(carrying) + 1 :]
+    return any(one.is_known and one.cells(image) < carrying.cells(image) for one in later)
+
+
+def _is_mixed_behind(asked: _Question, carrying: Seen, norm: Seen) -> bool:
+    """Whether cells of a map are mixed on their way to a norm beside a class token.
+
+    All cells but one are made those of another image, and that one changes there.
+    """
+    image = tuple(asked.inputs.images.shape)
+    here, there = carrying.layout(image), norm.layout(image)
+    if here is None or there is None or not isinstance(there, Layout) or not there.prefix + there.suffix:
+        return False
+    if here.spatial(carrying.shape) != there.spatial(norm.shape):
+        return False
+    before, alone = _features(asked, asked.inputs, [carrying.place, norm.place])
+    ours, cells = here.to_map(before), here.to_map(asked.of_another([carrying]).features[0])
+    cells = torch.cat([ours.flatten(2)[..., :1], cells.flatten(2)[..., 1:]], 2).view_as(cells)
+    mixed: list[Tensor] = []
+
+    def note(tensor: Tensor) -> Tensor:
+        mixed.append(tensor.clone())
+        return tensor
+
+    taps: dict[Place, Visit] = {carrying.place: partial(_with_cells, here, cells), norm.place: note}
+    with torch.no_grad():
+        run(asked.model, asked.inputs, taps, asked.manner)
+    ours, theirs = (there.to_map(tensor).flatten(2)[..., 0] for tensor in (alone, *mixed))
+    return bool(difference([ours], [theirs]))
+
+
+def _of_several_scales(asked: _Question, alive: Sequence[Seen]) -> Seen:
+    """Of the maps on which most of what counts depends the last of those with the fewest cells.
+
+    A network that answers at several scales has branches that lead to the answers of one scale only.
+    """
+    zeros = [torch.zeros_like(one.blank, memory_format=torch.contiguous_format) for one in alive]
+    values, pullback, *_ = vjp(_of_added(asked, [one.place for one in alive]), zeros, asked.manner.plain or None)
+    masks = [None] * len(values) if asked.wanted is None else [m for m in asked.wanted.masks if m is not None]
+    counting = [torch.ones_like(v) if m is None else m.to(v) for v, m in zip(values, masks, strict=True)]
+    flat = torch.cat([mask.flatten() for mask in counting]).nonzero()[:, 0]
+    led = [0] * len(alive)
+    for index in torch.linspace(0, len(flat) - 1, _MOST_ANSWERS).long().tolist():
+        one = torch.zeros(sum(v.numel() for v in values), device=flat.device)
+        one[flat[index]] = 1
+        parts = torch.split(one, [v.numel() for v in values])
+        gradients = pullback([part.view_as(v).to(v) for part, v in zip(parts, values, strict=True)])
+        led = [count + bool(g.any()) for count, g in zip(led, gradients, strict=True)]
+    image = tuple(asked.inputs.images.shape)
+    most = [one for one, count in zip(alive, led, strict=True) if count == max(led)]
+    fewest = min(one.cells(image) for one in most)
+    return [one for one in most if one.cells(image) == fewest][-1]
 
 
 def _deepest_by_shape(alive: Sequence[Seen]) -> list[Seen]:
@@ -137,7 +197,7 @@ def _before_head(asked: _Question, seen: Sequence[Seen], maps: Sequence[Seen]) -
     """Those maps that see the images, that the score depends on, and with the model's head behind them.
 
     The head begins at the last layer with weights that the score depends on. If norms follow it, it is a part of the
-    body: the model has no head.
+    body: the model has no head, unless maps are returned.
 
     Raises:
         FuncamError: there is none.
@@ -145,7 +205,7 @@ def _before_head(asked: _Question, seen: Sequence[Seen], maps: Sequence[Seen]) -
     image = tuple(asked.inputs.images.shape)
     weighted = [one for one in seen if one.weighted][-_MOST_WEIGHTED:]
     live = _live(asked, list(dict.fromkeys([*maps, *weighted])))
-    alive = [one for one in maps if one in live and _of_cells(one, live[one], image).any()]
+    alive = [one for one in maps if one in live and _leads(one, live[one], image)]
     if not alive:
         raise UnknownAxes(
             f"no feature map of {type(asked.model).__name__} both sees the images and leads to the score; "
@@ -157,7 +217,7 @@ def _before_head(asked: _Question, seen: Sequence[Seen], maps: Sequence[Seen]) -
         )
     last = max((i for i, one in enumerate(seen) if one.weighted and one in live), default=0)
     followed = any(one in live and "norm" in one.kind.__name__.lower() for one in seen[last:])
-    if seen[last].layout(image) and followed:
+    if seen[last].layout(image) and followed and not _returns_maps(asked):
         return alive
     before = set(seen[:last])
     return [one for one in alive if one in before] or alive
@@ -187,10 +247,22 @@ def _live(asked: _Question, places: Sequence[Seen]) -> dict[Seen, Tensor]:
     return {one: torch.ones_like(seeing[one]) for one in connected}
 
 
-def _of_cells(one: Seen, gradient: Tensor, image: tuple[int, ...]) -> Tensor:
-    """The part of a gradient that belongs to cells, not to class tokens."""
+def _leads(one: Seen, gradient: Tensor, image: tuple[int, ...]) -> bool:
+    """Whether a score depends on a map: on its cells, not on class tokens, and of tokens on more than one."""
     layout = one.layout(image)
-    return gradient if layout is None else layout.to_map(gradient)
+    return layout is not None and bool(read_cells(layout, gradient) > ("tokens" in layout.kind))
+
+
+def read_cells(layout: AnyLayout, gradient: Tensor) -> int:
+    """How many cells of a map have a gradient."""
+    cells = layout.to_map(gradient)
+    return int((cells != 0).any(0).any(0).sum())
+
+
+def _returns_maps(asked: _Question) -> bool:
+    with torch.no_grad():
+        values = asked.of(run(asked.model, asked.inputs, {}, asked.manner))
+    return any(value.ndim == asked.inputs.images.ndim and math.prod(value.shape[2:]) > 1 for value in values)
 
 
 def _another(images: Tensor) -> Tensor:

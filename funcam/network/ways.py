@@ -25,7 +25,7 @@ from funcam.network.checks import (
 )
 from funcam.network.choice import branch_ends
 from funcam.network.cuts import Cut
-from funcam.network.defaults import gradient_at
+from funcam.network.defaults import gradient_at, read_cells
 from funcam.network.failures import UnknownAxes, Unreached
 from funcam.network.images import check_images
 from funcam.network.inputs import check_inputs
@@ -118,6 +118,7 @@ def _settle_default(known: Known, model: nn.Module, inputs: Inputs, via: str | N
     wanted = _wanted(model, inputs, sample, read or usual)
 
     def search() -> Settled:
+        first: _Found | None = None
         try:
             first = _settle(known, model, None, inputs, via, wanted)
             return _leading(model, _laid_out(model, first, inputs), sample, wanted)
@@ -127,7 +128,7 @@ def _settle_default(known: Known, model: nn.Module, inputs: Inputs, via: str | N
         try:
             maps = maps_by_default(known, model, sample, manner_for(model, sample), wanted)
         except UnknownAxes as error:
-            said = str(error)
+            said = said if first else str(error)
         for one in maps:
             with suppress(FuncamError):
                 other = _settle(known, model, str(one.place), inputs, via)
@@ -165,7 +166,8 @@ def _leading(model: nn.Module, found: _Found, sample: Inputs, wanted: Wanted | N
     if settled.layout != PLAIN and place is not None:
         if wanted is not None or gradient is None:
             gradient = gradient_at(model, sample, place, manner_for(model, sample), wanted, found.held.tensor)
-        if gradient.any() and not settled.of_layer.to_map(gradient).any():  # zero everywhere is a head of zeros
+        tokens = isinstance(settled.layout, Layout) and "tokens" in settled.layout.kind
+        if gradient.any() and not read_cells(settled.of_layer, gradient) > tokens:  # zero everywhere: a head of zeros
             raise UnknownAxes(f"the score doesn't depend on the map at layer {settled.layer!r}; name an earlier layer")
     return settled
 

@@ -158,3 +158,75 @@ def test_the_map_that_the_class_token_reads(model, layer):
     assert result.layer.startswith(layer.partition(".")[0])
     torch.testing.assert_close(result.maps, named.maps)
     assert result.maps.any()
+
+
+class Late(Tokens):
+    """A class token joins in the midst of the blocks, by code that branches on values."""
+
+    def forward(self, x):
+        x = self.blocks[0](self.patch(x).flatten(2).transpose(1, 2))
+        if x.sum() != 0:
+            x = torch.cat([self.token.expand(x.shape[0], -1, -1), x], 1)
+        for block in self.blocks[1:]:
+            x = block(x)
+        return self.fc(self.norm(x)[:, 0])
+
+
+def test_patches_that_are_mixed_behind_a_late_class_token():
+    """In front of the token's joining a map carries everything, but the patches see each other once more behind it."""
+    model = Late([Block(16), Block(16), Block(16)]).eval()
+    assert funcam.explain(model, IMAGES, 1).layer == "blocks.2.norm1"
+
+
+class OneToken(Tokens):
+    """The first patch's token is classified, though it is no class token."""
+
+    def forward(self, x):
+        return self.fc(self.norm(self.blocks(self.patch(x).flatten(2).transpose(1, 2)))[:, 0])
+
+
+def test_a_token_that_is_read_alone_is_no_map():
+    result = funcam.explain(OneToken([Block(16), Block(16)]).eval(), IMAGES, 1)
+    assert result.layer not in ("norm", "blocks", "blocks.1")
+    assert ((result.maps > 0).sum((1, 2)) > 1).all()
+
+
+class Scales(nn.Module):
+    """A detector in small: scores at two scales, to both of which the deepest map leads."""
+
+    def __init__(self):
+        super().__init__()
+        torch.manual_seed(0)
+        self.stem, self.middle, self.deep = conv(3, 8), conv(8, 8), conv(8, 8)
+        self.fine, self.coarse = nn.Conv2d(16, 8, 3, 1, 1), nn.Conv2d(8, 8, 3, 1, 1)
+        self.of_fine, self.of_coarse = nn.Conv2d(8, 4, 1), nn.Conv2d(8, 4, 1)
+
+    def forward(self, x):
+        middle = self.middle(self.stem(x))
+        deep = self.deep(middle)
+        joined = torch.cat([middle, nn.functional.interpolate(deep, middle.shape[2:])], 1)
+        fine, coarse = self.of_fine(self.fine(joined).relu()), self.of_coarse(self.coarse(deep).relu())
+        return {"scores": torch.cat([fine.flatten(2), coarse.flatten(2)], 2), "boxes": x.mean()}
+
+
+def test_the_scores_of_several_scales_have_the_map_that_leads_to_all():
+    result = funcam.explain(Scales().eval(), IMAGES, lambda outputs: outputs["scores"][:, 1].sum(1))
+    assert result.layer == "deep"
+
+
+class Dense(nn.Module):
+    """Maps are returned, and a norm stands behind the last convolution."""
+
+    def __init__(self):
+        super().__init__()
+        torch.manual_seed(0)
+        self.body, self.last = conv(3, 8), nn.Sequential(nn.Conv2d(8, 4, 1), nn.BatchNorm2d(4))
+
+    def forward(self, x):
+        y = self.body(x)
+        return self.last(y) if y.sum() != 0 else y
+
+
+def test_maps_that_are_returned_are_no_layer_of_their_own():
+    result = funcam.explain(Dense().eval(), IMAGES, lambda outputs: outputs[:, 1].mean((1, 2)))
+    assert result.layer == "body"
