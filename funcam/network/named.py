@@ -12,7 +12,7 @@ from funcam.network.choice import LAST_CONV, last_conv
 from funcam.network.defaults import default_maps, last_convolution
 from funcam.network.known import Known, TracedModel
 from funcam.network.samples import kind_of
-from funcam.network.survey import Seen, survey
+from funcam.network.survey import Seen, spectra, survey
 from funcam.network.tap import Inputs, Manner, Place, place_of
 from funcam.network.wanted import Wanted
 from funcam.network.wrappers import plain_name
@@ -30,7 +30,7 @@ def named(
     """The layer's name, and what was seen of it where the model had to be run to find it."""
     shape = tuple(sample.images.shape)
     if layer is None:
-        if traced is not None and wanted is None:
+        if traced is not None and wanted is None and not spectra(model, sample, manner):
             return traced.default(shape), None
         first = maps_by_default(known, model, sample, manner, wanted)[0]
         return str(first.place), first

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from funcam.network.checks import own_random_numbers
 from funcam.network.layers import layout_of
-from funcam.network.layout import Layout, readings
+from funcam.network.layout import PLAIN, Layout, readings
 from funcam.network.outputs import leaves
 from funcam.network.provenance import UNKNOWN, Provenance, Unknown
 from funcam.network.reach import Reach
@@ -20,6 +20,7 @@ from funcam.network.tap import Inputs, Manner, Place, run
 from funcam.network.traits import sets_grid
 
 Shape = tuple[int, ...]
+_OF_SIGNALS = 3  # axes of signals [B, channels, T]
 
 
 @dataclass(frozen=True)
@@ -39,7 +40,8 @@ class Seen:
         blank: a tensor of its shape, type and device that takes no memory.
         parts: of which of the image's axes its cells cover another part than the whole.
         followed: how it holds the image's axes, as far as they could be followed: a layout, None where it has none of
-            them, `UNKNOWN` where they were lost.
+            them, `UNKNOWN` where they were lost. A signal's spectrum, behind convolutions over frequencies and times,
+            is a map of both.
     """
 
     place: Place
@@ -87,9 +89,10 @@ def survey(model: nn.Module, inputs: Inputs, manner: Manner) -> list[Seen]:
     numbers: dict[tuple[int, int], int] = {}  # by identity and version: what writes in place makes other values
     seen: list[Seen] = []
     grid: Shape = ()
+    raised = 0  # the channels of the last convolution of more axes than a signal has
 
     def note(place: Place, module: nn.Module, returned: Any) -> None:
-        nonlocal grid
+        nonlocal grid, raised
         for path, tensor in leaves(returned):
             if not tensor.is_floating_point():
                 continue
@@ -105,8 +108,11 @@ def survey(model: nn.Module, inputs: Inputs, manner: Manner) -> list[Seen]:
             whole = not path or len(list(leaves(returned))) == 1
             at = Place(place.path, place.call, () if whole else path)
             axes = UNKNOWN if manner.threads else followed.axes_of(tensor)
+            if len(image) == _OF_SIGNALS and len(shape) == _OF_SIGNALS + 1 and shape[0] == image[0]:
+                raised = shape[1] if isinstance(module, nn.Conv2d) else raised
+                axes = PLAIN if shape[1] == raised else axes
             with followed.asleep():
-                active, blank = bool((tensor >= 0).all()), tensor.new_empty(()).expand(shape)
+                active, blank = bool((tensor >= 0).all()), tensor.new_zeros(()).expand(shape)
             parts = followed.parts_of(tensor)
             seen.append(
                 Seen(at, type(module), shape, grid, same, weighted, not path, first, active, blank, parts, axes)
@@ -115,6 +121,14 @@ def survey(model: nn.Module, inputs: Inputs, manner: Manner) -> list[Seen]:
     with Provenance(inputs.images) as followed:
         _observe(model, inputs, manner, note)
     return seen
+
+
+def spectra(model: nn.Module, inputs: Inputs, manner: Manner) -> list[Place]:
+    """The places in a model of signals that hold maps over frequencies and times."""
+    if inputs.images.ndim != _OF_SIGNALS or not any(isinstance(module, nn.Conv2d) for module in model.modules()):
+        return []
+    seen = survey(model, inputs, manner)
+    return [one.place for one in seen if one.followed == PLAIN and len(one.shape) > _OF_SIGNALS]
 
 
 def _observe(model: nn.Module, inputs: Inputs, manner: Manner, note: Any) -> None:

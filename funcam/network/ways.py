@@ -39,7 +39,7 @@ from funcam.network.outputs import leaves, usual
 from funcam.network.refusals import refuse_without_values
 from funcam.network.samples import kind_of, sample_of
 from funcam.network.settled import Settled, TapCut
-from funcam.network.survey import Seen
+from funcam.network.survey import Seen, spectra
 from funcam.network.tap import Inputs, Manner, Place
 from funcam.network.wanted import Read, Wanted, wanted_by
 
@@ -207,6 +207,8 @@ def _laid_out(model: nn.Module, found: _Found, inputs: Inputs, layout: LayoutLik
             return cut.features(other.taken)[cut.names[0]]
 
     likely, count = _likely(model, settled, sample), len(inputs.images)
+    if layout is None and tappable(model, settled.layer) in spectra(model, sample, manner_for(model, sample)):
+        layout = PLAIN
     held = layout_of_layer(settled.layer, found.held, tensor_of, sample.images, layout, likely=likely, batch=count)
     return replace(found, settled=replace(settled, layout=held))
 
