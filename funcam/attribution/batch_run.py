@@ -30,7 +30,7 @@ from funcam.network.tap import run as run_model
 from funcam.network.taps import run_tapped
 from funcam.network.ways import settle
 from funcam.recipe import Scores
-from funcam.targets.target import Meaning, Output, Target, Targets, bind, logits_of, read_by
+from funcam.targets.target import Meaning, Output, Target, Targets, bind, logits_of, placed, read_by
 
 Tensors = tuple[torch.Tensor, ...]
 Pullback = Callable[[torch.Tensor], Tensors]
@@ -254,6 +254,7 @@ def run_batch(
     Raises:
         FuncamError: the model can't be cut there, or the targets don't fit.
     """
+    targets = placed(targets, output)
     places = places_of(model, given, layers, read_by(targets, output), options, needed=needs_layer)
     cuts, source, given = places.cuts, places.source, places.given
     if source is not None:

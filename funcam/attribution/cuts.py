@@ -102,9 +102,10 @@ def _settled(splits: Sequence[Split], given: Inputs, read: Read) -> tuple[list[S
 
 def _one_of(cut: Settled) -> str:
     names = ", ".join(map(repr, cut.others))
+    several = len(cut.others) > 1
     return (
         f"no layer carries all of the score: branches meet behind their maps, and {cut.layer!r} is the last of one; "
-        f"layer=[{names}] combines them all"
+        + (f"layer=[{names}] combines them all" if several else "the others hold no map that could be taken by name")
     )
 
 

@@ -138,18 +138,25 @@ def _settle_default(known: Known, model: nn.Module, inputs: Inputs, via: str | N
     def find() -> Settled:
         with own_random_numbers(inputs.images):
             settled = search()
-            return replace(settled, others=_branches(known, model, settled, sample))
+            return replace(settled, others=_branches(known, model, settled, inputs))
 
     return known.fact(("default cut", via, kind_of(inputs), None if wanted is None else wanted.key), find)
 
 
-def _branches(known: Known, model: nn.Module, settled: Settled, sample: Inputs) -> tuple[str, ...]:
-    """The ends of all branches where the default layer is the end of one."""
+def _branches(known: Known, model: nn.Module, settled: Settled, inputs: Inputs) -> tuple[str, ...]:
+    """The ends of all branches that hold a map, where the default layer is the end of one of several."""
     traced = known.traced(model) if settled.way == "fx" else None
     if traced is None:
         return ()
-    ends = branch_ends(traced.graph, traced.shapes(tuple(sample.images.shape)))
-    return tuple(ends) if settled.layer in ends else ()
+    ends = branch_ends(traced.graph, traced.shapes(tuple(sample_of(inputs).images.shape)))
+    return tuple(name for name in ends if _holds_map(known, model, name, inputs)) if settled.layer in ends else ()
+
+
+def _holds_map(known: Known, model: nn.Module, name: str, inputs: Inputs) -> bool:
+    with suppress(FuncamError):
+        _laid_out(model, _settle(known, model, name, inputs, None), inputs, None)
+        return True
+    return False
 
 
 def _leading(model: nn.Module, found: _Found, sample: Inputs, wanted: Wanted | None) -> Settled:

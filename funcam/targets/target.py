@@ -71,10 +71,12 @@ class PerImage:
     Attributes:
         score: `(outputs of n images, *constants) -> [n]` or `[n, K]`.
         constants: `[B, ...]`, or `[1, ...]` for what all images share.
+        at: the same of another place in what the model returns; None where it says itself which.
     """
 
     score: Score
     constants: tuple[torch.Tensor, ...]
+    at: Callable[[Output], PerImage] | None = None
 
     def __call__(self, outputs: Any) -> torch.Tensor:
         return self.score(outputs, *self.constants)
@@ -135,6 +137,22 @@ def bind(targets: Targets, outputs: Any, batch: int, output: Output = None, mean
     )
 
 
+def placed(targets: Targets, output: Output) -> Targets:
+    """A score of its own (a segmentation's, a similarity) of the place in the outputs that `explain` was told.
+
+    Raises:
+        FuncamError: the score was told a place, too.
+    """
+    if output is None or not isinstance(targets, PerImage):
+        return targets
+    if targets.at is None:
+        raise FuncamError(
+            f"output={shown(output)} was given, and the target says itself what of the outputs it reads; say it once, "
+            "to explain or to the target"
+        )
+    return targets.at(output)
+
+
 def read_by(targets: Targets, output: Output = None) -> Callable[[Any], torch.Tensor]:
     """What of one image's outputs is explained, before classes are settled: all logits, or the values of a function.
 
@@ -181,8 +199,8 @@ def logits_of(outputs: Any, output: Output = None) -> torch.Tensor:
         leave_out = ", leave output out for a tensor" if isinstance(outputs, torch.Tensor) else ""
         raise FuncamError(
             f"the model returned a {type(outputs).__name__}{known}{lacking}; expected logits [B, N] in it: name them "
-            f"with output='KEY' (an index, or a function of the outputs{leave_out}), or give a function of the outputs "
-            "as the target"
+            f"with output='KEY' (--output KEY; an index, or a function of the outputs{leave_out}), or give a function "
+            "of the outputs as the target"
         )
     return logits if logits.layout is torch.strided else logits.to_dense()
 

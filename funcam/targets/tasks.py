@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from typing import Any, cast
 
 import torch
 from torch.nn.functional import cosine_similarity
@@ -27,7 +27,8 @@ def segmentation(
         category: the class.
         mask: `[B, *size]` or `[*size]`, what to count of each image; None for the cells where the class wins (of a
             single class: where it is likelier than not).
-        output: where the scores `[B, N, *size]` are in what the model returns; `"out"` is torchvision's.
+        output: where the scores `[B, N, *size]` are in what the model returns; `"out"` is torchvision's, unless
+            `explain` is told another.
         scores: of a single class without a mask, whether its scores are logits (`sigmoid`) or probabilities (`none`);
             None for probabilities where all of them lie in 0..1.
 
@@ -63,12 +64,13 @@ def segmentation(
         weights = counted.to(scores.dtype).flatten(1)
         return (scores[:, category].flatten(1) * weights).sum(1) / weights.sum(1).clamp(min=1)
 
+    at = None if output != "out" else lambda place: segmentation(category, mask, output=place, scores=scores)
     if mask is None:
-        return PerImage(score, ())
+        return PerImage(score, (), at)
     masks = _as_tensor("mask", mask)
     if masks.ndim < 2:
         raise FuncamError(f"the mask has shape {list(masks.shape)}; expected [B, *size] or [*size]")
-    return PerImage(score, (masks if masks.ndim > 2 else masks[None],))
+    return PerImage(score, (masks if masks.ndim > 2 else masks[None],), at)
 
 
 def _predicted(scores: torch.Tensor, category: int, said: Scores | None) -> torch.Tensor:
@@ -86,7 +88,8 @@ def similarity(embedding: torch.Tensor | Sequence[Any], *, output: Output = None
     """Explain how like another embedding (of an image or a text) an image's is: the cosine of their angle.
 
     Args:
-        embedding: `[D]` the same for all images, `[B, D]` one for each, or `[B, K, D]` K for each.
+        embedding: `[D]` the same for all images, `[B, D]` one for each, or `[B, K, D]` K for each; as the model's, with
+            axes of one cell behind them where it was pooled.
         output: where the embedding `[B, D]` is in what the model returns.
 
     Raises:
@@ -99,6 +102,7 @@ def similarity(embedding: torch.Tensor | Sequence[Any], *, output: Output = None
 
     def score(outputs: Any, others: torch.Tensor) -> torch.Tensor:
         own = logits_of(outputs, output)
+        own = own.flatten(1) if own.ndim > 2 and own.shape[2:].numel() == 1 else own  # pooled, and left at that
         if own.ndim != 2 or own.shape[1] != others.shape[-1] or len(others) not in (1, len(own)):
             raise FuncamError(
                 f"the model's embedding has shape {list(own.shape)}, the other one {list(others.shape)}; expected "
@@ -108,13 +112,18 @@ def similarity(embedding: torch.Tensor | Sequence[Any], *, output: Output = None
 
     check_output(output)
     others = _as_tensor("embedding", embedding)
+    if others.ndim > 3 and others.shape[2:].numel() == 1:
+        others = others.flatten(1)
+    if others.ndim == 3 and others.shape[1:].numel() == 1:
+        others = others.flatten()
     if not 1 <= others.ndim <= 3 or others.dtype == torch.bool:
         raise FuncamError(
             f"the embedding has shape {list(others.shape)} and type {others.dtype}; expected numbers, [D], [B, D] or "
             "[B, K, D]"
         )
     others = others if others.is_floating_point() else others.float()
-    return PerImage(score, (others if others.ndim > 1 else others[None],))
+    at = None if output is not None else lambda place: similarity(embedding, output=place)
+    return PerImage(score, (others if others.ndim > 1 else others[None],), at)
 
 
 def regression(index: int = 0, *, output: Output = None) -> Callable[[Any], torch.Tensor]:
@@ -140,7 +149,8 @@ def regression(index: int = 0, *, output: Output = None) -> Callable[[Any], torc
             raise FuncamError(f"column {index} is not in an output of shape {list(values.shape)}; expected [B, N]")
         return values[:, index]
 
-    return number
+    at = None if output is not None else lambda place: cast("PerImage", regression(index, output=place))
+    return PerImage(number, (), at)
 
 
 def _as_tensor(what: str, values: Any) -> torch.Tensor:

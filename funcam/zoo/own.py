@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -17,6 +19,22 @@ if TYPE_CHECKING:
 _IMAGENET_MEAN, _IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 _CHANNELS = (1, 3, 4)
 _GREY_STD = 0.226  # the mean of ImageNet's three
+_ASKED: ContextVar[str | int | None] = ContextVar("output", default=None)
+
+
+@contextmanager
+def reading(output: str | int | None) -> Iterator[None]:
+    """Inside, this is where `own_net` finds the logits, unless it is told: what the command line says.
+
+    Example:
+        >>> with reading("logits"):
+        ...     pass
+    """
+    token = _ASKED.set(output)
+    try:
+        yield
+    finally:
+        _ASKED.reset(token)
 
 
 def own_net(
@@ -49,7 +67,8 @@ def own_net(
         frames: for models of clips `[B, T, C, H, W]`: how many frames T, all of them the image.
         scores: what makes probabilities of the outputs: "softmax", "sigmoid" (one logit, or classes that may all be
             there) or "none" (they are probabilities, or plain numbers); None to find out: see `funcam.explain`.
-        output: where the logits are in what the model returns: a key, an attribute or an index (`funcam.logits_of`).
+        output: where the logits are in what the model returns: a key, an attribute or an index (`funcam.logits_of`);
+            None for the only ones, or what `--output` says.
 
     Raises:
         FuncamError: a value can't be, the model can't take such an input, or the names are not as many as its logits.
@@ -81,7 +100,7 @@ def own_net(
         min_size=min(height, width) if fixed_size else 1,
         width=None if width == height else width,
         frames=None if frames is None else whole_number("frames", frames, 1),
-        output=output,
+        output=_ASKED.get() if output is None else output,
     )
     net = answered(net, scores)
     return net if classes is None else labelled(net, classes)

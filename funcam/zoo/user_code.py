@@ -132,18 +132,18 @@ def _net(factory: Factory, output: str | int | None) -> Net:
     from torch import nn
 
     from funcam.zoo.net import Net
-    from funcam.zoo.own import answered, own_net
+    from funcam.zoo.own import answered, own_net, reading
     from funcam.zoo.user_models import ready
 
     with importing_from(_folder(factory)):  # to the end: a first forward pass may import what lies beside it
         with _blamed(factory, "can't be imported"), redirect_stdout(sys.stderr):
             module = _module(factory)
         function = _function(factory, module)
-        with _blamed(factory, "failed"), redirect_stdout(sys.stderr):
+        with _blamed(factory, "failed"), redirect_stdout(sys.stderr), reading(output):
             made = function()
         if isinstance(made, Net):
             net = replace(made, model=ready(made.model))
-            return net if output is None else answered(replace(net, output=output))
+            return net if output in (None, net.output) else answered(replace(net, output=output))
         if isinstance(made, nn.Module):
             return own_net(made, name=str(factory), output=output)
     raise FuncamError(f"{factory} returned a value of type {type(made).__name__}; {_EXPECTED}")

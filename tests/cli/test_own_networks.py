@@ -61,6 +61,14 @@ def two():
     return Two()
 
 
+def named():
+    return own_net(Two(), input_size=32, classes=["x", "y", "z"], scores="sigmoid")
+
+
+def first():
+    return own_net(Two(), input_size=32, output="a")
+
+
 class Clip(nn.Module):
     def __init__(self):
         super().__init__()
@@ -190,6 +198,19 @@ def test_which_of_several_outputs(funcam: Funcam, own: Path) -> None:
     assert len(explained(funcam, own, "two", "--output", "a")["predictions"]) == 3
     funcam("explain", own, "--net", "own.py:two").error(1, r"returned a dict with 'a', 'b'")
     funcam("explain", own, "--net", "scenes", "--output", "b").error(2, "--output 'b': scenes has one output")
+
+
+def test_which_of_several_outputs_of_a_network_that_says_none(funcam: Funcam, own: Path) -> None:
+    shown = explained(funcam, own, "named", "--output", "a")
+    assert {each["name"] for each in shown["predictions"]} == {"x", "y", "z"}
+    want = made("two").eval()(input_of(own, (32, 32)))["a"].sigmoid()[0].tolist()
+    assert {e["index"]: e["probability"] for e in shown["predictions"]} == pytest.approx(
+        dict(enumerate(want)), abs=1e-3
+    )
+    assert len(explained(funcam, own, "first", "--output", "b")["predictions"]) == 5  # what is said last holds
+    assert len(explained(funcam, own, "first")["predictions"]) == 3
+    funcam("explain", own, "--net", "own.py:named").error(1, r"returned a dict with 'a', 'b'.*--output KEY")
+    funcam("explain", own, "--net", "own.py:named", "--output", "c").error(1, "there is no 'c'")
 
 
 def test_a_layout_in_words(funcam: Funcam, own: Path) -> None:

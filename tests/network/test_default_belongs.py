@@ -230,3 +230,38 @@ class Dense(nn.Module):
 def test_maps_that_are_returned_are_no_layer_of_their_own():
     result = funcam.explain(Dense().eval(), IMAGES, lambda outputs: outputs[:, 1].mean((1, 2)))
     assert result.layer == "body"
+
+
+def body():
+    return nn.Sequential(conv(3, 8), conv(8, 8), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(8, 5))
+
+
+class Two(nn.Module):
+    def __init__(self, join):
+        super().__init__()
+        torch.manual_seed(0)
+        self.a, self.b, self.join = body(), body(), join
+
+    def forward(self, x):
+        return self.join(self, x)
+
+
+@pytest.mark.parametrize(
+    ("join", "several"),
+    [
+        (lambda net, x: net.a(x) + net.b(x), True),
+        (lambda net, x: net.a(x) + net.a(x.flip(-1)), False),
+        (lambda net, x: net.a(x.flip(-1)) + net.b(x), False),
+    ],
+    ids=["two networks", "a mirrored pass", "a mirrored network"],
+)
+def test_branches_that_are_named_hold_maps(join, several):
+    model = Two(join).eval()
+    with pytest.warns(funcam.FuncamWarning, match="no layer carries all") as told:
+        funcam.explain(model, IMAGES, 1)
+    words = str(told[0].message)
+    assert ("layer=[" in words) == several
+    assert ("the others hold no map" in words) == (not several)
+    if several:
+        names = words.partition("layer=[")[2].partition("]")[0].replace("'", "").split(", ")
+        assert funcam.explain(model, IMAGES, 1, layer=names).maps.any()

@@ -160,3 +160,69 @@ def test_a_mask_for_another_number_of_images():
     refused(
         lambda: target({"out": torch.ones(2, 3, 4, 5)}), "one for each of the 2 images or one for all .3 were given"
     )
+
+
+class Maps(torch.nn.Module):
+    """Scores `[B, H, W]` of one class, and several outputs by name."""
+
+    def __init__(self, end):
+        super().__init__()
+        torch.manual_seed(0)
+        self.conv, self.head, self.end = torch.nn.Conv2d(3, 8, 3, 2, 1), torch.nn.Conv2d(8, 2, 1), end
+
+    def forward(self, x):
+        return self.end(self.head(self.conv(x).relu()))
+
+
+@pytest.mark.parametrize(
+    ("end", "target", "output", "score"),
+    [
+        (
+            lambda z: z[:, 0],
+            funcam.segmentation(0, torch.ones(8, 8)),
+            lambda out: out[:, None],
+            lambda z: z[:, 0].mean((1, 2)),
+        ),
+        (
+            lambda z: {"a": z, "b": -z},
+            funcam.segmentation(1, torch.ones(8, 8)),
+            "b",
+            lambda z: -z[:, 1].mean((1, 2)),
+        ),
+        (
+            lambda z: {"a": z.mean((2, 3)), "b": -z.mean((2, 3))},
+            funcam.similarity([1.0, 0.0]),
+            "b",
+            lambda z: torch.nn.functional.normalize(-z.mean((2, 3)), dim=1)[:, 0],
+        ),
+        (
+            lambda z: {"a": z.mean((2, 3)), "b": -z.mean((2, 3))},
+            funcam.regression(1),
+            "b",
+            lambda z: -z.mean((2, 3))[:, 1],
+        ),
+    ],
+    ids=["an axis of classes", "a segmentation of several", "an embedding of several", "a number of several"],
+)
+def test_a_score_of_its_own_is_read_where_explain_is_told(end, target, output, score):
+    model, x = Maps(end).eval(), torch.randn(2, 3, 16, 16, generator=torch.Generator().manual_seed(0))
+    result = funcam.explain(model, x, target, output=output)
+    torch.testing.assert_close(result.scores.flatten(), score(model.head(model.conv(x).relu())).detach())
+
+
+def test_a_place_that_is_told_twice():
+    model, x = Maps(lambda z: {"a": z, "b": -z}).eval(), torch.randn(2, 3, 16, 16)
+    with pytest.raises(FuncamError, match=r"output='b' was given, and the target says itself.*say it once"):
+        funcam.explain(model, x, funcam.segmentation(0, output="a"), output="b")
+
+
+@pytest.mark.parametrize("shape", [(2, 8), (2, 8, 1, 1), (8, 1, 1), (8,), (1, 8, 1, 1)])
+@pytest.mark.parametrize("flat", [False, True])
+def test_embeddings_may_be_left_as_they_were_pooled(shape, flat):
+    torch.manual_seed(0)
+    parts = [torch.nn.Conv2d(3, 8, 3, 2, 1), torch.nn.AdaptiveAvgPool2d(1), *[torch.nn.Flatten()] * flat]
+    model, x = torch.nn.Sequential(*parts).eval(), torch.randn(2, 3, 16, 16)
+    other = torch.randn(shape, generator=torch.Generator().manual_seed(1))
+    found = funcam.explain(model, x, funcam.similarity(other)).scores.flatten()
+    wanted = torch.nn.functional.cosine_similarity(model(x).flatten(1), other.flatten().view(-1, 8))
+    torch.testing.assert_close(found, wanted.detach())
