@@ -7,8 +7,14 @@ import os
 import sys
 
 from benchmarks.models import command as models
+from benchmarks.suite import compare, report, run
 
-COMMANDS = {"models": models}  # each: HELP, add_arguments(parser), main(arguments) -> exit status
+COMMANDS = {
+    "models": models,
+    "run": run,
+    "compare": compare,
+    "report": report,
+}  # each: HELP, add_arguments(parser), main(arguments) -> exit status
 
 
 def main(argv: list[str] | None = None) -> int:

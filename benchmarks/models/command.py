@@ -31,7 +31,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def main(arguments: argparse.Namespace) -> int:
     """Run what was asked for; the exit status is 1 where a model was explained wrongly or changed."""
-    from benchmarks.models import collecting, machine, page, processes
+    from benchmarks import machine
+    from benchmarks.models import collecting, page, processes
 
     entries, missing = collecting.collect()
     chosen = collecting.chosen(entries, arguments.only, arguments.origin, quick=arguments.quick)

@@ -1,4 +1,4 @@
-"""What the benchmarks measure: named calls of funcam and of its peers, each at funcam's default layer."""
+"""Named calls of funcam and of its peers, each at funcam's default layer."""
 
 from __future__ import annotations
 
@@ -110,7 +110,7 @@ def method_cases(model: nn.Module, layer: str) -> dict[str, Case]:
     if isinstance(model, VisionTransformer):
         return cases | ({"torchcam le-grad": _torchcams_le_grad(model)} if there("torchcam") else {})
     cases["grad-cam, five layers"] = _explaining(model, "grad-cam", layer=list(FIVE_LAYERS))
-    cases["the tail's backward pass"] = lambda images: _backward_of_tail(model, images)
+    cases["the tail's backward pass"] = lambda images: backward_of_tail(model, images)
     return cases
 
 
@@ -129,7 +129,7 @@ def _explaining(model: nn.Module, method: str, **options: Any) -> Case:
     return lambda images: lambda: funcam.explain(model, images, method=method, **options).maps
 
 
-def _backward_of_tail(model: nn.Module, images: torch.Tensor) -> Run:
+def backward_of_tail(model: nn.Module, images: torch.Tensor) -> Run:
     """Plain autograd from the logits back to the first of the five layers, the forward pass not counted."""
     A, head = funcam.split(model, FIVE_LAYERS[0])(images)
     A = A.detach().requires_grad_()

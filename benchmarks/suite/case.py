@@ -1,0 +1,104 @@
+"""What is measured: cases in groups that are run in turn, and the setting that they are made for."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+import torch
+
+from benchmarks.suite.roofline import Work
+
+Run = Callable[[], object]
+
+
+@dataclass(frozen=True)
+class Setting:
+    """What the suites are run for.
+
+    Attributes:
+        device: `cpu` or `cuda`.
+        quick: small networks and images, so that the whole suite runs in under two minutes.
+        nets: torchvision's names; none for each suite's own.
+        batches: batch sizes; none for each suite's own.
+        photos: a folder of pictures for `files`; None for pictures that are drawn.
+    """
+
+    device: str = "cpu"
+    quick: bool = False
+    nets: tuple[str, ...] = ()
+    batches: tuple[int, ...] = ()
+    photos: Path | None = None
+
+    @property
+    def size(self) -> int:
+        """The side of the images."""
+        return 64 if self.quick else 224
+
+    def nets_or(self, *usual: str) -> tuple[str, ...]:
+        """The networks that were asked for, else a suite's usual ones; a quick run has a small one in their place."""
+        return self.nets or (("resnet18",) if self.quick else usual)
+
+    def batches_or(self, *usual: int) -> tuple[int, ...]:
+        """The batch sizes that were asked for, else a suite's usual ones; a quick run has the first."""
+        return self.batches or (usual[:1] if self.quick else usual)
+
+    def tensor(self, *shape: int, dtype: torch.dtype = torch.float32, seed: int = 0) -> torch.Tensor:
+        """Random numbers, uniform in 0..1, the same each time."""
+        numbers = torch.rand(*shape, generator=torch.Generator().manual_seed(seed))
+        return numbers.to(self.device, dtype)
+
+    def images(self, batch: int, size: int | None = None) -> torch.Tensor:
+        """Random images."""
+        side = size or self.size
+        return self.tensor(batch, 3, side, side)
+
+
+@dataclass(frozen=True)
+class Case:
+    """One call.
+
+    Attributes:
+        run: the call.
+        images: how many images it takes, for images a second.
+        work: the least that it has to compute and move, for its share of the machine's limit.
+        exact: what it should return, as computed in float32 without any device of speed; None where nothing is compared.
+        compiles: whether the first call compiles.
+    """
+
+    run: Run
+    images: int = 0
+    work: Work | None = None
+    exact: Callable[[], torch.Tensor] | None = None
+    compiles: bool = False
+
+
+@dataclass(frozen=True)
+class Group:
+    """Cases that are run in turn, each right behind the baseline, so that what the machine does meets all of them.
+
+    Attributes:
+        title: what they have in common, e.g. `resnet50, batch 8`.
+        make: makes the cases; what is big is made here, not before.
+        baseline: the case that the others' times are divided by; None for none.
+        memory: whether each case is run in a fresh process for its peak memory.
+        once: too slow to be repeated as often as the others: three rounds.
+    """
+
+    title: str
+    make: Callable[[], dict[str, Case]]
+    baseline: str | None = None
+    memory: bool = False
+    once: bool = False
+
+
+class Suite(Protocol):
+    """A module in `micro` or `e2e`. `FOR` is `any`, or `cuda` where rows of a CPU only show that the suite runs."""
+
+    TITLE: str
+    FOR: str
+
+    def groups(self, setting: Setting) -> Iterator[Group]:
+        """The groups of the suite, one after the other."""

@@ -1,0 +1,1 @@
+"""What a caller waits for, from one call to the whole program."""

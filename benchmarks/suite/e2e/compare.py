@@ -1,0 +1,55 @@
+"""`funcam compare` on scenes, beside decoding and the plain forward passes; and its memory by the number of images."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Iterator
+from functools import partial
+from pathlib import Path
+
+import torch
+
+from benchmarks.suite.case import Case, Group, Setting
+from funcam.comparison import Example, Plan, Rival, compare, scene_examples
+from funcam.comparison.instances import instances_of
+from funcam.zoo.nets import build_net, load_net
+from funcam.zoo.preprocessing import normalised
+
+TITLE = "comparing networks and methods over a data set"
+FOR = "cpu"
+PLAIN = "decoding and forward passes"
+
+
+def groups(setting: Setting) -> Iterator[Group]:
+    count = 4 if setting.quick else 100
+    for names in (("scenes",),) if setting.quick else (("scenes",), ("shufflenet_v2_x1_0", "mobilenet_v2")):
+        yield Group(f"{' and '.join(names)}, {count} scenes", partial(_cases, names, count), PLAIN, once=True)
+    if not setting.quick:
+        for count in (100, 2000):  # the peak grows with the numbers kept of each image, not with the images
+            yield Group(
+                f"memory with {count} scenes", partial(_cases, ("scenes",), count), PLAIN, memory=True, once=True
+            )
+
+
+def _cases(names: tuple[str, ...], count: int) -> dict[str, Case]:
+    rivals = [Rival(name, load_net(name) if name == "scenes" else build_net(name, num_classes=10)) for name in names]
+    examples = scene_examples(count)
+    return {
+        PLAIN: Case(partial(_forward, rivals, examples), images=count),
+        "funcam compare": Case(partial(_compared, rivals, examples), images=count),
+    }
+
+
+def _forward(rivals: list[Rival], examples: list[Example]) -> None:
+    plan = Plan()
+    for rival in rivals:
+        for start in range(0, len(examples), plan.batch):
+            chunk = examples[start : start + plan.batch]
+            items = [instances_of(example, example.load(), rival, plan)[0] for example in chunk]
+            with torch.no_grad():
+                rival.net.model(normalised(rival.net, [item.image for item in items], "cpu"))
+
+
+def _compared(rivals: list[Rival], examples: list[Example]) -> None:
+    with tempfile.TemporaryDirectory() as folder:
+        compare(rivals, examples, Plan(), Path(folder))

@@ -1,0 +1,78 @@
+"""A folder of photos: files to pictures and files to maps, beside decoding and the batched forward passes alone."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import tempfile
+from collections.abc import Iterator
+from functools import partial
+from pathlib import Path
+
+import torch
+
+import funcam
+from benchmarks.suite.case import Case, Group, Setting
+from benchmarks.suite.drawn import photos
+from funcam.imaging.reading import find_images, read_image
+from funcam.zoo.net import Net
+from funcam.zoo.nets import build_net
+from funcam.zoo.preprocessing import fitted, normalised
+
+TITLE = "files to pictures, and to maps"
+FOR = "cpu"
+PLAIN = "decoding and forward passes"
+BATCH = 8
+
+
+def groups(setting: Setting) -> Iterator[Group]:
+    for name in setting.nets_or("mobilenet_v2", "resnet50"):
+        yield Group(f"{name}, {_count(setting)} photos", partial(_cases, setting, name), PLAIN, once=True)
+
+
+def _count(setting: Setting) -> int:
+    return 2 if setting.quick else 30
+
+
+def _cases(setting: Setting, name: str) -> dict[str, Case]:
+    net, folder = build_net(name), tempfile.TemporaryDirectory()
+    if setting.photos:
+        paths = [Path(path) for path in find_images([setting.photos]).paths[: _count(setting)]]
+    else:
+        paths = photos(Path(folder.name), _count(setting), (120, 160) if setting.quick else (480, 640))
+
+    def case(run: object, *options: object, kept: object = folder) -> Case:
+        return Case(partial(run, *options), images=len(paths))  # type: ignore[arg-type]
+
+    return {
+        PLAIN: case(_plain, net, paths),
+        "explain_methods, maps": case(_maps, net, paths),
+        "funcam explain -m grad-cam": case(_command, name, paths, "-m", "grad-cam"),
+        "funcam explain": case(_command, name, paths),
+    }
+
+
+def _batches(net: Net, paths: list[Path]) -> Iterator[torch.Tensor]:
+    for start in range(0, len(paths), BATCH):
+        part = paths[start : start + BATCH]
+        yield normalised(net, [fitted(net, read_image(path), "squash")[0] for path in part], "cpu")
+
+
+def _plain(net: Net, paths: list[Path]) -> None:
+    with torch.no_grad():
+        for images in _batches(net, paths):
+            net.model(images)
+
+
+def _maps(net: Net, paths: list[Path]) -> None:
+    for images in _batches(net, paths):
+        funcam.explain(net.model, images)
+
+
+def _command(name: str, paths: list[Path], *options: str) -> None:
+    """The command line's own function, in this process."""
+    from funcam.cli.main import app
+
+    with tempfile.TemporaryDirectory() as out, contextlib.redirect_stdout(io.StringIO()):
+        words = ["explain", *map(str, paths), "--net", name, "--weights", "random", "--out", out, *options]
+        app(words, standalone_mode=False)

@@ -1,0 +1,37 @@
+"""`python -m benchmarks report`: RESULTS.md and its plots, from the JSON alone."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+
+ROOT = Path(__file__).parents[2]
+HELP = "write benchmarks/RESULTS.md and its plots from the results"
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--results", type=Path, default=ROOT / "benchmarks/results", metavar="FOLDER")
+    parser.add_argument("--page", type=Path, default=ROOT / "benchmarks/RESULTS.md", metavar="MD")
+
+
+def main(arguments: argparse.Namespace) -> int:
+    """Write the page, and the plots into `plots/` beside it."""
+    from benchmarks.suite import page, records
+
+    try:
+        machines = records.machines_in(arguments.results)
+    except ValueError as error:
+        print(error, file=sys.stderr)
+        return 2
+    if not machines:
+        print(f"no results in {arguments.results}; `python -m benchmarks run` measures them", file=sys.stderr)
+        return 2
+    text, plots = page.page_of(machines)
+    folder = arguments.page.parent / page.PLOTS
+    folder.mkdir(parents=True, exist_ok=True)
+    for name, picture in plots.items():
+        (folder / name).write_text(picture, encoding="utf-8")
+    arguments.page.write_text(text, encoding="utf-8")
+    print(f"{arguments.page} and {len(plots)} plots, of {', '.join(machines)}")
+    return 0

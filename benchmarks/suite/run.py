@@ -1,0 +1,125 @@
+"""`python -m benchmarks run [SUITE ...]`: measure, show and keep."""
+
+from __future__ import annotations
+
+import argparse
+import shlex
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from benchmarks.suite.case import Group, Setting, Suite
+    from benchmarks.suite.records import Report, Row
+    from benchmarks.suite.table import Screen
+
+HELP = "measure funcam's kernels and calls, in time and memory, beside the limit and the peers"
+PEERS = {
+    "grad-cam": "pytorch_grad_cam",
+    "torchcam": "torchcam",
+    "captum": "captum",
+    "quantus": "quantus",
+    "timm": "timm",
+}
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("suites", nargs="*", metavar="SUITE", help="micro, e2e, grad, 'micro/*', ... (default: all)")
+    parser.add_argument("--list", action="store_true", help="say which suites there are, and measure nothing")
+    parser.add_argument("--quick", action="store_true", help="small networks and few repeats: under two minutes")
+    parser.add_argument("--device", default="cpu", choices=("cpu", "cuda"), help="what is measured (cpu)")
+    parser.add_argument("--threads", type=int, default=1, metavar="N", help="torch's threads on the CPU (1)")
+    parser.add_argument("--clock", choices=("wall", "cpu"), default="wall", help="cpu: processor time (wall)")
+    parser.add_argument("--rounds", type=int, metavar="N", help="repeats of each case (21; quick: 2)")
+    parser.add_argument("--nets", type=_words, default=(), metavar="A,B", help="networks instead of each suite's own")
+    parser.add_argument(
+        "--batches", type=_numbers, default=(), metavar="1,8", help="batches instead of each suite's own"
+    )
+    parser.add_argument("--photos", type=Path, metavar="FOLDER", help="pictures for e2e/files (default: drawn ones)")
+    parser.add_argument("--no-memory", action="store_true", help="times only")
+    parser.add_argument("--out", type=Path, metavar="FOLDER", help="the results (benchmarks/results)")
+
+
+def _words(text: str) -> tuple[str, ...]:
+    return tuple(text.split(","))
+
+
+def _numbers(text: str) -> tuple[int, ...]:
+    return tuple(map(int, text.split(",")))
+
+
+def main(arguments: argparse.Namespace) -> int:
+    """Run what was asked for; the exit status is 1 where a case of funcam's failed."""
+    from benchmarks.suite import registry
+    from benchmarks.suite.case import Setting
+    from benchmarks.suite.table import Screen
+
+    try:
+        names = registry.chosen(arguments.suites)
+    except ValueError as error:
+        print(error, file=sys.stderr)
+        return 2
+    if arguments.list:
+        print("\n".join(f"{name:20} {registry.suite(name).TITLE}" for name in names))
+        return 0
+    setting = Setting(arguments.device, arguments.quick, arguments.nets, arguments.batches, arguments.photos)
+    with Screen() as screen:
+        reports = [_reported(name, registry.suite(name), setting, arguments, screen) for name in names]
+    return int(any(row.failed and row.case.split()[0] not in PEERS for report in reports for row in report.rows))
+
+
+def _reported(name: str, suite: Suite, setting: Setting, arguments: argparse.Namespace, screen: Screen) -> Report:
+    from importlib.util import find_spec
+
+    import torch
+
+    from benchmarks import machine
+    from benchmarks.suite import measuring, records, roofline, timers
+
+    timer = timers.timer_for(setting.device, clock=arguments.clock, threads=arguments.threads)
+    rates = roofline.rates_or_none(timer, setting.device, torch.float32, quick=setting.quick)
+    pace = measuring.Pace(arguments.rounds or (2 if setting.quick else 21), rates)
+    described = machine.describe_for(setting.device)
+    absent = [peer for peer, module in PEERS.items() if find_spec(module) is None]
+    report = records.Report(
+        name, suite.TITLE, _command(name, arguments), setting.quick, described, timer.words(), _told(rates), absent, []
+    )
+    for group in screen.over(name, list(suite.groups(setting))):
+        rows = measuring.rows_of(group, timer, pace)
+        if group.memory and not arguments.no_memory:
+            _add_memory(name, group, rows, setting, arguments.threads)
+        for row in rows:
+            row.stand_in = suite.FOR not in ("any", setting.device)
+        screen.show(name, group.title, rows)
+        report.rows += rows
+    records.written(report, records.path_of(report, arguments.out or records.RESULTS, machine.name_of(described)))
+    return report
+
+
+def _add_memory(name: str, group: Group, rows: list[Row], setting: Setting, threads: int) -> None:
+    """Quick: only the first three cases, because each is a process that imports torch."""
+    from benchmarks.suite.memory import add_peak
+
+    warm = [row for row in rows if row.temperature == "warm" and not row.failed]
+    for row in warm[:3] if setting.quick else warm:
+        add_peak(row, name, setting, threads)
+
+
+def _told(rates: Any) -> dict[str, float]:
+    return {} if rates is None else {"flops": rates.flops, "bytes": rates.bytes}
+
+
+def _command(name: str, arguments: argparse.Namespace) -> str:
+    """The line that repeats this suite, without the folders of this machine."""
+    parser = argparse.ArgumentParser()
+    add_arguments(parser)
+    words = [name]
+    for option, value in vars(arguments).items():
+        if option in ("suites", "list", "out", "command") or value == parser.get_default(option):
+            continue
+        words.append(f"--{option.replace('_', '-')}")
+        if option == "photos":
+            words.append("PHOTOS")
+        elif value is not True:
+            words.append(",".join(map(str, value)) if isinstance(value, tuple) else str(value))
+    return shlex.join(["python", "-m", "benchmarks", "run", *words])
