@@ -64,8 +64,9 @@ class Case:
         run: the call.
         images: how many images it takes, for images a second.
         work: the least that it has to compute and move, for its share of the machine's limit.
-        exact: what it should return, as computed in float32 without any device of speed; None where nothing is compared.
+        exact: what it should return, computed in float32; None where nothing is compared.
         compiles: whether the first call compiles.
+        keeps: what has to live as long as the case, such as a temporary folder.
     """
 
     run: Run
@@ -73,6 +74,7 @@ class Case:
     work: Work | None = None
     exact: Callable[[], torch.Tensor] | None = None
     compiles: bool = False
+    keeps: object = None
 
 
 @dataclass(frozen=True)
@@ -84,7 +86,7 @@ class Group:
         make: makes the cases; what is big is made here, not before.
         baseline: the case that the others' times are divided by; None for none.
         memory: whether each case is run in a fresh process for its peak memory.
-        once: too slow to be repeated as often as the others: three rounds.
+        once: too slow to be repeated as often as the others.
     """
 
     title: str
@@ -95,7 +97,10 @@ class Group:
 
 
 class Suite(Protocol):
-    """A module in `micro` or `e2e`. `FOR` is `any`, or `cuda` where rows of a CPU only show that the suite runs."""
+    """A module in `micro` or `e2e`. `FOR` is the device that it is about.
+
+    `any`; `cpu`, and on another device it is left out; `cuda`, and rows of a CPU only show that the suite runs.
+    """
 
     TITLE: str
     FOR: str

@@ -1,4 +1,4 @@
-"""Pictures that files are made of where nobody gave any: as smooth and as busy as photos, so that they compress alike."""
+"""Pictures for files where nobody gave any: as smooth and as busy as photos, so that they compress alike."""
 
 from __future__ import annotations
 

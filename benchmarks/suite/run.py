@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import shlex
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -62,6 +63,7 @@ def main(arguments: argparse.Namespace) -> int:
     if arguments.list:
         print("\n".join(f"{name:20} {registry.suite(name).TITLE}" for name in names))
         return 0
+    names = [name for name in names if arguments.device == "cpu" or registry.suite(name).FOR != "cpu"]
     setting = Setting(arguments.device, arguments.quick, arguments.nets, arguments.batches, arguments.photos)
     with Screen() as screen:
         reports = [_reported(name, registry.suite(name), setting, arguments, screen) for name in names]
@@ -78,7 +80,8 @@ def _reported(name: str, suite: Suite, setting: Setting, arguments: argparse.Nam
 
     timer = timers.timer_for(setting.device, clock=arguments.clock, threads=arguments.threads)
     rates = roofline.rates_or_none(timer, setting.device, torch.float32, quick=setting.quick)
-    pace = measuring.Pace(arguments.rounds or (2 if setting.quick else 21), rates)
+    pace = measuring.Pace(*((2, 1) if setting.quick else (21, 3)), rates)
+    pace = replace(pace, rounds=arguments.rounds) if arguments.rounds else pace
     described = machine.describe_for(setting.device)
     absent = [peer for peer, module in PEERS.items() if find_spec(module) is None]
     report = records.Report(
@@ -97,11 +100,11 @@ def _reported(name: str, suite: Suite, setting: Setting, arguments: argparse.Nam
 
 
 def _add_memory(name: str, group: Group, rows: list[Row], setting: Setting, threads: int) -> None:
-    """Quick: only the first three cases, because each is a process that imports torch."""
+    """Quick: only the first two cases, because each is a process that imports torch."""
     from benchmarks.suite.memory import add_peak
 
     warm = [row for row in rows if row.temperature == "warm" and not row.failed]
-    for row in warm[:3] if setting.quick else warm:
+    for row in warm[:2] if setting.quick else warm:
         add_peak(row, name, setting, threads)
 
 

@@ -28,7 +28,7 @@ def _cases(setting: Setting, name: str) -> dict[str, Case]:
     for method in METHODS[:2] if setting.quick else METHODS:
         for count in (1, 10) if setting.quick else (1, 10, 100, 1000):
             targets = torch.arange(count, device=images.device)[None]
-            cases[f"{method}, {count} classes"] = Case(partial(_explained, model, images, targets, method))
+            cases[f"{method}, {count} of the classes"] = Case(partial(_explained, model, images, targets, method))
     return cases
 
 

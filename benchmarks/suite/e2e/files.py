@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import io
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
 
@@ -41,12 +41,12 @@ def _cases(setting: Setting, name: str) -> dict[str, Case]:
     else:
         paths = photos(Path(folder.name), _count(setting), (120, 160) if setting.quick else (480, 640))
 
-    def case(run: object, *options: object, kept: object = folder) -> Case:
-        return Case(partial(run, *options), images=len(paths))  # type: ignore[arg-type]
+    def case(run: Callable[..., object], *options: object) -> Case:
+        return Case(partial(run, *options), images=len(paths), keeps=folder)
 
     return {
         PLAIN: case(_plain, net, paths),
-        "explain_methods, maps": case(_maps, net, paths),
+        "funcam.explain, maps": case(_maps, net, paths),
         "funcam explain -m grad-cam": case(_command, name, paths, "-m", "grad-cam"),
         "funcam explain": case(_command, name, paths),
     }

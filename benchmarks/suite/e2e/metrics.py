@@ -45,7 +45,7 @@ def _curves(setting: Setting, name: str, steps: int) -> dict[str, Case]:
 
 def _of_maps(setting: Setting) -> dict[str, Case]:
     maps = setting.tensor(8, setting.size, setting.size)
-    masks = setting.tensor(8, setting.size, setting.size, seed=1) > 0.5
+    masks = setting.tensor(8, 2, setting.size, setting.size, seed=1) > 0.5
     named = (metrics.pointing_game, metrics.energy, metrics.iou_at, metrics.coverage)
     cases = {metric.__name__: Case(partial(metric, maps, masks), images=8) for metric in named}
     return cases | {"complexity": Case(lambda: metrics.complexity(maps), images=8)}

@@ -22,7 +22,7 @@ FUNCAM = "import sys; from funcam.cli import main; sys.exit(main())"
 
 def groups(setting: Setting) -> Iterator[Group]:
     for name in setting.nets_or("mobilenet_v2", "densenet121"):
-        yield Group(f"processes, {name}", partial(_cases, name, setting.quick), IMPORT, once=True)
+        yield Group(f"processes, {name}", partial(_cases, name, setting.quick), once=True)
 
 
 def _cases(name: str, quick: bool) -> dict[str, Case]:
@@ -30,8 +30,8 @@ def _cases(name: str, quick: bool) -> dict[str, Case]:
     (photo,) = photos(Path(folder.name), 1, (224, 224))
     explain = ["explain", str(photo), "--net", name, "--weights", "random", "--out", folder.name]
 
-    def case(*words: str, kept: object = folder) -> Case:
-        return Case(partial(_started, words))
+    def case(*words: str) -> Case:
+        return Case(partial(_started, words), keeps=folder)
 
     cases = {
         "python -c pass": case("-c", "pass"),

@@ -34,11 +34,8 @@ def _decoding(setting: Setting, height: int, width: int) -> dict[str, Case]:
     save_picture(path, photo(height, width))
     data = torch.from_numpy(np.frombuffer(path.read_bytes(), np.uint8).copy())
 
-    def read(kept: object = folder) -> object:
-        return read_image(path)
-
     return {
-        "read_image": Case(read, images=1),
+        "read_image": Case(lambda: read_image(path), images=1, keeps=folder),
         "OpenCV": Case(lambda: cv2.cvtColor(cv2.imread(str(path)), cv2.COLOR_BGR2RGB), images=1),
         "torchvision, on the device": Case(lambda: decode_jpeg(data, device=setting.device), images=1),
     }
@@ -48,8 +45,8 @@ def _encoding(height: int, width: int) -> dict[str, Case]:
     folder = tempfile.TemporaryDirectory()
     picture = photo(height, width)
 
-    def saved(suffix: str, kept: object = folder) -> Case:
-        return Case(lambda: save_picture(Path(folder.name) / f"photo{suffix}", picture), images=1)
+    def saved(suffix: str) -> Case:
+        return Case(lambda: save_picture(Path(folder.name) / f"photo{suffix}", picture), images=1, keeps=folder)
 
     return {f"save_picture {suffix}": saved(suffix) for suffix in (".jpg", ".png", ".webp")} | {
         "OpenCV .jpg": Case(lambda: cv2.imencode(".jpg", picture), images=1)
