@@ -9,7 +9,7 @@ from typing import Protocol
 
 import torch
 
-from benchmarks.suite.roofline import Work
+from benchmarks.suite.roofline import Forward, Work
 
 Run = Callable[[], object]
 
@@ -63,7 +63,8 @@ class Case:
     Attributes:
         run: the call.
         images: how many images it takes, for images a second.
-        work: the least that it has to compute and move, for its share of the machine's limit.
+        work: the least that it has to compute and move, or a whole forward pass, for its share of the machine's limit.
+        dtype: of the numbers, whose rate the limit is of.
         exact: what it should return, computed in float32; None where nothing is compared.
         compiles: whether the first call compiles.
         keeps: what has to live as long as the case, such as a temporary folder.
@@ -71,7 +72,8 @@ class Case:
 
     run: Run
     images: int = 0
-    work: Work | None = None
+    work: Work | Forward | None = None
+    dtype: torch.dtype = torch.float32
     exact: Callable[[], torch.Tensor] | None = None
     compiles: bool = False
     keeps: object = None

@@ -10,18 +10,18 @@ import torch
 
 from benchmarks.suite.case import Case, Group
 from benchmarks.suite.records import Row
-from benchmarks.suite.roofline import Rates
+from benchmarks.suite.roofline import Machine, limits_of
 from benchmarks.suite.statistics import Quantiles, quantiles
 from benchmarks.suite.timers import Ready, Timer
 
 
 @dataclass(frozen=True)
 class Pace:
-    """How often is measured, what is too slow for that how often, and the rates that the work is held against."""
+    """How often is measured, what is too slow for that how often, and the machine that work is held against."""
 
     rounds: int
     few: int = 3
-    rates: Rates | None = None
+    machine: Machine | None = None
 
 
 def rows_of(group: Group, timer: Timer, pace: Pace) -> list[Row]:
@@ -90,7 +90,9 @@ def _row(group: Group, name: str, temperature: str, pairs: Pairs, case: Case, re
     middle = seconds.p50 or float("nan")
     row.compile = max(0.0, ready.first - seconds.p50) if case.compiles else None
     row.images_per_second = case.images / middle if case.images else None
-    row.limit_share = pace.rates.seconds(case.work) / middle if case.work and pace.rates else None
+    rates = pace.machine.rates(case.dtype) if pace.machine and case.work else None
+    if case.work and rates:
+        row.limit_shares = {fusion: least / middle for fusion, least in limits_of(case.work, rates).items()}
     row.error = relative_error(case.run(), case.exact()) if case.exact else None
     return row
 

@@ -28,7 +28,7 @@ class Row:
         first: seconds of the first call, with all that is done once.
         compile: how much of it is compiling; None where nothing compiles.
         images_per_second: at the median.
-        limit_share: the machine's least time for the work over the median.
+        limit_shares: the machine's least time for the work over the median, by how operations are fused.
         error: the largest difference from the float32 result, over that result's largest value.
         peak: bytes at the most, of a fresh process (on a GPU of the allocator).
         above_start: how much of that the call added.
@@ -45,7 +45,7 @@ class Row:
     first: float | None = None
     compile: float | None = None
     images_per_second: float | None = None
-    limit_share: float | None = None
+    limit_shares: dict[str, float] | None = None
     error: float | None = None
     peak: int | None = None
     above_start: int | None = None
@@ -119,7 +119,7 @@ def read(path: Path) -> Report:
 
 
 def _value(value: Any) -> Any:
-    return Quantiles(**value) if isinstance(value, dict) else value
+    return Quantiles(**value) if isinstance(value, dict) and "p50" in value else value
 
 
 def reports_in(place: Path) -> list[Report]:

@@ -7,9 +7,9 @@ what makes their input (only what else they read counts), and fully fused (image
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import torch
@@ -18,7 +18,6 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 from torch.utils.flop_counter import flop_registry
 
-from benchmarks.suite.statistics import quantiles
 from benchmarks.suite.timers import Timer
 
 FUSIONS = ("eager", "pointwise fused", "fully fused")
@@ -138,24 +137,63 @@ def _bytes(tensors: list[torch.Tensor]) -> float:
 
 
 def measured_rates(timer: Timer, device: str, dtype: torch.dtype, *, quick: bool = False) -> Rates:
-    """A product of square matrices and a copy that no cache holds, the best of some repeats each."""
-    side, length = (512, 2**23) if quick else (2048, 2**26)
-    a, b = (torch.rand(side, side, device=device).to(dtype) for _ in range(2))
-    source = torch.empty(length, dtype=torch.uint8, device=device)
+    """A product of square matrices and a copy that no cache holds, the best of some repeats each.
+
+    The matrices are the first whose product takes 5 ms, by doubling: smaller ones don't fill a fast device.
+    """
+    side, length = _SMALLEST, 2**23 if quick else 2**28
+    product = _product(timer, device, dtype, side)
+    while product < 0.005 and not quick:
+        side *= 2
+        product = _product(timer, device, dtype, side)
+    source = torch.ones(length, dtype=torch.uint8, device=device)
     target = torch.empty_like(source)
-    product = _best(timer, lambda: a @ b)
     copy = _best(timer, lambda: target.copy_(source))
     return Rates(flops=2 * side**3 / product, bytes=2 * length / copy)
 
 
-def _best(timer: Timer, run: Any, rounds: int = 5) -> float:
+_SMALLEST = 512
+
+
+def _product(timer: Timer, device: str, dtype: torch.dtype, side: int) -> float:
+    a, b = (torch.rand(side, side, device=device).to(dtype) for _ in range(2))
+    return _best(timer, lambda: a @ b)
+
+
+def _best(timer: Timer, run: Callable[[], object], rounds: int = 5) -> float:
     """The fast end of the repeats: a limit is what the machine can do when nothing disturbs it."""
     seconds = timer.ready(run).seconds
-    return quantiles([seconds(timer.temperatures[-1]) for _ in range(rounds)]).p20
+    return min(seconds(timer.temperatures[-1]) for _ in range(rounds))
 
 
-def rates_or_none(timer: Timer, device: str, dtype: torch.dtype, *, quick: bool = False) -> Rates | None:
-    """The rates; None where the device can't multiply numbers of that kind."""
-    with suppress(RuntimeError):
-        return measured_rates(timer, device, dtype, quick=quick)
-    return None
+def limits_of(work: Work | Forward, rates: Rates) -> dict[str, float]:
+    """Seconds at the least; of work that nobody says how it is fused the one limit that there is.
+
+    Example:
+        >>> limits_of(Work(flops=20, bytes=8), Rates(flops=10, bytes=2))
+        {'fully fused': 4.0}
+    """
+    return work.limits(rates) if isinstance(work, Forward) else {FUSIONS[-1]: rates.seconds(work)}
+
+
+@dataclass(frozen=True)
+class Machine:
+    """The rates of a machine for each type of numbers, measured when they are first wanted."""
+
+    timer: Timer
+    device: str
+    quick: bool = False
+    _known: dict[torch.dtype, Rates | None] = field(default_factory=dict)
+
+    def rates(self, dtype: torch.dtype) -> Rates | None:
+        """The rates; None where the device can't multiply numbers of that type."""
+        if dtype not in self._known:
+            self._known[dtype] = None
+            with suppress(RuntimeError):
+                self._known[dtype] = measured_rates(self.timer, self.device, dtype, quick=self.quick)
+        return self._known[dtype]
+
+    def told(self) -> dict[str, dict[str, float]]:
+        """What was measured so far, for the report."""
+        known = {str(dtype).removeprefix("torch."): rates for dtype, rates in self._known.items()}
+        return {name: {"flops": rates.flops, "bytes": rates.bytes} for name, rates in known.items() if rates}

@@ -7,7 +7,7 @@ import shlex
 import sys
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from benchmarks.suite.case import Group, Setting, Suite
@@ -73,19 +73,17 @@ def main(arguments: argparse.Namespace) -> int:
 def _reported(name: str, suite: Suite, setting: Setting, arguments: argparse.Namespace, screen: Screen) -> Report:
     from importlib.util import find_spec
 
-    import torch
-
     from benchmarks import machine
     from benchmarks.suite import measuring, records, roofline, timers
 
     timer = timers.timer_for(setting.device, clock=arguments.clock, threads=arguments.threads)
-    rates = roofline.rates_or_none(timer, setting.device, torch.float32, quick=setting.quick)
-    pace = measuring.Pace(*((2, 1) if setting.quick else (21, 3)), rates)
+    limits = roofline.Machine(timer, setting.device, setting.quick)
+    pace = measuring.Pace(*((2, 1) if setting.quick else (21, 3)), limits)
     pace = replace(pace, rounds=arguments.rounds) if arguments.rounds else pace
     described = machine.describe_for(setting.device)
     absent = [peer for peer, module in PEERS.items() if find_spec(module) is None]
     report = records.Report(
-        name, suite.TITLE, _command(name, arguments), setting.quick, described, timer.words(), _told(rates), absent, []
+        name, suite.TITLE, _command(name, arguments), setting.quick, described, timer.words(), {}, absent, []
     )
     for group in screen.over(name, list(suite.groups(setting))):
         rows = measuring.rows_of(group, timer, pace)
@@ -95,6 +93,7 @@ def _reported(name: str, suite: Suite, setting: Setting, arguments: argparse.Nam
             row.stand_in = suite.FOR not in ("any", setting.device)
         screen.show(name, group.title, rows)
         report.rows += rows
+    report.rates = limits.told()
     records.written(report, records.path_of(report, arguments.out or records.RESULTS, machine.name_of(described)))
     return report
 
@@ -106,10 +105,6 @@ def _add_memory(name: str, group: Group, rows: list[Row], setting: Setting, thre
     warm = [row for row in rows if row.temperature == "warm" and not row.failed]
     for row in warm[:2] if setting.quick else warm:
         add_peak(row, name, setting, threads)
-
-
-def _told(rates: Any) -> dict[str, float]:
-    return {} if rates is None else {"flops": rates.flops, "bytes": rates.bytes}
 
 
 def _command(name: str, arguments: argparse.Namespace) -> str:

@@ -33,7 +33,7 @@ def cells(row: Row) -> list[str]:
         *_ratio(row.ratio),
         "" if row.first is None else duration(row.first),
         "" if row.images_per_second is None else f"{row.images_per_second:.3g}",
-        "" if row.limit_share is None else f"{row.limit_share:.0%}",
+        "" if row.limit_shares is None else " / ".join(f"{share:.1%}" for share in row.limit_shares.values()),
         "" if row.error is None else f"{row.error:.1e}",
         *("" if size is None else f"{size / 1e6:.0f}" for size in (row.peak, row.above_start)),
     ]

@@ -33,7 +33,7 @@ def _cases(setting: Setting, name: str, batch: int) -> dict[str, Case]:
         calls[f"{peer} {CLASS_GIVEN if given else 'Grad-CAM'}, tuned"] = peer_case(
             peer, "grad-cam", frozen, layer, class_given=given
         )
-    work = forward_work(model, images).once
+    work = forward_work(model, images)
     cases = {title: Case(call(images), images=batch, work=work) for title, call in calls.items()}
     return cases | {"forward (inference_mode)": Case(partial(_inference, model, images), images=batch, work=work)}
 

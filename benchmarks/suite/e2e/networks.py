@@ -34,7 +34,7 @@ def groups(setting: Setting) -> Iterator[Group]:
 
 def _cases(setting: Setting, name: str, batch: int) -> dict[str, Case]:
     model, images = network(name, setting), setting.images(batch)
-    work = forward_work(model, images).once
+    work = forward_work(model, images)
     return {
         FORWARD: Case(lambda: forward(model, images), images=batch, work=work),
         "grad-cam": Case(lambda: funcam.explain(model, images).maps, images=batch, work=work),

@@ -33,22 +33,22 @@ def _cases(setting: Setting, name: str, batch: int) -> dict[str, Case]:
     model = network(name, setting).to(dtype, memory_format=torch.channels_last)
     images = setting.images(batch).to(dtype, memory_format=torch.channels_last)
     split = funcam.split(model, example=images)
-    work = forward_work(model, images).once
+    work = forward_work(model, images)
     optimised: Callable[..., Any] = (lambda function: function) if setting.quick else compiling.compiled
 
     def case(function: Callable[[torch.Tensor], object]) -> Case:
-        return Case(lambda: function(images), images=batch, work=work, compiles=not setting.quick)
+        return Case(lambda: function(images), images=batch, work=work, dtype=dtype, compiles=not setting.quick)
 
     plain = partial(forward, model)
     cases = {
         BASELINE: case(optimised(plain)),
-        "forward": Case(lambda: plain(images), images=batch, work=work),
-        "grad-cam": Case(lambda: funcam.explain(split, images).maps, images=batch, work=work),
+        "forward": Case(lambda: plain(images), images=batch, work=work, dtype=dtype),
+        "grad-cam": Case(lambda: funcam.explain(split, images).maps, images=batch, work=work, dtype=dtype),
         "grad-cam, compiled": case(optimised(partial(_grad_cam, split))),
     }
     for peer in filter(there, PEERS):
         cases[f"{peer} grad-cam"] = Case(
-            peer_case(peer, "grad-cam", model, split.layer)(images), images=batch, work=work
+            peer_case(peer, "grad-cam", model, split.layer)(images), images=batch, work=work, dtype=dtype
         )
     return cases
 

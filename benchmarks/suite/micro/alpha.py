@@ -27,7 +27,8 @@ def _cases(setting: Setting, shape: Shape) -> dict[str, Case]:
     work = Work(7.0 * shape.cells * shape.K, shape.bytes)
 
     def case(function: Callable[[torch.Tensor, torch.Tensor], torch.Tensor], *, compiles: bool = False) -> Case:
-        return Case(lambda: function(A, g), work=work, exact=lambda: by_hand(A.double(), g.double()), compiles=compiles)
+        exact = partial(by_hand, A.double(), g.double())
+        return Case(partial(function, A, g), work=work, dtype=shape.dtype, exact=exact, compiles=compiles)
 
     cases = {"vmap": case(by_vmap), "loop over classes": case(by_loop), "broadcast": case(by_hand)}
     if compiling.there():

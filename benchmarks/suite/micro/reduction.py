@@ -31,9 +31,11 @@ def _cases(setting: Setting, shape: Shape) -> dict[str, Case]:
     over = partial(vmap, in_dims=(None, 0))
     cases = {
         "mean of gradients": Case(lambda: g.mean((3, 4)), work=Work(0.0, shape.bytes - features)),
-        "signed_sum, vmap": Case(lambda: over(vmap(funcam.signed_sum))(A, w), work=product, exact=exact),
-        "signed_sum, einsum": Case(partial(_by_einsum, A, w), work=product, exact=exact),
-        "positive_sum, vmap": Case(lambda: over(vmap(funcam.positive_sum))(A, w), work=product),
+        "signed_sum, vmap": Case(
+            lambda: over(vmap(funcam.signed_sum))(A, w), work=product, dtype=shape.dtype, exact=exact
+        ),
+        "signed_sum, einsum": Case(partial(_by_einsum, A, w), work=product, dtype=shape.dtype, exact=exact),
+        "positive_sum, vmap": Case(lambda: over(vmap(funcam.positive_sum))(A, w), work=product, dtype=shape.dtype),
     }
     if shape.K * shape.B <= 20 and shape.S <= 28:
         cases["first_component, vmap"] = Case(lambda: over(vmap(funcam.first_component))(A, w))
