@@ -73,9 +73,12 @@ def main(arguments: argparse.Namespace) -> int:
         shown = arguments.all or change.factor > arguments.fail_above or change.factor < 1 / arguments.fail_above
         if shown:
             print(_line(change, arguments.fail_above))
-    for word, names in (("gone", gone), ("new", new)):
-        print(*(f"{word}: {name}" for name in names), sep="\n", end="\n" if names else "")
-    print(f"{len(changes)} cases compared, {len(losses)} slower by more than {arguments.fail_above:g}")
+    if arguments.all:
+        print(*(f"only in A: {name}" for name in gone), *(f"only in B: {name}" for name in new), sep="\n")
+    print(
+        f"{len(changes)} cases compared, {len(losses)} slower by more than {arguments.fail_above:g}; "
+        f"{len(gone)} are only in A, {len(new)} only in B"
+    )
     if losses:
         beside = arguments.after if arguments.after.is_dir() else arguments.after.parent
         _keep(arguments.history or beside / HISTORY, losses, before, after)
