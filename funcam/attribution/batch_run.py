@@ -21,6 +21,7 @@ from funcam.network.checks import difference
 from funcam.network.cutting import USUAL, CutOptions, run_cut
 from funcam.network.finer import finer_beside
 from funcam.network.inputs import of_image
+from funcam.network.linear_head import LinearHead, linear_head
 from funcam.network.mixing import refuse_mixed, rows_mix
 from funcam.network.outputs import unpacked
 from funcam.network.rewrites.batchnorm import fused
@@ -53,7 +54,9 @@ class BatchRun:
         target: what is explained.
         scores: its values, `[B, K]`.
         plain: whether plain autograd has to differentiate the tail.
-        pullback: cotangents of the scores `[B, K]` -> the gradient at each layer; None if it was not asked for.
+        pullback: cotangents of the scores `[B, K]` -> the gradient at each layer; None if it was not asked for, or may
+            never be needed.
+        linear: the linear layer, where the head is the mean over space and that layer alone.
         memory: about how many bytes a chunk may take.
         output: where the logits are in the outputs.
         meaning: what the logits mean.
@@ -72,6 +75,7 @@ class BatchRun:
     scores: torch.Tensor
     plain: bool
     pullback: Pullback | None
+    linear: LinearHead | None
     memory: int
     output: Output
     meaning: Meaning
@@ -91,6 +95,12 @@ class BatchRun:
     def logits(self) -> torch.Tensor:
         """The logits in what the model returned."""
         return logits_of(self.outputs, self.output)
+
+    def own_pullback(self) -> Pullback:
+        """The pullback of the target's scores."""
+        if self.pullback is None:
+            self.pullback = self.differentiated(self.target)
+        return self.pullback
 
     def differentiated(self, target: Target) -> Pullback:
         """The pullback of another target's scores through the tail."""
@@ -269,7 +279,11 @@ def run_batch(
     def settled(outputs: Any) -> Target:
         return bind(targets, outputs, len(given.images), output, meaning)
 
-    features, outputs, target, values, pullback = _run(inputs, tail, settled, gradient, tapped, plain)
+    linear = None
+    if gradient and len(cuts) == 1 and not names:
+        linear = linear_head(cuts[0], source, given.images, inputs[0], lambda A: tail(A)[0])
+    differentiate = gradient and linear is None
+    features, outputs, target, values, pullback = _run(inputs, tail, settled, differentiate, tapped, plain)
     by_name = dict(zip([*here, *names], features, strict=True))
     return BatchRun(
         cuts=cuts,
@@ -284,6 +298,7 @@ def run_batch(
         scores=values,
         plain=plain,
         pullback=pullback,
+        linear=linear,
         memory=memory,
         output=output,
         meaning=meaning,

@@ -22,6 +22,8 @@ from funcam.attribution.quantities import (
     require_linear_head,
 )
 from funcam.attribution.rows import full_precision
+from funcam.attribution.uniform import bytes_each as uniform_bytes_each
+from funcam.attribution.uniform import is_uniform, uniform_maps
 from funcam.attribution.user_methods import name_of, user_maps, user_method
 from funcam.errors import FuncamError, nearest, shown
 from funcam.methods import METHODS, Method, find_method
@@ -68,9 +70,12 @@ class ResolvedMethod:
         """The method's function with the options that are its own."""
         if self.own is not None:
             return eigen_smoothed(self.own) if self.eigen else self.own
-        settled = {key: value for key, value in {**self.options, **more}.items() if key in _OPTIONS[self.method.name]}
         function = _FUNCTIONS[self.method.name]
-        return partial(eigen_smoothed(function) if self.eigen else function, **settled)
+        return partial(eigen_smoothed(function) if self.eigen else function, **self.keywords(**more))
+
+    def keywords(self, **more: Any) -> dict[str, Any]:
+        """The options that are keywords of the method's function."""
+        return {key: value for key, value in {**self.options, **more}.items() if key in _OPTIONS[self.method.name]}
 
 
 def table_name(method: MethodLike) -> str | None:
@@ -226,7 +231,7 @@ def _in_chunks(run: BatchRun, resolved: Sequence[ResolvedMethod]) -> list[list[t
     if not resolved:
         return []
     parts: list[list[list[torch.Tensor]]] = [[[] for _ in _places(run, each)] for each in resolved]
-    size = chunk_size(run.memory, *(bytes_each(run, each.method, each.options) for each in resolved))
+    size = chunk_size(run.memory, *(_bytes_each(run, each) for each in resolved))
     for columns in torch.split(torch.arange(run.scores.shape[1], device=run.scores.device), size):
         chunk = Chunk(run, columns)
         for each, places in zip(resolved, parts, strict=True):
@@ -235,8 +240,19 @@ def _in_chunks(run: BatchRun, resolved: Sequence[ResolvedMethod]) -> list[list[t
     return [[torch.cat(maps, 1) if len(maps) > 1 else maps[0] for maps in places] for places in parts]
 
 
+def _bytes_each(run: BatchRun, resolved: ResolvedMethod) -> int:
+    guess = uniform_bytes_each if _is_uniform(run, resolved) else bytes_each
+    return guess(run, resolved.method, resolved.options)
+
+
+def _is_uniform(run: BatchRun, resolved: ResolvedMethod) -> bool:
+    return resolved.own is None and not resolved.eigen and is_uniform(run, resolved.method)
+
+
 def _applied(chunk: Chunk, resolved: ResolvedMethod, layer: int) -> torch.Tensor:
     """One method on one chunk, `[B, k, ...]`: the function is for one image and one score, `vmap` adds both."""
+    if _is_uniform(chunk.run, resolved):
+        return uniform_maps(chunk, resolved.method, resolved.options, resolved.keywords())
     takes = resolved.method.takes
     values = [_QUANTITIES[name](chunk, layer, resolved.method, resolved.options) for name in takes]
     with uncast(chunk.run.images.device):

@@ -97,7 +97,7 @@ def _gradient(chunk: Chunk, layer: int, method: Method, _options: Options) -> to
     run, target = chunk.run, explained(chunk.run, method)
 
     def make() -> Tensors:
-        pullback = run.pullback if target is run.target and run.pullback is not None else run.differentiated(target)
+        pullback = run.own_pullback() if target is run.target else run.differentiated(target)
         return pull(pullback, unit_cotangents(chunk.columns, run.scores))
 
     gradients: Tensors = chunk.get(("g", method.explains if target is not run.target else ""), make)
@@ -150,19 +150,24 @@ def _noise(images: torch.Tensor, samples: int, scale: float, seed: int) -> torch
 
 def _similar_gradients(chunk: Chunk, layer: int, _method: Method, options: Options) -> torch.Tensor:
     """The gradient of the classes most similar to each explained one, `[k, B, similar, C, *S]`."""
+    run, target = chunk.run, similar_target(chunk, options)
+    others = target.indices
+    every = torch.arange(others.shape[1], device=others.device)
+    (*gradients,) = pull(run.differentiated(target), unit_cotangents(every, others.to(run.scores.dtype)))
+    g = full_precision(gradients[layer])
+    return g.view(len(chunk.columns), -1, *g.shape[1:]).transpose(1, 2)
+
+
+def similar_target(chunk: Chunk, options: Options) -> Target:
+    """The logits of the classes most similar to each explained one, one class after the other: `[B, k * similar]`."""
     run = chunk.run
-    count = _similar_count(run, options["similar"])
     chosen = run.target.constants[0][:, chunk.columns]
 
     def score(outputs: Any, classes: torch.Tensor) -> torch.Tensor:
         return take(logits_of(outputs, run.output), classes)
 
-    others = similar_classes(run.logits.detach(), chosen, count).flatten(1)
-    target = Target(others, score, (others,))
-    every = torch.arange(others.shape[1], device=others.device)
-    (*gradients,) = pull(run.differentiated(target), unit_cotangents(every, others.to(run.scores.dtype)))
-    g = full_precision(gradients[layer])
-    return g.view(-1, count, *g.shape[1:]).transpose(1, 2)
+    others = similar_classes(run.logits.detach(), chosen, _similar_count(run, options["similar"])).flatten(1)
+    return Target(others, score, (others,))
 
 
 def _similar_count(run: BatchRun, asked: int) -> int:

@@ -41,6 +41,28 @@ def why_not_linear(graph: Graph, node: fx.Node, image: Sequence[int] | None = No
         >>> why_not_linear(graph, graph.outputs["layer4.1.bn1"])
         "values that skip 'layer4.1.bn1' reach the output"
     """
+    found = linear_behind(graph, node, image)
+    return found if isinstance(found, str) else None
+
+
+def linear_behind(graph: Graph, node: fx.Node, image: Sequence[int] | None = None) -> fx.Node | str:
+    """The one linear layer behind the mean over space of a node's feature map; else why there is none.
+
+    Args:
+        graph: the traced model.
+        node: the node of the cut, a feature map.
+        image: as in `why_not_linear`.
+
+    Raises:
+        FuncamError: the model takes no images of this shape.
+
+    Example:
+        >>> import torchvision
+        >>> from funcam.network.cutting import graph_of
+        >>> graph = graph_of(torchvision.models.resnet18())
+        >>> linear_behind(graph, graph.outputs["layer4"])
+        fc
+    """
     output = graph.module.graph.output_node()
     returned = output.args[0]
     if not isinstance(returned, fx.Node):
@@ -58,7 +80,7 @@ def why_not_linear(graph: Graph, node: fx.Node, image: Sequence[int] | None = No
     if parts != ["pooling", "linear"]:
         return _described(graph, name, kinds)
     pool, linear = (n for n, kind in kinds if kind != "passing")
-    return _why_not_pooled(shapes, node, pool, linear, name)
+    return _why_not_pooled(shapes, node, pool, linear, name) or linear
 
 
 def _kind(graph: Graph, node: fx.Node, shapes: Shapes) -> str:

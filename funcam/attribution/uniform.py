@@ -1,0 +1,89 @@
+"""Many scores at once behind the mean over space and one linear layer, where the gradient is the same in every cell."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from functools import partial
+
+import torch
+from torch.func import vjp, vmap
+
+from funcam.attribution.batch_run import BatchRun
+from funcam.attribution.quantities import Chunk, Options, explained, similar_target
+from funcam.attribution.rows import full_precision, unit_cotangents
+from funcam.methods import Method
+from funcam.methods.uniform import OF_UNIFORM
+from funcam.network.casting import uncast
+from funcam.network.derivative import pull
+from funcam.network.linear_head import LinearHead
+from funcam.targets.target import Target, is_plain
+
+_COPIES = 3
+"""How many tensors like the rows are held at once: the rows, and what a method makes of them."""
+
+
+def is_uniform(run: BatchRun, method: Method) -> bool:
+    """Whether the gradient is the same in every cell, and the method is products of matrices then."""
+    return run.linear is not None and method.name in OF_UNIFORM
+
+
+def uniform_maps(chunk: Chunk, method: Method, options: Options, own: Options) -> torch.Tensor:
+    """A method's maps of a chunk, `[B, k, *S]`, without a gradient of the features' size for each score.
+
+    Args:
+        chunk: the scores.
+        method: one for which `is_uniform` holds.
+        options: all of its options.
+        own: those that its function takes.
+    """
+    made: dict[str, Callable[[], torch.Tensor]] = {
+        "g": lambda: _rows(chunk, explained(chunk.run, method)),
+        "similar_g": lambda: _similar_rows(chunk, options),
+    }
+    A = full_precision(chunk.run.features[0])
+    rows = [made[name]() for name in method.takes if name != "A"]
+    of_image = partial(OF_UNIFORM[method.name], **own)
+    with uncast(A.device):
+        if len(A) == 1:  # spared the cost of batching
+            return of_image(A[0], *(each[:, 0] for each in rows))[None]
+        return vmap(of_image, in_dims=(0, *[1] * len(rows)))(A, *rows)
+
+
+def bytes_each(run: BatchRun, method: Method, options: Options) -> int:
+    """About how many bytes one score takes: rows, and not features."""
+    A = run.features[0]
+    similar = options["similar"] if "similar_g" in method.takes else 0
+    return len(A) * (A.shape[1] * (_COPIES + similar) + A[0, 0].numel()) * max(4, A.element_size())
+
+
+def _rows(chunk: Chunk, target: Target) -> torch.Tensor:
+    """What the gradient of each score is in every cell, `[k, B, C]`."""
+    rows: torch.Tensor = chunk.get(
+        ("rows", target is chunk.run.target), lambda: _divided(chunk.run, target, chunk.columns)
+    )
+    return rows
+
+
+def _similar_rows(chunk: Chunk, options: Options) -> torch.Tensor:
+    """The same of the classes most similar to each explained one, `[k, B, similar, C]`."""
+    target = similar_target(chunk, options)
+    every = torch.arange(target.indices.shape[1], device=chunk.columns.device)
+    rows = _divided(chunk.run, target, every)
+    return rows.view(len(chunk.columns), -1, *rows.shape[1:]).transpose(1, 2)
+
+
+def _divided(run: BatchRun, target: Target, columns: torch.Tensor) -> torch.Tensor:
+    """The derivative of some of a target's scores by the logits, times the rows of weights; a cell's share of it."""
+    assert run.linear is not None
+    cells = math.prod(run.features[0].shape[2:])
+    return full_precision(_picked(run, run.linear, target, columns).div_(cells))
+
+
+def _picked(run: BatchRun, linear: LinearHead, target: Target, columns: torch.Tensor) -> torch.Tensor:
+    if is_plain(target) and run.output is None:  # of logits it picks rows: no product with mostly zeros
+        return linear.weight[target.constants[0][:, columns].T]
+    scores, pullback = vjp(target, run.outputs)
+    (by_logits,) = pull(pullback, unit_cotangents(columns, scores))
+    with uncast(by_logits.device):
+        return by_logits.to(linear.weight.dtype) @ linear.weight
