@@ -38,7 +38,7 @@ from funcam.network.rewrites.attention import attention_gradients
 from funcam.network.rewrites.biases import FullGradient, full_gradient
 from funcam.network.rewrites.guidance import guided
 from funcam.targets.class_scores import as_probability, as_residual_softmax, similar_classes
-from funcam.targets.target import Target, logits_of, restated, take
+from funcam.targets.target import ClassScore, Target, logits_of, restated, take
 
 _RESTATED = {"probability": as_probability, "logit and log-probability": as_residual_softmax}
 FINEST = 16
@@ -167,7 +167,7 @@ def similar_target(chunk: Chunk, options: Options) -> Target:
         return take(logits_of(outputs, run.output), classes)
 
     others = similar_classes(run.logits.detach(), chosen, _similar_count(run, options["similar"])).flatten(1)
-    return Target(others, score, (others,))
+    return Target(others, score, (others,), ClassScore(others, take))
 
 
 def _similar_count(run: BatchRun, asked: int) -> int:

@@ -17,7 +17,7 @@ from funcam.methods.uniform import OF_UNIFORM
 from funcam.network.casting import uncast
 from funcam.network.derivative import pull
 from funcam.network.linear_head import LinearHead
-from funcam.targets.target import Target, is_plain
+from funcam.targets.target import Target, explains_logits
 
 _COPIES = 3
 """How many tensors like the rows are held at once: the rows, and what a method makes of them."""
@@ -53,8 +53,9 @@ def uniform_maps(chunk: Chunk, method: Method, options: Options, own: Options) -
 def bytes_each(run: BatchRun, method: Method, options: Options) -> int:
     """About how many bytes one score takes: rows, and not features."""
     A = run.features[0]
-    similar = options["similar"] if "similar_g" in method.takes else 0
-    return len(A) * (A.shape[1] * (_COPIES + similar) + A[0, 0].numel()) * max(4, A.element_size())
+    copies = _COPIES + (options["similar"] if "similar_g" in method.takes else 0)
+    numbers = copies * A.shape[1] + A[0, 0].numel() + run.logits.shape[1] + run.scores.shape[1]
+    return len(A) * numbers * max(4, A.element_size())
 
 
 def _rows(chunk: Chunk, target: Target) -> torch.Tensor:
@@ -81,9 +82,9 @@ def _divided(run: BatchRun, target: Target, columns: torch.Tensor) -> torch.Tens
 
 
 def _picked(run: BatchRun, linear: LinearHead, target: Target, columns: torch.Tensor) -> torch.Tensor:
-    if is_plain(target) and run.output is None:  # of logits it picks rows: no product with mostly zeros
+    if explains_logits(target) and run.output is None:  # of logits it picks rows: no product with mostly zeros
         return linear.weight[target.constants[0][:, columns].T]
-    scores, pullback = vjp(target, run.outputs)
+    scores, pullback, *_ = vjp(target, run.outputs)
     (by_logits,) = pull(pullback, unit_cotangents(columns, scores))
     with uncast(by_logits.device):
         return by_logits.to(linear.weight.dtype) @ linear.weight

@@ -94,13 +94,14 @@ def _weight_path(graph: Graph, linear: fx.Node) -> str | None:
     if linear.op == "call_module":
         return f"{linear.target}.weight" if type(graph.module.get_submodule(str(linear.target))) is nn.Linear else None
     weight = linear.args[1] if len(linear.args) > 1 else linear.kwargs.get("weight")
-    known = linear.target is functional.linear and isinstance(weight, fx.Node) and weight.op == "get_attr"
-    return str(weight.target) if known else None
+    if linear.target is not functional.linear or not isinstance(weight, fx.Node) or weight.op != "get_attr":
+        return None
+    return str(weight.target)
 
 
 def _is_derivative(weight: Tensor, A: Tensor, head: Callable[[Tensor], Any]) -> bool:
     """Whether the head's derivative is these rows, in every cell, at features without a pattern."""
-    logits, pullback = torch.func.vjp(head, scattered(tuple(A.shape), A.dtype, A.device))
+    logits, pullback, *_ = torch.func.vjp(head, scattered(tuple(A.shape), A.dtype, A.device))
     if logits.shape != (len(A), len(weight)) or weight.shape[1] != A.shape[1]:
         return False
     (cotangent,) = cotangents([logits])

@@ -168,9 +168,14 @@ def read_by(targets: Targets, output: Output = None) -> Callable[[Any], torch.Te
     return lambda outputs: logits_of(outputs, output)
 
 
+def explains_logits(target: Target) -> bool:
+    """Whether nothing but logits of classes are explained."""
+    return target.class_score is not None and target.class_score.of is _logit
+
+
 def restated(target: Target, make: Callable[[], Score], output: Output = None) -> Target:
     """The same classes with another function of the logits, where a plain logit was explained; else as it is."""
-    if target.class_score is None or target.class_score.of is not _logit:
+    if target.class_score is None or not explains_logits(target):
         return target
     of = make()
     class_score = ClassScore(target.class_score.classes, of)

@@ -53,8 +53,13 @@ def test_several_methods_share_their_passes(monkeypatch):
     calls = []
     pull = quantities.pull
     monkeypatch.setattr(quantities, "pull", lambda *args: calls.append(1) or pull(*args))
-    funcam.explain_methods(MODEL, IMAGES, "all", methods=[*CAMS, "xgrad-cam", "eigen-cam", "guided-grad-cam"])
+    methods = [*CAMS[1:], "xgrad-cam", "eigen-cam", "guided-grad-cam"]
+    funcam.explain_methods(MODEL, IMAGES, "all", methods=methods, layer="blocks.0")
     assert len(calls) == 1
+    funcam.explain_methods(MODEL, IMAGES, "all", methods=["cam", *methods])
+    assert len(calls) == 1  # behind pooling and one linear layer nothing is differentiated
+    funcam.explain_methods(MODEL, IMAGES, "all", methods=["cam", *methods, "eigen-grad-cam"])
+    assert len(calls) == 2
 
 
 def test_several_methods_give_what_each_gives_alone():

@@ -35,7 +35,7 @@ def test_no_chunk_takes_more_memory_than_was_allowed_unless_it_is_a_single_class
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(quantities, "pull", observed)
-        maps = funcam.explain(MODEL, IMAGES[:batch], "all", memory=memory).maps
+        maps = funcam.explain(MODEL, IMAGES[:batch], "all", memory=memory, layer="blocks.0").maps
     assert maps.shape == (batch, 5, 8, 8)
     assert sum(sizes) == 5
     assert set(sizes[:-1]) <= {sizes[0]}

@@ -46,9 +46,9 @@ def test_nothing_is_recorded_for_a_gradient_that_nobody_asked_for(monkeypatch):
     monkeypatch.setattr(batch_run, "vjp", lambda f, A, **more: recorded.append(A.requires_grad) or vjp(f, A, **more))
     for mode in (torch.enable_grad, torch.no_grad, torch.inference_mode):
         with mode():
-            funcam.explain(MODEL, IMAGES)
+            funcam.explain(MODEL, IMAGES, layer="blocks.0")
     assert recorded == [False] * 3
-    funcam.explain(MODEL, IMAGES, differentiable=True)
+    funcam.explain(MODEL, IMAGES, layer="blocks.0", differentiable=True)
     assert recorded[3]
 
 
