@@ -10,7 +10,7 @@ import torch
 from torch.func import vjp, vmap
 
 from funcam.attribution.batch_run import BatchRun
-from funcam.attribution.quantities import Chunk, Options, explained, similar_target
+from funcam.attribution.quantities import Chunk, Options, similar_target
 from funcam.attribution.rows import full_precision, unit_cotangents
 from funcam.methods import Method
 from funcam.methods.uniform import OF_UNIFORM
@@ -38,7 +38,7 @@ def uniform_maps(chunk: Chunk, method: Method, options: Options, own: Options) -
         own: those that its function takes.
     """
     made: dict[str, Callable[[], torch.Tensor]] = {
-        "g": lambda: _rows(chunk, explained(chunk.run, method)),
+        "g": lambda: _rows(chunk),
         "similar_g": lambda: _similar_rows(chunk, options),
     }
     A = full_precision(chunk.run.features[0])
@@ -58,11 +58,9 @@ def bytes_each(run: BatchRun, method: Method, options: Options) -> int:
     return len(A) * numbers * max(4, A.element_size())
 
 
-def _rows(chunk: Chunk, target: Target) -> torch.Tensor:
+def _rows(chunk: Chunk) -> torch.Tensor:
     """What the gradient of each score is in every cell, `[k, B, C]`."""
-    rows: torch.Tensor = chunk.get(
-        ("rows", target is chunk.run.target), lambda: _divided(chunk.run, target, chunk.columns)
-    )
+    rows: torch.Tensor = chunk.get("rows", lambda: _divided(chunk.run, chunk.run.target, chunk.columns))
     return rows
 
 
