@@ -10,10 +10,10 @@ import torch
 from torch.func import vjp, vmap
 
 from funcam.attribution.batch_run import BatchRun
+from funcam.attribution.products import OF_UNIFORM
 from funcam.attribution.quantities import Chunk, Options, similar_target
 from funcam.attribution.rows import full_precision, unit_cotangents
 from funcam.methods import Method
-from funcam.methods.uniform import OF_UNIFORM
 from funcam.network.casting import uncast
 from funcam.network.derivative import pull
 from funcam.network.linear_head import LinearHead

@@ -14,9 +14,9 @@ from torch.nn import functional
 from torch.utils._python_dispatch import TorchDispatchMode
 
 import funcam
+from funcam.attribution.products import OF_UNIFORM
 from funcam.methods import METHODS
 from funcam.methods.reduce import at_least_single
-from funcam.methods.uniform import OF_UNIFORM
 
 CLASSES = 7
 
