@@ -57,6 +57,7 @@ class BatchRun:
         pullback: cotangents of the scores `[B, K]` -> the gradient at each layer; None if it was not asked for, or may
             never be needed.
         linear: the linear layer, where the head is the mean over space and that layer alone.
+        by_logits: there, cotangents of the scores -> what the logits get of them.
         memory: about how many bytes a chunk may take.
         output: where the logits are in the outputs.
         meaning: what the logits mean.
@@ -76,6 +77,7 @@ class BatchRun:
     plain: bool
     pullback: Pullback | None
     linear: LinearHead | None
+    by_logits: Pullback | None
     memory: int
     output: Output
     meaning: Meaning
@@ -279,11 +281,14 @@ def run_batch(
     def settled(outputs: Any) -> Target:
         return bind(targets, outputs, len(given.images), output, meaning)
 
-    linear = None
+    linear = pullback = by_logits = None
     if gradient and len(cuts) == 1 and not names:
         linear = linear_head(cuts[0], source, given.images, inputs[0], lambda A: tail(A)[0])
-    differentiate = gradient and linear is None
-    features, outputs, target, values, pullback = _run(inputs, tail, settled, differentiate, tapped, plain)
+    if linear is None:
+        features, outputs, target, values, pullback = _run(inputs, tail, settled, gradient, tapped, plain)
+    else:
+        logits, features = tail(*inputs)
+        _, outputs, target, values, by_logits = _run((logits,), _as_they_are, settled, True, False, False)
     by_name = dict(zip([*here, *names], features, strict=True))
     return BatchRun(
         cuts=cuts,
@@ -299,6 +304,7 @@ def run_batch(
         plain=plain,
         pullback=pullback,
         linear=linear,
+        by_logits=by_logits,
         memory=memory,
         output=output,
         meaning=meaning,
@@ -319,6 +325,11 @@ def _tail(
     if not others:
         return tapped.inputs, tapped.tail, tapped.plain
     return tapped.inputs[:count], lambda *inputs: tapped.tail(*inputs, *tapped.inputs[count:]), tapped.plain
+
+
+def _as_they_are(logits: torch.Tensor) -> tuple[torch.Tensor, Tensors]:
+    """A tail that is nothing; what is explained may write into the logits."""
+    return logits.clone(), ()
 
 
 def _run(

@@ -9,14 +9,13 @@ from functools import partial
 import torch
 from torch.func import vjp, vmap
 
-from funcam.attribution.batch_run import BatchRun
+from funcam.attribution.batch_run import BatchRun, Pullback
 from funcam.attribution.products import OF_UNIFORM
 from funcam.attribution.quantities import Chunk, Options, similar_target
 from funcam.attribution.rows import full_precision, unit_cotangents
 from funcam.methods import Method
 from funcam.network.casting import uncast
 from funcam.network.derivative import pull
-from funcam.network.linear_head import LinearHead
 from funcam.targets.target import Target, explains_logits
 
 _COPIES = 3
@@ -60,29 +59,31 @@ def bytes_each(run: BatchRun, method: Method, options: Options) -> int:
 
 def _rows(chunk: Chunk) -> torch.Tensor:
     """What the gradient of each score is in every cell, `[k, B, C]`."""
-    rows: torch.Tensor = chunk.get("rows", lambda: _divided(chunk.run, chunk.run.target, chunk.columns))
+    run = chunk.run
+
+    def make() -> torch.Tensor:
+        assert run.by_logits is not None
+        return _divided(run, run.target, chunk.columns, run.by_logits)
+
+    rows: torch.Tensor = chunk.get("rows", make)
     return rows
 
 
 def _similar_rows(chunk: Chunk, options: Options) -> torch.Tensor:
     """The same of the classes most similar to each explained one, `[k, B, similar, C]`."""
-    target = similar_target(chunk, options)
+    run, target = chunk.run, similar_target(chunk, options)
     every = torch.arange(target.indices.shape[1], device=chunk.columns.device)
-    rows = _divided(chunk.run, target, every)
+    rows = _divided(run, target, every, lambda cotangents: vjp(target, run.outputs)[1](cotangents))
     return rows.view(len(chunk.columns), -1, *rows.shape[1:]).transpose(1, 2)
 
 
-def _divided(run: BatchRun, target: Target, columns: torch.Tensor) -> torch.Tensor:
+def _divided(run: BatchRun, target: Target, columns: torch.Tensor, by_logits: Pullback) -> torch.Tensor:
     """The derivative of some of a target's scores by the logits, times the rows of weights; a cell's share of it."""
     assert run.linear is not None
-    cells = math.prod(run.features[0].shape[2:])
-    return full_precision(_picked(run, run.linear, target, columns).div_(cells))
-
-
-def _picked(run: BatchRun, linear: LinearHead, target: Target, columns: torch.Tensor) -> torch.Tensor:
+    weight, cells = run.linear.weight, math.prod(run.features[0].shape[2:])
     if explains_logits(target) and run.output is None:  # of logits it picks rows: no product with mostly zeros
-        return linear.weight[target.constants[0][:, columns].T]
-    scores, pullback, *_ = vjp(target, run.outputs)
-    (by_logits,) = pull(pullback, unit_cotangents(columns, scores))
-    with uncast(by_logits.device):
-        return by_logits.to(linear.weight.dtype) @ linear.weight
+        return full_precision(weight[target.constants[0][:, columns].T].div_(cells))
+    like = run.scores if target is run.target else target.indices.to(run.scores.dtype)
+    (derivative,) = pull(by_logits, unit_cotangents(columns, like))
+    with uncast(derivative.device):
+        return full_precision((derivative.to(weight.dtype) @ weight).div_(cells))

@@ -20,8 +20,8 @@ from funcam.network.heads import linear_behind
 from funcam.network.known import known_of
 from funcam.network.layers import find_node
 from funcam.network.samples import scattered
+from funcam.network.settled import Settled
 from funcam.network.tracing import is_batched, is_compiled
-from funcam.network.ways import Settled
 
 
 @dataclass(frozen=True, eq=False)
@@ -101,7 +101,10 @@ def _weight_path(graph: Graph, linear: fx.Node) -> str | None:
 
 def _is_derivative(weight: Tensor, A: Tensor, head: Callable[[Tensor], Any]) -> bool:
     """Whether the head's derivative is these rows, in every cell, at features without a pattern."""
-    logits, pullback, *_ = torch.func.vjp(head, scattered(tuple(A.shape), A.dtype, A.device))
+    features = scattered(tuple(A.shape), A.dtype, A.device)
+    if not isinstance(head(features), Tensor):  # they are wrapped in what no derivative is made of
+        return False
+    logits, pullback, *_ = torch.func.vjp(head, features)
     if logits.shape != (len(A), len(weight)) or weight.shape[1] != A.shape[1]:
         return False
     (cotangent,) = cotangents([logits])

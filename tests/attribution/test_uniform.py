@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import math
+from dataclasses import dataclass
 
 import pytest
 import torch
@@ -306,3 +307,42 @@ def test_the_others_are_given_gradients_of_the_features_size():
         torch.testing.assert_close(result.maps, alone.maps, rtol=1e-4, atol=1e-6)
     smoothed = funcam.explain(model, x, "all", smooth="eigen").maps
     assert (smoothed - together[0].maps).abs().max() > 1e-3
+
+
+@dataclass
+class Wrapped:
+    """What some models return."""
+
+    logits: torch.Tensor
+
+
+@pytest.mark.parametrize("wrap", [Wrapped, lambda z: (z, z), lambda z: {"logits": z}, lambda z: z.to_sparse()])
+def test_logits_that_are_wrapped(wrap):
+    model = net()
+    plain = nn.Sequential(model.conv, nn.ReLU(), model.pool, model.fc, Applied(wrap))
+    maps = funcam.explain(plain, images(2), "all", layer="1").maps
+    assert_same(maps, by_hand(model, images(2), lambda z: z, "grad-cam"), 1e-6)
+
+
+def test_what_is_explained_may_write_into_the_logits():
+    def clamped(z):
+        z.clamp_(min=0)
+        return z[:, :3].square()
+
+    model = net()
+    maps = funcam.explain(model, images(2), clamped, layer="relu").maps
+    assert_same(maps, by_hand(model, images(2), lambda z: z[:, :3].relu().square(), "grad-cam"), 1e-6)
+
+
+def test_what_is_explained_without_torch_is_refused_in_words():
+    with pytest.raises(funcam.FuncamError, match="failed on what the model returned"):
+        funcam.explain(net(), images(2), lambda z: torch.from_numpy(z.numpy()[:, 0]), layer="relu")
+
+
+@pytest.mark.parametrize("scores", ["softmax", "sigmoid", "none"])
+@pytest.mark.parametrize("method", ["grad-cam", "layer-cam", "grad-cam++"])
+def test_probabilities_are_what_the_outputs_mean(scores, method):
+    meant = {"softmax": lambda z: z.softmax(1), "sigmoid": torch.sigmoid, "none": lambda z: z}[scores]
+    model, x = net(), images(3)
+    maps = funcam.explain(model, x, funcam.probability("all"), method=method, layer="relu", scores=scores).maps
+    assert_same(maps, by_hand(model, x, meant, method), 1e-6)

@@ -26,6 +26,7 @@ from funcam.methods.gradient import (
     xgrad_cam,
 )
 from funcam.methods.reduce import signed_sum
+from funcam.network.forward_mode import prepare_forward_mode
 
 
 def grad_cam_equation(A, g):
@@ -325,6 +326,7 @@ def test_shapley_cam_with_a_hessian_vector_product_is_the_finite_difference(spac
     def score(features):
         return outer @ torch.nn.functional.softplus(inner @ features.flatten())
 
+    prepare_forward_mode()
     g, h = jvp(grad(score), (A,), (A,))
     slope = grad(score)
     step = 1e-5
