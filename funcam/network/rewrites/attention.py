@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import weakref
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from itertools import pairwise
 from typing import Any
@@ -54,32 +54,73 @@ def attention_gradients(
         >>> [tuple(g.shape) for g in gradients]
         [(3, 1, 2, 5, 2, 2), (3, 1, 2, 5, 2, 2)]
     """
-    graph = graph_of(model, images)
-    network = transformer(graph)
-    layout = network.layout(graph, tuple(images.shape))
-    maps, values, skipping = network.forward(images)
-    gradients = []
-    for block, A, crossing in zip(network.blocks, maps, values, strict=True):
-        _check_map(network.model, block, A, layout, len(images))
-        scores, pullback, *_ = vjp(_scored(network, block, crossing, skipping, score), A)
-        chunks = gradients_in_chunks(pullback, scores, bytes_of(A) * OF_FEATURES, memory)
-        g = torch.cat([gradient for (gradient,) in chunks])
-        g = g.reshape(*g.shape[:2], -1, *g.shape[-2:])[..., layout.prefix :]  # [K, B, heads, T, keys]
-        gradients.append(torch.unflatten(g, -1, layout.grid))
-    return tuple(gradients)
+    return attention_run(model, images).gradients(score, memory)
 
 
 @dataclass(frozen=True, eq=False)
-class Block:
-    """A block of a transformer.
+class BlockRun:
+    """A block that was run.
 
     Attributes:
-        path: its module path.
-        tail: its attention map (and what crosses beside it) -> its output tokens.
+        attention: its attention map.
+        tokens: what it returned.
+        pullback: cotangents of the tokens -> the gradient with respect to the map.
     """
 
-    path: str
-    tail: fx.GraphModule
+    attention: torch.Tensor
+    tokens: torch.Tensor
+    pullback: Callable[[torch.Tensor], tuple[torch.Tensor]]
+
+
+@dataclass(frozen=True, eq=False)
+class AttentionRun:
+    """A Vision Transformer that was run on images, its blocks ready to be differentiated. Made by `attention_run`.
+
+    Attributes:
+        outputs: what the model returns.
+        blocks: the blocks in order.
+        end: output tokens of any block -> what the model would return if it were the last.
+        layout: how the tokens hold the grid of patches.
+    """
+
+    outputs: Any
+    blocks: tuple[BlockRun, ...]
+    end: Callable[[torch.Tensor], Any]
+    layout: Layout
+
+    def gradients(self, score: Callable[[Any], torch.Tensor], memory: int) -> tuple[torch.Tensor, ...]:
+        """What `attention_gradients` returns."""
+        return tuple(self._of_block(block, score, memory) for block in self.blocks)
+
+    def _of_block(self, block: BlockRun, score: Callable[[Any], torch.Tensor], memory: int) -> torch.Tensor:
+        scores, by_tokens, *_ = vjp(lambda tokens: score(self.end(tokens)), block.tokens)
+
+        def pullback(cotangents: torch.Tensor) -> tuple[torch.Tensor]:
+            return block.pullback(*by_tokens(cotangents))
+
+        chunks = gradients_in_chunks(pullback, scores, bytes_of(block.attention) * OF_FEATURES, memory)
+        g = torch.cat([gradient for (gradient,) in chunks])
+        g = g.reshape(*g.shape[:2], -1, *g.shape[-2:])[..., self.layout.prefix :]  # [K, B, heads, T, keys]
+        return torch.unflatten(g, -1, self.layout.grid)
+
+
+def attention_run(model: nn.Module, images: torch.Tensor) -> AttentionRun:
+    """Run a Vision Transformer once, each block so that it can be differentiated.
+
+    Args:
+        model: as in `attention_gradients`.
+        images: `[B, channels, *size]`.
+
+    Raises:
+        FuncamError: as in `attention_gradients`.
+    """
+    graph = graph_of(model, images)
+    network = transformer(graph)
+    layout = network.layout(graph, tuple(images.shape))
+    blocks, skipping, outputs = network.forward(images)
+    for path, block in zip(network.paths, blocks, strict=True):
+        _check_map(network.model, path, block.attention, layout, len(images))
+    return AttentionRun(outputs, tuple(blocks), lambda tokens: network.end(tokens, *skipping), layout)
 
 
 @dataclass(frozen=True, eq=False)
@@ -88,16 +129,14 @@ class Transformer:
 
     Attributes:
         model: the class name of the model.
-        network: images -> what the model returns, computed with explicit attention maps.
-        forward: images -> the attention maps; for each block what its tail needs besides; what the end needs besides.
-        blocks: the blocks, each with its tail: attention map (and what it needs besides) -> output tokens.
+        paths: the blocks' module paths.
+        forward: images -> for each block a `BlockRun`; what the end needs besides; what the model returns.
         end: output tokens of any block (and what it needs besides) -> what the model returns.
     """
 
     model: str
-    network: fx.GraphModule
+    paths: tuple[str, ...]
     forward: fx.GraphModule
-    blocks: tuple[Block, ...]
     end: fx.GraphModule
     _entry: fx.Node = field(repr=False)
     _exit: fx.Node = field(repr=False)
@@ -134,16 +173,10 @@ def transformer(graph: Graph) -> Transformer:
 _CACHE: weakref.WeakKeyDictionary[Graph, Transformer] = weakref.WeakKeyDictionary()
 
 
-def _scored(
-    network: Transformer, block: Block, crossing: Sequence[Any], skipping: Sequence[Any], score: Callable[[Any], Any]
-) -> Callable[[torch.Tensor], torch.Tensor]:
-    return lambda A: score(network.end(block.tail(A, *crossing), *skipping))
-
-
-def _check_map(model: str, block: Block, A: torch.Tensor, layout: Layout, batch: int) -> None:
+def _check_map(model: str, path: str, A: torch.Tensor, layout: Layout, batch: int) -> None:
     tokens = layout.prefix + math.prod(layout.grid)
     if A.ndim < 3 or A.shape[-2:] != (tokens, tokens) or len(A) % batch:
-        raise _no_transformer(model, f"no attention over all {tokens} tokens: {block.path!r} has maps {list(A.shape)}")
+        raise _no_transformer(model, f"no attention over all {tokens} tokens: {path!r} has maps {list(A.shape)}")
 
 
 def _no_transformer(model: str, lack: str) -> FuncamError:
@@ -160,21 +193,27 @@ def _rewrite(graph: Graph) -> Transformer:
     paths = _blocks(graph, attentions)
     copied, root, placed, maps = explicit(graph, attentions)
     outputs = [placed[graph.outputs[path]] for path in paths]
-    parts = [between([map_], output) for map_, output in zip(maps, outputs, strict=True)]
     end, skipping = between([outputs[-1]], copied.output_node())
-    blocks = [
-        Block(path, part(root, map_, crossing, inner, output))
-        for path, map_, output, (inner, crossing) in zip(paths, maps, outputs, parts, strict=True)
-    ]
     return Transformer(
         model=graph.model,
-        network=acyclic(fx.GraphModule(root, copied, graph.model).eval()),
-        forward=_returning(root, copied, (maps, [crossing for _, crossing in parts], skipping)),
-        blocks=tuple(blocks),
+        paths=tuple(paths),
+        forward=_recording(root, copied, maps, outputs, skipping),
         end=part(root, outputs[-1], skipping, end, None),
         _entry=graph.inputs[paths[0]],
         _exit=graph.outputs[paths[-1]],
     )
+
+
+class _Recorded(nn.Module):
+    """A block from its attention map on, run so that it can be differentiated."""
+
+    def __init__(self, tail: fx.GraphModule) -> None:
+        super().__init__()
+        self.tail = tail
+
+    def forward(self, A: torch.Tensor, *crossing: Any) -> BlockRun:
+        tokens, pullback, *_ = vjp(lambda A: self.tail(A, *crossing), A)
+        return BlockRun(A, tokens, pullback)
 
 
 def _blocks(graph: Graph, attentions: list[fx.Node]) -> list[str]:
@@ -227,12 +266,25 @@ def part(
     return acyclic(fx.GraphModule(root, copied).eval())
 
 
-def _returning(root: nn.Module, graph: fx.Graph, values: Any) -> fx.GraphModule:
-    """The graph with other values of it returned."""
+def _recording(
+    root: nn.Module, graph: fx.Graph, maps: list[fx.Node], outputs: list[fx.Node], skipping: list[fx.Node]
+) -> fx.GraphModule:
+    """The graph with each block recorded from its map on. What of it only the block's output needs isn't run twice."""
     copied = fx.Graph()
     placed: dict[fx.Node, fx.Node] = {}
-    copied.graph_copy(graph, placed)
-    copied.output(fx.node.map_arg(values, placed.__getitem__))
+    blocks: list[fx.Node] = []
+    for node in graph.nodes:
+        if node not in outputs:
+            if node.op != "output":
+                placed[node] = copied.node_copy(node, placed.__getitem__)
+            continue
+        start, name = maps[len(blocks)], f"recorded{len(blocks)}"
+        inner, crossing = between([start], node)
+        root._modules[name] = _Recorded(part(root, start, crossing, inner, node))
+        blocks.append(copied.call_module(name, tuple(placed[given] for given in (start, *crossing))))
+        placed[node] = copied.call_function(getattr, (blocks[-1], "tokens"))
+    returned = fx.node.map_arg((skipping, graph.output_node().args[0]), placed.__getitem__)
+    copied.output((blocks, *returned))
     module = fx.GraphModule(root, copied)
     module.graph.eliminate_dead_code()
     module.recompile()

@@ -10,7 +10,7 @@ from torch.nn import functional
 
 from funcam import FuncamError
 from funcam.network.cutting import graph_of
-from funcam.network.rewrites.attention import attention_gradients, transformer
+from funcam.network.rewrites.attention import attention_gradients, attention_run, transformer
 
 KINDS = (
     *("module", "module, weights", "module, sequence first", "module, masked", "module, float mask"),
@@ -125,14 +125,14 @@ def own_scores(model, images):
 def test_the_rewritten_network_is_the_model_and_holds_its_attention_maps(kind):
     model = made(kind)
     found = transformer(graph_of(model))
-    torch.testing.assert_close(found.network(IMAGES), model(IMAGES))
-    maps, values, skipping = found.forward(IMAGES)
-    assert [block.path for block in found.blocks] == ["blocks.0", "blocks.1", "blocks.2"]
-    for A, (want, _) in zip(maps, own_scores(model, IMAGES), strict=True):
-        torch.testing.assert_close(A, want)
-        torch.testing.assert_close(A.sum(-1), torch.ones_like(A[..., 0]))
-    block, A = found.blocks[-1], maps[-1]
-    torch.testing.assert_close(found.end(block.tail(A, *values[-1]), *skipping), model(IMAGES))
+    assert list(found.paths) == ["blocks.0", "blocks.1", "blocks.2"]
+    blocks, skipping, outputs = found.forward(IMAGES)
+    torch.testing.assert_close(outputs, model(IMAGES))
+    for block, (want, score) in zip(blocks, own_scores(model, IMAGES), strict=True):
+        torch.testing.assert_close(block.attention, want)
+        torch.testing.assert_close(block.attention.sum(-1), torch.ones_like(block.attention[..., 0]))
+        torch.testing.assert_close(found.end(block.tokens, *skipping), score(want))
+    torch.testing.assert_close(found.end(blocks[-1].tokens, *skipping), model(IMAGES))
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -175,7 +175,7 @@ def test_a_batch_is_its_images_and_the_model_stays_as_it_was():
 
 def test_torchvisions_transformer():
     model, images = tiny_vit().double(), torch.randn(2, 3, 32, 32, dtype=torch.float64)
-    torch.testing.assert_close(transformer(graph_of(model)).network(images), model(images))
+    torch.testing.assert_close(attention_run(model, images).outputs, model(images))
     gradients = attention_gradients(model, images, lambda logits: logits, memory=2**24)
     assert [tuple(g.shape) for g in gradients] == [(5, 2, 2, 17, 4, 4)] * 2
     # the last block's own score is the model's: a hook-free check through the values that it averages
@@ -204,7 +204,7 @@ def test_timms_transformer(fused):
     finally:
         timm.layers.set_fused_attn(bool(before))
     images = torch.randn(2, 3, 32, 32)
-    torch.testing.assert_close(transformer(graph_of(model)).network(images), model(images))
+    torch.testing.assert_close(attention_run(model, images).outputs, model(images))
     gradients = attention_gradients(model, images, lambda logits: logits[:, :2], memory=2**24)
     assert [tuple(g.shape) for g in gradients] == [(2, 2, 3, 17, 4, 4)] * 2
     assert all(g.abs().max() > 0 for g in gradients)
@@ -218,7 +218,7 @@ def test_hugging_faces_transformer(attention):
     config._attn_implementation = attention
     model = randomised(transformers.ViTForImageClassification(config)).eval()
     images = torch.randn(2, 3, 32, 32)
-    torch.testing.assert_close(transformer(graph_of(model, images)).network(images).logits, model(images).logits)
+    torch.testing.assert_close(attention_run(model, images).outputs.logits, model(images).logits)
     gradients = attention_gradients(model, images, lambda outputs: outputs.logits[:, :3], memory=2**24)
     assert [tuple(g.shape) for g in gradients] == [(3, 2, 2, 17, 4, 4)] * 2
     seen = []
