@@ -24,6 +24,7 @@ from funcam.network.inputs import of_image
 from funcam.network.linear_head import LinearHead, linear_head
 from funcam.network.mixing import refuse_mixed, rows_mix
 from funcam.network.outputs import unpacked
+from funcam.network.rewrites.attention import AttentionRun, attention_run
 from funcam.network.rewrites.batchnorm import fused
 from funcam.network.settled import Settled, TapCut
 from funcam.network.tap import Inputs
@@ -58,6 +59,8 @@ class BatchRun:
             never be needed.
         linear: the linear layer, where the head is the mean over space and that layer alone.
         by_logits: there, cotangents of the scores -> what the logits get of them.
+        attention: the blocks of a Vision Transformer, once they were run; where nothing else was asked for there are no
+            inputs and no features.
         memory: about how many bytes a chunk may take.
         output: where the logits are in the outputs.
         meaning: what the logits mean.
@@ -78,6 +81,7 @@ class BatchRun:
     pullback: Pullback | None
     linear: LinearHead | None
     by_logits: Pullback | None
+    attention: AttentionRun | None
     memory: int
     output: Output
     meaning: Meaning
@@ -246,6 +250,7 @@ def run_batch(
     gradient: bool,
     finer: bool = False,
     needs_layer: bool = True,
+    attention: bool = False,
     options: CutOptions = USUAL,
 ) -> BatchRun:
     """Run the model once on the images and settle what is explained.
@@ -261,6 +266,7 @@ def run_batch(
         gradient: whether the gradient at the layers will be needed.
         finer: whether the features of the layers with the next larger grids will be needed.
         needs_layer: whether one of the methods is made of features.
+        attention: whether all methods are made of the gradients of a Vision Transformer's attention, and nothing else.
         options: how the model is to be cut, besides where.
 
     Raises:
@@ -274,7 +280,10 @@ def run_batch(
     beside = [finer_beside(cut, source, given) for cut in cuts] if finer else [None] * len(cuts)
     here = [cut.layer for cut in cuts]
     names = list(dict.fromkeys(name for name in beside if name and name not in here))
-    inputs, tail, plain = _tail(cuts, names, source, given)
+    blocks = None
+    if attention and source is not None and len(given.images) and not given.has_others:
+        blocks, here = attention_run(source(), given.images), []
+    inputs, tail, plain = _tail(cuts, names, source, given) if blocks is None else ((), _returning(blocks), False)
     tapped = isinstance(cuts[0].cut, TapCut)
     meaning = meaning_of(scores, targets, cuts[0], source, given, output)
 
@@ -305,6 +314,7 @@ def run_batch(
         pullback=pullback,
         linear=linear,
         by_logits=by_logits,
+        attention=blocks,
         memory=memory,
         output=output,
         meaning=meaning,
@@ -325,6 +335,11 @@ def _tail(
     if not others:
         return tapped.inputs, tapped.tail, tapped.plain
     return tapped.inputs[:count], lambda *inputs: tapped.tail(*inputs, *tapped.inputs[count:]), tapped.plain
+
+
+def _returning(blocks: AttentionRun) -> Tail:
+    """A tail of nothing: the network was run."""
+    return lambda: (blocks.outputs, ())
 
 
 def _as_they_are(logits: torch.Tensor) -> tuple[torch.Tensor, Tensors]:

@@ -173,6 +173,11 @@ def uses_finer(resolved: Sequence[ResolvedMethod]) -> bool:
     return _uses(resolved, "finer")
 
 
+def uses_attention_alone(resolved: Sequence[ResolvedMethod]) -> bool:
+    """Whether all of the methods are made of the gradients of attention, and of nothing else."""
+    return all(each.method.takes == ("attention_g",) for each in resolved)
+
+
 def _uses(resolved: Sequence[ResolvedMethod], name: str) -> bool:
     masks = [METHODS[each.options["cam"]] for each in resolved if "cam" in each.options]
     methods = [*(each.method for each in resolved), *masks]

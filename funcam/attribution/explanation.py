@@ -27,6 +27,7 @@ from funcam.attribution.dispatch import (
     ResolvedMethod,
     apply_methods,
     resolve_method,
+    uses_attention_alone,
     uses_finer,
     uses_gradient,
 )
@@ -272,6 +273,7 @@ def _explained(
             gradient=uses_gradient(resolved),
             finer=uses_finer(resolved),
             needs_layer=any(each.method.at_layer for each in resolved),
+            attention=uses_attention_alone(resolved),
             options=how,
         )
         warn_of_left(run.left)
@@ -320,6 +322,7 @@ def _explained_again(
             gradient=uses_gradient(resolved),
             finer=uses_finer(resolved),
             needs_layer=any(each.method.at_layer for each in resolved),
+            attention=uses_attention_alone(resolved),
             options=how,
         )
         maps.append([back(result.maps) for result in _results(again, resolved, combine)])

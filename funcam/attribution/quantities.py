@@ -34,7 +34,7 @@ from funcam.network.graph import Graph
 from funcam.network.heads import why_not_linear
 from funcam.network.layers import find_node
 from funcam.network.recent import Recent
-from funcam.network.rewrites.attention import attention_gradients
+from funcam.network.rewrites.attention import attention_run
 from funcam.network.rewrites.biases import FullGradient, full_gradient
 from funcam.network.rewrites.guidance import guided
 from funcam.targets.class_scores import as_probability, as_residual_softmax, similar_classes
@@ -207,8 +207,9 @@ def _bias_terms(chunk: Chunk, _layer: int, _method: Method, _options: Options) -
 
 def _attention_gradients(chunk: Chunk, _layer: int, _method: Method, _options: Options) -> Tensors:
     run = chunk.run
-    model = module_of(run, "le-grad needs the whole network")
-    return tuple(map(full_precision, attention_gradients(model, run.images, _some(chunk), memory=run.memory)))
+    if run.attention is None:
+        run.attention = attention_run(module_of(run, "le-grad needs the whole network"), run.images)
+    return tuple(map(full_precision, run.attention.gradients(_some(chunk), run.memory)))
 
 
 def _some(chunk: Chunk) -> Callable[[Any], torch.Tensor]:

@@ -1,0 +1,44 @@
+"""How often a network is run: the operations of its blocks, counted."""
+
+from __future__ import annotations
+
+from collections import Counter
+
+import pytest
+import torch
+from small import tiny_vit
+from torch.utils._python_dispatch import TorchDispatchMode
+
+import funcam
+
+IMAGES = torch.randn(2, 3, 32, 32, generator=torch.Generator().manual_seed(1))
+
+
+class Counted(TorchDispatchMode):
+    """How often each operation was called."""
+
+    def __init__(self):
+        super().__init__()
+        self.calls = Counter()
+
+    def __torch_dispatch__(self, function, types, args=(), kwargs=None):
+        self.calls[str(function)] += 1
+        return function(*args, **(kwargs or {}))
+
+
+@pytest.mark.parametrize("targets", [None, [[0, 3, 1], [1, 2, 4]], lambda z: z[:, :2].square()])
+def test_le_grad_runs_each_block_once(targets):
+    model = tiny_vit()
+    want = funcam.explain(model, IMAGES, targets, method="le-grad")  # the first call finds out how to cut
+    with Counted() as counted:
+        found = funcam.explain(model, IMAGES, targets, method="le-grad", memory=1)
+    assert counted.calls["aten.gelu.default"] == len(model.encoder.layers)
+    torch.testing.assert_close(found.maps, want.maps)
+    torch.testing.assert_close(found.outputs, model(IMAGES))
+
+
+def test_le_grad_beside_others_is_what_it_is_alone():
+    results = funcam.explain_methods(tiny_vit(), IMAGES, [[0, 1]] * 2, methods=["le-grad", "grad-cam"])
+    alone = funcam.explain(tiny_vit(), IMAGES, [[0, 1]] * 2, method="le-grad", differentiable=True)
+    torch.testing.assert_close(results[0].maps, alone.maps.detach())
+    torch.testing.assert_close(results[0].scores, alone.scores.detach())
