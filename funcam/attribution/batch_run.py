@@ -13,6 +13,7 @@ from torch.func import vjp
 from funcam.attribution.cuts import places_of
 from funcam.attribution.meaning import meaning_of
 from funcam.attribution.rows import full_precision, one_by_one_where_vmap_fails
+from funcam.attribution.whole import Kind, Whole, whole
 from funcam.errors import FuncamError
 from funcam.network import budget, derivative
 from funcam.network.believed import structure_of
@@ -24,7 +25,7 @@ from funcam.network.inputs import of_image
 from funcam.network.linear_head import LinearHead, linear_head
 from funcam.network.mixing import refuse_mixed, rows_mix
 from funcam.network.outputs import unpacked
-from funcam.network.rewrites.attention import AttentionRun, attention_run
+from funcam.network.rewrites.attention import AttentionRun
 from funcam.network.rewrites.batchnorm import fused
 from funcam.network.settled import Settled, TapCut
 from funcam.network.tap import Inputs
@@ -59,8 +60,8 @@ class BatchRun:
             never be needed.
         linear: the linear layer, where the head is the mean over space and that layer alone.
         by_logits: there, cotangents of the scores -> what the logits get of them.
-        attention: the blocks of a Vision Transformer, once they were run; where nothing else was asked for there are no
-            inputs and no features.
+        whole: how it was run where it was cut nowhere; the inputs are the image, or none, and there are no features.
+        attention: the blocks of a Vision Transformer, once they were run.
         memory: about how many bytes a chunk may take.
         output: where the logits are in the outputs.
         meaning: what the logits mean.
@@ -81,6 +82,7 @@ class BatchRun:
     pullback: Pullback | None
     linear: LinearHead | None
     by_logits: Pullback | None
+    whole: Whole | None
     attention: AttentionRun | None
     memory: int
     output: Output
@@ -250,7 +252,7 @@ def run_batch(
     gradient: bool,
     finer: bool = False,
     needs_layer: bool = True,
-    attention: bool = False,
+    made_of: Kind | None = None,
     options: CutOptions = USUAL,
 ) -> BatchRun:
     """Run the model once on the images and settle what is explained.
@@ -266,7 +268,7 @@ def run_batch(
         gradient: whether the gradient at the layers will be needed.
         finer: whether the features of the layers with the next larger grids will be needed.
         needs_layer: whether one of the methods is made of features.
-        attention: whether all methods are made of the gradients of a Vision Transformer's attention, and nothing else.
+        made_of: what all methods are made of, if it is one thing of the whole network and nothing else.
         options: how the model is to be cut, besides where.
 
     Raises:
@@ -280,10 +282,11 @@ def run_batch(
     beside = [finer_beside(cut, source, given) for cut in cuts] if finer else [None] * len(cuts)
     here = [cut.layer for cut in cuts]
     names = list(dict.fromkeys(name for name in beside if name and name not in here))
-    blocks = None
-    if attention and source is not None and len(given.images) and not given.has_others:
-        blocks, here = attention_run(source(), given.images), []
-    inputs, tail, plain = _tail(cuts, names, source, given) if blocks is None else ((), _returning(blocks), False)
+    uncut = whole(made_of, cuts[0], source, given)
+    if uncut is None:
+        inputs, tail, plain = _tail(cuts, names, source, given)
+    else:
+        inputs, tail, plain, here, gradient = uncut.inputs, uncut.tail, False, [], bool(uncut.inputs)
     tapped = isinstance(cuts[0].cut, TapCut)
     meaning = meaning_of(scores, targets, cuts[0], source, given, output)
 
@@ -291,7 +294,7 @@ def run_batch(
         return bind(targets, outputs, len(given.images), output, meaning)
 
     linear = pullback = by_logits = None
-    if gradient and len(cuts) == 1 and not names:
+    if gradient and len(cuts) == 1 and not names and uncut is None:
         linear = linear_head(cuts[0], source, given.images, inputs[0], lambda A: tail(A)[0])
     if linear is None:
         features, outputs, target, values, pullback = _run(inputs, tail, settled, gradient, tapped, plain)
@@ -314,7 +317,8 @@ def run_batch(
         pullback=pullback,
         linear=linear,
         by_logits=by_logits,
-        attention=blocks,
+        whole=uncut,
+        attention=None if uncut is None else uncut.attention,
         memory=memory,
         output=output,
         meaning=meaning,
@@ -335,11 +339,6 @@ def _tail(
     if not others:
         return tapped.inputs, tapped.tail, tapped.plain
     return tapped.inputs[:count], lambda *inputs: tapped.tail(*inputs, *tapped.inputs[count:]), tapped.plain
-
-
-def _returning(blocks: AttentionRun) -> Tail:
-    """A tail of nothing: the network was run."""
-    return lambda: (blocks.outputs, ())
 
 
 def _as_they_are(logits: torch.Tensor) -> tuple[torch.Tensor, Tensors]:

@@ -21,16 +21,18 @@ from funcam.attribution.quantities import (
     guided_rows,
     require_linear_head,
 )
-from funcam.attribution.rows import full_precision
+from funcam.attribution.rows import full_precision, unit_cotangents
 from funcam.attribution.uniform import bytes_each as uniform_bytes_each
 from funcam.attribution.uniform import is_uniform, uniform_maps
 from funcam.attribution.user_methods import name_of, user_maps, user_method
+from funcam.attribution.whole import OF_IMAGE_GRADIENT, OfGradient
 from funcam.errors import FuncamError, nearest, shown
 from funcam.methods import METHODS, Method, find_method
 from funcam.methods.pixels import guided_backprop
 from funcam.methods.reduce import eigen_smoothed
 from funcam.network.budget import chunk_size
 from funcam.network.casting import cast_as_now, uncast
+from funcam.network.derivative import pull
 from funcam.targets.target import Target
 
 # Looked up once: the compiler can't follow an import.
@@ -173,11 +175,6 @@ def uses_finer(resolved: Sequence[ResolvedMethod]) -> bool:
     return _uses(resolved, "finer")
 
 
-def uses_attention_alone(resolved: Sequence[ResolvedMethod]) -> bool:
-    """Whether all of the methods are made of the gradients of attention, and of nothing else."""
-    return all(each.method.takes == ("attention_g",) for each in resolved)
-
-
 def _uses(resolved: Sequence[ResolvedMethod], name: str) -> bool:
     masks = [METHODS[each.options["cam"]] for each in resolved if "cam" in each.options]
     methods = [*(each.method for each in resolved), *masks]
@@ -194,7 +191,7 @@ def apply_methods(run: BatchRun, resolved: Sequence[ResolvedMethod]) -> list[lis
     maps = dict(zip(map(id, chunked), _in_chunks(run, chunked), strict=True))
     for each in resolved:
         if each.method.whole:
-            maps[id(each)] = [_image_by_image(run, each, layer) for layer in _places(run, each)]
+            maps[id(each)] = [_of_function(run, each, layer) for layer in _places(run, each)]
     for each in resolved:
         if "cam" in each.method.takes:
             maps[id(each)] = _masked(run, each, resolved, maps)
@@ -284,6 +281,21 @@ def _first(value: Any, per_score: bool) -> Any:
     if isinstance(value, tuple):
         return tuple(_first(part, per_score) for part in value)
     return value[0, 0] if per_score else value[0]
+
+
+def _of_function(run: BatchRun, resolved: ResolvedMethod, layer: int) -> torch.Tensor:
+    if run.whole is None:
+        return _image_by_image(run, resolved, layer)
+    return _of_image_gradient(run, OF_IMAGE_GRADIENT[resolved.method.name][1])
+
+
+def _of_image_gradient(run: BatchRun, function: OfGradient) -> torch.Tensor:
+    """Methods of the image's gradient, where the run itself can be differentiated."""
+    parts = torch.split(torch.arange(run.scores.shape[1], device=run.scores.device), run.gradient_chunk)
+    pullback = run.own_pullback()
+    gradients = [pull(pullback, unit_cotangents(part, run.scores))[0] for part in parts]
+    with uncast(run.images.device):
+        return full_precision(function(torch.cat(gradients).transpose(0, 1), run.images[:, None]))
 
 
 def _image_by_image(run: BatchRun, resolved: ResolvedMethod, layer: int) -> torch.Tensor:

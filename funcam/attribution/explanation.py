@@ -27,13 +27,13 @@ from funcam.attribution.dispatch import (
     ResolvedMethod,
     apply_methods,
     resolve_method,
-    uses_attention_alone,
     uses_finer,
     uses_gradient,
 )
 from funcam.attribution.finite import check_finite, naming_images, warn_of_left, warn_of_zeros
 from funcam.attribution.rows import full_precision
 from funcam.attribution.smoothing import variants
+from funcam.attribution.whole import kind_of
 from funcam.errors import FuncamError, shown, whole_number
 from funcam.maps import combine_maps
 from funcam.network.axes import LayoutLike
@@ -273,7 +273,7 @@ def _explained(
             gradient=uses_gradient(resolved),
             finer=uses_finer(resolved),
             needs_layer=any(each.method.at_layer for each in resolved),
-            attention=uses_attention_alone(resolved),
+            made_of=kind_of([each.method for each in resolved]),
             options=how,
         )
         warn_of_left(run.left)
@@ -322,7 +322,7 @@ def _explained_again(
             gradient=uses_gradient(resolved),
             finer=uses_finer(resolved),
             needs_layer=any(each.method.at_layer for each in resolved),
-            attention=uses_attention_alone(resolved),
+            made_of=kind_of([each.method for each in resolved]),
             options=how,
         )
         maps.append([back(result.maps) for result in _results(again, resolved, combine)])

@@ -6,7 +6,7 @@ from collections import Counter
 
 import pytest
 import torch
-from small import tiny_vit
+from small import small, tiny_vit
 from torch.utils._python_dispatch import TorchDispatchMode
 
 import funcam
@@ -42,3 +42,28 @@ def test_le_grad_beside_others_is_what_it_is_alone():
     alone = funcam.explain(tiny_vit(), IMAGES, [[0, 1]] * 2, method="le-grad", differentiable=True)
     torch.testing.assert_close(results[0].maps, alone.maps.detach())
     torch.testing.assert_close(results[0].scores, alone.scores.detach())
+
+
+@pytest.mark.parametrize("method", ["gradient", "input-x-gradient", "guided-backprop"])
+@pytest.mark.parametrize("targets", [None, [[0, 3, 1]], lambda z: z[:, :2].square()])
+def test_the_gradient_of_an_image_is_that_of_the_pass_that_finds_the_class(method, targets):
+    model, image = small(), IMAGES[:1]
+    want = funcam.explain_methods(model, image, targets, methods=[method, "grad-cam"])[0]  # these share no pass
+    funcam.explain(model, image, targets, method=method)
+    with Counted() as forward:
+        model(image)
+    with Counted() as counted:
+        found = funcam.explain(model, image, targets, method=method)
+    assert counted.calls["aten.convolution.default"] == forward.calls["aten.convolution.default"] > 0
+    torch.testing.assert_close(found.maps, want.maps)
+    torch.testing.assert_close(found.scores, want.scores)
+    assert (found.layer, found.method) == (want.layer, want.method)
+
+
+@pytest.mark.parametrize("method", ["gradient", "guided-backprop"])
+def test_a_gradient_under_autocast_is_that_without_to_its_precision(method):
+    model, image = small(), IMAGES[:1]
+    want = funcam.explain(model, image, "all", method=method).maps
+    with torch.autocast("cpu", torch.bfloat16):
+        found = funcam.explain(model, image, "all", method=method).maps
+    assert (found - want).abs().max() < 0.05 * want.abs().max()
