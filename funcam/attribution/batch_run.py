@@ -59,7 +59,7 @@ class BatchRun:
         pullback: cotangents of the scores `[B, K]` -> the gradient at each layer; None if it was not asked for, or may
             never be needed.
         linear: the linear layer, where the head is the mean over space and that layer alone.
-        by_logits: there, cotangents of the scores -> what the logits get of them.
+        by_logits: there, cotangents of the scores -> what the logits get of them; None if no gradient was asked for.
         whole: how it was run where it was cut nowhere; the inputs are the image, or none, and there are no features.
         attention: the blocks of a Vision Transformer, once they were run.
         memory: about how many bytes a chunk may take.
@@ -294,9 +294,9 @@ def run_batch(
         return bind(targets, outputs, len(given.images), output, meaning)
 
     linear = pullback = by_logits = None
-    if gradient and len(cuts) == 1 and not names and uncut is None:
+    if len(cuts) == 1 and not names and uncut is None:
         linear = linear_head(cuts[0], source, given.images, inputs[0], lambda A: tail(A)[0])
-    if linear is None:
+    if linear is None or not gradient:
         features, outputs, target, values, pullback = _run(inputs, tail, settled, gradient, tapped, plain)
     else:
         logits, features = tail(*inputs)

@@ -59,6 +59,7 @@ OF_UNIFORM: dict[str, Callable[..., torch.Tensor]] = {
     "grad-cam": grad_cam,
     "grad-cam++": grad_cam_pp,
     "grad-cam++-normalised": grad_cam_pp_normalised,
+    "smooth-grad-cam++": grad_cam_pp,  # no noise changes the gradient
     "xgrad-cam": xgrad_cam,
     "hires-cam": grad_cam,
     "element-wise-grad-cam": element_wise_grad_cam,

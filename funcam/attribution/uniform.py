@@ -24,7 +24,8 @@ _COPIES = 3
 
 def is_uniform(run: BatchRun, method: Method) -> bool:
     """Whether the gradient is the same in every cell, and the method is products of matrices then."""
-    return run.linear is not None and method.name in OF_UNIFORM
+    noisy = "noisy_g" in method.takes  # of a logit it is the same for all copies of the image, else it has to be found
+    return run.linear is not None and method.name in OF_UNIFORM and (not noisy or _picks(run, run.target))
 
 
 def uniform_maps(chunk: Chunk, method: Method, options: Options, own: Options) -> torch.Tensor:
@@ -38,6 +39,7 @@ def uniform_maps(chunk: Chunk, method: Method, options: Options, own: Options) -
     """
     made: dict[str, Callable[[], torch.Tensor]] = {
         "g": lambda: _rows(chunk),
+        "noisy_g": lambda: _rows(chunk),
         "similar_g": lambda: _similar_rows(chunk, options),
     }
     A = full_precision(chunk.run.features[0])
@@ -57,15 +59,15 @@ def bytes_each(run: BatchRun, method: Method, options: Options) -> int:
     return len(A) * numbers * max(4, A.element_size())
 
 
+def _picks(run: BatchRun, target: Target) -> bool:
+    """Whether the target's gradients are rows of the linear layer."""
+    return explains_logits(target) and run.output is None
+
+
 def _rows(chunk: Chunk) -> torch.Tensor:
     """What the gradient of each score is in every cell, `[k, B, C]`."""
     run = chunk.run
-
-    def make() -> torch.Tensor:
-        assert run.by_logits is not None
-        return _divided(run, run.target, chunk.columns, run.by_logits)
-
-    rows: torch.Tensor = chunk.get("rows", make)
+    rows: torch.Tensor = chunk.get("rows", lambda: _divided(run, run.target, chunk.columns, run.by_logits))
     return rows
 
 
@@ -73,16 +75,17 @@ def _similar_rows(chunk: Chunk, options: Options) -> torch.Tensor:
     """The same of the classes most similar to each explained one, `[k, B, similar, C]`."""
     run, target = chunk.run, similar_target(chunk, options)
     every = torch.arange(target.indices.shape[1], device=chunk.columns.device)
-    rows = _divided(run, target, every, lambda cotangents: vjp(target, run.outputs)[1](cotangents))
+    rows = _divided(run, target, every, None if _picks(run, target) else vjp(target, run.outputs)[1])
     return rows.view(len(chunk.columns), -1, *rows.shape[1:]).transpose(1, 2)
 
 
-def _divided(run: BatchRun, target: Target, columns: torch.Tensor, by_logits: Pullback) -> torch.Tensor:
+def _divided(run: BatchRun, target: Target, columns: torch.Tensor, by_logits: Pullback | None) -> torch.Tensor:
     """The derivative of some of a target's scores by the logits, times the rows of weights; a cell's share of it."""
     assert run.linear is not None
     weight, cells = run.linear.weight, math.prod(run.features[0].shape[2:])
-    if explains_logits(target) and run.output is None:  # of logits it picks rows: no product with mostly zeros
+    if _picks(run, target):  # no product with mostly zeros
         return full_precision(weight[target.constants[0][:, columns].T].div_(cells))
+    assert by_logits is not None
     like = run.scores if target is run.target else target.indices.to(run.scores.dtype)
     (derivative,) = pull(by_logits, unit_cotangents(columns, like))
     with uncast(derivative.device):

@@ -67,3 +67,13 @@ def test_a_gradient_under_autocast_is_that_without_to_its_precision(method):
     with torch.autocast("cpu", torch.bfloat16):
         found = funcam.explain(model, image, "all", method=method).maps
     assert (found - want).abs().max() < 0.05 * want.abs().max()
+
+
+def test_copies_of_an_image_are_not_run_where_the_gradient_is_known():
+    model = small()
+    funcam.explain(model, IMAGES, "all", method="smooth-grad-cam++")
+    with Counted() as forward:
+        model(IMAGES)
+    with Counted() as counted:
+        funcam.explain(model, IMAGES, "all", method="smooth-grad-cam++")
+    assert counted.calls["aten.convolution.default"] == forward.calls["aten.convolution.default"] > 0

@@ -88,7 +88,7 @@ TARGETS = {
     ("dtype", "tolerance"), [(torch.float32, 1e-6), (torch.float64, 1e-14), (torch.bfloat16, 1e-2)]
 )
 @pytest.mark.parametrize("target", TARGETS)
-@pytest.mark.parametrize("method", [name for name in OF_UNIFORM if name != "finer-cam"])
+@pytest.mark.parametrize("method", [name for name in OF_UNIFORM if METHODS[name].takes == ("A", "g")])
 def test_each_method_is_what_it_is_of_the_gradient(method, target, dtype, tolerance):
     model = net().to(dtype)
     given, score = TARGETS[target]
@@ -134,6 +134,16 @@ def test_before_a_relu_where_features_are_negative():
         assert_same(maps, want, 1e-5)
 
 
+@pytest.mark.parametrize("target", TARGETS)
+def test_noise_is_drawn_only_where_it_changes_the_gradient(target):
+    model, given = net(), TARGETS[target][0]
+    for batch in (1, 2):
+        options = {"method": "smooth-grad-cam++", "layer": "relu", "samples": 3, "noise": 0.5}
+        found = funcam.explain(model, images(batch), given(batch), **options).maps
+        sampled = funcam.explain(model, images(batch), given(batch), differentiable=True, **options).maps
+        assert_same(found, sampled.detach(), 1e-5)
+
+
 class Largest(TorchDispatchMode):
     """The most numbers that any one operation returned."""
 
@@ -150,7 +160,7 @@ class Largest(TorchDispatchMode):
 
 
 @pytest.mark.parametrize("target", [lambda b: "all", lambda b: funcam.probability("all"), lambda b: torch.sin])
-@pytest.mark.parametrize("method", OF_UNIFORM)
+@pytest.mark.parametrize("method", [name for name in OF_UNIFORM if "noisy_g" not in METHODS[name].takes])
 def test_no_gradient_of_the_size_of_the_features_is_made_for_each_class(method, target):
     if method == "finer-cam" and target(1) is torch.sin:
         pytest.skip("it contrasts classes")
