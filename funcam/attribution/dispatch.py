@@ -22,8 +22,8 @@ from funcam.attribution.quantities import (
     require_linear_head,
 )
 from funcam.attribution.rows import full_precision, unit_cotangents
+from funcam.attribution.uniform import ablated_map, ablates_means, is_uniform, uniform_maps
 from funcam.attribution.uniform import bytes_each as uniform_bytes_each
-from funcam.attribution.uniform import is_uniform, uniform_maps
 from funcam.attribution.user_methods import name_of, user_maps, user_method
 from funcam.attribution.whole import OF_IMAGE_GRADIENT, OfGradient
 from funcam.errors import FuncamError, nearest, shown
@@ -308,7 +308,11 @@ def _image_by_image(run: BatchRun, resolved: ResolvedMethod, layer: int) -> torc
         rows = run.gradient_chunk if pixels else run.image_chunk
     function = resolved.function(chunk=rows)
     maps = []
+    means = ablates_means(run, resolved.method) and not resolved.eigen
     for index in range(len(run.images)):
+        if means:
+            maps.append(ablated_map(run, index, function))
+            continue
         arguments = [_of_image(run, layer, index, target, name) for name in resolved.method.takes]
         with uncast(run.images.device):
             maps.append(full_precision(function(*arguments)))

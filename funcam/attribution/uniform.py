@@ -12,8 +12,9 @@ from torch.func import vjp, vmap
 from funcam.attribution.batch_run import BatchRun, Pullback
 from funcam.attribution.products import OF_UNIFORM
 from funcam.attribution.quantities import Chunk, Options, similar_target
-from funcam.attribution.rows import full_precision, unit_cotangents
+from funcam.attribution.rows import full_precision, one_by_one_where_vmap_fails, unit_cotangents
 from funcam.methods import Method
+from funcam.methods.reduce import positive_sum
 from funcam.network.casting import uncast
 from funcam.network.derivative import pull
 from funcam.targets.target import Target, explains_logits
@@ -90,3 +91,36 @@ def _divided(run: BatchRun, target: Target, columns: torch.Tensor, by_logits: Pu
     (derivative,) = pull(by_logits, unit_cotangents(columns, like))
     with uncast(derivative.device):
         return full_precision((derivative.to(weight.dtype) @ weight).div_(cells))
+
+
+def ablates_means(run: BatchRun, method: Method) -> bool:
+    """Whether the method sets channels to zero, of which the head reads nothing but the means."""
+    return run.linear is not None and method.name == "ablation-cam"
+
+
+def ablated_map(run: BatchRun, index: int, ablation: Callable[..., torch.Tensor]) -> torch.Tensor:
+    """Ablation-CAM of one image, `[K, *S]`: its channels' means are what is ablated, and its features are weighted.
+
+    Args:
+        run: a batch run for which `ablates_means` holds.
+        index: which image.
+        ablation: the method's function.
+    """
+    assert run.linear is not None
+    A, weight, score = run.features[0][index], run.linear.weight, run.target.of_image(index)
+    logits = run.tail(run.inputs[0][index : index + 1])[0][0]  # (what is explained may have written into the outputs)
+    if _picks(run, run.target):  # of the others no logit is computed
+        classes = run.target.constants[0][index]
+        weight, logits, score = weight[classes], logits[classes], lambda picked: picked
+    A, weight = full_precision(A), full_precision(weight)
+    with uncast(A.device):
+        means = A.flatten(1).mean(1)
+        bias = full_precision(logits) - weight @ means
+
+        def one(ablated: torch.Tensor) -> torch.Tensor:
+            return full_precision(score((weight @ ablated + bias)[None]))[0]
+
+        def of_features(_means: torch.Tensor, weights: torch.Tensor) -> torch.Tensor:
+            return positive_sum(A.to(weights.dtype), weights)
+
+        return ablation(one_by_one_where_vmap_fails(one), means, reduce=of_features)

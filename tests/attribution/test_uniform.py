@@ -18,6 +18,7 @@ import funcam
 from funcam.attribution.products import OF_UNIFORM
 from funcam.methods import METHODS
 from funcam.methods.reduce import at_least_single
+from funcam.targets.target import bind
 
 CLASSES = 7
 
@@ -142,6 +143,24 @@ def test_noise_is_drawn_only_where_it_changes_the_gradient(target):
         found = funcam.explain(model, images(batch), given(batch), **options).maps
         sampled = funcam.explain(model, images(batch), given(batch), differentiable=True, **options).maps
         assert_same(found, sampled.detach(), 1e-5)
+
+
+@pytest.mark.parametrize("target", TARGETS)
+@pytest.mark.parametrize("output", [None, lambda z: z * 2])
+def test_channels_are_ablated_one_by_one(target, output):
+    model, (given, _) = net(), TARGETS[target]
+    for batch in (1, 3):
+        x = images(batch)
+        result = funcam.explain(model, x, given(batch), method="ablation-cam", layer="relu", output=output)
+        shown = (lambda z: z) if output is None or callable(given(batch)) else output
+        A = torch.relu(model.conv(x)).detach()
+        without = torch.stack([A * (torch.arange(5) != k)[:, None, None] for k in range(5)])
+        bound = bind(given(batch), shown(model.fc(model.pool(A))), batch)
+        S = bound(shown(model.fc(model.pool(A))))
+        lost = torch.stack([S - bound(shown(model.fc(model.pool(each)))) for each in without], -1)  # [B, K, C]
+        weights = lost / torch.where(S == 0, 1.0, S.abs())[..., None]
+        want = torch.einsum("bkc,bchw->bkhw", weights, A).relu().detach()
+        assert_same(result.maps if result.maps.ndim == 4 else result.maps[:, None], want, 1e-5)
 
 
 class Largest(TorchDispatchMode):
