@@ -109,6 +109,7 @@ def method_cases(model: nn.Module, layer: str) -> dict[str, Case]:
                 cases[f"{peer} {name}"] = peer_case(peer, name, model, layer)
     if isinstance(model, VisionTransformer):
         return cases | ({"torchcam le-grad": _torchcams_le_grad(model)} if there("torchcam") else {})
+    cases["smooth-grad-cam++, torchcam's 4 samples"] = _explaining(model, "smooth-grad-cam++", samples=4)
     cases["grad-cam, five layers"] = _explaining(model, "grad-cam", layer=list(FIVE_LAYERS))
     cases["the tail's backward pass"] = lambda images: backward_of_tail(model, images)
     return cases
