@@ -175,8 +175,8 @@ def _undecided(layer: str, tensor: Tensor, answers: Sequence[Tensor], possible: 
     shown_first = "; ".join(f"{reading} ({score:.2f})" for score, reading in scored[:4])
     return (
         f"layer {layer!r} holds {list(tensor.shape)}, and which of its axes are the image's is undecided: changed "
-        f"patches of the image don't show where they belong ({shown_first}; 1 is certain); say it, {SAY}, or name "
-        "another layer"
+        f"patches of the image don't show where they belong, or show that the model crops, warps or mirrors the image "
+        f"({shown_first}; 1 is certain); say it, {SAY}, or name another layer"
     )
 
 

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from funcam.network.layout import Layout, Shape, of_images, skew
+from funcam.network.rivals import against_others, bells, four_places, lies_elsewhere
 from funcam.network.samples import scattered
 
 _ENOUGH_WITH_SHAPE, _ENOUGH, _ENOUGH_FOR_RARE, _ENOUGH_FOR_FEW = 0.3, 0.7, 0.85, 0.95
@@ -36,16 +37,8 @@ def patched(image: Tensor) -> list[Tensor]:
     return copies
 
 
-def _places(axes: int) -> list[tuple[float, ...]]:
-    """Four places, relative to the image: the centres of its quarters (along time: first, last, last, first)."""
-    corners = [(0.25, 0.25), (0.25, 0.75), (0.75, 0.25), (0.75, 0.75)]
-    if axes == 1:
-        return [(0.25,), (0.75,), (0.375,), (0.625,)]
-    return [(time, *place)[-axes:] for time, place in zip((0.25, 0.75, 0.75, 0.25), corners, strict=True)]
-
-
 def _boxes(size: Shape) -> Iterator[tuple[slice, ...]]:
-    for place in _places(len(size)):
+    for place in four_places(len(size)):
         edges = [(int((at - 0.125) * side), int((at + 0.125) * side)) for at, side in zip(place, size, strict=True)]
         yield tuple(slice(low, max(high, low + 1)) for low, high in edges)
 
@@ -71,7 +64,7 @@ def decided(
     if not good:
         return None
     places, reading = max(good, key=lambda pair: _plausible(pair[0], pair[1], size))
-    if any(_is_as_good(places, reading, *other) for other in good):
+    if any(_is_as_good(places, reading, *other) for other in good) or lies_elsewhere(_changed(answers, reading)):
         return None
     return reading
 
@@ -94,7 +87,7 @@ def _is_as_good(places: Tensor, reading: Layout, other_places: Tensor, other: La
         return False
     if _beside(reading) != _beside(other):
         return False
-    expected = _against_others(_expected(reading.grid, places.device)).flatten(1)
+    expected = against_others(bells(reading.grid, places.device)).flatten(1)
     expected = expected - expected.mean(1, keepdim=True)
     lost = 1 - torch.nn.functional.cosine_similarity(expected, expected.roll(shift, 1)).mean()
     return float(places.mean() - other_places.mean()) < _SURE_OF_SHIFT * float(lost)
@@ -133,7 +126,7 @@ def _convinces(places: Tensor, reading: Layout, best: float, size: Shape) -> boo
 
 def _enough_for(reading: Layout, size: Shape) -> float:
     """Little where the shape of the tensor says the same; more where other orders of the cells would fit, and most for
-    few cells, which agree by chance.
+    few cells, which agree by chance: in another order, or with several others beside them, nothing is enough.
     """
     if not reading.grid:
         return _ENOUGH_FOR_RARE if reading.order else _ENOUGH_WITH_SHAPE
@@ -141,7 +134,9 @@ def _enough_for(reading: Layout, size: Shape) -> float:
     if not other and skew(reading.grid[-2:], size[-2:]) < _SAME_PROPORTIONS:
         return _ENOUGH
     cells = math.prod(reading.grid)
-    return _ENOUGH_FOR_RARE if cells >= _FEW else _ENOUGH_FOR_FEW if cells >= _FEWEST else math.inf
+    if cells >= _FEW:
+        return _ENOUGH_FOR_RARE
+    return _ENOUGH_FOR_FEW if cells >= _FEWEST and not reading.order and _beside(reading) < 2 else math.inf
 
 
 def agreement(answers: Sequence[Tensor], reading: Layout) -> Tensor:
@@ -151,9 +146,8 @@ def agreement(answers: Sequence[Tensor], reading: Layout) -> Tensor:
     correlation with where the patch is, is told as a share of what the best order of the same cells would have; answers
     that would have next to none in any order count as none.
     """
-    maps = torch.cat([reading.to_map(answer)[:1] for answer in answers]).float()
-    change = _against_others((maps[1:] - maps[:1]).abs().mean(1))
-    expected = _against_others(_expected(tuple(change.shape[1:]), change.device))
+    change = _changed(answers, reading)
+    expected = against_others(bells(tuple(change.shape[1:]), change.device))
     change, expected = (x.flatten(1) - x.flatten(1).mean(1, keepdim=True) for x in (change, expected))
     sizes: Tensor = change.norm(dim=1) * expected.norm(dim=1) + 1e-30
     found = (change * expected).sum(1) / sizes
@@ -161,17 +155,6 @@ def agreement(answers: Sequence[Tensor], reading: Layout) -> Tensor:
     return found / best.clamp(min=_LEAST_CORRELATION)
 
 
-def _against_others(x: Tensor) -> Tensor:
-    return x - (x.sum(0, keepdim=True) - x) / (len(x) - 1)
-
-
-def _expected(grid: Shape, device: torch.device) -> Tensor:
-    """Where each of the changed patches is on a grid: bells about their places."""
-    bells = []
-    for place in _places(len(grid)):
-        bell = torch.ones((), device=device)
-        for side, at in zip(grid, place, strict=True):
-            centres = (torch.arange(side, device=device) + 0.5) / side
-            bell = bell[..., None] * torch.exp(-(((centres - at) / max(0.15, 0.5 / side)) ** 2) / 2)
-        bells.append(bell)
-    return torch.stack(bells)
+def _changed(answers: Sequence[Tensor], reading: Layout) -> Tensor:
+    maps = torch.cat([reading.to_map(answer)[:1] for answer in answers]).float()
+    return against_others((maps[1:] - maps[:1]).abs().mean(1))
