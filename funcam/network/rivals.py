@@ -65,8 +65,8 @@ def lies_elsewhere(change: Tensor) -> bool:
 
 def _correlation(change: Tensor, grid: Shape, warps: Sequence[Warp]) -> float:
     expected = against_others(bells(grid, change.device, warps))
-    pair = [x.flatten(1) - x.flatten(1).mean(1, keepdim=True) for x in (change, expected)]
-    return float(torch.nn.functional.cosine_similarity(*pair, dim=1).mean())
+    one, other = (x.flatten(1) - x.flatten(1).mean(1, keepdim=True) for x in (change, expected))
+    return float(torch.nn.functional.cosine_similarity(one, other, dim=1).mean())
 
 
 def _same(at: float) -> float:

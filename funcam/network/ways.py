@@ -31,7 +31,7 @@ from funcam.network.images import check_images
 from funcam.network.inputs import check_inputs
 from funcam.network.instead import instead
 from funcam.network.known import Known, TracedModel, known_of
-from funcam.network.layers import find_node
+from funcam.network.layers import find_node, name_of
 from funcam.network.layout import PLAIN, Layout
 from funcam.network.misfits import axes_taken
 from funcam.network.named import maps_by_default, named, tappable, unknown
@@ -149,7 +149,11 @@ def _branches(known: Known, model: nn.Module, settled: Settled, inputs: Inputs) 
     if traced is None:
         return ()
     ends = branch_ends(traced.graph, traced.shapes(tuple(sample_of(inputs).images.shape)))
-    return tuple(name for name in ends if _holds_map(known, model, name, inputs)) if settled.layer in ends else ()
+    node = traced.graph.outputs.get(settled.layer)  # a module around the end has the same node
+    name = settled.layer if node is None else name_of(traced.graph, node)
+    if {name, settled.layer}.isdisjoint(ends):
+        return ()
+    return tuple(end for end in ends if _holds_map(known, model, end, inputs))
 
 
 def _holds_map(known: Known, model: nn.Module, name: str, inputs: Inputs) -> bool:

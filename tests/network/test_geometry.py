@@ -11,6 +11,7 @@ import funcam
 from funcam import FuncamError
 
 SIZE = (64, 96)
+DELTA = F.pad(torch.ones(3, 1, 1, 1), (10, 10, 10, 10))  # a convolution that leaves an image as it is
 
 
 class Before(nn.Module):
@@ -62,7 +63,7 @@ NEAR = {
     "a pixel": lambda x: x[..., 1:-1, 1:-1],
     "padding to whole cells": lambda x: F.pad(x, (0, 2, 0, 2)),
     "padding that is cut off again": lambda x: F.pad(x, (0, 32, 32, 0))[..., 32:, :96],
-    "padding for a convolution": lambda x: F.avg_pool2d(F.pad(x, (3, 3, 3, 3), mode="reflect"), 7, 1),
+    "padding for a convolution": lambda x: F.conv2d(F.pad(x, (10, 10, 10, 10)), DELTA, groups=3),
 }
 
 
@@ -123,3 +124,22 @@ def test_steps_in_time_are_no_rows_and_columns(count, seed):
     torch.manual_seed(seed)
     model, clips = Steps().eval(), torch.randn(1, count, 3, 16, 24)
     assert funcam.explain(model, clips, 0).maps.shape in ((1, count, 8, 12), (1, count, 1, 1))
+
+
+class Mirrored(nn.Module):
+    """The scores of an image and of its mirror image, added."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.body = nn.Sequential(nn.Conv2d(3, 8, 3, 2, 1), nn.ReLU(), nn.Conv2d(8, 8, 3, 2, 1), nn.ReLU())
+        self.fc = nn.Linear(8, 5)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return sum(self.fc(self.body(y).mean((2, 3))) for y in (x, x.flip(-1)))
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_a_mirrored_pass_beside_the_explained_one_is_told(seed):
+    torch.manual_seed(seed)
+    with pytest.warns(funcam.FuncamWarning, match="branches meet behind their maps"):
+        funcam.explain(Mirrored().eval(), torch.randn(2, 3, 32, 48), 0)
