@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from functools import partial
 
 import torch
 from torch import Tensor
@@ -166,15 +165,10 @@ def _possible(shape: Shape, batch: int, size: Shape) -> Iterator[Layout]:
 
 def _cells(kind: str, count: int, size: Shape, orders: Sequence[Shape]) -> Iterator[Layout]:
     for beside in range(min(MOST_BESIDE, count - 2) + 1):
-        for grid in filter(partial(_is_guessable, size), grids(count - beside, size)):
+        for grid in grids(count - beside, size):
             for prefix in dict.fromkeys((beside, 0, beside - 1, 1)):
                 if 0 <= prefix <= beside:
                     yield from (Layout(kind, prefix, beside - prefix, grid, order) for order in orders)
-
-
-def _is_guessable(size: Shape, grid: Shape) -> bool:
-    """Not those of clips that have one row or one column, made of factors that nobody named; frames alone may be."""
-    return len(grid) < 3 or 1 not in grid or (grid[1:] == (1, 1) and size[0] % grid[0] == 0)
 
 
 def grids(cells: int, size: Sequence[int]) -> list[Shape]:

@@ -130,6 +130,8 @@ def _enough_for(reading: Layout, size: Shape) -> float:
     """
     if not reading.grid:
         return _ENOUGH_FOR_RARE if reading.order else _ENOUGH_WITH_SHAPE
+    if len(reading.grid) > 2 and 1 in reading.grid:  # steps in time, as factors that nobody named
+        return math.inf
     other = bool(reading.order) or _beside(reading) > 1 or reading.kind != "tokens"
     if not other and skew(reading.grid[-2:], size[-2:]) < _SAME_PROPORTIONS:
         return _ENOUGH
