@@ -14,7 +14,7 @@ from torch import Tensor
 from funcam.errors import FuncamError, shown
 from funcam.network.failures import UnknownAxes, reason_of
 from funcam.network.layout import Layout, Shape, of_images, readings
-from funcam.network.layout_words import SAY, read_words
+from funcam.network.layout_words import SAY, Words, read_words, views
 from funcam.network.probing import agreement, decided, patched
 from funcam.network.provenance import UNKNOWN, Provenance, Unknown
 from funcam.network.reach import Reach
@@ -120,24 +120,30 @@ def layout_of_layer(
         return followed
     image = _canonical(images)
     possible = [reading for reading in readings(tensor.shape, image) if math.prod(reading.spatial(tensor.shape)) > 1]
+    count = len(tensor) if tensor.ndim == images.ndim > 3 else 1
+    if not possible and count > 1:
+        raise UnknownAxes(
+            f"layer {layer!r} holds {count} maps {list(tensor.shape[1:])} of each image, one after the other in the "
+            f"batch (views of it, say); say which is meant: {views(count)} takes the first"
+        )
     if not possible:
         raise UnknownAxes(
-            f"layer {layer!r} is no feature map: its output is {_told(tensor, batch)} for images of "
-            f"{_told(images, batch)}; expected [B, C, *S] with a spatial extent above one cell (name an earlier layer, "
-            f"or say how: {SAY})"
+            f"layer {layer!r} is no feature map: its output is {_told(tensor, batch)} for {_of_images(tensor)} of "
+            f"{_told(images, batch if len(tensor) == 1 else 1)}; expected [B, C, *S] with a spatial extent above one "
+            f"cell (name an earlier layer, or say how: {SAY})"
         )
     if followed is None:
         raise UnknownAxes(
-            f"layer {layer!r} holds {_told(tensor, batch)}, and which of its axes are the image's is undecided: as far "
-            "as they could be followed they stand in no usual layout (windows one after the other, rows among the "
-            f"channels, or none is left); say it, {SAY}, or name another layer"
+            f"layer {layer!r} holds {_told(tensor, batch)}{_of_one(tensor, batch)}, and which of its axes are the "
+            "image's is undecided: as far as they could be followed they stand in no usual layout (windows one after "
+            f"the other, rows among the channels, or none is left); say it, {SAY}, or name another layer"
         )
     answers = [tensor, *map(tensor_of, patched(images))]
     if any(answer.shape != tensor.shape for answer in answers):
         raise UnknownAxes(f"layer {layer!r} has another shape for another image; name another layer")
     found = decided(answers, possible, image[2:], likely)
     if found is None:
-        raise UnknownAxes(_undecided(layer, tensor, answers, possible))
+        raise UnknownAxes(_undecided(layer, tensor, answers, possible, batch))
     return found
 
 
@@ -170,13 +176,22 @@ def _canonical(images: Tensor) -> Shape:
     return tuple(of_images(images.shape).to_map(images).shape)
 
 
-def _undecided(layer: str, tensor: Tensor, answers: Sequence[Tensor], possible: Sequence[Layout]) -> str:
+def _of_images(tensor: Tensor) -> str:
+    return "images" if tensor.shape[:1] == (1,) else "one image"
+
+
+def _of_one(tensor: Tensor, batch: int) -> str:
+    """Says that a shape is that of one image where the caller has several."""
+    return " for one image" if batch > 1 and tensor.shape[:1] != (1,) else ""
+
+
+def _undecided(layer: str, tensor: Tensor, answers: Sequence[Tensor], possible: Sequence[Layout], batch: int) -> str:
     scored = sorted(((float(agreement(answers, one).mean()), str(one)) for one in possible), reverse=True)
     shown_first = "; ".join(f"{reading} ({score:.2f})" for score, reading in scored[:4])
     return (
-        f"layer {layer!r} holds {list(tensor.shape)}, and which of its axes are the image's is undecided: changed "
-        f"patches of the image don't show where they belong, or show that the model crops, warps or mirrors the image "
-        f"({shown_first}; 1 is certain); say it, {SAY}, or name another layer"
+        f"layer {layer!r} holds {_told(tensor, batch)}{_of_one(tensor, batch)}, and which of its axes are the image's "
+        f"is undecided: changed patches of the image don't show where they belong, or show that the model crops, warps "
+        f"or mirrors the image ({shown_first}; 1 is certain); say it, {SAY}, or name another layer"
     )
 
 
@@ -197,6 +212,13 @@ def parsed(given: Any) -> Layout | OwnLayout:
     return Layout(*read_words(given))
 
 
+def _said(given: Any) -> str:
+    """A layout as it may be said in words."""
+    if isinstance(given, Layout) and not (given.order or given.folded):
+        return repr(str(Words(given.kind, given.prefix, given.suffix, given.grid)))
+    return shown(given)
+
+
 def _checked(layer: str, given: Any, tensor: Tensor, images: Tensor) -> AnyLayout:
     layout = parsed(given)
     if isinstance(layout, Layout) and "tokens" in layout.kind and not layout.grid:
@@ -205,7 +227,8 @@ def _checked(layer: str, given: Any, tensor: Tensor, images: Tensor) -> AnyLayou
         features = layout.to_map(tensor)
     except Exception as error:  # functions of the caller's may raise whatever they like
         raise FuncamError(
-            f"layout={shown(given)} doesn't fit layer {layer!r}, which holds {list(tensor.shape)}: {reason_of(error)}"
+            f"layout={_said(given)} doesn't fit layer {layer!r}, which holds {list(tensor.shape)} for one image: "
+            f"{reason_of(error)}; expected {SAY}"
         ) from error
     if (
         not isinstance(features, Tensor)
@@ -215,17 +238,17 @@ def _checked(layer: str, given: Any, tensor: Tensor, images: Tensor) -> AnyLayou
     ):
         got = list(features.shape) if isinstance(features, Tensor) else type(features).__name__
         raise FuncamError(
-            f"layout={shown(given)} makes {got} of layer {layer!r}; expected [B, C, *S] with a spatial "
+            f"layout={_said(given)} makes {got} of layer {layer!r}; expected [B, C, *S] with a spatial "
             "extent above one cell"
         )
     try:
         back = layout.from_map(features, tensor)
     except Exception as error:
         raise FuncamError(
-            f"layout={shown(given)} can't bring a map back to layer {layer!r}: {reason_of(error)}"
+            f"layout={_said(given)} can't bring a map back to layer {layer!r}: {reason_of(error)}"
         ) from error
     if not isinstance(back, Tensor) or back.shape != tensor.shape or not torch.equal(back, tensor):
-        raise FuncamError(f"layout={shown(given)}: its second function doesn't undo its first at layer {layer!r}")
+        raise FuncamError(f"layout={_said(given)}: its second function doesn't undo its first at layer {layer!r}")
     return layout
 
 

@@ -17,8 +17,9 @@ from funcam.network.axes import AnyLayout
 from funcam.network.checks import cotangents, difference, features_of, outputs_and_features
 from funcam.network.choice import LAST_CONV
 from funcam.network.derivative import vjp
-from funcam.network.failures import WITHOUT_GRADIENTS, UnknownAxes
+from funcam.network.failures import WITHOUT_GRADIENTS, FoldedViews, UnknownAxes
 from funcam.network.layout import Layout
+from funcam.network.layout_words import views
 from funcam.network.outputs import differentiable
 from funcam.network.samples import scattered
 from funcam.network.survey import Seen, outermost, survey
@@ -99,6 +100,7 @@ def default_maps(model: nn.Module, inputs: Inputs, manner: Manner, wanted: Wante
     seen = survey(model, inputs, manner)
     maps = _maps(seen, image)
     if not maps:
+        _refuse_views(model, seen, image)
         raise UnknownAxes(
             f"{type(model).__name__} has no feature map with a spatial extent for images of shape {list(image)}; give "
             "a larger image, or name a layer"
@@ -112,6 +114,23 @@ def default_maps(model: nn.Module, inputs: Inputs, manner: Manner, wanted: Wante
     for one in [best, *others]:
         unique.setdefault(one.place, one)
     return list(unique.values())[: _MOST_OTHERS + 1]
+
+
+def _refuse_views(model: nn.Module, seen: Sequence[Seen], image: tuple[int, ...]) -> None:
+    """Refuse layers that hold several maps of each image.
+
+    Raises:
+        FoldedViews: they do.
+    """
+    folded = [one for one in seen if len(one.shape) == len(image) > 3 and one.shape[0] > image[0]]
+    folded = [one for one in folded if one.shape[0] % image[0] == 0 and math.prod(one.shape[2:]) > 1]
+    if folded:
+        count = folded[-1].shape[0] // image[0]
+        raise FoldedViews(
+            f"the layers of {type(model).__name__} hold {count} maps of each image, one after the other in the batch "
+            f"(views of it, say); name one and say which is meant: layer={str(folded[-1].place)!r}, {views(count)} "
+            "takes the first"
+        )
 
 
 def _best(asked: _Question, alive: Sequence[Seen]) -> Seen:

@@ -66,6 +66,10 @@ class UnknownAxes(FuncamError):
     """Which axes of a layer are the image's is undecided, or it has none."""
 
 
+class FoldedViews(UnknownAxes):
+    """Layers hold several maps of each image, one after the other in the batch."""
+
+
 class Unreached(FuncamError):
     """What a model returns doesn't depend on a layer, or not by a derivative."""
 

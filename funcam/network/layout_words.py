@@ -21,12 +21,28 @@ SAY = "layout='channels-first', 'channels-last', 'tokens 14x14 prefix=1' or a pa
 
 
 class Words(NamedTuple):
-    """What the words say: the kind, tokens in front and behind, the grid."""
+    """What the words say: the kind, tokens in front and behind, the grid.
+
+    Example:
+        >>> str(Words("tokens", 1, 0, (14, 14)))
+        'tokens 14x14 prefix=1'
+    """
 
     kind: str
     prefix: int
     suffix: int
     grid: tuple[int, ...]
+
+    def __str__(self) -> str:
+        words = [self.kind, "x".join(map(str, self.grid))]
+        words += [f"{name}={number}" for name, number in (("prefix", self.prefix), ("suffix", self.suffix)) if number]
+        return " ".join(filter(None, words))
+
+
+def views(count: int) -> str:
+    """How to take the first of several maps of each image that stand one after the other in the batch's axis."""
+    rest = f"lambda f, A: torch.cat([f, *A.chunk({count})[1:]])"
+    return f"layout=(lambda A: A.chunk({count})[0], {rest})"
 
 
 def read_words(text: object) -> Words:

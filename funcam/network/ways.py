@@ -26,7 +26,7 @@ from funcam.network.checks import (
 from funcam.network.choice import branch_ends
 from funcam.network.cuts import Cut
 from funcam.network.defaults import gradient_at, read_cells
-from funcam.network.failures import UnknownAxes, Unreached
+from funcam.network.failures import FoldedViews, UnknownAxes, Unreached
 from funcam.network.images import check_images
 from funcam.network.inputs import check_inputs
 from funcam.network.instead import instead
@@ -128,7 +128,7 @@ def _settle_default(known: Known, model: nn.Module, inputs: Inputs, via: str | N
         try:
             maps = maps_by_default(known, model, sample, manner_for(model, sample), wanted)
         except UnknownAxes as error:
-            said = said if first else str(error)
+            said = said if first and not isinstance(error, FoldedViews) else str(error)
         for one in maps:
             with suppress(FuncamError):
                 other = _settle(known, model, str(one.place), inputs, via)
