@@ -157,8 +157,7 @@ def _read_labels(path: Path) -> Any:
 
 def _names() -> list[Seed]:
     text = "name,class_index\ncat,0 1\nkitten,tabby cat\nbird,2\nbird,crane bird\n"
-    many_rows = change.many(rb"[^\n]*\n", b"a\n", b",", b"1 ")
-    ways = (change.keeping(17), change.change_words, _below_header, many_rows)
+    ways = (change.keeping(17), change.change_words, _below_header)
     return [Seed(".csv", text.encode(), ways), Seed(".csv", text.replace(",", ";").encode(), ways)]
 
 
