@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import shutil
 import sys
-import textwrap
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -76,8 +75,6 @@ def loading(what: str, silent: bool) -> Iterator[None]:
 def complain(message: str, code: int = FAILURE, *, above: Console | None = None) -> int:
     """Say what is wrong on standard error, in one line of a thousand characters, control characters of names escaped.
 
-    On a terminal it is folded between words.
-
     Args:
         message: what.
         code: the exit code that it leads to.
@@ -89,15 +86,10 @@ def complain(message: str, code: int = FAILURE, *, above: Console | None = None)
     line = f"funcam: {cut(one_line(message))}"
     if above is None:
         with suppress(OSError):  # a disk that is full: the exit code has to tell
-            width = shutil.get_terminal_size().columns
-            print(_folded(line, width) if sys.stderr.isatty() else line, file=sys.stderr, flush=True)
+            print(line, file=sys.stderr, flush=True)
     else:
-        above.print(_folded(line, above.width) if above.is_terminal else line, soft_wrap=True, markup=False)
+        above.print(line, soft_wrap=True, markup=False)
     return code
-
-
-def _folded(line: str, width: int) -> str:
-    return textwrap.fill(line, width, break_long_words=False, break_on_hyphens=False)
 
 
 def reason(error: Exception) -> str:
