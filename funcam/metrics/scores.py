@@ -6,8 +6,8 @@ What is scored of an image is told as `funcam.explain` is told what to explain: 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
-from functools import cache
 from typing import Any
 
 import torch
@@ -15,7 +15,7 @@ import torch
 from funcam.errors import FuncamError, shown
 from funcam.metrics.checks import as_floats, check_callable, class_indices, is_indices
 from funcam.metrics.scalars import whole
-from funcam.network.ending import ending_of
+from funcam.network.ending import Ending as EndingMode
 from funcam.targets.probabilities import Ending, as_probabilities, find_scores
 from funcam.targets.target import ClassScore, PerImage, Target, class_targets, logits_of
 
@@ -109,7 +109,8 @@ def image_score(
     check_callable("network", network, "a function or module, images [n, C, H, W] -> logits [n, N]")
     check_callable("score", score, "a function of the logits, such as funcam.metrics.probabilities or identity")
     chunk = whole("chunk", chunk)
-    ending = _ending_of(network, images)
+    network = _Watched(network)
+    ending = network.ending
     if score is probabilities:
         score = _probabilities_of(ending)
         usual = score if usual is probabilities else usual
@@ -136,9 +137,27 @@ def image_score(
     return ImageScore(network, targets, (), chunk)
 
 
-def _ending_of(network: Network, images: torch.Tensor) -> Ending:
-    """What the network ends in, found at most once."""
-    return cache(lambda: ending_of(lambda: network(images[:1]), logits_of))
+class _Watched:
+    """A network that was seen, when it first ran, to end in something: that holds for all rows."""
+
+    def __init__(self, network: Network) -> None:
+        self._network = network
+        self._ran = False
+        self._ending: str | None = None
+
+    def __call__(self, images: torch.Tensor) -> Any:
+        if self._ran:
+            return self._network(images)
+        with EndingMode() as seen:
+            outputs = self._network(images)
+        with suppress(FuncamError):  # what a function of the outputs is for
+            self._ending = seen.of(logits_of(outputs))
+        self._ran = True
+        return outputs
+
+    def ending(self) -> str | None:
+        """What its outputs are made of, as `funcam.network.ending` says it."""
+        return self._ending
 
 
 def _probabilities_of(ending: Ending) -> Score:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, MutableMapping
+from collections.abc import Callable, MutableMapping, Sequence
 from typing import Any
 
 import torch
@@ -14,10 +14,20 @@ from torch.utils.weak import WeakTensorKeyDictionary
 
 _MAKE = {
     "softmax": frozenset(("_softmax", "_safe_softmax", "softmax", "special_softmax")),
-    "sigmoid": frozenset(("sigmoid", "hardsigmoid", "special_expit", "log_sigmoid_forward")),
+    "sigmoid": frozenset(("sigmoid", "hardsigmoid", "special_expit", "special_ndtr", "log_sigmoid_forward")),
     "exponential": frozenset(("exp", "exp2", "special_exp2")),
-    "bound": frozenset(("atan", "clamp", "clip", "erf", "ge", "gt", "hardtanh", "le", "lt", "special_ndtr", "tanh")),
+    "bound": frozenset(("clamp", "clip", "hardtanh", "ge", "gt", "le", "lt")),  # between 0 and 1
 }
+# A sigmoid made of a tanh: (tanh + 1) / 2, or tanh / 2 + 0.5. What else is made of a tanh is numbers.
+_OF_TANH: dict[tuple[Any, ...], str] = {
+    ("tanh", "add", 1): "tanh + 1",
+    ("tanh + 1", "div", 2): "sigmoid",
+    ("tanh + 1", "mul", 0.5): "sigmoid",
+    ("tanh", "div", 2): "tanh / 2",
+    ("tanh", "mul", 0.5): "tanh / 2",
+    ("tanh / 2", "add", 0.5): "sigmoid",
+}
+_HALF_MADE = frozenset(("tanh", "tanh + 1", "tanh / 2"))
 # What multiplies by weights, so that numbers come out, whatever went in; and the logits that a log-softmax leaves.
 _WEIGH = re.compile(
     r"(add|badd|sp|_int_|_scaled_)?(b?mm|mv|bmm)$|dot$|addr$|linear|conv|_?conv|mkldnn|miopen|cudnn|quantized|"
@@ -50,7 +60,8 @@ class Ending(TorchDispatchMode):  # type: ignore[no-untyped-call]
 
     def of(self, tensor: Tensor) -> str | None:
         """What a tensor is made of: a key of `_MAKE`, or None where it is anything else."""
-        return self._kind(tensor) or None
+        kind = self._kind(tensor)
+        return None if kind in _HALF_MADE else kind or None
 
     def _kind(self, tensor: Tensor) -> str | None:
         """As `of`; `_NUMBERS` for what else was made of the images, None for what was there before."""
@@ -74,6 +85,11 @@ class Ending(TorchDispatchMode):  # type: ignore[no-untyped-call]
         given = [leaf for leaf in pytree.tree_leaves(args) if isinstance(leaf, Tensor)][name == "copy" :]
         found = {tensor: kind for tensor in given if (kind := self._kind(tensor)) is not None}
         kinds = set(found.values())
+        if name == "tanh" and kinds:
+            return "tanh"
+        if not kinds.isdisjoint(_HALF_MADE):
+            step = (found.get(args[0]), name, args[1] if len(args) > 1 and isinstance(args[1], int | float) else None)
+            return _OF_TANH.get(step, _NUMBERS) if isinstance(args[0], Tensor) else _NUMBERS
         probable = kinds - {_NUMBERS}
         if _WEIGH.match(name):
             kept = probable and probable == kinds and all(_averages(each) for each in given if each not in found)
@@ -83,13 +99,19 @@ class Ending(TorchDispatchMode):  # type: ignore[no-untyped-call]
         if probable and (name in _JOIN or probable == kinds):  # numbers beside probabilities aren't logits
             return max(probable)
         made = next((kind for kind, names in _MAKE.items() if name in names), None)
-        if made == "bound" and (not kinds or None in args[1:3]):
-            made = None  # it is open on one side
+        if made == "bound" and not (kinds and _is_of_unit(name, args[1:3])):
+            made = None
         return made or (_NUMBERS if kinds else None)
 
 
 def _storage(tensor: Tensor) -> int:
     return tensor.untyped_storage()._cdata if tensor.layout is torch.strided else 0
+
+
+def _is_of_unit(name: str, ends: Sequence[Any]) -> bool:
+    """Whether bounds lie between 0 and 1; comparisons give nothing else."""
+    numbers = len(ends) == 2 and all(isinstance(end, int | float) for end in ends)
+    return name in ("ge", "gt", "le", "lt") or (numbers and 0 <= ends[0] <= ends[1] <= 1)
 
 
 def _averages(weights: Tensor) -> bool:

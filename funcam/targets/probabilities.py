@@ -14,7 +14,7 @@ from funcam.recipe import SCORES, Scores
 from funcam.targets.concrete import is_concrete
 
 Ending = Callable[[], str | None]
-"""What outputs are made of: what a `softmax`, `sigmoid`, `exponential` or a `bound` (tanh, clamp) gave, or None."""
+"""What outputs are made of: what a `softmax`, `sigmoid`, `exponential` or a `bound` (clamp) gave, or None."""
 _ROUNDED = {torch.float16: 5e-3, torch.bfloat16: 4e-2}
 """How far from one the sum of rounded probabilities may be."""
 
@@ -63,11 +63,10 @@ def find_scores(logits: torch.Tensor, ending: Ending) -> Scores:
     if probable and _add_up(values):
         return "none"
     made = ending()
-    if probable and made:
-        return "none"
-    if made in (None, "bound") or (usual == "softmax" and _add_up(values.exp())):
+    if made is None or (usual == "softmax" and _add_up(values.exp())):
         return usual  # a softmax's logarithms are its logits, too
-    warnings.warn(FuncamWarning(_unknown(values, made)), stacklevel=2)
+    if not probable:
+        warnings.warn(FuncamWarning(_unknown(values, made)), stacklevel=2)
     return "none"
 
 
