@@ -10,7 +10,7 @@ from torch import Tensor
 
 from funcam.network.outputs import leaves
 from funcam.network.tap import Inputs
-from funcam.network.tracing import is_batched
+from funcam.network.tracing import is_batched, untracked
 
 Shape = tuple[int, ...]
 
@@ -33,7 +33,7 @@ def sample_of(inputs: Inputs) -> Inputs:
     if inputs.has_others:  # who knows which of the others have a row for each image
         return inputs
     if len(images) and not is_batched(images):
-        sample = images[:1].detach()
+        sample = untracked(images)[:1].detach()
         if bool(sample.isfinite().all()):
             return replace(inputs, images=sample)
     return replace(inputs, images=numbers((1, *images.shape[1:]), images.dtype, images.device))

@@ -8,6 +8,7 @@ from typing import Any
 
 import torch
 from torch import Tensor
+from torch._functorch import pyfunctorch
 from torch._subclasses.fake_tensor import FakeTensor
 
 
@@ -32,6 +33,29 @@ def is_batched(tensor: Tensor) -> bool:
             return True
         tensor = functorch.get_unwrapped(tensor)
     return isinstance(tensor, FakeTensor) or tensor.is_meta
+
+
+def untracked(tensor: Tensor) -> Tensor:
+    """The values of a tensor that `torch.func` is differentiating by.
+
+    Example:
+        >>> untracked(torch.ones(1))
+        tensor([1.])
+    """
+    functorch = torch._C._functorch
+    while functorch.is_functorch_wrapped_tensor(tensor):
+        tensor = functorch.get_unwrapped(tensor)
+    return tensor
+
+
+def is_transformed() -> bool:
+    """Whether a transformation of `torch.func`'s is under way in this thread."""
+    return torch._C._functorch.peek_interpreter_stack() is not None
+
+
+def untransformed() -> AbstractContextManager[Any]:
+    """Inside this context (and thread) the transformations of `torch.func` around it see nothing of what is done."""
+    return pyfunctorch.temporarily_clear_interpreter_stack()
 
 
 def uncompiled() -> AbstractContextManager[Any]:

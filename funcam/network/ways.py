@@ -4,29 +4,27 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from contextlib import suppress
-from dataclasses import dataclass, replace
-from functools import partial
+from dataclasses import replace
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from funcam.errors import FuncamError
-from funcam.network.axes import Held, LayoutLike, held_by, layout_of_layer
-from funcam.network.believed import manner_for, through, through_cut
+from funcam.network.axes import Held, LayoutLike, layout_of_layer
+from funcam.network.believed import manner_for
 from funcam.network.checks import (
     Reference,
     by_autograd,
     features_at,
     own_random_numbers,
     reference,
-    why_not_believed,
-    why_not_run,
 )
 from funcam.network.choice import branch_ends
 from funcam.network.cuts import Cut
 from funcam.network.defaults import gradient_at, read_cells
 from funcam.network.failures import FoldedViews, UnknownAxes, Unreached
+from funcam.network.found import Found, by_export, by_graph, held_by_tap, why_not_graph
 from funcam.network.images import check_images
 from funcam.network.inputs import check_inputs
 from funcam.network.instead import instead
@@ -41,26 +39,11 @@ from funcam.network.samples import kind_of, sample_of
 from funcam.network.settled import Settled, TapCut
 from funcam.network.survey import Seen, spectra
 from funcam.network.tap import Inputs, Manner, Place
+from funcam.network.tracing import is_batched, is_transformed, untracked, untransformed
 from funcam.network.wanted import Read, Wanted, wanted_by
 
 Shape = tuple[int, ...]
 VIA = (None, "fx", "tap", "export")
-_BELIEVED = "its graph computes what the model computes"
-
-
-@dataclass(frozen=True, eq=False)
-class _Found:
-    """A model cut at a layer, with what was seen of it on the way.
-
-    Attributes:
-        settled: the cut.
-        held: what the layer holds for a sample.
-        reference: what the model does, with the derivative at the layer.
-    """
-
-    settled: Settled
-    held: Held
-    reference: Reference
 
 
 def settle(
@@ -87,7 +70,22 @@ def settle(
     known = known_of(model)
     if inputs.images.is_meta:
         return _settle_shapes(known, model, layer, inputs)
+    if not is_transformed() or inputs.has_others or any(untracked(p) is not p for p in model.parameters()):
+        return _settle_with_values(known, model, layer, inputs, via, layout, read)
+    with untransformed():  # what is found holds whatever is differentiated or mapped around
+        inputs = inputs if is_batched(inputs.images) else replace(inputs, images=untracked(inputs.images))
+        return _settle_with_values(known, model, layer, inputs, via, layout, read)
 
+
+def _settle_with_values(
+    known: Known,
+    model: nn.Module,
+    layer: str | None,
+    inputs: Inputs,
+    via: str | None,
+    layout: LayoutLike | None,
+    read: Read | None,
+) -> Settled:
     if layer is None and layout is None:
         return _settle_default(known, model, inputs, via, read)
 
@@ -118,7 +116,7 @@ def _settle_default(known: Known, model: nn.Module, inputs: Inputs, via: str | N
     wanted = _wanted(model, inputs, sample, read or usual)
 
     def search() -> Settled:
-        first: _Found | None = None
+        first: Found | None = None
         try:
             first = _settle(known, model, None, inputs, via, wanted)
             return _leading(model, _laid_out(model, first, inputs), sample, wanted)
@@ -163,7 +161,7 @@ def _holds_map(known: Known, model: nn.Module, name: str, inputs: Inputs) -> boo
     return False
 
 
-def _leading(model: nn.Module, found: _Found, sample: Inputs, wanted: Wanted | None) -> Settled:
+def _leading(model: nn.Module, found: Found, sample: Inputs, wanted: Wanted | None) -> Settled:
     """The cut, if the score depends on the cells of the map, not only on what stands beside them.
 
     Raises:
@@ -206,7 +204,7 @@ def _wanted(model: nn.Module, inputs: Inputs, sample: Inputs, read: Read) -> Wan
         return None
 
 
-def _laid_out(model: nn.Module, found: _Found, inputs: Inputs, layout: LayoutLike | None = None) -> _Found:
+def _laid_out(model: nn.Module, found: Found, inputs: Inputs, layout: LayoutLike | None = None) -> Found:
     """With how the layer holds a feature map."""
     settled, sample, cut = found.settled, sample_of(inputs), found.settled.cut
 
@@ -242,7 +240,7 @@ def _settle(
     inputs: Inputs,
     via: str | None,
     wanted: Wanted | None = None,
-) -> _Found:
+) -> Found:
     check_inputs(model, inputs)
     sample = sample_of(inputs)
     if inputs.bare:
@@ -267,9 +265,9 @@ def _settle(
         raise FuncamError(unknown(model, traced, name))
     if traced is not None and name in {**traced.graph.outputs, **traced.graph.nodes}:
         traced.cut(name, tuple(sample.images.shape))  # refuses what does not lead to the output
-    why, as_it_is = _why_not_graph(manner) or known.failure, None
-    if traced is not None and via != "tap" and not _why_not_graph(manner):
-        found, as_it_is, why = _by_graph(traced, model, name, sample, place, manner)
+    why, as_it_is = why_not_graph(manner) or known.failure, None
+    if traced is not None and via != "tap" and not why_not_graph(manner):
+        found, as_it_is, why = by_graph(traced, model, name, sample, place, manner)
         if found is not None:
             return found
         why = f"by torch.fx, {why}"
@@ -286,67 +284,9 @@ def _settle(
     as_it_is = as_it_is or reference(model, sample, place, manner, None if seen is None else seen.blank)
     as_it_is = by_autograd(model, sample, place, manner, as_it_is)
     if as_it_is.gradient is None and via is None:
-        return _settle_exported(known, model, name, place, sample, as_it_is, why)
+        return by_export(known, model, name, place, sample, as_it_is, why)
     cut = _tapped(model, name, sample, place, manner, as_it_is)
-    return _Found(
-        Settled(name, "tap", why or "it was asked for", cut), _held_by_tap(model, cut, sample, seen), as_it_is
-    )
-
-
-def _why_not_graph(manner: Manner) -> str:
-    """Why a model that has to be run in a manner can't be run by a graph; "" where it can."""
-    if manner.hooks:
-        return "the caller's hooks are part of what it computes"
-    if manner.own_parameters:
-        return "its code writes into its parameters"
-    if manner.autograd:
-        return "its code needs autograd while it runs (register_hook, retain_grad), and a graph has none"
-    return ""
-
-
-def _by_graph(
-    traced: TracedModel, model: nn.Module, name: str, sample: Inputs, place: Place | None, manner: Manner
-) -> tuple[_Found | None, Reference, str]:
-    """The model cut in its graph, what the model itself does there, and why the graph isn't believed if it isn't."""
-    held, why = why_not_run(lambda: _held_by_graph(traced.cut(name, tuple(sample.images.shape)), sample))
-    tensor = held.tensor if held is not None and isinstance(held.tensor, Tensor) else None
-    as_it_is = reference(model, sample, place, manner, tensor)
-    if held is None:
-        return None, as_it_is, why
-    cut = traced.cut(name, tuple(sample.images.shape))
-    whole = partial(through, traced.graph.module, sample.images)
-    why = why_not_believed(whole if place is None else partial(through_cut, cut, held.values, as_it_is), as_it_is)
-    way = "export" if traced.graph.shapes is not None else "fx"
-    return (None if why else _Found(Settled(name, way, _BELIEVED, cut), held, as_it_is)), as_it_is, why
-
-
-def _held_by_graph(cut: Cut, sample: Inputs) -> Held:
-    return held_by(lambda images: cut.features(replace(sample, images=images).taken), sample.images, cut.names[0])
-
-
-def _held_by_tap(model: nn.Module, cut: TapCut, sample: Inputs, seen: Seen | None) -> Held:
-    """What a tap finds; where the image's axes were followed to it already, there is no need to run the model."""
-    if seen is not None and isinstance(seen.followed, Layout):
-        return Held(seen.blank, seen.followed, seen.parts)
-    return held_by(
-        lambda images: features_at(model, replace(sample, images=images), cut.place, cut.manner), sample.images
-    )
-
-
-def _settle_exported(
-    known: Known, model: nn.Module, name: str, place: Place, sample: Inputs, reference: Reference, why: str
-) -> _Found:
-    """By its exported graph, for code that torch can't differentiate as it is (it writes in place, say)."""
-    why = "; ".join(filter(None, (why, f"torch can't differentiate its code as it is: {reference.trouble}")))
-    cut = known.exported(model, sample.images, why).cut(name, tuple(sample.images.shape))
-    held, unlike = why_not_run(lambda: _held_by_graph(cut, sample))
-    if held is not None:
-        unlike = why_not_believed(partial(through_cut, cut, held.values, reference), reference)
-    if held is None or unlike:
-        raise FuncamError(
-            f"{type(model).__name__} can't be differentiated at {name!r}: {why}; by torch.export, {unlike}"
-        )
-    return _Found(Settled(name, "export", why, cut), held, reference)
+    return Found(Settled(name, "tap", why or "it was asked for", cut), held_by_tap(model, cut, sample, seen), as_it_is)
 
 
 def _refuse_without_channels(known: Known, model: nn.Module, inputs: Inputs) -> None:
