@@ -122,8 +122,10 @@ def test_explain_gives_it_both_layers_in_one_pass() -> None:
     assert alone.layer == "layer4"
     beside = funcam.explain_methods(model, images, 3, methods=["grad-cam", "prototype-cam", "ablation-cam"])
     torch.testing.assert_close(beside[1].maps, alone.maps)
-    for result in (beside[0], beside[2]):
-        torch.testing.assert_close(result.maps, funcam.explain(model, images, 3, method=result.method).maps)
+    torch.testing.assert_close(beside[0].maps, funcam.explain(model, images, 3).maps)
+    ablated = funcam.explain(model, images, 3, method="ablation-cam").maps
+    rounding = 1e-6 * float(ablated.max()) * A.shape[1] / 5  # weights are small differences of logits
+    torch.testing.assert_close(beside[2].maps, ablated, rtol=0, atol=rounding)
 
 
 def test_fine_features_are_averaged_to_cells_of_16_pixels() -> None:
