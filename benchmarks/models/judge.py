@@ -68,12 +68,12 @@ def judge(entry: Entry, report: Report = lambda record: None, *, peers: bool = F
     if not record["changed"]:
         off = ref.distance_of_all(_plain(model, entry, images), right.outputs)
         record["changed"] = [f"outputs: off by {off:.2g} afterwards"] if off > TOLERANCE else []
+    record["verdict"] = overall(record)
     if peers:
         stage("peers")
         from benchmarks.models.peers import peers_of
 
         record["peers"] = peers_of(entry, lambda: _seeded(entry.make), images, right)
-    record["verdict"] = overall(record)
     record.pop("stage")
     return record
 

@@ -19,6 +19,7 @@ from typing import Any
 
 from benchmarks.models.collecting import PACKAGES, origin_of
 from benchmarks.models.entry import Entry
+from benchmarks.models.page import PEERS
 
 _POLL = 0.1
 _PAGE = os.sysconf("SC_PAGE_SIZE")
@@ -59,7 +60,10 @@ class Job:
                 record = json.loads(line)
             except json.JSONDecodeError:  # cut off
                 continue
-        if self.stopped or record["verdict"] == "did not finish":
+        if record.get("stage") == "peers":  # what became of them says nothing of funcam
+            del record["stage"]
+            record["peers"] = dict.fromkeys(PEERS, f"error: {self.stopped or f'ended with {status}'}")
+        elif self.stopped or record["verdict"] == "did not finish":
             record["verdict"] = self.stopped or "did not finish"
             record.setdefault("message", f"ended with {status} while {record.get('stage', 'starting')}")
         return record | {"peak_gb": round(self.peak, 2), "wall": round(time.monotonic() - self.start, 2)}

@@ -187,7 +187,10 @@ def _is_plain(shapes: Shapes, node: fx.Node) -> bool:
 
 
 def _patches_read_by_class(graph: Graph, shapes: Shapes, maps: list[fx.Node]) -> fx.Node | None:
-    """The last map that carries all in front of a class token's own attention, if the patches have none behind it."""
+    """The last map that carries all in front of a class token's own attention, if the patches have none behind it.
+
+    The keys and values that the attention itself makes of the map are no map of the network's.
+    """
     number = {node: i for i, node in enumerate(graph.module.graph.nodes)}
     live = _before(graph, output_of(graph))
     attention = [n for n in number if n in live and is_attention(graph, n)]
@@ -198,7 +201,8 @@ def _patches_read_by_class(graph: Graph, shapes: Shapes, maps: list[fx.Node]) ->
     start = number[others[-1]] if others else 0
     between = [n for n in maps if start < number[n] < number[behind[-1]]]
     carrying = carriers(graph)
-    return next((n for n in reversed(between) if _is_plain(shapes, n) and n in carrying), None)
+    able = (n for n in reversed(between) if _is_plain(shapes, n) and n in carrying and not is_weighted(graph, n))
+    return next(able, None)
 
 
 def _norm_at_last_attention(graph: Graph, shapes: Shapes, node: fx.Node) -> fx.Node | None:

@@ -93,22 +93,31 @@ class Shapes:
         return math.prod(layout.spatial(self.of[node])) if layout else 0
 
 
-class _ShapeRecorder(fx.Interpreter):
-    """Runs a graph and notes the shape of every tensor it comes across."""
+class Unvalued(fx.Interpreter):
+    """Runs a graph on the meta device, where there are shapes and no values.
 
-    def __init__(self, module: fx.GraphModule, root: nn.Module, graph: fx.Graph) -> None:
-        super().__init__(root, graph=graph)
-        self.seen: dict[fx.Node, Shape] = {}
+    What keeps the shape of each image isn't run: torch takes its time over a BatchNorm without values.
+    """
+
+    def __init__(self, graph: Graph) -> None:
+        super().__init__(meta_twin(graph.module), graph=graph.module.graph)
 
     def call_module(self, target: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-        """What keeps the shape isn't run: torch takes its time over a BatchNorm without values."""
         module = self.fetch_attr(target)
         if len(args) == 1 and not kwargs:
-            if type(module) in _SHAPE_KEPT:
+            if type(module) in _SHAPE_KEPT and getattr(module, "running_mean", module) is not None:
                 return args[0]
             if type(module) in (nn.LSTM, nn.GRU, nn.RNN) and isinstance(args[0], torch.Tensor):
                 return _unrolled(module, args[0])
         return super().call_module(target, args, kwargs)
+
+
+class _ShapeRecorder(Unvalued):
+    """Notes the shape of every tensor it comes across."""
+
+    def __init__(self, graph: Graph) -> None:
+        super().__init__(graph)
+        self.seen: dict[fx.Node, Shape] = {}
 
     def run_node(self, n: fx.Node) -> Any:
         result = super().run_node(n)
@@ -158,7 +167,7 @@ def _seen(graph: Graph, image: Shape) -> dict[fx.Node, Shape]:
                 f"{graph.model} was followed for images of {list(graph.image)} by torch.export, not of {list(image)}"
             )
         return graph.shapes
-    recorder = _ShapeRecorder(graph.module, meta_twin(graph.module), graph.module.graph)
+    recorder = _ShapeRecorder(graph)
     dtype = next((p.dtype for p in graph.module.parameters() if p.is_floating_point()), torch.get_default_dtype())
     try:
         with torch.no_grad():

@@ -9,7 +9,7 @@ from functools import partial
 from typing import Any
 
 import torch
-from torch import Tensor, fx, nn
+from torch import Tensor, nn
 
 from funcam.errors import FuncamError
 from funcam.network.believed import manner_for
@@ -18,13 +18,13 @@ from funcam.network.cutting import run_cut
 from funcam.network.derivative import vjp
 from funcam.network.graph import Graph
 from funcam.network.known import TracedModel, known_of
+from funcam.network.layers import Unvalued
 from funcam.network.outputs import leaves
 from funcam.network.provenance import Provenance
 from funcam.network.samples import kind_of, sample_of, scattered
 from funcam.network.settled import Settled
 from funcam.network.tap import Inputs, run
 from funcam.network.tracing import is_compiled
-from funcam.network.twin import meta_twin
 
 _NOTHING = 1e-5  # of the derivative by the image itself: rounding
 
@@ -97,7 +97,7 @@ def _kept_apart(model: nn.Module, given: Inputs, traced: TracedModel | None) -> 
         shape = (2, *given.images.shape[1:])
         pair = torch.empty(shape, dtype=given.images.dtype, device="meta")  # without values it costs next to nothing
         with torch.no_grad(), Provenance(pair) as followed:
-            outputs = fx.Interpreter(meta_twin(graph.module), graph=graph.module.graph).run(pair)
+            outputs = Unvalued(graph).run(pair)
         return _are_apart(outputs, followed)
 
     def through_model() -> bool:
