@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from functools import partial
 from typing import Any
 
 import torch
@@ -20,19 +21,26 @@ def try_ways_out(entry: Entry, model: nn.Module, images: Tensor, right: ref.Refe
     """Every way that a message offers and that can be taken without a person.
 
     Returns:
-        `{"offered": [...], "worked": [...]}`: layers named in the message, `example=`, `output=`, a pair of functions.
-        Both are empty where the message offers none of them.
+        `{"offered": [...], "worked": [...]}`: layers named in the message, `layout=`, `example=`, `output=`, a pair
+        (features, head). Both are empty where the message offers none of them.
     """
     ways: dict[str, dict[str, Any]] = {}
-    for layer in _layers_in(message, model)[:MOST]:
-        ways[f"layer={layer!r}"] = {"layer": layer}
+    written = re.search(r"layout=(\(lambda .+\)) takes", message)
+    layers = _layers_in(message, model)[:MOST]
+    if written is not None:
+        pair = eval(written[1], {"torch": torch})  # a message of funcam's own, as a user would copy it
+        ways["layout=(there, back)"] = {"layer": (layers or entry.layers)[0], "layout": pair}
+    elif "layout=" in message:
+        ways["layout="] = {"layer": entry.layers[0], "layout": _layout_of(entry), "right": True}
+    else:
+        ways |= {f"layer={layer!r}": {"layer": layer} for layer in layers}
     if "example" in message:
         ways["example="] = {"example": True}
     if "output=" in message and isinstance(right.outputs, Mapping | tuple | list):
         ways["output="] = {"output": entry.output if entry.output is not None else 0}
     if "one at a time" in message:
         ways["one at a time"] = {"alone": True}
-    if ("pair" in message or "(features, head)" in message) and entry.layout != "other":
+    if "(features, head)" in message and entry.layout != "other":
         ways["a pair"] = {"pair": True}
     worked = [way for way, options in ways.items() if _works(entry, model, images, right, options)]
     return {"offered": list(ways), "worked": worked}
@@ -66,10 +74,29 @@ def _works(entry: Entry, model: nn.Module, images: Tensor, right: ref.Reference,
         if "example" in options:
             split = funcam.split(model, example=None if entry.inputs else images)
             return bool(torch.isfinite(funcam.explain(split, images, entry.target, **extra).maps).all())
+        if "layout" in options:
+            extra["layout"] = options["layout"]
         result = funcam.explain(model, images, entry.target, layer=options.get("layer"), **extra)
-        return bool(torch.isfinite(result.maps).all())
+        finite = bool(torch.isfinite(result.maps).all())
+        return finite and ("right" not in options or ref.distance(result.maps, right.cam) < 1e-3)
     except Exception:
         return False
+
+
+def _layout_of(entry: Entry) -> Any:
+    """The expected layout, as a person who knows the model would say it."""
+    if entry.layout in ("channels-first", "channels-last"):
+        return entry.layout
+    if entry.layout == "tokens":
+        return f"tokens {'x'.join(map(str, entry.grid))} prefix={entry.prefix} suffix={entry.suffix}"
+    there = partial(ref.to_map, entry)
+
+    def back(features: Tensor, tensor: Tensor) -> Tensor:
+        """What takes values out of a tensor puts them back by its transpose."""
+        held, put = torch.func.vjp(there, tensor)
+        return tensor + put(features - held)[0]
+
+    return there, back
 
 
 def pair_of(entry: Entry, model: nn.Module) -> Any:

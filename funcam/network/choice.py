@@ -14,6 +14,7 @@ from funcam.network.graph import Graph
 from funcam.network.layers import Shapes, name_of, output_of
 from funcam.network.traits import (
     ADDITIONS,
+    PARTS,
     TOKEN_NORMS,
     WITHOUT_DERIVATIVE,
     is_attention,
@@ -189,7 +190,8 @@ def _is_plain(shapes: Shapes, node: fx.Node) -> bool:
 def _patches_read_by_class(graph: Graph, shapes: Shapes, maps: list[fx.Node]) -> fx.Node | None:
     """The last map that carries all in front of a class token's own attention, if the patches have none behind it.
 
-    The keys and values that the attention itself makes of the map are no map of the network's.
+    The keys and values that the attention itself makes of the map are no map of the network's, and what takes all of it
+    (`x[:, 0:]`) has no name of its own.
     """
     number = {node: i for i, node in enumerate(graph.module.graph.nodes)}
     live = _before(graph, output_of(graph))
@@ -201,8 +203,9 @@ def _patches_read_by_class(graph: Graph, shapes: Shapes, maps: list[fx.Node]) ->
     start = number[others[-1]] if others else 0
     between = [n for n in maps if start < number[n] < number[behind[-1]]]
     carrying = carriers(graph)
-    able = (n for n in reversed(between) if _is_plain(shapes, n) and n in carrying and not is_weighted(graph, n))
-    return next(able, None)
+    able = [n for n in between if _is_plain(shapes, n) and n in carrying and not is_weighted(graph, n)]
+    able = [n for n in able if operation(graph, n) not in PARTS or shapes.of[n] != shapes.of.get(n.all_input_nodes[0])]
+    return able[-1] if able else None
 
 
 def _norm_at_last_attention(graph: Graph, shapes: Shapes, node: fx.Node) -> fx.Node | None:
