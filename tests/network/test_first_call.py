@@ -62,6 +62,29 @@ def test_a_model_that_is_tapped_is_run_seven_times_before_its_default_layer_is_e
     assert first.count == 8
 
 
+class Filtered(nn.Module):
+    """A filter by frequencies, through which the image's axes can't be followed."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv, self.mix, self.head = nn.Conv2d(3, 8, 8, 8), nn.Identity(), nn.Linear(8, 5)
+
+    def forward(self, x: Tensor) -> Tensor:
+        y = self.mix(torch.fft.irfft2(torch.fft.rfft2(self.conv(x)) * 0.5))
+        return self.head(y.relu().mean((2, 3)))
+
+
+def test_asking_which_axes_are_the_images_takes_four_passes_beside_the_one_that_is_made_anyway() -> None:
+    torch.manual_seed(0)
+    model, images = Filtered().eval(), torch.rand(1, 3, 64, 64)
+    with Convolutions() as asked:
+        found = funcam.explain(model, images, layer="mix")
+    with Convolutions() as told:
+        said = funcam.explain(Filtered().eval(), images, layer="mix", layout="channels-first")
+    assert found.maps.shape == said.maps.shape == (1, 8, 8)
+    assert asked.count - told.count == 4
+
+
 @pytest.mark.parametrize("like", [torch.empty(1, 4, 9, 9), torch.empty(1, 4, 15, 15, dtype=torch.float64)])
 def test_a_guess_of_what_a_layer_holds_that_is_wrong_is_corrected(like: Tensor) -> None:
     model, inputs, manner = Small().eval(), Inputs(torch.rand(1, 3, 32, 32)), Manner()
