@@ -21,6 +21,8 @@ if TYPE_CHECKING:  # what type checkers see; `as` (and `*`) says that it is publ
     from funcam.attribution.explanation import Explanation as Explanation
     from funcam.attribution.explanation import explain as explain
     from funcam.attribution.explanation import explain_methods as explain_methods
+    from funcam.attribution.prepared import Prepared as Prepared
+    from funcam.attribution.preparing import prepare as prepare
     from funcam.attribution.smoothing import augmented as augmented
     from funcam.maps import combine_maps as combine_maps
     from funcam.maps import rescale as rescale
@@ -55,6 +57,8 @@ __version__ = "0.1.0"
 
 _HOMES = {
     "attribution.explanation": ("Explanation", "explain", "explain_methods"),
+    "attribution.prepared": ("Prepared",),
+    "attribution.preparing": ("prepare",),
     "attribution.smoothing": ("augmented",),
     "maps": ("combine_maps", "rescale", "upsample"),
     "methods.factorization": ("deep_feature_factorization",),

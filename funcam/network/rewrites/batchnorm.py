@@ -1,17 +1,23 @@
-"""A network that is run very many times and not differentiated: BatchNorms are folded into convolutions."""
+"""BatchNorms folded into the convolutions and linear layers before them: the same function to rounding, sooner."""
 
 from __future__ import annotations
 
+from collections import Counter
+from collections.abc import Iterator
+
 from torch import fx, nn
 from torch.nn.modules.batchnorm import _BatchNorm
-from torch.nn.utils.fusion import fuse_conv_bn_eval
+from torch.nn.utils.fusion import fuse_conv_bn_eval, fuse_linear_bn_eval
 
 from funcam.network.graph import Graph, acyclic
 from funcam.network.inplace import reuse_memory
+from funcam.network.state import HOOKS
 from funcam.network.twin import twin
 
 # Exactly these classes: what folds them does not know those derived from them.
 _CONVOLUTIONS = (nn.Conv1d, nn.Conv2d, nn.Conv3d)
+_TRANSPOSED = (nn.ConvTranspose1d, nn.ConvTranspose2d, nn.ConvTranspose3d)
+_OWN = (*_CONVOLUTIONS, *_TRANSPOSED, nn.Linear)
 
 
 def fused(graph: Graph) -> fx.GraphModule:
@@ -42,16 +48,75 @@ def fused(graph: Graph) -> fx.GraphModule:
     return acyclic(fx.GraphModule(root, copy, graph.model).eval())
 
 
-def _foldable(root: nn.Module, given: fx.Node, node: fx.Node, calls: list[str]) -> bool:
-    """Whether a node is a BatchNorm with statistics behind a convolution that nobody else uses; each is called once."""
+def _foldable(
+    root: nn.Module,
+    given: fx.Node,
+    node: fx.Node,
+    calls: list[str],
+    layers: tuple[type[nn.Module], ...] = _CONVOLUTIONS,
+) -> bool:
+    """Whether a node is a BatchNorm with statistics behind a layer that nobody else uses; each is called once."""
     if node.op != "call_module" or given.op != "call_module" or len(given.users) > 1:
         return False
     norm, conv = (root.get_submodule(str(each.target)) for each in (node, given))
     once = calls.count(str(node.target)) == calls.count(str(given.target)) == 1
-    return once and isinstance(norm, _BatchNorm) and norm.running_var is not None and type(conv) in _CONVOLUTIONS
+    return once and isinstance(norm, _BatchNorm) and norm.running_var is not None and type(conv) in layers
 
 
 def _fold(root: nn.Module, given: fx.Node, node: fx.Node) -> None:
     conv, norm = (root.get_submodule(str(each.target)) for each in (given, node))
-    path, _, name = str(given.target).rpartition(".")
-    root.get_submodule(path)._modules[name] = fuse_conv_bn_eval(conv, norm)  # type: ignore[type-var, arg-type]
+    put(root, str(given.target), fuse_conv_bn_eval(conv, norm))  # type: ignore[type-var, arg-type]
+
+
+def folded(model: nn.Module, graph: Graph | None) -> nn.Module:
+    """A copy of a model, module by module, with weights of its own: BatchNorms are folded, in their place is nothing.
+
+    Unlike `fused`'s, its layers have the model's names and it may be cut and explained as the model is.
+
+    Args:
+        model: any module; it is only read.
+        graph: its graph, which says what follows what; None where nobody has it, and nothing is folded.
+
+    Example:
+        >>> import torch
+        >>> from funcam.network.graph import trace
+        >>> model = nn.Sequential(nn.Linear(2, 3), nn.BatchNorm1d(3)).eval()
+        >>> folded(model, trace(model))
+        Sequential(
+          (0): Linear(in_features=2, out_features=3, bias=True)
+          (1): Identity()
+        )
+    """
+    copy = twin(model, hooks=True, frozen=True, own_parameters=True, own_buffers=True)
+    for given, norm in [] if graph is None else _pairs(copy, graph.module.graph):
+        layer, behind = copy.get_submodule(given), copy.get_submodule(norm)
+        if isinstance(layer, nn.Linear):
+            put(copy, given, fuse_linear_bn_eval(layer, behind))  # type: ignore[arg-type]
+        else:
+            transposed = isinstance(layer, _TRANSPOSED)
+            put(copy, given, fuse_conv_bn_eval(layer, behind, transposed))  # type: ignore[type-var, arg-type]
+        put(copy, norm, nn.Identity())
+    return copy
+
+
+def put(root: nn.Module, path: str, module: nn.Module) -> None:
+    """Put a module in the place of another."""
+    parent, _, name = path.rpartition(".")
+    root.get_submodule(parent)._modules[name] = module
+
+
+def _pairs(root: nn.Module, graph: fx.Graph) -> Iterator[tuple[str, str]]:
+    """The paths of layers and of the BatchNorms that may be folded into them."""
+    calls = [str(node.target) for node in graph.nodes if node.op == "call_module"]
+    read = {str(node.target).rpartition(".")[0] for node in graph.nodes if node.op == "get_attr"}
+    shared = Counter(id(each) for module in root.modules() for each in module.parameters(recurse=False))
+    for node in graph.nodes:
+        given = node.args[0] if node.args else None
+        if not isinstance(given, fx.Node) or not _foldable(root, given, node, calls, _OWN):
+            continue
+        layer, norm = (root.get_submodule(str(each.target)) for each in (given, node))
+        free = not any(module_hooks for each in (layer, norm) for module_hooks in map(each.__dict__.get, HOOKS))
+        own = all(shared[id(each)] == 1 for each in layer.parameters(recurse=False))
+        flat = not isinstance(layer, nn.Linear) or isinstance(norm, nn.BatchNorm1d)
+        if free and own and flat and not {str(given.target), str(node.target)} & read:
+            yield str(given.target), str(node.target)

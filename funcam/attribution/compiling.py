@@ -1,0 +1,86 @@
+"""Explaining compiled: as one graph, with the weights in it, in a mode of its own."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from dataclasses import replace
+from types import FunctionType
+from typing import Any
+
+import torch
+
+from funcam.attribution.explanation import Explanation
+from funcam.attribution.prepared import Run, owned
+
+
+@contextmanager
+def mode(device: torch.device, dtype: torch.dtype | None = None) -> Iterator[None]:
+    """Whatever the caller's: no inference mode, nothing recorded, autocast to a type or none.
+
+    Args:
+        device: where the images are.
+        dtype: a type of half the bytes; None for no autocast.
+    """
+    cast = torch.autocast(device.type, dtype=dtype, enabled=dtype is not None)
+    with torch.inference_mode(False), torch.no_grad(), cast:
+        yield
+
+
+def compiled(explained: Run, like: Explanation, device: torch.device, dynamic: bool, backend: Any) -> Run:
+    """`explained` as one compiled graph; what it returns is the caller's own memory.
+
+    Args:
+        explained: images and classes -> their explanation.
+        like: one that it returns: layer, method and output are the same in all.
+        device: where the images are.
+        dynamic: whether the number of images may change.
+        backend: as in `torch.compile`.
+    """
+
+    def tensors(images: torch.Tensor, classes: torch.Tensor | None) -> tuple[Any, ...]:
+        result = explained(images, classes)
+        return result.maps, result.outputs, result.targets, result.scores
+
+    graphs = backend == "inductor" and device.type == "cuda" and not dynamic
+    function = torch.compile(
+        _with_own_code(tensors),
+        fullgraph=True,
+        dynamic=None if dynamic else False,
+        backend=backend,
+        mode="reduce-overhead" if graphs else None,
+    )
+
+    def run(images: torch.Tensor, classes: torch.Tensor | None) -> Explanation:
+        if not len(images):
+            return explained(images, classes)
+        if dynamic and len(images) > 1:
+            torch._dynamo.maybe_mark_dynamic(images, 0)
+        torch.compiler.cudagraph_mark_step_begin()  # type: ignore[no-untyped-call]
+        with _weights_inside(backend):
+            maps, outputs, targets, scores = function(images, classes)
+        result = replace(like, maps=maps, outputs=outputs, targets=targets, scores=scores)
+        if not bool(result.maps.isfinite().all()):
+            return explained(images, classes)  # refuses them in words
+        return owned(result)
+
+    return run
+
+
+def _with_own_code(function: Callable[..., Any]) -> Callable[..., Any]:
+    """torch keeps what it compiled by a function's code, and of one code little: each prepared function has its own."""
+    assert isinstance(function, FunctionType)
+    return FunctionType(function.__code__.replace(), function.__globals__, closure=function.__closure__)
+
+
+def _weights_inside(backend: Any) -> AbstractContextManager[Any]:
+    """The weights are constants to torch's own compiler, which lays them out as its kernels read them.
+
+    (Its settings are this thread's, and read while it compiles, at whichever call that is.)
+    """
+    if backend != "inductor":
+        return nullcontext()
+    from torch._inductor import config  # takes a while
+
+    patched: AbstractContextManager[Any] = config.patch(freezing=True)
+    return patched

@@ -1,0 +1,134 @@
+"""The fast path: images -> maps as one function, made once of a copy of the model that is folded and compiled."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import torch
+
+from funcam.attribution.explanation import Explanation
+from funcam.errors import FuncamError, shown
+from funcam.network.copied import OfAModel
+from funcam.network.outputs import unpacked
+from funcam.network.watch import Watch
+from funcam.targets.target import class_targets
+
+Run = Callable[[torch.Tensor, torch.Tensor | None], Explanation]
+
+
+@dataclass(frozen=True)
+class Form:
+    """What a prepared function takes.
+
+    Attributes:
+        images: the shape of the images.
+        dtype: their type.
+        device: where they are.
+        dynamic: whether there may be any number of them.
+        classes: the shape of the classes that go with the images of the example; None where none do.
+        count: how many classes there are.
+    """
+
+    images: tuple[int, ...]
+    dtype: torch.dtype
+    device: torch.device
+    dynamic: bool
+    classes: tuple[int, ...] | None
+    count: int
+
+    def check(self, images: Any) -> None:
+        """Refuse images that it wasn't prepared for.
+
+        Raises:
+            FuncamError: what was given and what it was prepared for.
+        """
+        if not isinstance(images, torch.Tensor):
+            raise FuncamError(f"images are {shown(images)}; expected a tensor {self._expected()}")
+        alike = tuple(images.shape[1:]) == self.images[1:] and images.dtype == self.dtype
+        if not alike or images.device != self.device or not (self.dynamic or len(images) == self.images[0]):
+            given = f"{list(images.shape)} {images.dtype} on {images.device}"
+            more = "" if self.dynamic or not alike else ", or with dynamic=True for any number of them"
+            raise FuncamError(
+                f"images are {given}, and it was prepared for {self._expected()}: prepare it with an example of that "
+                f"kind{more}, or take funcam.explain"
+            )
+
+    def _expected(self) -> str:
+        count = "any number" if self.dynamic else self.images[0]
+        return f"[{', '.join(map(str, (count, *self.images[1:])))}] {self.dtype} on {self.device}"
+
+    def settled(self, targets: Any, count: int) -> torch.Tensor | None:
+        """The classes of so many images.
+
+        Raises:
+            FuncamError: they are of another shape than the example's, or not the model's.
+        """
+        if self.classes is None:
+            if targets is not None:
+                raise FuncamError(
+                    f"targets={shown(targets)} was given, and what is explained was settled when it was prepared; for "
+                    "classes of each image's own prepare it with the example's, prepare(..., targets=[...])"
+                )
+            return None
+        expected = (count, *self.classes[1:])
+        if targets is None:
+            raise FuncamError(f"it was prepared for classes of each image's own; give them, targets {list(expected)}")
+        classes = class_targets(targets, torch.empty(1, device=self.device).expand(count, self.count))
+        if tuple(classes.shape) != expected:
+            raise FuncamError(f"targets have the shape {list(classes.shape)}; expected {list(expected)}")
+        return classes
+
+
+@dataclass(frozen=True, eq=False)
+class Prepared(OfAModel):
+    """A function `images -> Explanation`, made by `prepare`.
+
+    Attributes:
+        layer: where the model is cut.
+        method: the name of the method.
+        folded: how many BatchNorms were folded.
+        compiled: whether it was compiled.
+        seconds: how long the first call took, in which it is compiled.
+        correlation: the lowest correlation of a map of the example with `explain`'s.
+        difference: the largest difference from it, as a share of that map's largest value.
+    """
+
+    layer: str
+    method: str
+    folded: int
+    compiled: bool
+    seconds: float
+    correlation: float
+    difference: float
+    _form: Form = field(repr=False)
+    _watch: Watch = field(repr=False)
+    _run: Run = field(repr=False)
+
+    def __call__(self, images: torch.Tensor, targets: Any = None) -> Explanation:
+        """Explain images of the kind that it was prepared for.
+
+        Args:
+            images: as the example; with `dynamic=True` any number of them.
+            targets: classes, where it was prepared with classes of each image's own; else None.
+
+        Raises:
+            FuncamError: the images or targets are of another kind, or the model was changed since.
+        """
+        self._form.check(images)
+        classes = self._form.settled(targets, len(images))
+        if self._watch.changed():
+            raise FuncamError(
+                "the model's weights, modules or settings were changed since it was prepared, and this has a copy of "
+                "what they were; prepare it again, funcam.prepare(model, ...)"
+            )
+        return self._run(images, classes)
+
+
+def owned(result: Explanation) -> Explanation:
+    """An explanation in memory of its own: what CUDA graphs return is written over by the next call."""
+    tensors, rest = unpacked(result.outputs)
+    outputs = rest([tensor.clone() for tensor in tensors])
+    maps, targets, scores = (tensor.clone() for tensor in (result.maps, result.targets, result.scores))
+    return replace(result, maps=maps, outputs=outputs, targets=targets, scores=scores)

@@ -1,0 +1,238 @@
+"""Preparing a model: a copy with folded BatchNorms in channels_last, compiled, and held to the eager float32 map."""
+
+from __future__ import annotations
+
+import time
+import warnings
+from typing import Any
+
+import torch
+from torch import nn
+from torch.nn.modules.batchnorm import _BatchNorm
+
+from funcam.attribution.compiling import compiled, mode
+from funcam.attribution.dispatch import MethodLike
+from funcam.attribution.explanation import Explanation, explain
+from funcam.attribution.prepared import Form, Prepared, Run
+from funcam.errors import FuncamError, FuncamWarning, reason_in, shown
+from funcam.network.believed import graph_of
+from funcam.network.cutting import Split, split
+from funcam.network.naming import LayerLike
+from funcam.network.rewrites.batchnorm import folded
+from funcam.network.watch import Watch
+from funcam.network.wrappers import unwrapped
+from funcam.targets.target import Targets
+
+_HALF = (torch.bfloat16, torch.float16)
+_LEAST, _LEAST_IN_HALF = 0.999, 0.95
+"""What a map has to correlate at least with the eager one; rounding of eight bits moves a map by a hundredth."""
+_MOST, _MOST_IN_HALF = 0.01, 0.25
+"""How far it may be from it, as a share of its largest value."""
+_OTHERS = ("inputs", "wrt", "differentiable", "hooks", "layout", "combine")
+_LAST = {4: torch.channels_last, 5: torch.channels_last_3d}
+
+
+def prepare(
+    model: nn.Module,
+    layer: LayerLike | None = None,
+    *,
+    example: torch.Tensor,
+    targets: Targets = None,
+    method: MethodLike = "grad-cam",
+    dtype: torch.dtype | None = None,
+    dynamic: bool = False,
+    backend: Any = "inductor",
+    **options: Any,
+) -> Prepared:
+    """Make `images -> Explanation` of a model once, to be called many times: the fast path of `explain`.
+
+    The model is copied: BatchNorms are folded into the convolutions and linear layers before them, weights are held in
+    channels_last, and all of `explain` is compiled as one graph (on a GPU as CUDA graphs). It takes seconds, which
+    torch's own cache of compiled code makes fewer the next time. Where torch finds no compiler, can't compile the
+    method, or the model isn't cut by its graph, what is left is done and a `FuncamWarning` says so. The maps of the
+    example are compared with those of `explain`, and what differs is refused. The model is only read; when it is
+    changed later, the next call says that it has to be prepared again.
+
+    Args:
+        model: a module.
+        layer: one layer, as in `explain`.
+        example: images of the kind that will be explained: as many, unless `dynamic`, of that size, type and device.
+        targets: as in `explain`. Classes of each image's own (`[B]` or `[B, K]`) are the example's; each call gives
+            those of its images.
+        method: as in `explain`.
+        dtype: `torch.bfloat16` or `torch.float16` to run the network under autocast; maps are made in float32.
+        dynamic: whether calls may have any number of images.
+        backend: what compiles, as in `torch.compile`; None for nothing.
+        **options: what else `explain` takes: `output`, `scores`, `smooth`, `memory`, and the method's own.
+
+    Returns:
+        The function; how well it agrees, and how long it took to compile, are its attributes.
+
+    Raises:
+        FuncamError: the model can't be explained so, or the fast maps aren't those of `explain`.
+
+    Example:
+        >>> import torchvision
+        >>> model, images = torchvision.models.resnet18().eval(), torch.rand(2, 3, 64, 64)
+        >>> fast = prepare(model, example=images, backend=None)
+        >>> fast(images).maps.shape, fast.folded, fast.correlation > 0.999
+        (torch.Size([2, 2, 2]), 20, True)
+    """
+    _check(model, layer, dtype, dynamic, options)
+    module = unwrapped(model)
+    watch, cut = Watch(module), split(module, layer, example=example)
+    example = example.detach().clone()
+    network = _in_channels_last(folded(module, graph_of(module, example) if cut.way == "fx" else None))
+    copy, own = split(network, cut.layer, example=example), _are_classes(targets)
+
+    def explained(images: torch.Tensor, classes: torch.Tensor | None) -> Explanation:
+        given = targets if classes is None else classes
+        return explain(copy, _channels_last(images), given, method=method, **options)
+
+    def exact(targets: Targets) -> Explanation:
+        with mode(example.device):
+            return explain(cut, example, targets, method=method, **options)
+
+    settled = exact(targets)
+    classes = settled.targets if own else None
+    start = time.perf_counter()
+    run, fast = _fastest(explained, settled, cut, example, classes, dtype, dynamic, backend)
+    seconds = time.perf_counter() - start
+    # (of classes that tie another may be the predicted one)
+    like = exact(fast.targets) if targets is None else settled
+    correlation, difference = agreement(_rows(fast), _rows(like))
+    _refuse_another(correlation, difference, dtype)
+    shape = tuple(settled.targets.shape) if own else None
+    count = settled.logits.shape[1] if own else 0
+    return Prepared(
+        layer=settled.layer,
+        method=settled.method,
+        folded=_norms(module) - _norms(network),
+        compiled=run is not None,
+        seconds=seconds,
+        correlation=correlation,
+        difference=difference,
+        _form=Form(tuple(example.shape), example.dtype, example.device, dynamic, shape, count),
+        _watch=watch,
+        _run=_in_mode(run or explained, example.device, dtype),
+    )
+
+
+def agreement(maps: torch.Tensor, exact: torch.Tensor) -> tuple[float, float]:
+    """The lowest correlation of a map with the exact one, and the largest difference as a share of its largest value.
+
+    Args:
+        maps: a row for each map.
+        exact: the same of the exact maps.
+
+    Example:
+        >>> agreement(torch.tensor([[0.0, 2.0, 4.0]]), torch.tensor([[0.0, 1.0, 2.0]]))
+        (1.0, 1.0)
+    """
+    one, other = (tensor.double() for tensor in (maps, exact))
+    largest = other.abs().amax(1)
+    gap = (one - other).abs().amax(1) / largest.where(largest > 0, torch.ones_like(largest))
+    one, other = (tensor - tensor.mean(1, keepdim=True) for tensor in (one, other))
+    product, size = (one * other).sum(1), one.norm(dim=1) * other.norm(dim=1)
+    flat = size <= torch.finfo(torch.float32).tiny  # where a map is the same everywhere, only the difference tells
+    return (product / size).where(~flat, torch.ones_like(size)).min().clamp(max=1).item(), gap.max().item()
+
+
+def _rows(result: Explanation) -> torch.Tensor:
+    return result.maps.flatten(0, result.targets.ndim - 1).flatten(1)
+
+
+def _check(model: Any, layer: Any, dtype: Any, dynamic: Any, options: dict[str, Any]) -> None:
+    if not isinstance(model, nn.Module):
+        raise FuncamError(
+            f"prepare makes a copy of a module and was given {shown(model)}; give the model itself, with layer=... for "
+            "where it is split, or take funcam.explain"
+        )
+    if isinstance(layer, list | tuple):
+        raise FuncamError("prepare takes one layer; prepare each, and combine their maps with funcam.combine_maps")
+    if dtype is not None and dtype not in _HALF:
+        raise FuncamError(f"dtype is {shown(dtype)}; expected torch.bfloat16, torch.float16 or None")
+    if not isinstance(dynamic, bool):
+        raise FuncamError(f"dynamic is {shown(dynamic)}; expected True or False")
+    for name in _OTHERS:
+        if name in options:
+            raise FuncamError(f"{name} can't be prepared; leave it out, or take funcam.explain")
+
+
+def _are_classes(targets: Any) -> bool:
+    """Whether each image has classes of its own."""
+    return isinstance(targets, list | tuple) or getattr(targets, "ndim", 0) > 0
+
+
+def _channels_last(images: torch.Tensor) -> torch.Tensor:
+    layout = _LAST.get(images.ndim)
+    return images if layout is None else images.contiguous(memory_format=layout)
+
+
+def _in_channels_last(network: nn.Module) -> nn.Module:
+    """Its weights laid out so; parameters, so that a compiler knows that they stay."""
+    made: dict[int, nn.Parameter] = {}
+    for module in network.modules():
+        for name, weight in module._parameters.items():
+            if weight is not None:
+                own = made.setdefault(id(weight), nn.Parameter(_channels_last(weight.detach()), requires_grad=False))
+                module._parameters[name] = own
+    return network
+
+
+def _norms(model: nn.Module) -> int:
+    return sum(isinstance(module, _BatchNorm) for module in model.modules())
+
+
+def _in_mode(run: Run, device: torch.device, dtype: torch.dtype | None) -> Run:
+    def in_mode(images: torch.Tensor, classes: torch.Tensor | None) -> Explanation:
+        with mode(device, dtype):
+            images = images.clone() if images.is_inference() else images.detach()
+            return run(_channels_last(images), classes)
+
+    return in_mode
+
+
+def _fastest(
+    explained: Run,
+    like: Explanation,
+    cut: Split,
+    example: torch.Tensor,
+    classes: torch.Tensor | None,
+    dtype: torch.dtype | None,
+    dynamic: bool,
+    backend: Any,
+) -> tuple[Run | None, Explanation]:
+    """`explained` compiled, or None where it can't be, which is told; and what either says of the example."""
+    device = example.device
+    if cut.way != "fx":
+        warnings.warn(
+            f"the model isn't cut by its graph ({cut.why}), so it is neither folded nor compiled",
+            FuncamWarning,
+            stacklevel=3,
+        )
+    elif backend is not None:
+        try:
+            run = compiled(explained, like, device, dynamic, backend)
+            return run, _in_mode(run, device, dtype)(example, classes)
+        except (FuncamError, torch.OutOfMemoryError):
+            raise
+        except Exception as error:  # whatever is missing, or can't be followed
+            warnings.warn(
+                f"it is not compiled, only folded and in channels_last: {type(error).__name__}: {reason_in(error)}; "
+                "backend=None leaves compiling out",
+                FuncamWarning,
+                stacklevel=3,
+            )
+    return None, _in_mode(explained, device, dtype)(example, classes)
+
+
+def _refuse_another(correlation: float, difference: float, dtype: torch.dtype | None) -> None:
+    least, most = (_LEAST, _MOST) if dtype is None else (_LEAST_IN_HALF, _MOST_IN_HALF)
+    if correlation >= least and difference <= most:
+        return
+    way = "take funcam.explain" if dtype is None else "leave dtype out, or take funcam.explain"
+    raise FuncamError(
+        f"the prepared model's maps are not those of explain: the lowest correlation is {correlation:.4f} (expected at "
+        f"least {least}), the largest difference {difference:.2g} of the map's largest value (at most {most}); {way}"
+    )
