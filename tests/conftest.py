@@ -26,6 +26,7 @@ LONG = {
     "attribution/test_edges.py",
     "attribution/test_explanation_modes.py",
     "attribution/test_explanation_transforms.py",
+    "attribution/test_preparing.py",
     "benchmarks/test_models_judge.py",
     "benchmarks/test_models_matrix.py",
     "cli/test_compare.py",

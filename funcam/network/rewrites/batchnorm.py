@@ -117,6 +117,6 @@ def _pairs(root: nn.Module, graph: fx.Graph) -> Iterator[tuple[str, str]]:
         layer, norm = (root.get_submodule(str(each.target)) for each in (given, node))
         free = not any(module_hooks for each in (layer, norm) for module_hooks in map(each.__dict__.get, HOOKS))
         own = all(shared[id(each)] == 1 for each in layer.parameters(recurse=False))
-        flat = not isinstance(layer, nn.Linear) or isinstance(norm, nn.BatchNorm1d)
-        if free and own and flat and not {str(given.target), str(node.target)} & read:
+        grouped = isinstance(layer, _TRANSPOSED) and layer.groups > 1  # what folds them does not know groups there
+        if free and own and not grouped and not {str(given.target), str(node.target)} & read:
             yield str(given.target), str(node.target)
