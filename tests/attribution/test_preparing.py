@@ -222,7 +222,7 @@ def test_what_can_not_be_compiled_runs_as_it_is_and_says_so():
         raise RuntimeError("no compiler here")
 
     model = small().eval()
-    with pytest.warns(FuncamWarning, match="not compiled.*no compiler here"):
+    with pytest.warns(FuncamWarning, match=r"not compiled.*no compiler here"):
         fast = funcam.prepare(model, example=IMAGES, backend=broken)
     assert not fast.compiled
     assert fast.folded == 5
@@ -256,7 +256,7 @@ def test_maps_that_are_others_are_refused():
 
         return run
 
-    with pytest.raises(FuncamError, match="not those of explain.*correlation"):
+    with pytest.raises(FuncamError, match=r"not those of explain.*correlation"):
         funcam.prepare(small().eval(), example=IMAGES, backend=wrong)
 
 
