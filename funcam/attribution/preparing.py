@@ -126,7 +126,8 @@ def agreement(maps: torch.Tensor, exact: torch.Tensor) -> tuple[float, float]:
         exact: the same of the exact maps.
 
     Example:
-        >>> agreement(torch.tensor([[0.0, 2.0, 4.0]]), torch.tensor([[0.0, 1.0, 2.0]]))
+        >>> correlation, difference = agreement(torch.tensor([[0.0, 2.0, 4.0]]), torch.tensor([[0.0, 1.0, 2.0]]))
+        >>> round(correlation, 6), difference
         (1.0, 1.0)
     """
     one, other = (tensor.double() for tensor in (maps, exact))
