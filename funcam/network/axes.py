@@ -124,7 +124,8 @@ def layout_of_layer(
     if not possible and count > 1:
         raise UnknownAxes(
             f"layer {layer!r} holds {count} maps {list(tensor.shape[1:])} of each image, one after the other in the "
-            f"batch (views of it, say); say which is meant: {views(count)} takes the first"
+            f"batch (views of it, say); say which is meant: {views(count)} takes the first, "
+            "whose map covers what that view shows"
         )
     if not possible:
         raise UnknownAxes(

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor, fx, nn
 
 from funcam.errors import FuncamError
 from funcam.network.checks import Reference, cotangents, difference, first_run, reference, why_not_believed
@@ -115,8 +115,14 @@ def _why_not_graph(known: Known, model: nn.Module, traced: TracedModel, inputs: 
     return known.fact(("graph", kind_of(inputs)), find)
 
 
+def quiet(function: Callable[..., Any]) -> Callable[..., Any]:
+    """A graph's code without its module's call, which prints a traceback where it fails."""
+    return function.forward if isinstance(function, fx.GraphModule) else function
+
+
 def through(function: Callable[[Tensor], Any], tensor: Tensor) -> tuple[list[Tensor], Tensor]:
     """What a graph, or the part of it behind a layer, makes of a tensor: its outputs, and the derivative there."""
+    function = quiet(function)
 
     def run(given: Tensor) -> tuple[list[Tensor], list[Tensor]]:
         outputs = [t for _, t in leaves(function(given))]
@@ -138,4 +144,5 @@ def through_cut(cut: Cut, values: Mapping[str, Any], known: Reference) -> tuple[
     said = "" if known.features is None else difference([tensor], [known.features])
     if said:
         raise ValueError(f"what the layer holds is another thing: {said}")
-    return through(lambda features: cut.rest(features, *crossing), tensor)
+    rest = quiet(cut.rest)
+    return through(lambda features: rest(features, *crossing), tensor)

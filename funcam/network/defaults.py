@@ -129,7 +129,7 @@ def _refuse_views(model: nn.Module, seen: Sequence[Seen], image: tuple[int, ...]
         raise FoldedViews(
             f"the layers of {type(model).__name__} hold {count} maps of each image, one after the other in the batch "
             f"(views of it, say); name one and say which is meant: layer={str(folded[-1].place)!r}, {views(count)} "
-            "takes the first"
+            "takes the first, whose map covers what that view shows"
         )
 
 
@@ -372,6 +372,12 @@ def _carrying(asked: _Question, deepest: Sequence[Seen]) -> Seen | None:
             if not difference(asked.of(run(model, inputs, {one.place: put_there}, manner)), theirs.values):
                 return one
     return None
+
+
+def stands_in(model: nn.Module, inputs: Inputs, manner: Manner, wanted: Wanted | None, one: Seen) -> bool:
+    """Whether a map may be explained in the place of a better one: it carries everything, or is a norm of tokens."""
+    asked = _Question(model, inputs, manner, wanted)
+    return bool(_norms([one], tuple(inputs.images.shape))) or _carrying(asked, [one]) is not None
 
 
 def _with_cells(layout: Layout, cells: Tensor, tensor: Tensor) -> Tensor:

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from funcam.errors import FuncamError
 from funcam.network.axes import Held, held_by
-from funcam.network.believed import through, through_cut
+from funcam.network.believed import quiet, through, through_cut
 from funcam.network.checks import Reference, features_at, reference, why_not_believed, why_not_run
 from funcam.network.cuts import Cut
 from funcam.network.known import Known, TracedModel
@@ -80,7 +80,8 @@ def by_export(
 
 
 def _held_by_graph(cut: Cut, sample: Inputs) -> Held:
-    return held_by(lambda images: cut.features(replace(sample, images=images).taken), sample.images, cut.names[0])
+    features = quiet(cut.features)
+    return held_by(lambda images: features(replace(sample, images=images).taken), sample.images, cut.names[0])
 
 
 def held_by_tap(model: nn.Module, cut: TapCut, sample: Inputs, seen: Seen | None) -> Held:

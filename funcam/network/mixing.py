@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from funcam.errors import FuncamError
+from funcam.network.axes import OwnLayout
 from funcam.network.believed import manner_for
 from funcam.network.checks import cotangents, own_random_numbers
 from funcam.network.cutting import run_cut
@@ -59,17 +60,20 @@ def refuse_mixed(model: nn.Module, given: Inputs, cuts: Sequence[Settled]) -> No
     if len(given.images) < 2 or is_compiled():
         return
     traced = known_of(model).traced(model) if cuts and all(cut.way == "fx" for cut in cuts) else None
-    if not _may_meet(model, given, traced):
+    apart = not _may_meet(model, given, traced)
+    # Which rows a caller's own functions take of a layer's tensor is not followed.
+    asked = [cut for cut in cuts if not apart or isinstance(cut.layout, OwnLayout)]
+    if not asked or given.has_others or given.images.is_meta:
         return
     alone = "explain them one at a time: [funcam.explain(model, image[None]) for image in images]"
     name, known, kind = type(model).__name__, known_of(model), kind_of(given)
-    if rows_mix(model, given):
+    if not apart and rows_mix(model, given):
         raise FuncamError(
             f"{name} says another thing of an image when the images beside it are others (BatchNorm without running "
             f"statistics does so), so that a map of one would be a map of all; {alone}"
         )
-    for cut in cuts:
-        if known.fact(("rows moved", cut.layer, kind), partial(_moved, cut, model, given)):
+    for cut in asked:
+        if known.fact(("rows moved", cut.layer, cut.layout, kind), partial(_moved, cut, model, given)):
             raise FuncamError(
                 f"{name} holds the images in another order at layer {cut.layer!r} (its code sorts them, say), so that "
                 f"a map of one would be another's; name an earlier layer, or {alone}"

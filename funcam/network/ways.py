@@ -22,7 +22,7 @@ from funcam.network.checks import (
 )
 from funcam.network.choice import branch_ends
 from funcam.network.cuts import Cut
-from funcam.network.defaults import gradient_at, read_cells
+from funcam.network.defaults import gradient_at, read_cells, stands_in
 from funcam.network.failures import FoldedViews, UnknownAxes, Unreached
 from funcam.network.found import Found, by_export, by_graph, held_by_tap, why_not_graph
 from funcam.network.images import check_images
@@ -129,6 +129,8 @@ def _settle_default(known: Known, model: nn.Module, inputs: Inputs, via: str | N
             said = said if first and not isinstance(error, FoldedViews) else str(error)
         for one in maps:
             with suppress(FuncamError):
+                if not stands_in(model, sample, manner_for(model, sample), wanted, one):
+                    continue
                 other = _settle(known, model, str(one.place), inputs, via)
                 return _leading(model, _laid_out(model, other, inputs), sample, wanted)
         raise UnknownAxes(said)
@@ -136,7 +138,7 @@ def _settle_default(known: Known, model: nn.Module, inputs: Inputs, via: str | N
     def find() -> Settled:
         with own_random_numbers(inputs.images):
             settled = search()
-            return replace(settled, others=_branches(known, model, settled, inputs))
+            return replace(settled, others=_branches(known, model, settled, inputs) if wanted is None else ())
 
     return known.fact(("default cut", via, kind_of(inputs), None if wanted is None else wanted.key), find)
 
