@@ -129,10 +129,11 @@ def _settle_default(known: Known, model: nn.Module, inputs: Inputs, via: str | N
             said = said if first and not isinstance(error, FoldedViews) else str(error)
         for one in maps:
             with suppress(FuncamError):
-                if not stands_in(model, sample, manner_for(model, sample), wanted, one):
-                    continue
                 other = _settle(known, model, str(one.place), inputs, via)
-                return _leading(model, _laid_out(model, other, inputs), sample, wanted)
+                settled = _leading(model, _laid_out(model, other, inputs), sample, wanted)
+                told = _branches(known, model, settled, inputs)
+                if told or stands_in(model, sample, manner_for(model, sample), wanted, one):
+                    return settled
         raise UnknownAxes(said)
 
     def find() -> Settled:
