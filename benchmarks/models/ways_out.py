@@ -30,7 +30,7 @@ def try_ways_out(entry: Entry, model: nn.Module, images: Tensor, right: ref.Refe
     if written is not None:
         pair = eval(written[1], {"torch": torch})  # a message of funcam's own, as a user would copy it
         ways["layout=(there, back)"] = {"layer": (layers or entry.layers)[0], "layout": pair}
-    elif "layout=" in message:
+    elif "layout=" in message and " hold maps of a part" not in message:
         ways["layout="] = {"layer": entry.layers[0], "layout": _layout_of(entry), "right": True}
     else:
         ways |= {f"layer={layer!r}": {"layer": layer} for layer in layers}

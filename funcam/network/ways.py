@@ -134,7 +134,7 @@ def _settle_default(known: Known, model: nn.Module, inputs: Inputs, via: str | N
                 told = _branches(known, model, settled, inputs)
                 if told or stands_in(model, sample, manner_for(model, sample), wanted, one):
                     return settled
-        raise UnknownAxes(said)
+        raise UnknownAxes(said + _in_parts(maps))
 
     def find() -> Settled:
         with own_random_numbers(inputs.images):
@@ -142,6 +142,12 @@ def _settle_default(known: Known, model: nn.Module, inputs: Inputs, via: str | N
             return replace(settled, others=_branches(known, model, settled, inputs) if wanted is None else ())
 
     return known.fact(("default cut", via, kind_of(inputs), None if wanted is None else wanted.key), find)
+
+
+def _in_parts(maps: Sequence[Seen]) -> str:
+    """Names of layers whose axes are known, for somebody who has to choose one; none carries all of the score."""
+    names = [repr(str(one.place)) for one in maps if isinstance(one.followed, Layout)][:3]
+    return f": {', '.join(names)} hold maps of a part of what the score depends on" if names else ""
 
 
 def _branches(known: Known, model: nn.Module, settled: Settled, inputs: Inputs) -> tuple[str, ...]:
