@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection
+from collections.abc import Callable
 from itertools import takewhile
 
 from torch import fx, nn
@@ -11,7 +11,7 @@ from torch.nn.modules.conv import _ConvNd
 from funcam.errors import FuncamError
 from funcam.network.failures import UnknownAxes
 from funcam.network.graph import Graph
-from funcam.network.layers import Shapes, name_of, output_of
+from funcam.network.layers import GivenTo, Shapes, ancestors, dependants, name_of, of_images, output_of
 from funcam.network.traits import (
     ADDITIONS,
     PARTS,
@@ -57,7 +57,11 @@ def default_layer(graph: Graph, shapes: Shapes) -> str:
         same = same if is_identity(operation(graph, node)) else node.args[0]
         node = node.args[0]
     if not _is_plain(shapes, node):
-        node = _patches_read_by_class(graph, shapes, maps) or _norm_at_last_attention(graph, shapes, node) or node
+        node = (
+            _patches_read_by_class(graph, shapes, maps, carrying)
+            or _norm_at_last_attention(graph, shapes, node)
+            or node
+        )
         same = node
     return min(name_of(graph, node), name_of(graph, same), key=lambda name: name.count("."))
 
@@ -70,7 +74,7 @@ def branch_ends(graph: Graph, shapes: Shapes) -> list[str]:
     maps = _maps(graph, shapes)
     if not maps or not carriers(graph).isdisjoint(maps):
         return []
-    inner = _before(graph, *maps)
+    inner = ancestors(*maps, given_to=_differentiable(graph))
     ends = [node for node in maps if node not in inner]
     layouts = [shapes.layout(node) for node in ends]
     if len(ends) < 2 or any(layout is None or layout.kind != "channels-first" for layout in layouts):
@@ -80,46 +84,21 @@ def branch_ends(graph: Graph, shapes: Shapes) -> list[str]:
 
 def _maps(graph: Graph, shapes: Shapes) -> list[fx.Node]:
     """The maps of images that lead to the output, with a layer with weights behind them unless it is headless."""
-    live = _before(graph, output_of(graph)) & _of_images(graph)
+    by = _differentiable(graph)
+    live = ancestors(output_of(graph), given_to=by) & of_images(graph, by)
     able = live if _is_headless(graph, shapes, live) else _before_weights(graph, live)
     return [n for n in graph.module.graph.nodes if n in able and n.op != "placeholder" and shapes.layout(n)]
 
 
-def _given(graph: Graph, node: fx.Node) -> list[fx.Node]:
+def _differentiable(graph: Graph) -> GivenTo:
     """What a node has a derivative by."""
-    return [] if operation(graph, node) in WITHOUT_DERIVATIVE else node.all_input_nodes
-
-
-def _before(graph: Graph, *nodes: fx.Node, without: Collection[fx.Node] = ()) -> set[fx.Node]:
-    """The nodes on which some nodes depend by a derivative; the way back doesn't go through those of `without`."""
-    before: set[fx.Node] = set()
-    pending = list(nodes)
-    while pending:
-        for given in _given(graph, pending.pop()):
-            if given not in before and given not in without:
-                before.add(given)
-                pending.append(given)
-    return before
-
-
-def _behind(graph: Graph, starts: Collection[fx.Node]) -> set[fx.Node]:
-    """The nodes that depend on some nodes by a derivative."""
-    reached: set[fx.Node] = set()
-    for node in graph.module.graph.nodes:
-        if any(given in reached or given in starts for given in _given(graph, node)):
-            reached.add(node)
-    return reached
-
-
-def _of_images(graph: Graph) -> set[fx.Node]:
-    """The images, and the nodes that depend on them by a derivative."""
-    images = {node for node in graph.module.graph.nodes if node.op == "placeholder"}
-    return images | _behind(graph, images)
+    return lambda node: [] if operation(graph, node) in WITHOUT_DERIVATIVE else node.all_input_nodes
 
 
 def _before_weights(graph: Graph, live: set[fx.Node]) -> set[fx.Node]:
     """The nodes with a layer with weights behind them."""
-    return live & _before(graph, *(node for node in live if is_weighted(graph, node)))
+    weighted = (node for node in live if is_weighted(graph, node))
+    return live & ancestors(*weighted, given_to=_differentiable(graph))
 
 
 def _is_headless(graph: Graph, shapes: Shapes, live: set[fx.Node]) -> bool:
@@ -129,7 +108,7 @@ def _is_headless(graph: Graph, shapes: Shapes, live: set[fx.Node]) -> bool:
     weighted = [n for n in graph.module.graph.nodes if n in live and is_weighted(graph, n)]
     if not weighted or not shapes.cells(weighted[-1]):
         return False
-    behind = live & _behind(graph, [weighted[-1]])
+    behind = live & dependants([weighted[-1]], _differentiable(graph))
     if any("norm" in operation(graph, n) for n in behind):
         return True
     last = output_of(graph).args[0]
@@ -164,11 +143,12 @@ def carriers(graph: Graph) -> set[fx.Node]:
     node to behind it there is a path around it.
     """
     asking = {node for node in graph.module.graph.nodes if reads_shape(graph.module, node)}
-    leading = _before(graph, output_of(graph), without=asking) | {output_of(graph)}
+    by = _differentiable(graph)
+    leading = ancestors(output_of(graph), without=asking, given_to=by) | {output_of(graph)}
     place: dict[fx.Node, int] = {}
     last_use: dict[fx.Node, int] = {}
     for node in graph.module.graph.nodes:
-        before = [given for given in _given(graph, node) if given in place]
+        before = [given for given in by(node) if given in place]
         if node in leading and (before or node.op == "placeholder"):
             place[node] = len(place)
             last_use.update(dict.fromkeys(before, place[node]))
@@ -187,14 +167,14 @@ def _is_plain(shapes: Shapes, node: fx.Node) -> bool:
     return layout is None or layout.kind == "channels-first" or (layout.kind == "tokens" and not layout.prefix)
 
 
-def _patches_read_by_class(graph: Graph, shapes: Shapes, maps: list[fx.Node]) -> fx.Node | None:
+def _patches_read_by_class(graph: Graph, shapes: Shapes, maps: list[fx.Node], carrying: set[fx.Node]) -> fx.Node | None:
     """The last map that carries all in front of a class token's own attention, if the patches have none behind it.
 
     The keys and values that the attention itself makes of the map are no map of the network's, and what takes all of it
     (`x[:, 0:]`) has no name of its own.
     """
     number = {node: i for i, node in enumerate(graph.module.graph.nodes)}
-    live = _before(graph, output_of(graph))
+    live = ancestors(output_of(graph), given_to=_differentiable(graph))
     attention = [n for n in number if n in live and is_attention(graph, n)]
     behind = list(takewhile(lambda n: shapes.of.get(n, ())[-2:-1] == (1,), reversed(attention)))  # one query: the class
     if not behind:
@@ -202,7 +182,6 @@ def _patches_read_by_class(graph: Graph, shapes: Shapes, maps: list[fx.Node]) ->
     others = attention[: -len(behind)]
     start = number[others[-1]] if others else 0
     between = [n for n in maps if start < number[n] < number[behind[-1]]]
-    carrying = carriers(graph)
     able = [n for n in between if _is_plain(shapes, n) and n in carrying and not is_weighted(graph, n)]
     able = [n for n in able if operation(graph, n) not in PARTS or shapes.of[n] != shapes.of.get(n.all_input_nodes[0])]
     return able[-1] if able else None
@@ -213,7 +192,7 @@ def _norm_at_last_attention(graph: Graph, shapes: Shapes, node: fx.Node) -> fx.N
 
     Of attentions side by side, each with a norm of its own, it is what all of them read.
     """
-    before = _before(graph, node)
+    before = ancestors(node, given_to=_differentiable(graph))
     attention = [n for n in graph.module.graph.nodes if n in before and is_attention(graph, n)]
     if not attention:
         return None
@@ -252,5 +231,5 @@ def _joins(graph: Graph, node: fx.Node) -> bool:
     """Whether the node adds a branch to what it branched off."""
     if operation(graph, node) not in ADDITIONS:
         return False
-    of_images = [g for g in node.all_input_nodes if any(n.op == "placeholder" for n in (g, *_before(graph, g)))]
-    return len(of_images) > 1
+    seeing = of_images(graph, _differentiable(graph))
+    return sum(given in seeing for given in node.all_input_nodes) > 1

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -29,6 +29,7 @@ _SHAPE_KEPT = frozenset(
 _PROBE_SIZES = (224, 299, 384, 518, 512, 256, 128, 96, 64, 32)
 
 Shape = tuple[int, ...]
+GivenTo = Callable[[fx.Node], Iterable[fx.Node]]
 
 
 def layout_of(shape: Sequence[int], image: Sequence[int], grid: Shape = ()) -> Layout | None:
@@ -242,20 +243,27 @@ def leads_out(graph: Graph, node: fx.Node) -> bool:
     return node in ancestors(output_of(graph))
 
 
-def of_images(graph: Graph) -> set[fx.Node]:
-    """The nodes that depend on the images."""
-    reached: set[fx.Node] = set()
-    for node in graph.module.graph.nodes:
-        if node.op == "placeholder" or not reached.isdisjoint(node.all_input_nodes):
-            reached.add(node)
-    return reached
+def all_given(node: fx.Node) -> Iterable[fx.Node]:
+    """Everything that a node is given."""
+    return node.all_input_nodes
 
 
-def dependants(starts: Collection[fx.Node]) -> set[fx.Node]:
-    """What depends on one of some nodes of a graph; one of them itself only where it depends on another."""
+def of_images(graph: Graph, given_to: GivenTo = all_given) -> set[fx.Node]:
+    """The images, and the nodes that depend on them; `given_to` says which of a node's inputs count."""
+    images = {node for node in graph.module.graph.nodes if node.op == "placeholder"}
+    return images | dependants(images, given_to)
+
+
+def dependants(starts: Collection[fx.Node], given_to: GivenTo = all_given) -> set[fx.Node]:
+    """What depends on one of some nodes of a graph; one of them itself only where it depends on another.
+
+    Args:
+        starts: the nodes.
+        given_to: which of a node's inputs count.
+    """
     behind: set[fx.Node] = set()
     for node in next(iter(starts)).graph.nodes:
-        if any(given in behind or given in starts for given in node.all_input_nodes):
+        if any(given in behind or given in starts for given in given_to(node)):
             behind.add(node)
     return behind
 
@@ -278,12 +286,18 @@ def between(starts: Collection[fx.Node], end: fx.Node) -> tuple[list[fx.Node], l
     return [node for node in end.graph.nodes if node in needed], list(crossing)
 
 
-def ancestors(*nodes: fx.Node, without: Collection[fx.Node] = ()) -> set[fx.Node]:
-    """The nodes that some nodes are computed from; the way back doesn't go through those of `without`."""
+def ancestors(*nodes: fx.Node, without: Collection[fx.Node] = (), given_to: GivenTo = all_given) -> set[fx.Node]:
+    """The nodes that some nodes are computed from.
+
+    Args:
+        *nodes: the nodes.
+        without: nodes through which the way back doesn't go.
+        given_to: which of a node's inputs count.
+    """
     before: set[fx.Node] = set()
     pending = list(nodes)
     while pending:
-        for given in pending.pop().all_input_nodes:
+        for given in given_to(pending.pop()):
             if given not in before and given not in without:
                 before.add(given)
                 pending.append(given)
