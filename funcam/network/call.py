@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -49,9 +49,10 @@ class Call:
         return [axis % max(count, 1) for axis in (given if isinstance(given, list | tuple) else [given])]
 
 
-def tensors_in(args: dict[str, Any]) -> Iterator[Tensor]:
-    """The tensors among arguments."""
-    for value in args.values():
-        for item in value if isinstance(value, list | tuple) else [value]:
-            if isinstance(item, Tensor):
-                yield item
+def tensors_in(values: Iterable[Any]) -> Iterator[Tensor]:
+    """The tensors among what an operation of torch's takes or returns, and in lists of these."""
+    for value in values:
+        if isinstance(value, Tensor):
+            yield value
+        elif isinstance(value, list | tuple):
+            yield from tensors_in(value)

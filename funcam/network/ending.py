@@ -8,9 +8,10 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from torch.utils import _pytree as pytree
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.weak import WeakTensorKeyDictionary
+
+from funcam.network.call import tensors_in
 
 _MAKE = {
     "softmax": frozenset(("_softmax", "_safe_softmax", "softmax", "special_softmax")),
@@ -72,8 +73,8 @@ class Ending(TorchDispatchMode):  # type: ignore[no-untyped-call]
         returned = func(*args, **(kwargs or {}))
         name = str(func.overloadpacket.__name__)
         made = self._made_by(name.removesuffix("_"), args)
-        for tensor in pytree.tree_leaves(returned):
-            if isinstance(tensor, Tensor) and made is not None:
+        for tensor in tensors_in((returned,)):
+            if made is not None:
                 self._made[tensor] = made
                 if made and name.endswith("_"):  # perhaps into a part of another
                     self._written[_storage(tensor)] = (made, tensor)
@@ -82,7 +83,7 @@ class Ending(TorchDispatchMode):  # type: ignore[no-untyped-call]
         return returned
 
     def _made_by(self, name: str, args: Any) -> str | None:
-        given = [leaf for leaf in pytree.tree_leaves(args) if isinstance(leaf, Tensor)][name == "copy" :]
+        given = list(tensors_in(args))[name == "copy" :]
         found = {tensor: kind for tensor in given if (kind := self._kind(tensor)) is not None}
         kinds = set(found.values())
         if name == "tanh" and kinds:

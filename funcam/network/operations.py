@@ -37,7 +37,7 @@ def _keep(call: Call) -> Dims:
 
 
 def _pointwise(call: Call) -> Dims:
-    return together([call.dims_of(tensor) for tensor in tensors_in(call.args)])
+    return together([call.dims_of(tensor) for tensor in tensors_in(call.args.values())])
 
 
 def _view(call: Call) -> Dims:

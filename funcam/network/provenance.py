@@ -13,7 +13,7 @@ from torch import Tensor
 from torch.utils import _pytree as pytree
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from funcam.network.call import Call
+from funcam.network.call import Call, tensors_in
 from funcam.network.factors import BATCH, Axis, Dim, Dims, Moved, axes_in, has_batch, plain
 from funcam.network.layout import Layout, of_images
 from funcam.network.layout_words import AXES
@@ -111,7 +111,7 @@ class Provenance(TorchDispatchMode):  # type: ignore[no-untyped-call]
         kwargs = kwargs or {}
         if self._asleep:
             return func(*args, **kwargs)
-        given = list(_tensors_in((*args, *kwargs.values())))
+        given = list(tensors_in((*args, *kwargs.values())))
         followed = any(self._is_followed(tensor) for tensor in given)
         if not isinstance(func, torch._ops.OpOverload):
             return self._lost(func(*args, **kwargs), followed)
@@ -120,10 +120,10 @@ class Provenance(TorchDispatchMode):  # type: ignore[no-untyped-call]
             return func(*args, **kwargs)
         schema = _schema_of(func)
         named = schema.by_name(args, kwargs)
-        written = list(_tensors_in(named.get(name) for name in schema.written))
+        written = list(tensors_in(named.get(name) for name in schema.written))
         before = {id(tensor): self._dims_or_none(tensor) for tensor in written}
         returned = func(*args, **kwargs)
-        made = list(_tensors_in((returned,)))
+        made = list(tensors_in((returned,)))
         name = name.removesuffix("_") if written else name
         call = Call(name, named, made, self.dims_of)
         of_images = any(map(has_batch, filter(None, map(self._dims_or_none, given))))
@@ -170,15 +170,6 @@ def _dims_of_images(images: Tensor, own: tuple[int, int]) -> Dims:
         return plain(size) if axis == channels else (Axis(f"S{next(number)}", size),)
 
     return tuple(of(axis, size) for axis, size in enumerate(images.shape))
-
-
-def _tensors_in(values: Iterable[Any]) -> Iterator[Tensor]:
-    """The tensors among what an operation of torch's takes or returns, and in lists of these."""
-    for value in values:
-        if isinstance(value, Tensor):
-            yield value
-        elif isinstance(value, list | tuple):
-            yield from _tensors_in(value)
 
 
 def _memory_of(tensor: Tensor) -> int:

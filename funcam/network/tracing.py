@@ -36,7 +36,7 @@ def is_batched(tensor: Tensor) -> bool:
 
 
 def untracked(tensor: Tensor) -> Tensor:
-    """The values of a tensor that `torch.func` is differentiating by.
+    """The tensor itself that `torch.func` differentiates by or maps over.
 
     Example:
         >>> untracked(torch.ones(1))

@@ -6,10 +6,12 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
-import torch
 from torch import Tensor
 from torch.nn import functional
 from torch.overrides import TorchFunctionMode
+
+from funcam.network.call import tensors_in
+from funcam.network.tracing import untracked
 
 _ITEM = {"__setitem__", "__iadd__", "__isub__", "__imul__", "__itruediv__", "__idiv__", "__ipow__", "__ifloordiv__"}
 _HARMLESS = {"requires_grad_", "detach_", "share_memory_", "rename_", "retain_grad_"}
@@ -62,28 +64,19 @@ def _written(func: Any, args: Sequence[Any], kwargs: Mapping[str, Any]) -> Itera
     first = args[0] if args else next(iter(kwargs.values()), None)
     if name == "__set__":
         if func == Tensor.data.__set__ and memory_of(args[0]) != memory_of(args[1]):  # type: ignore[attr-defined]
-            yield from _tensors(first)
+            yield from tensors_in((first,))
     elif (name[-1:] == "_" and name[-2:] != "__" and name not in _HARMLESS) or name in _ITEM or kwargs.get("inplace"):
-        yield from _tensors(first)
+        yield from tensors_in((first,))
     elif func in _RENORMING and kwargs.get("max_norm") is not None:
-        yield from _tensors(args[1] if len(args) > 1 else kwargs.get("weight"))
-    yield from _tensors(kwargs.get("out"))
-
-
-def _tensors(value: Any) -> Iterator[Tensor]:
-    for one in value if isinstance(value, list | tuple) else (value,):
-        if isinstance(one, Tensor):
-            yield one
+        yield from tensors_in((args[1] if len(args) > 1 else kwargs.get("weight"),))
+    yield from tensors_in((kwargs.get("out"),))
 
 
 def memory_of(tensor: Any) -> int | None:
     """Where a tensor's numbers lie; None where it has no memory of its own."""
     if not isinstance(tensor, Tensor):
         return None
-    functorch = torch._C._functorch
-    while functorch.is_functorch_wrapped_tensor(tensor):
-        tensor = functorch.get_unwrapped(tensor)
     try:
-        return tensor.untyped_storage().data_ptr() or None
+        return untracked(tensor).untyped_storage().data_ptr() or None
     except (RuntimeError, NotImplementedError):
         return None
