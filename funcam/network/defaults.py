@@ -34,19 +34,6 @@ _MOST_WEIGHTED = 40
 _MOST_ANSWERS = 8
 
 
-@dataclass(frozen=True)
-class _OfAnother:
-    """What a model makes of another image.
-
-    Attributes:
-        values: what counts of its outputs.
-        features: what places hold.
-    """
-
-    values: list[Tensor]
-    features: list[Tensor]
-
-
 @dataclass(frozen=True, eq=False)
 class _Question:
     """A model, what goes in, and what of its outputs counts.
@@ -72,15 +59,18 @@ class _Question:
         tensors = differentiable(outputs, type(self.model).__name__)
         return tensors if self.wanted is None else self.wanted.of(tensors)
 
-    def of_another(self, places: Sequence[Seen]) -> _OfAnother:
-        """What the model makes of another image of the same range; it is run once for the places asked for first."""
+    def of_another(self, places: Sequence[Seen]) -> tuple[list[Tensor], list[Tensor]]:
+        """What counts of the outputs for another image of the same range, and what places hold for it.
+
+        The model is run once for the places that are asked for first.
+        """
         if any(one.place not in self.another for one in places):
             other = replace(self.inputs, images=_another(self.inputs.images))
             asked = [one.place for one in places]
             outputs, features = outputs_and_features(self.model, other, asked, self.manner)
             self.another.update(zip(asked, features, strict=True))
             self.counts[:] = self.of(outputs)
-        return _OfAnother(list(self.counts), [self.another[one.place] for one in places])
+        return list(self.counts), [self.another[one.place] for one in places]
 
 
 def default_maps(model: nn.Module, inputs: Inputs, manner: Manner, wanted: Wanted | None = None) -> list[Seen]:
@@ -162,7 +152,7 @@ def _is_mixed_behind(asked: _Question, carrying: Seen, norm: Seen) -> bool:
     if here.spatial(carrying.shape) != there.spatial(norm.shape):
         return False
     before, alone = _features(asked, asked.inputs, [carrying.place, norm.place])
-    ours, cells = here.to_map(before), here.to_map(asked.of_another([carrying]).features[0])
+    ours, cells = here.to_map(before), here.to_map(asked.of_another([carrying])[1][0])
     cells = torch.cat([ours.flatten(2)[..., :1], cells.flatten(2)[..., 1:]], 2).view_as(cells)
     mixed: list[Tensor] = []
 
@@ -182,7 +172,7 @@ def _of_several_scales(asked: _Question, alive: Sequence[Seen]) -> Seen:
 
     A network that answers at several scales has branches that lead to the answers of one scale only.
     """
-    zeros = [torch.zeros_like(one.blank, memory_format=torch.contiguous_format) for one in alive]
+    zeros = _zeros([one.blank for one in alive])
     values, pullback, *_ = vjp(_of_added(asked, [one.place for one in alive]), zeros, asked.manner.plain or None)
     masks = [None] * len(values) if asked.wanted is None else [m for m in asked.wanted.masks if m is not None]
     counting = [torch.ones_like(v) if m is None else m.to(v) for v, m in zip(values, masks, strict=True)]
@@ -252,7 +242,7 @@ def _live(asked: _Question, places: Sequence[Seen]) -> dict[Seen, Tensor]:
     inputs = asked.inputs
     ours, gradients = _derivatives(asked, [one.place for one in places], [one.blank for one in places])
     try:
-        theirs = asked.of_another(places).features
+        _, theirs = asked.of_another(places)
     except FuncamError:  # other images take another way through its code
         other = replace(inputs, images=inputs.images * 1.01)
         theirs = _features(asked, other, [one.place for one in places])
@@ -291,18 +281,23 @@ def _another(images: Tensor) -> Tensor:
     return low + (high - low + (high == low)) * noise
 
 
+def _zeros(like: Sequence[Tensor]) -> list[Tensor]:
+    """Zeros with memory of their own, which a blank hasn't."""
+    return [torch.zeros_like(A, memory_format=torch.contiguous_format) for A in like]
+
+
 def _derivatives(
     asked: _Question, places: Sequence[Place], like: Sequence[Tensor]
 ) -> tuple[list[Tensor], list[Tensor]]:
     """The features at every map, and the derivative of a random function of what counts there, in one pass."""
-    zeros = [torch.zeros_like(A, memory_format=torch.contiguous_format) for A in like]
+    zeros = _zeros(like)
     values, pullback, features, _ = vjp(_of_added(asked, places), zeros, asked.manner.plain or None)
     return features, list(pullback(cotangents(values)))
 
 
 def _connected(asked: _Question, places: Sequence[Seen]) -> list[Seen]:
     """Those from which a way leads to the score, whatever its derivative is."""
-    added = [torch.zeros_like(one.blank, memory_format=torch.contiguous_format) for one in places]
+    added = _zeros([one.blank for one in places])
     with torch.inference_mode(False), torch.enable_grad():
         for tensor in added:  # ours
             tensor.requires_grad = True
@@ -360,16 +355,16 @@ def _carrying(asked: _Question, deepest: Sequence[Seen]) -> Seen | None:
     """The first through which everything passes: with the features of other images the score is that of the others."""
     model, inputs, manner, image = asked.model, asked.inputs, asked.manner, tuple(asked.inputs.images.shape)
     try:
-        theirs = asked.of_another(deepest)
+        theirs, features = asked.of_another(deepest)
     except FuncamError:  # other images take another way through its code
         return None
-    for one, tensor in zip(deepest, theirs.features, strict=True):
+    for one, tensor in zip(deepest, features, strict=True):
         layout = one.layout(image)
         assert layout is not None
         cells = layout.to_map(tensor)  # a class token beside them stays: it is another way to the outputs
         put_there: Visit = partial(_with_cells, layout, cells)
         with torch.no_grad(), suppress(FuncamError):
-            if not difference(asked.of(run(model, inputs, {one.place: put_there}, manner)), theirs.values):
+            if not difference(asked.of(run(model, inputs, {one.place: put_there}, manner)), theirs):
                 return one
     return None
 

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import partial
+from typing import Any
 
 from torch import Tensor, nn
 
@@ -84,10 +86,16 @@ def _held_by_graph(cut: Cut, sample: Inputs) -> Held:
     return held_by(lambda images: features(replace(sample, images=images).taken), sample.images, cut.names[0])
 
 
+def read_by(model: nn.Module, cut: Cut | TapCut, sample: Inputs) -> Callable[[Tensor], Any]:
+    """An image -> what the layer of a cut holds for it, with whatever else the sample takes."""
+    if isinstance(cut, TapCut):
+        return lambda images: features_at(model, replace(sample, images=images), cut.place, cut.manner)
+    features = quiet(cut.features)
+    return lambda images: features(replace(sample, images=images).taken)[cut.names[0]]
+
+
 def held_by_tap(model: nn.Module, cut: TapCut, sample: Inputs, seen: Seen | None) -> Held:
     """What a tap finds; where the image's axes were followed to it already, there is no need to run the model."""
     if seen is not None and isinstance(seen.followed, Layout):
         return Held(seen.blank, seen.followed, seen.parts)
-    return held_by(
-        lambda images: features_at(model, replace(sample, images=images), cut.place, cut.manner), sample.images
-    )
+    return held_by(read_by(model, cut, sample), sample.images)

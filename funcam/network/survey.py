@@ -11,11 +11,13 @@ import torch
 from torch import Tensor, nn
 
 from funcam.network.checks import own_random_numbers
+from funcam.network.known import known_of
 from funcam.network.layers import layout_of
 from funcam.network.layout import PLAIN, Layout, readings
 from funcam.network.outputs import leaves
 from funcam.network.provenance import UNKNOWN, Provenance, Unknown
 from funcam.network.reach import Reach
+from funcam.network.samples import kind_of
 from funcam.network.tap import Inputs, Manner, Place, run
 from funcam.network.traits import sets_grid
 
@@ -127,8 +129,12 @@ def spectra(model: nn.Module, inputs: Inputs, manner: Manner) -> list[Place]:
     """The places in a model of signals that hold maps over frequencies and times."""
     if inputs.images.ndim != _OF_SIGNALS or not any(isinstance(module, nn.Conv2d) for module in model.modules()):
         return []
-    seen = survey(model, inputs, manner)
-    return [one.place for one in seen if one.followed == PLAIN and len(one.shape) > _OF_SIGNALS]
+
+    def find() -> list[Place]:
+        seen = survey(model, inputs, manner)
+        return [one.place for one in seen if one.followed == PLAIN and len(one.shape) > _OF_SIGNALS]
+
+    return known_of(model).fact(("spectra", kind_of(inputs)), find)
 
 
 def _observe(model: nn.Module, inputs: Inputs, manner: Manner, note: Any) -> None:

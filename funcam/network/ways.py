@@ -16,7 +16,6 @@ from funcam.network.believed import manner_for
 from funcam.network.checks import (
     Reference,
     by_autograd,
-    features_at,
     own_random_numbers,
     reference,
 )
@@ -24,7 +23,7 @@ from funcam.network.choice import branch_ends
 from funcam.network.cuts import Cut
 from funcam.network.defaults import gradient_at, read_cells, stands_in
 from funcam.network.failures import FoldedViews, UnknownAxes, Unreached
-from funcam.network.found import Found, by_export, by_graph, held_by_tap, why_not_graph
+from funcam.network.found import Found, by_export, by_graph, held_by_tap, read_by, why_not_graph
 from funcam.network.images import check_images
 from funcam.network.inputs import check_inputs
 from funcam.network.instead import instead
@@ -160,12 +159,12 @@ def _branches(known: Known, model: nn.Module, settled: Settled, inputs: Inputs) 
     name = settled.layer if node is None else name_of(traced.graph, node)
     if {name, settled.layer}.isdisjoint(ends):
         return ()
-    return tuple(end for end in ends if _holds_map(known, model, end, inputs))
+    return tuple(end for end in ends if _holds_map(model, end, inputs))
 
 
-def _holds_map(known: Known, model: nn.Module, name: str, inputs: Inputs) -> bool:
+def _holds_map(model: nn.Module, name: str, inputs: Inputs) -> bool:
     with suppress(FuncamError):
-        _laid_out(model, _settle(known, model, name, inputs, None), inputs, None)
+        settle(model, name, inputs, None)
         return True
     return False
 
@@ -215,14 +214,12 @@ def _wanted(model: nn.Module, inputs: Inputs, sample: Inputs, read: Read) -> Wan
 
 def _laid_out(model: nn.Module, found: Found, inputs: Inputs, layout: LayoutLike | None = None) -> Found:
     """With how the layer holds a feature map."""
-    settled, sample, cut = found.settled, sample_of(inputs), found.settled.cut
+    settled, sample = found.settled, sample_of(inputs)
+    read = read_by(model, settled.cut, sample)
 
     def tensor_of(images: Tensor) -> Any:
-        other = replace(sample, images=images)
         with torch.inference_mode(False), torch.no_grad():
-            if isinstance(cut, TapCut):
-                return features_at(model, other, cut.place, cut.manner)
-            return cut.features(other.taken)[cut.names[0]]
+            return read(images)
 
     likely, count = _likely(model, settled, sample), len(inputs.images)
     if layout is None and tappable(model, settled.layer) in spectra(model, sample, manner_for(model, sample)):
@@ -274,8 +271,9 @@ def _settle(
         raise FuncamError(unknown(model, traced, name))
     if traced is not None and name in {**traced.graph.outputs, **traced.graph.nodes}:
         traced.cut(name, tuple(sample.images.shape))  # refuses what does not lead to the output
-    why, as_it_is = why_not_graph(manner) or known.failure, None
-    if traced is not None and via != "tap" and not why_not_graph(manner):
+    barred, as_it_is = why_not_graph(manner), None
+    why = barred or known.failure
+    if traced is not None and not barred:
         found, as_it_is, why = by_graph(traced, model, name, sample, place, manner)
         if found is not None:
             return found
