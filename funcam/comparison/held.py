@@ -1,14 +1,14 @@
-"""What an object holds, and what a user's code takes from the modules around it. Nothing of it is called. No torch."""
+"""What an object holds, and what a user's code takes from the modules around it. Nothing of it is called."""
 
 from __future__ import annotations
 
 import sys
 from collections.abc import Iterator, Mapping
-from contextlib import suppress
 from types import CodeType, FunctionType, ModuleType
 from typing import Any
 
 from funcam.comparison.sources import is_installed
+from funcam.network.held import fields_of
 
 
 def state_of(value: Any) -> Mapping[str, Any]:
@@ -22,7 +22,7 @@ def state_of(value: Any) -> Mapping[str, Any]:
         >>> state_of(Fraction(1, 3))["1"]
         (1, 3)
     """
-    held = attributes(value)
+    held = fields_of(value)
     own = any(name in vars(base) for base in type(value).__mro__[:-1] for name in ("__reduce__", "__reduce_ex__"))
     if held and not own:
         return held
@@ -33,23 +33,6 @@ def state_of(value: Any) -> Mapping[str, Any]:
     if not isinstance(parts, tuple):
         return {"name": parts}
     return {str(at): list(part) if at > 2 and part is not None else part for at, part in enumerate(parts[:5])}
-
-
-def attributes(value: Any) -> dict[str, Any]:
-    """The attributes of an object by their names, those in slots too.
-
-    Example:
-        >>> attributes(ValueError("x"))
-        {}
-    """
-    held = dict(getattr(value, "__dict__", {}))
-    for base in type(value).__mro__:
-        slots = vars(base).get("__slots__", ())
-        for name in (slots,) if isinstance(slots, str) else slots:
-            with suppress(AttributeError):  # not set, or of a private name
-                if not name.startswith("__"):
-                    held[name] = object.__getattribute__(value, name)
-    return held
 
 
 def used_by(code: Any) -> dict[str, Any]:

@@ -15,9 +15,9 @@ import numpy as np
 import torch
 from torch import fx, nn
 
-from funcam.comparison.held import attributes, state_of, used_by
+from funcam.comparison.held import state_of, used_by
 from funcam.comparison.sources import is_installed, source_letters
-from funcam.network.held import is_filled
+from funcam.network.held import fields_of, is_filled
 
 _PLAIN = (
     *(bool, int, float, complex, str, bytes, type(None), range, slice, Enum),
@@ -104,7 +104,7 @@ class _Said:
         elif isinstance(value, set | frozenset):
             self._tell_all(f"set of {len(value)}", sorted(value, key=repr))
         if isinstance(value, nn.Module | Mapping | list | set | frozenset):
-            self._tell_mapping(attributes(value))
+            self._tell_mapping(fields_of(value))
         else:
             self._tell_mapping(state_of(value))
         if isinstance(value, nn.Module):
