@@ -80,10 +80,10 @@ def _times(options: argparse.Namespace) -> dict[str, Any]:
     paths = find_images([options.photos]).paths[: options.most]
     truths = match(read_truth(options.boxes, rivals[0].net.classes).by_file, paths).truths
     examples = image_examples(paths, truths)
-    _forward(rivals, examples[:8])
+    decoded_and_forward(rivals, examples[:8])
     plain, whole = [], []
     for _ in range(options.rounds):
-        plain.append(_seconds(lambda: _forward(rivals, examples)))
+        plain.append(_seconds(lambda: decoded_and_forward(rivals, examples)))
         with tempfile.TemporaryDirectory() as folder:
             whole.append(_seconds(lambda folder=folder: compare(rivals, examples, Plan(), Path(folder))))
     passes, curves = _curves(rivals[0], examples)
@@ -98,7 +98,8 @@ def _times(options: argparse.Namespace) -> dict[str, Any]:
     }
 
 
-def _forward(rivals: list[Rival], examples: list[Any]) -> None:
+def decoded_and_forward(rivals: list[Rival], examples: list[Any]) -> None:
+    """Decoding and the batched forward passes alone: what a comparison can't do without."""
     plan = Plan()
     for rival in rivals:
         for start in range(0, len(examples), plan.batch):

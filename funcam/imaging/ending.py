@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import struct
 import zlib
+from collections.abc import Iterator
 from typing import BinaryIO
 
 _HEADER = struct.Struct(">IIBBBBB")
@@ -26,10 +27,8 @@ def ends_early(stream: BinaryIO) -> bool:
         ...     ends_early(stream)
         False
     """
-    stream.seek(8)
     needed, decoder, begun = 1, zlib.decompressobj(), False
-    while len(head := stream.read(8)) == 8:
-        length, kind = struct.unpack(">I4s", head)
+    for kind, length in _chunks(stream):
         if kind == b"IHDR":
             needed = _bytes_needed(stream.read(length))
         elif kind == b"IDAT":
@@ -39,9 +38,6 @@ def ends_early(stream: BinaryIO) -> bool:
                 return False
         elif begun:
             break
-        else:
-            stream.seek(length, 1)
-        stream.seek(4, 1)
     return True
 
 
@@ -57,15 +53,23 @@ def bytes_beside(stream: BinaryIO, most: int) -> int:
         ...     bytes_beside(stream, 2**20)
         316
     """
-    stream.seek(8)
     count = 0
-    while count <= most and len(head := stream.read(8)) == 8:
-        length, kind = struct.unpack(">I4s", head)
+    for kind, length in _chunks(stream):
         count += _CHUNK + (0 if kind == b"IDAT" else length)
-        if kind == b"IEND":
+        if kind == b"IEND" or count > most:
             break
-        stream.seek(length + 4, 1)
     return count
+
+
+def _chunks(stream: BinaryIO) -> Iterator[tuple[bytes, int]]:
+    """The kind and length of each chunk; whatever of it is read meanwhile, the next one is found behind it."""
+    start = 8
+    stream.seek(start)
+    while len(head := stream.read(8)) == 8:
+        length, kind = struct.unpack(">I4s", head)
+        yield kind, length
+        start += length + 12
+        stream.seek(start)
 
 
 def _bytes_needed(header: bytes) -> int:

@@ -7,13 +7,10 @@ from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
 
-import torch
-
+from benchmarks.comparison import decoded_and_forward
 from benchmarks.suite.case import Case, Group, Setting
 from funcam.comparison import Example, Plan, Rival, compare, scene_examples
-from funcam.comparison.instances import instances_of
 from funcam.zoo.nets import build_net, load_net
-from funcam.zoo.preprocessing import normalised
 
 TITLE = "comparing networks and methods over a data set"
 FOR = "cpu"
@@ -35,19 +32,9 @@ def _cases(names: tuple[str, ...], count: int) -> dict[str, Case]:
     rivals = [Rival(name, load_net(name) if name == "scenes" else build_net(name, num_classes=10)) for name in names]
     examples = scene_examples(count)
     return {
-        PLAIN: Case(partial(_forward, rivals, examples), images=count),
+        PLAIN: Case(partial(decoded_and_forward, rivals, examples), images=count),
         "funcam compare": Case(partial(_compared, rivals, examples), images=count),
     }
-
-
-def _forward(rivals: list[Rival], examples: list[Example]) -> None:
-    plan = Plan()
-    for rival in rivals:
-        for start in range(0, len(examples), plan.batch):
-            chunk = examples[start : start + plan.batch]
-            items = [instances_of(example, example.load(), rival, plan)[0] for example in chunk]
-            with torch.no_grad():
-                rival.net.model(normalised(rival.net, [item.image for item in items], "cpu"))
 
 
 def _compared(rivals: list[Rival], examples: list[Example]) -> None:
