@@ -40,16 +40,13 @@ class Job:
     pipe: int
     start: float = field(default_factory=time.monotonic)
     received: bytes = b""
+    inherited: float = field(default_factory=lambda: _resident(os.getpid()))
     peak: float = 0.0
     stopped: str = ""
 
-    def resident(self) -> float:
-        """Gigabytes in memory; 0 when the process is gone."""
-        try:
-            with open(f"/proc/{self.process}/statm", encoding="ascii") as numbers:
-                return int(numbers.read().split()[1]) * _PAGE / 2**30
-        except OSError:
-            return 0.0
+    def taken(self) -> float:
+        """Gigabytes in memory beside what its parent held when it was forked; 0 when the process is gone."""
+        return max(_resident(self.process) - self.inherited, 0.0)
 
     def record(self, status: int) -> dict[str, Any]:
         """The last line that came whole, with what ended the process if it said less than all."""
@@ -67,6 +64,16 @@ class Job:
             record["verdict"] = self.stopped or "did not finish"
             record.setdefault("message", f"ended with {status} while {record.get('stage', 'starting')}")
         return record | {"peak_gb": round(self.peak, 2), "wall": round(time.monotonic() - self.start, 2)}
+
+
+def _resident(process: int) -> float:
+    """Gigabytes that a process holds in memory and shares with no file; 0 when it is gone."""
+    try:
+        with open(f"/proc/{process}/statm", encoding="ascii") as numbers:
+            _, resident, shared, *_ = map(int, numbers.read().split())
+    except OSError:
+        return 0.0
+    return (resident - shared) * _PAGE / 2**30
 
 
 def import_everything(origins: set[str]) -> None:
@@ -161,7 +168,7 @@ def _poll(selector: selectors.BaseSelector, running: list[Job], limits: Limits) 
         if not part:
             ended.append(job)
     for job in running:
-        job.peak = max(job.peak, job.resident())
+        job.peak = max(job.peak, job.taken())
         slow, large = time.monotonic() - job.start > limits.seconds, job.peak > limits.gigabytes
         if (slow or large) and not job.stopped:
             job.stopped = "too slow" if slow else "too large"

@@ -26,6 +26,7 @@ class Unwritten(TorchFunctionMode):
     """Inside this context (and thread) nothing is written into some tensors: code that wants to is stopped before.
 
     Example:
+        >>> import torch
         >>> weight = torch.ones(2)
         >>> try:
         ...     with Unwritten([weight]):

@@ -179,7 +179,7 @@ def test_a_process_is_stopped_at_its_limits_and_the_others_go_on():
         trap("died", died, "ends the process"),
         SMALL,
     ]
-    limits = processes.Limits(seconds=20, gigabytes=1.2)
+    limits = processes.Limits(seconds=20, gigabytes=0.6)
     records = {record["name"]: record for record in processes.judged(entries, jobs=4, limits=limits, peers=False)}
     assert {name: record["verdict"] for name, record in records.items()} == {
         "traps/stuck": "too slow",
