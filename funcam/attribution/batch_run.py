@@ -10,7 +10,8 @@ import torch
 from torch import nn
 from torch.func import vjp
 
-from funcam.attribution.cuts import places_of
+from funcam.attribution.belonging import belonging
+from funcam.attribution.cuts import one_of, places_of
 from funcam.attribution.meaning import meaning_of
 from funcam.attribution.rows import full_precision, one_by_one_where_vmap_fails
 from funcam.attribution.whole import Kind, Whole, whole
@@ -33,7 +34,7 @@ from funcam.network.tap import run as run_model
 from funcam.network.taps import run_tapped
 from funcam.network.ways import settle
 from funcam.recipe import Scores
-from funcam.targets.target import Meaning, Output, Target, Targets, bind, logits_of, placed, read_by
+from funcam.targets.target import Meaning, Output, Target, Targets, bind, logits_of, of_classes, placed, read_by
 
 Tensors = tuple[torch.Tensor, ...]
 Pullback = Callable[[torch.Tensor], Tensors]
@@ -279,6 +280,13 @@ def run_batch(
     cuts, source, given = places.cuts, places.source, places.given
     if source is not None:
         refuse_mixed(source(), given, cuts)
+    meaning = meaning_of(scores, targets, cuts[0], source, given, output)
+
+    def settled(outputs: Any) -> Target:
+        return bind(targets, outputs, len(given.images), output, meaning)
+
+    if needs_layer and isinstance(model, nn.Module) and list(layers) == [None] and source and not options.layout:
+        cuts = (belonging(cuts[0], source, given, output, of_classes(targets), settled),)
     beside = [finer_beside(cut, source, given) for cut in cuts] if finer else [None] * len(cuts)
     here = [cut.layer for cut in cuts]
     names = list(dict.fromkeys(name for name in beside if name and name not in here))
@@ -288,11 +296,6 @@ def run_batch(
     else:
         inputs, tail, plain, here, gradient = uncut.inputs, uncut.tail, False, [], bool(uncut.inputs)
     tapped = isinstance(cuts[0].cut, TapCut)
-    meaning = meaning_of(scores, targets, cuts[0], source, given, output)
-
-    def settled(outputs: Any) -> Target:
-        return bind(targets, outputs, len(given.images), output, meaning)
-
     linear = pullback = by_logits = None
     if len(cuts) == 1 and not names and uncut is None:
         linear = linear_head(cuts[0], source, given.images, inputs[0], lambda A: tail(A)[0])
@@ -322,7 +325,7 @@ def run_batch(
         memory=memory,
         output=output,
         meaning=meaning,
-        left=places.left,
+        left=(*places.left, *(one_of(cut) for cut in cuts if cut.others)),
     )
 
 

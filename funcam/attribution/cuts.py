@@ -35,7 +35,7 @@ class Places:
         cuts: each layer once.
         source: the model as it is now; None for a pair of functions.
         given: what goes into it, with the channels in front.
-        left: what is to be said of layers that were left out and of branches, a sentence each.
+        left: what is to be said of layers that were left out, a sentence each.
     """
 
     cuts: tuple[Settled, ...]
@@ -78,8 +78,7 @@ def places_of(
             raise
         whole = unwrapped(model)
         return _uncut(whole, in_form(whole, given))
-    told = (_one_of(cut) for cut in cuts if cut.others)
-    return Places(_distinct(cuts, source, given), source, given, (*left, *told))
+    return Places(_distinct(cuts, source, given), source, given, left)
 
 
 def _settled(splits: Sequence[Split], given: Inputs, read: Read) -> tuple[list[Settled], tuple[str, ...]]:
@@ -100,7 +99,8 @@ def _settled(splits: Sequence[Split], given: Inputs, read: Read) -> tuple[list[S
     return cuts, tuple(f"left out: {why}" for why in left)
 
 
-def _one_of(cut: Settled) -> str:
+def one_of(cut: Settled) -> str:
+    """What is to be said of a default layer that is the end of one branch of several."""
     names = ", ".join(map(repr, cut.others))
     several = len(cut.others) > 1
     return (

@@ -130,7 +130,7 @@ def _best(asked: _Question, alive: Sequence[Seen]) -> Seen:
     carrying, norms = _carrying(asked, deepest), _norms(alive, tuple(asked.inputs.images.shape))
     parting = carrying is None or _is_deeper(carrying, alive, tuple(asked.inputs.images.shape))
     if carrying and not parting and not (norms and _is_mixed_behind(asked, carrying, norms[-1])):
-        return outermost(carrying, alive)
+        return replace(outermost(carrying, alive), carries=True)
     return norms[-1] if norms else outermost(_of_several_scales(asked, list(values.values())), alive)
 
 

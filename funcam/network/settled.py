@@ -43,6 +43,7 @@ class Settled:
         cut: the graph cut there, or where the model's code is tapped.
         layout: how the layer holds a feature map; None while that isn't known yet.
         others: where it is the default and one branch's end, the ends of all.
+        carries: whether it is the default and is known to carry everything.
     """
 
     layer: str
@@ -51,6 +52,7 @@ class Settled:
     cut: Cut | TapCut
     layout: AnyLayout | None = None
     others: tuple[str, ...] = ()
+    carries: bool = False
 
     @property
     def of_layer(self) -> AnyLayout:

@@ -40,10 +40,15 @@ class Wanted:
         return [t * mask.to(t) for t, mask in zip(floating, self.masks, strict=False) if mask is not None]
 
 
-def wanted_by(model: nn.Module, sample: Inputs, manner: Manner, read: Read) -> Wanted | None:
+def wanted_by(model: nn.Module, sample: Inputs, manner: Manner, read: Read, exactly: bool = False) -> Wanted | None:
     """What a score depends on, found out from what the model returns for a sample; None where that is everything.
 
-    Of logits `[B, N]`, or of a map of them, any class stands for all.
+    Args:
+        model: a module; it is only read.
+        sample: what goes in.
+        manner: how the model has to be run.
+        read: the score.
+        exactly: False where of logits `[B, N]`, or of a map of them, any class stands for all.
 
     Raises:
         FuncamError: the score has no derivative by the outputs.
@@ -67,9 +72,11 @@ def wanted_by(model: nn.Module, sample: Inputs, manner: Manner, read: Read) -> W
             f"the target depends on nothing that {type(model).__name__} returns, or not by a derivative (detach, "
             "argmax, item, numpy and comparisons cut it off); give a differentiable function of the outputs"
         )
-    if len(tensors) == 1 and tensors[0].ndim in (2, sample.images.ndim):
+    if not exactly and len(tensors) == 1 and tensors[0].ndim in (2, sample.images.ndim):
         return None
     masks = tuple(None if g is None or not g.any() else g != 0 for g in gradients)
+    if exactly and all(mask is None for mask in masks):  # a mask without pixels, say
+        return None
     return Wanted(masks, tuple("" if mask is None else _digest(mask) for mask in masks))
 
 

@@ -19,7 +19,7 @@ from funcam.network.checks import (
     own_random_numbers,
     reference,
 )
-from funcam.network.choice import branch_ends
+from funcam.network.choice import branch_ends, carriers
 from funcam.network.cuts import Cut
 from funcam.network.defaults import gradient_at, read_cells, stands_in
 from funcam.network.failures import FoldedViews, UnknownAxes, Unreached
@@ -52,6 +52,7 @@ def settle(
     via: str | None,
     layout: LayoutLike | None = None,
     read: Read | None = None,
+    exactly: bool = False,
 ) -> Settled:
     """Cut a model at a layer for some inputs; what was found out is kept, and holds for inputs of that kind.
 
@@ -62,6 +63,7 @@ def settle(
         via: the only way that is allowed; None for the first that works.
         layout: how the layer holds a feature map, if the caller says it.
         read: the score that the default layer has to lead to; None for the logits, or the first output.
+        exactly: whether one class of logits doesn't stand for all.
 
     Raises:
         FuncamError: it can't be cut there, or which axes of the layer are the image's is undecided.
@@ -70,10 +72,10 @@ def settle(
     if inputs.images.is_meta:
         return _settle_shapes(known, model, layer, inputs)
     if not is_transformed() or inputs.has_others or any(untracked(p) is not p for p in model.parameters()):
-        return _settle_with_values(known, model, layer, inputs, via, layout, read)
+        return _settle_with_values(known, model, layer, inputs, via, layout, read, exactly)
     with untransformed():  # what is found holds whatever is differentiated or mapped around
         inputs = inputs if is_batched(inputs.images) else replace(inputs, images=untracked(inputs.images))
-        return _settle_with_values(known, model, layer, inputs, via, layout, read)
+        return _settle_with_values(known, model, layer, inputs, via, layout, read, exactly)
 
 
 def _settle_with_values(
@@ -84,9 +86,10 @@ def _settle_with_values(
     via: str | None,
     layout: LayoutLike | None,
     read: Read | None,
+    exactly: bool,
 ) -> Settled:
     if layer is None and layout is None:
-        return _settle_default(known, model, inputs, via, read)
+        return _settle_default(known, model, inputs, via, read, exactly)
 
     def find() -> Settled:
         with own_random_numbers(inputs.images):
@@ -109,10 +112,12 @@ def _settle_shapes(known: Known, model: nn.Module, layer: str | None, inputs: In
     return Settled(name, "fx", "without values nothing can be checked", cut, layout)
 
 
-def _settle_default(known: Known, model: nn.Module, inputs: Inputs, via: str | None, read: Read | None) -> Settled:
+def _settle_default(
+    known: Known, model: nn.Module, inputs: Inputs, via: str | None, read: Read | None, exactly: bool
+) -> Settled:
     """At the first of the default layers whose axes are known."""
     sample = sample_of(inputs)
-    wanted = _wanted(model, inputs, sample, read or usual)
+    wanted = _wanted(model, inputs, sample, read or usual, exactly)
 
     def search() -> Settled:
         first: Found | None = None
@@ -138,9 +143,21 @@ def _settle_default(known: Known, model: nn.Module, inputs: Inputs, via: str | N
     def find() -> Settled:
         with own_random_numbers(inputs.images):
             settled = search()
-            return replace(settled, others=_branches(known, model, settled, inputs) if wanted is None else ())
+            others = _branches(known, model, settled, inputs) if wanted is None else ()
+            return replace(settled, others=others, carries=_carries(known, model, settled, sample, wanted))
 
     return known.fact(("default cut", via, kind_of(inputs), None if wanted is None else wanted.key), find)
+
+
+def _carries(known: Known, model: nn.Module, settled: Settled, sample: Inputs, wanted: Wanted | None) -> bool:
+    """Whether the default layer is known to carry everything, without running the model."""
+    traced = known.traced(model) if settled.way == "fx" else None
+    if traced is not None and find_node(traced.graph, settled.layer) in carriers(traced.graph):
+        return True
+    if traced is not None and wanted is None:
+        return False
+    best = maps_by_default(known, model, sample, manner_for(model, sample), wanted)[0]
+    return best.carries and str(best.place) == settled.layer
 
 
 def _in_parts(maps: Sequence[Seen]) -> str:
@@ -200,14 +217,14 @@ def _differentiates(cut: Cut, held: Held) -> bool:
         return bool(outputs) and torch.autograd.grad(total, tensor, allow_unused=True)[0] is not None
 
 
-def _wanted(model: nn.Module, inputs: Inputs, sample: Inputs, read: Read) -> Wanted | None:
+def _wanted(model: nn.Module, inputs: Inputs, sample: Inputs, read: Read, exactly: bool) -> Wanted | None:
     check_inputs(model, inputs)
     try:
         manner = manner_for(model, sample)
     except FuncamError:  # it can't run: that is told in the words of its graph, which may know better
         return None
     try:
-        return wanted_by(model, sample, manner, read)
+        return wanted_by(model, sample, manner, read, exactly)
     except LookupError:
         return None
 

@@ -168,6 +168,16 @@ def read_by(targets: Targets, output: Output = None) -> Callable[[Any], torch.Te
     return lambda outputs: logits_of(outputs, output)
 
 
+def of_classes(targets: Targets) -> bool:
+    """Whether classes are explained, not the values of a function.
+
+    Example:
+        >>> of_classes([1, 2]), of_classes(torch.Tensor.max)
+        (True, False)
+    """
+    return targets.class_score is not None if isinstance(targets, Target) else not callable(targets)
+
+
 def explains_logits(target: Target) -> bool:
     """Whether nothing but logits of classes are explained."""
     return target.class_score is not None and target.class_score.of is _logit
