@@ -325,7 +325,7 @@ def run_batch(
         memory=memory,
         output=output,
         meaning=meaning,
-        left=(*places.left, *(one_of(cut) for cut in cuts if cut.others)),
+        left=(*places.left, *(one_of(cut) for cut in cuts if needs_layer and cut.others)),
     )
 
 
