@@ -15,6 +15,7 @@ from funcam.attribution.dispatch import MethodLike
 from funcam.attribution.explanation import Explanation, explain
 from funcam.attribution.prepared import Form, Prepared, Run
 from funcam.errors import FuncamError, FuncamWarning, reason_in, shown
+from funcam.methods import find_method
 from funcam.network.believed import graph_of
 from funcam.network.cutting import Split, split
 from funcam.network.naming import LayerLike
@@ -80,6 +81,7 @@ def prepare(
     """
     _check(model, layer, dtype, dynamic, options)
     module = unwrapped(model)
+    layer = _of_targets(module, example, targets, method, options) if layer is None else layer
     watch, cut = Watch(module), split(module, layer, example=example)
     example = example.detach().clone()
     network = _in_channels_last(folded(module, graph_of(module, example) if cut.way == "fx" else None))
@@ -116,6 +118,22 @@ def prepare(
         _watch=watch,
         _run=_in_mode(run or explained, example.device, dtype),
     )
+
+
+def _of_targets(
+    module: nn.Module, example: torch.Tensor, targets: Targets, method: MethodLike, options: dict[str, Any]
+) -> str | None:
+    """The default layer of what will be explained: of the predicted class any may be it.
+
+    Raises:
+        FuncamError: there are several.
+    """
+    if isinstance(method, str) and not find_method(method).at_layer:
+        return None
+    asked = "all" if targets is None else targets
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", FuncamWarning)  # `explain` tells them
+        return explain(module, example, asked, method="eigen-cam", output=options.get("output")).layer
 
 
 def agreement(maps: torch.Tensor, exact: torch.Tensor) -> tuple[float, float]:

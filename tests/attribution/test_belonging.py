@@ -162,3 +162,12 @@ def test_classes_of_a_map_have_their_bodies_too(class_):
 def test_methods_without_a_layer_take_classes_of_all_bodies():
     model = Bodies(JOINED["side by side"][1], 2, 3).eval()
     assert funcam.explain(model, IMAGES, "all", method="gradient").maps.any()
+
+
+def test_what_is_prepared_is_of_the_body_that_makes_the_class():
+    model = Bodies(JOINED["side by side"][1], 2, 3).eval()
+    fast = funcam.prepare(model, example=IMAGES, targets=0, backend=None)
+    assert fast.layer.startswith("bodies.0")
+    torch.testing.assert_close(fast(IMAGES).maps, funcam.explain(model, IMAGES, 0).maps)
+    with pytest.raises(funcam.FuncamError, match="no layer leads to all of the scores"):
+        funcam.prepare(model, example=IMAGES, backend=None)
