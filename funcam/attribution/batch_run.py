@@ -11,7 +11,7 @@ from torch import nn
 from torch.func import vjp
 
 from funcam.attribution.belonging import belonging
-from funcam.attribution.cuts import one_of, places_of
+from funcam.attribution.cuts import places_of, told_of
 from funcam.attribution.meaning import meaning_of
 from funcam.attribution.rows import full_precision, one_by_one_where_vmap_fails
 from funcam.attribution.whole import Kind, Whole, whole
@@ -325,7 +325,7 @@ def run_batch(
         memory=memory,
         output=output,
         meaning=meaning,
-        left=(*places.left, *(one_of(cut) for cut in cuts if needs_layer and cut.others)),
+        left=(*places.left, *(told_of(cuts) if needs_layer else ())),
     )
 
 

@@ -99,8 +99,12 @@ def _settled(splits: Sequence[Split], given: Inputs, read: Read) -> tuple[list[S
     return cuts, tuple(f"left out: {why}" for why in left)
 
 
-def one_of(cut: Settled) -> str:
-    """What is to be said of a default layer that is the end of one branch of several."""
+def told_of(cuts: Sequence[Settled]) -> list[str]:
+    """What is to be said of the layers that were taken, a sentence each: of branches, and of where a map is drawn."""
+    return [*(_one_of(cut) for cut in cuts if cut.others), *(cut.beside for cut in cuts if cut.beside)]
+
+
+def _one_of(cut: Settled) -> str:
     names = ", ".join(map(repr, cut.others))
     several = len(cut.others) > 1
     return (

@@ -51,7 +51,7 @@ class Held:
     Attributes:
         tensor: what it holds; no tensor in layers that hold none.
         axes: where the image's axes are in it, as far as they could be followed: as `Provenance.axes_of`.
-        parts: of which of the image's axes its cells cover another part than the whole: as `Provenance.parts_of`.
+        parts: of which of the image's axes its cells cover, or see, another part: as `Provenance.parts_of`.
         values: all that crosses the cut there, by name.
     """
 
@@ -116,7 +116,7 @@ def layout_of_layer(
     if given is not None:
         return _checked(layer, given, tensor, images)
     if isinstance(followed, Layout) and math.prod(followed.spatial(tensor.shape)) > 1:
-        _check_parts(layer, held.parts, _canonical(images)[2:])
+        _check_parts(layer, held, _canonical(images)[2:])
         return followed
     image = _canonical(images)
     possible = [reading for reading in readings(tensor.shape, image) if math.prod(reading.spatial(tensor.shape)) > 1]
@@ -148,22 +148,49 @@ def layout_of_layer(
     return found
 
 
-def _check_parts(layer: str, parts: Mapping[int, Reach], size: Shape) -> None:
+def beside(layer: str, held: Held, images: Tensor) -> str:
+    """That a map will be drawn far beside the middles of what its cells see, in words; "" where it won't."""
+    if not (isinstance(held.axes, Layout) and held.parts):
+        return ""
+    size, cells = _canonical(images)[2:], held.axes.spatial(held.tensor.shape)
+    ends = {axis: reach.seen_of(size[axis]) for axis, reach in held.parts.items() if reach.is_beside(cells[axis])}
+    if not ends:
+        return ""
+    far = max(round(held.parts[axis].beside(cells[axis]) * size[axis]) for axis in ends)
+    over = _covered(ends, size)
+    return (
+        f"the cells of layer {layer!r} lie over {over} (convolutions or pooling have too little padding, or too much), "
+        f"and its map is drawn over all of the image, up to {far} pixels beside them; those of an earlier layer lie "
+        "nearer"
+    )
+
+
+def _covered(ends: Mapping[int, tuple[int, int]], size: Shape) -> str:
+    names = _names(size)
+    return " and ".join(f"{names[axis]} {low}..{high - 1} of {size[axis]}" for axis, (low, high) in ends.items())
+
+
+def _names(size: Shape) -> tuple[str, ...]:
+    return (("columns",), ("rows", "columns"), ("frames", "rows", "columns"))[min(len(size), 3) - 1]
+
+
+def _check_parts(layer: str, held: Held, size: Shape) -> None:
     """Refuse a map that would be drawn over other pixels than those that its cells see.
 
     Raises:
         UnknownAxes: the cells cover another part of the image than the whole.
     """
-    if not parts:
+    assert isinstance(held.axes, Layout)
+    cells = held.axes.spatial(held.tensor.shape)
+    ends = {axis: reach.of(size[axis]) for axis, reach in held.parts.items() if reach.misses(cells[axis])}
+    if not ends:
         return
-    names = (("columns",), ("rows", "columns"), ("frames", "rows", "columns"))[min(len(size), 3) - 1]
-    ends = {axis: reach.of(size[axis]) for axis, reach in parts.items()}
-    told = " and ".join(f"{names[axis]} {low}..{high - 1} of {size[axis]}" for axis, (low, high) in ends.items())
     verb = "pads" if any(low < 0 or high > size[axis] for axis, (low, high) in ends.items()) else "crops"
+    over = _covered(ends, size)
     raise UnknownAxes(
-        f"the model {verb} the image before layer {layer!r}, so that its map would cover {told} and not the image; "
+        f"the model {verb} the image before layer {layer!r}, so that its map would cover {over} and not the image; "
         f"{verb.removesuffix('s')} the image yourself and explain the part of the model behind that, or, for a map of "
-        f"those {names[min(parts)]} as it is, {SAY}"
+        f"those {_names(size)[min(ends)]} as it is, {SAY}"
     )
 
 

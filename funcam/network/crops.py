@@ -33,6 +33,14 @@ def enlarged(dim: Dim, front: int, behind: int) -> Dim:
     return padded(rest, max(front, 0), max(behind, 0))
 
 
+def slid(dim: Dim, made: int, first: float, step: float) -> Dim:
+    """A dimension of which a convolution or pooling makes so many cells, with their places; see `Reach.through`."""
+    atom = dim[0] if len(dim) == 1 else None
+    if not isinstance(atom, Axis) or not whole(atom):
+        return dim
+    return (replace(atom, reach=atom.reach.through(atom.size, made, first, step)),)
+
+
 def absorbed(dim: Dim, places: int) -> Dim:
     """A dimension behind a convolution that takes so many places away at its ends, of padding first."""
     atom = dim[0] if len(dim) == 1 else None

@@ -253,11 +253,13 @@ def _shortened(atom: Axis, start: int, end: int, step: int) -> Axis:
     """An axis of the image without what it was padded with, or with one of so many places."""
     last = atom.changes[-1] if atom.changes else None
     if isinstance(last, Padded) and last[:3] == (start, atom.size - end, atom.size) and step == 1:
-        return replace(atom, size=end - start, changes=atom.changes[:-1], reach=last.before)
+        seen = atom.reach.grown(-start, end - atom.size, atom.size).seen
+        return replace(atom, size=end - start, changes=atom.changes[:-1], reach=replace(last.before, seen=seen))
     trimmed = step == 1 and 2 <= end - start >= atom.size - 1  # by one place, as a convolution without padding does
     if not whole(atom) or not (trimmed or (start < step and end == atom.size)):
         raise Moved
-    return replace(atom, size=len(range(start, end, step)), changes=())
+    left = len(range(start, end, step))
+    return replace(atom, size=left, changes=(), reach=atom.reach.through(atom.size, left, start, step))
 
 
 def with_beside(front: int, dim: Dim, behind: int) -> Dim:

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import re
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 
 import torch
 from torch import Tensor
 
 from funcam.network.call import Call, tensors_in
-from funcam.network.crops import absorbed, cropped, enlarged
+from funcam.network.crops import cropped, enlarged
 from funcam.network.factors import (
     Dim,
     Dims,
@@ -19,14 +18,13 @@ from funcam.network.factors import (
     concatenated,
     has_batch,
     is_plain,
-    padded,
     plain,
-    resized,
     rolled,
     size_of,
     together,
     viewed,
 )
+from funcam.network.kernels import convolution, local
 from funcam.network.windows import col2im, im2col, patches, sampled, shuffle
 
 Rule = Callable[[Call], Dims]
@@ -158,42 +156,6 @@ def _heads(call: Call) -> Dims:
     return (*together([query[:1], key[:1], value[:1]]), query[1], plain(call.shape[-1]))
 
 
-def _convolution(call: Call) -> Dims:
-    dims, weight = call.dims("input"), call.args["weight"]
-    if any(map(axes_in, call.dims_of(weight))):
-        raise Moved
-    count = weight.ndim - 2
-    dims = (dims[0], plain(call.shape[1]), *dims[2:])
-    if set(weight.shape[2:]) == {1} and tuple(call.shape[2:]) == tuple(map(size_of, dims[2:])):
-        return dims
-    if not call.args.get("transposed"):
-        dims = _absorbed(call, dims, weight.shape[2:])
-    if not call.args.get("transposed") and set(call.args["stride"]) == {1}:
-        dims = (*dims[:2], *map(_grown, dims[2:], call.shape[2:]))
-    return resized(dims, call.shape[-count:])
-
-
-def _absorbed(call: Call, dims: Dims, kernel: Sequence[int]) -> Dims:
-    """The last dimensions, without the padding that a kernel without one is given."""
-    given = ([*(call.args.get(name) or [fill])] for name, fill in (("dilation", 1), ("padding", 0)))
-    dilation, padding = (each * (len(kernel) // len(each)) for each in given)
-    taken = [(k - 1) * d - 2 * p for k, d, p in zip(kernel, dilation, padding, strict=True)]
-    return (*dims[: -len(kernel)], *map(absorbed, dims[-len(kernel) :], taken))
-
-
-def _grown(dim: Dim, size: int) -> Dim:
-    """What a convolution adds at the end is often cut off again."""
-    return padded(dim, 0, size - size_of(dim), by_itself=False) if size > size_of(dim) else dim
-
-
-def _local(call: Call) -> Dims:
-    """Pooling and interpolation: the digit in the name is the number of axes."""
-    count = int((re.findall(r"(\d)d", call.name) or ["2"])[-1])
-    kernel = call.args.get("kernel_size")
-    dims = _absorbed(call, call.first, kernel * (count // len(kernel))) if kernel else call.first
-    return resized(dims, call.shape[-count:])
-
-
 def _pad(call: Call) -> Dims:
     amounts: list[int] = call.args["pad" if "pad" in call.args else "padding"]
     dims = call.first
@@ -307,10 +269,10 @@ RULES: dict[str, Rule] = {
     ),
     **_named(_heads, "_native_multi_head_attention"),
     **_named(
-        _convolution, "convolution _convolution mkldnn_convolution cudnn_convolution conv2d thnn_conv2d _slow_conv2d"
+        convolution, "convolution _convolution mkldnn_convolution cudnn_convolution conv2d thnn_conv2d _slow_conv2d"
     ),
     **_named(
-        _local,
+        local,
         "max_pool2d_with_indices max_pool3d_with_indices mkldnn_max_pool2d mkldnn_max_pool3d avg_pool1d avg_pool2d "
         "avg_pool3d _adaptive_avg_pool2d _adaptive_avg_pool3d mkldnn_adaptive_avg_pool2d adaptive_max_pool2d "
         "adaptive_max_pool3d upsample_nearest1d upsample_nearest2d upsample_nearest3d upsample_linear1d "

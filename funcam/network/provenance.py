@@ -66,12 +66,14 @@ class Provenance(TorchDispatchMode):  # type: ignore[no-untyped-call]
             return UNKNOWN
 
     def parts_of(self, tensor: Tensor) -> dict[int, Reach]:
-        """Of which of the image's axes a tensor's cells cover another part than the whole, by more than a cell."""
+        """Of which of the image's axes a tensor's cells cover, or lie over, another part than the whole."""
         try:
             axes = [axis for dim in self.dims_of(tensor) for axis in axes_in(dim)]
         except Moved:
             return {}
-        return {int(axis.name[1:]): axis.reach for axis in axes if axis.reach.misses(axis.size * axis.outer)}
+        cells = ((axis, axis.size * axis.outer) for axis in axes)
+        far = (axis for axis, size in cells if axis.reach.misses(size) or axis.reach.is_beside(size))
+        return {int(axis.name[1:]): axis.reach for axis in far}
 
     def layout_of(self, tensor: Tensor) -> Layout | None:
         """How a tensor holds the map, if that is known."""

@@ -43,6 +43,7 @@ class Settled:
         cut: the graph cut there, or where the model's code is tapped.
         layout: how the layer holds a feature map; None while that isn't known yet.
         others: where it is the default and one branch's end, the ends of all.
+        beside: that its map is drawn far beside what its cells see, in words; "" where it isn't.
         carries: whether it is the default and is known to carry everything.
     """
 
@@ -53,6 +54,7 @@ class Settled:
     layout: AnyLayout | None = None
     others: tuple[str, ...] = ()
     carries: bool = False
+    beside: str = ""
 
     @property
     def of_layer(self) -> AnyLayout:

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from funcam.errors import FuncamError
-from funcam.network.axes import Held, LayoutLike, layout_of_layer
+from funcam.network.axes import Held, LayoutLike, beside, layout_of_layer
 from funcam.network.believed import manner_for
 from funcam.network.checks import (
     Reference,
@@ -242,7 +242,8 @@ def _laid_out(model: nn.Module, found: Found, inputs: Inputs, layout: LayoutLike
     if layout is None and tappable(model, settled.layer) in spectra(model, sample, manner_for(model, sample)):
         layout = PLAIN
     held = layout_of_layer(settled.layer, found.held, tensor_of, sample.images, layout, likely=likely, batch=count)
-    return replace(found, settled=replace(settled, layout=held))
+    told = beside(settled.layer, found.held, sample.images) if layout is None else ""
+    return replace(found, settled=replace(settled, layout=held, beside=told))
 
 
 def _likely(model: nn.Module, settled: Settled, sample: Inputs) -> Layout | None:
