@@ -122,8 +122,10 @@ def _of(asked: _Asked, default: Settled) -> Settled:
         reached = left & ~asked.unreached(cut)
         if bool(reached.any()):
             found[cut] = reached
-        elif cut is not default:  # it was found for them
+        elif cut is not default and default.others:  # it was found for them, and doesn't lead there for these images
             break
+        elif cut is not default:  # their values depend on nothing: a head of zeros
+            return default
         left = left & ~reached
         cut = asked.layer_for(left) if bool(left.any()) else cut
         if cut is default:  # what is left depends on nothing that could be told from all the rest

@@ -13,6 +13,7 @@ import logging
 import operator
 import os
 import threading
+import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -167,7 +168,11 @@ def _export_modes(device: str) -> Iterator[None]:
         torch.autocast(device, enabled=False),
         SlowPath(),
         _unlogged(),
+        warnings.catch_warnings(),
     ):
+        warnings.simplefilter(
+            "ignore"
+        )  # what it says of the model's code (attributes that it sets) is of no concern here
         yield
 
 

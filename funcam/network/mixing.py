@@ -75,8 +75,8 @@ def refuse_mixed(model: nn.Module, given: Inputs, cuts: Sequence[Settled]) -> No
     for cut in asked:
         if known.fact(("rows moved", cut.layer, cut.layout, kind), partial(_moved, cut, model, given)):
             raise FuncamError(
-                f"{name} holds the images in another order at layer {cut.layer!r} (its code sorts them, say), so that "
-                f"a map of one would be another's; name an earlier layer, or {alone}"
+                f"{name} holds the images in another order at layer {cut.layer!r} (what it says of one depends on the "
+                f"row of another there), so that a map of one would be another's; name an earlier layer, or {alone}"
             )
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 import torch
+import torchvision
 from torch import Tensor, nn
 
 import funcam
@@ -157,6 +158,13 @@ def test_classes_of_a_map_have_their_bodies_too(class_):
     everywhere = funcam.segmentation(class_, mask=torch.ones(2, 8, 12, dtype=torch.bool))
     result = funcam.explain(model, IMAGES, everywhere, method="eigen-cam")
     assert result.layer.startswith(f"bodies.{int(class_ > 1)}")
+
+
+@pytest.mark.filterwarnings("ignore:grad-cam at")
+def test_a_head_of_zeros_leaves_the_default_layer_as_it_is():
+    model = torchvision.models.VisionTransformer(32, 8, 2, 2, 16, 32).eval()
+    nn.init.zeros_(model.heads.head.weight)
+    assert funcam.explain(model, IMAGES[..., :32], 1).layer.endswith("ln_1")
 
 
 def test_methods_without_a_layer_take_classes_of_all_bodies():

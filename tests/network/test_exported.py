@@ -341,3 +341,28 @@ def test_exports_in_several_threads() -> None:
     for graph, model in zip(graphs, models, strict=True):
         torch.testing.assert_close(graph.module(images), model(images))
     assert nn.Module.__call__ is call
+
+
+@pytest.mark.parametrize("inside", [False, True])
+@pytest.mark.parametrize("ask", ["guided-backprop", "full-grad", "via"])
+def test_what_the_exporter_says_of_a_models_code_is_not_heard(inside: bool, ask: str) -> None:
+    """Warnings are errors here: torch warns of tensors that the code keeps as attributes."""
+
+    class Keeping(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.conv, self.fc = nn.Conv2d(3, 4, 3), nn.Linear(4, 5)
+
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            A = self.conv(x).relu()
+            for _ in range(len(A.shape)):  # nobody traces that
+                (self.conv if inside else self).last = A
+            return self.fc(A.mean((2, 3)))
+
+    model, images = Keeping().eval(), torch.rand(1, 3, 8, 8)
+    if ask == "via":
+        assert funcam.split(model, "conv", via="export", example=images)(images)[0].shape == (1, 4, 6, 6)
+    else:
+        assert funcam.explain(model, images, 1, method=ask).maps.any()
+    assert not hasattr(model, "last")
+    assert not hasattr(model.conv, "last")
