@@ -19,6 +19,9 @@ from funcam.network.probing import agreement, decided, patched
 from funcam.network.provenance import UNKNOWN, Provenance, Unknown
 from funcam.network.reach import Reach
 
+_LEAST_SEEN = 4
+"""Pixels that a map may lie beside its place without a word, however small the image is."""
+
 ToMap = Callable[[Tensor], Tensor]
 FromMap = Callable[..., Tensor]
 
@@ -157,6 +160,8 @@ def beside(layer: str, held: Held, images: Tensor) -> str:
     if not ends:
         return ""
     far = max(round(held.parts[axis].beside(cells[axis]) * size[axis]) for axis in ends)
+    if far < _LEAST_SEEN:
+        return ""
     over = _covered(ends, size)
     return (
         f"the cells of layer {layer!r} lie over {over} (convolutions or pooling have too little padding, or too much), "
