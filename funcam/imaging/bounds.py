@@ -21,6 +21,7 @@ from PIL import Image
 from funcam.errors import FuncamError
 from funcam.files import MIB, open_regular
 from funcam.imaging.ending import bytes_beside
+from funcam.imaging.memory import ALLOWED, BYTES_A_PIXEL, beside
 
 MOST_BYTES = 1024 * MIB
 """Of any file: a multi-page TIFF, of which only the first page is read."""
@@ -141,12 +142,13 @@ def refuse_large(image: Image.Image, path: str | os.PathLike[str]) -> None:
         path: its file.
 
     Raises:
-        FuncamError: it has too many pixels, bytes, or scans, or too much beside the picture.
+        FuncamError: it has too many pixels, bytes, or scans, too much beside the picture, or its decoder would take
+            more beside it than `memory` says.
 
     Example:
         >>> refuse_large(Image.new("RGB", (9, 9)), "photo.png")
     """
-    name = repr(os.fsdecode(path))
+    name, size, count = repr(os.fsdecode(path)), os.path.getsize(path) if os.path.exists(path) else 0, 1
     parts = getattr(image, "tile", [])
     decoder = parts[0].codec_name if parts else ""
     most = MOST.get(image.format or "", MOST.get(decoder, PLAIN))
@@ -159,10 +161,14 @@ def refuse_large(image: Image.Image, path: str | os.PathLike[str]) -> None:
     if _pixels(image) > most.pixels:
         told = f"{name} holds more pixels than is safe to unpack (more than {most.pixels:,} of its kind)"
         raise FuncamError(f"{told}; make it smaller first")
-    if os.path.exists(path) and os.path.getsize(path) > most.size:
+    if size > most.size:
         raise FuncamError(
             f"{name} is larger than {most.size // 1024:,} KiB, too large for its kind; make it smaller first"
         )
+    taken = beside(image, size, scans=count)
+    if taken > max(BYTES_A_PIXEL * image.width * image.height, ALLOWED):
+        told = f"its decoder may take {taken / MIB:,.0f} MiB beside the picture, more than {ALLOWED // MIB}"
+        raise FuncamError(f"{name} holds more pixels than is safe to unpack ({told}); save it as PNG or smaller first")
     if image.format == "PNG":
         with open_regular(path) as stream:
             if bytes_beside(stream, _HEADER) > _HEADER:

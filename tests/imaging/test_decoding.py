@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 import struct
-import subprocess
 import sys
 import zlib
 from collections.abc import Callable
@@ -12,6 +11,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from picture_memory import taken
 from PIL import Image
 
 from funcam.errors import FuncamError
@@ -107,19 +107,6 @@ CASES: dict[str, tuple[Callable[[], Image.Image], dict[str, object], int]] = {
     ),
     "cmyk.jpg": (lambda: Image.new("CMYK", (SIDE, SIDE), (1, 2, 3, 4)), {}, 4),
 }
-PROGRAM = """
-import re, sys
-from pathlib import Path
-from PIL import Image
-from funcam.imaging.reading import read_image
-held = lambda what: 1024 * int(re.search(what + r":\\s+(\\d+)", Path("/proc/self/status").read_text())[1])
-Image.new("RGB", (9, 9)).save(sys.argv[1] + ".small.png")
-read_image(sys.argv[1] + ".small.png")  # what is imported is not the picture's
-before = held("VmRSS")
-Path("/proc/self/clear_refs").write_text("5")
-assert read_image(sys.argv[1]).size
-print(held("VmHWM") - before)
-"""
 
 
 @pytest.mark.long
@@ -128,10 +115,8 @@ print(held("VmHWM") - before)
 def test_at_most_four_bytes_a_pixel_above_the_decoded_picture(name: str, tmp_path: Path) -> None:
     make, options, decoded = CASES[name]
     make().save(tmp_path / name, **options)
-    command = [sys.executable, "-c", PROGRAM, str(tmp_path / name)]
-    taken = int(subprocess.run(command, capture_output=True, text=True, check=True).stdout)
     # The half: what Pillow and the allocator need beside a picture of this size.
-    assert taken / SIDE**2 < decoded + 4 + 0.5
+    assert taken(tmp_path / name) / SIDE**2 < decoded + 4 + 0.5
 
 
 def test_pillow_s_limit_holds_where_another_library_lifted_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
