@@ -19,7 +19,7 @@ from funcam.cli.evaluate import evaluate
 from funcam.cli.explain import explain
 from funcam.cli.help import Command, Group
 from funcam.cli.layers import layers
-from funcam.cli.messages import EPILOG, FAILURE, INTERRUPTED, USAGE, UsageError, complain, reason
+from funcam.cli.messages import EPILOG, FAILURE, INTERRUPTED, UNREAD, USAGE, UsageError, complain, reason
 from funcam.cli.methods import methods
 from funcam.cli.nets import nets
 
@@ -53,6 +53,9 @@ def funcam(
 
 def main() -> None:
     """Run the command line; bad input ends in one line on standard error: exit code 2 for usage, 1 for failures."""
+    for name in ("stdout", "stderr"):  # closed by the shell, or there is none: what is printed goes nowhere
+        if getattr(sys, name) is None:
+            setattr(sys, name, open(os.devnull, "w"))  # noqa: SIM115
     if isinstance(sys.stdout, io.TextIOWrapper):  # a file's name may hold what the terminal's encoding can't
         sys.stdout.reconfigure(errors="backslashreplace")
     try:
@@ -75,21 +78,25 @@ def _run() -> object:
     except (KeyboardInterrupt, typer.Abort):
         return complain("interrupted", INTERRUPTED)
     except BrokenPipeError:  # the reader of our output went away, as `head` does
-        return _without_output()
+        return _without_output(UNREAD)
+    except SystemExit as error:  # what Typer and Rich make of that
+        if not isinstance(error.__context__, BrokenPipeError):
+            raise
+        return _without_output(UNREAD)
     except Exception as error:
         if isinstance(error, OSError) and error.errno in _FULL:  # files of ours tell theirs as `FuncamError`
             complain(f"the output can't be written ({error.strerror}); make room or send it elsewhere")
-            return _without_output()
+            return _without_output(FAILURE)
         return _other(error)
 
 
 _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO)
 
 
-def _without_output() -> int:
+def _without_output(code: int) -> int:
     """What was printed and not written goes nowhere: at its end Python would try once more."""
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-    return FAILURE
+    return code
 
 
 def _other(error: Exception) -> int:

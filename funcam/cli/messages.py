@@ -21,7 +21,7 @@ _UNFOLDED = 1000
 EPILOG = "Try `funcam explain` without an image first: it explains a scene with the network in the package."
 
 
-FAILURE, USAGE, INTERRUPTED = 1, 2, 130
+FAILURE, USAGE, INTERRUPTED, UNREAD = 1, 2, 130, 141
 
 
 class UsageError(typer.BadParameter):

@@ -268,8 +268,16 @@ def assert_whole(folder: Path) -> list[Path]:
 
 
 @posix
-@pytest.mark.parametrize("arguments", [["layers", "resnet18"], ["methods"], ["--help"]])
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        *(["layers", "resnet18"], ["methods"], ["nets"], ["--help"], ["explain", "--help"], ["--version"]),
+        *(["explain", *SCENES], ["explain", *SCENES, "--json"]),
+        ["compare", "--scenes", "2", "-n", "scenes", "-m", "grad-cam"],
+    ],
+)
 def test_a_closed_pipe_is_no_news(process: Process, arguments: list[str]) -> None:
+    """As of what `SIGPIPE` ends."""
     reader, writer = os.pipe()
     os.close(reader)
     running = process("-m", "funcam", *arguments, stdout=writer)
@@ -277,7 +285,19 @@ def test_a_closed_pipe_is_no_news(process: Process, arguments: list[str]) -> Non
     _, err = running.communicate()
 
     assert err == ""
-    assert running.returncode == 1
+    assert running.returncode == 128 + signal.SIGPIPE
+
+
+@posix
+@pytest.mark.parametrize(("arguments", "code"), [("methods", 0), ("--version", 0), ("explain --net scenes", 0), ("x", 2)])
+@pytest.mark.parametrize("closed", [">&-", "2>&-", ">&- 2>&-"])
+def test_a_closed_output_stops_no_work(process: Process, arguments: str, code: int, closed: str) -> None:
+    program = f"import os; os.execlp('sh', 'sh', '-c', '\"$0\" -m funcam {arguments} {closed}', {sys.executable!r})"
+    out, err = process("-c", program).communicate()
+
+    assert "Error" not in out + err
+    assert ("funcam: " in err) == (code == 2 and "2>" not in closed)
+    assert "funcam: " not in out
 
 
 def test_an_error_that_nobody_foresaw_is_one_line_too(
