@@ -2,27 +2,32 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import os
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
 from funcam.errors import FuncamError, shown
-from funcam.files import MIB, parse_json, read_bytes
+from funcam.files import MIB, exists, parse_json, read_bytes
 from funcam.imaging.bounds import MOST_PIXELS
+from funcam.truth.large_json import about, name_of, stem
 from funcam.truth.masks import Polygons, RunLengths, run_lengths
 from funcam.truth.names import Labels
 from funcam.truth.tally import Tally
 from funcam.truth.truth import MOST_ENTRIES, Box, Mask, Object, Truth, refuse_over
 
 _LARGEST = 64 * MIB
+_WHOLE = 16 * MIB
+"""A larger file is read entry by entry where it is known what images are compared."""
 _MOST_VALUES = 2**22
 _MOST_POINTS = 2**15
 _MOST_RUNS = 2**20
 _SEPARATORS = (b",", b":", b"[", b"{")
+_ADVICE = "give the images that are compared with it, or keep those and save them"
 _EXPECTED = "expected COCO's JSON: an object with the lists 'images', 'annotations' and 'categories'"
 
 
-def read_coco(path: Path, labels: Labels, tally: Tally) -> dict[str, Truth]:
+def read_coco(path: Path, labels: Labels, tally: Tally, images: Iterable[Path] = ()) -> dict[str, Truth]:
     """The truth in a JSON file as COCO, LVIS and CVAT write it (`instances_*.json`).
 
     Boxes are `[x, y, width, height]`; a segmentation is a list of polygons or run lengths, compressed or not, and
@@ -32,21 +37,25 @@ def read_coco(path: Path, labels: Labels, tally: Tally) -> dict[str, Truth]:
         path: the file.
         labels: from names to classes, see `names.labeller`.
         tally: takes the problems; an object with one is left out.
+        images: those that are compared; of a file of more than 16 MiB nothing else is kept.
 
     Returns:
         The truth by `file_name`, for the images that the file lists with at least one object.
 
     Raises:
-        FuncamError: the file can't be read, is larger than 64 MiB, holds more than 131,072 images, annotations and
-            categories, or is not COCO's JSON.
+        FuncamError: the file can't be read, is larger than 2 GiB (64 MiB where no images are given), holds more than
+            131,072 images, annotations and categories, or is not COCO's JSON.
 
     Example:
         >>> read_coco(Path("instances_val2017.json"), labels, Tally())["000000000139.jpg"].multiple()  # doctest: +SKIP
         True
     """
-    images, annotations, categories = _parts(read_json(path), path)
+    stems = {stem(each.name) for each in images}
+    large = stems and exists(path) and os.path.getsize(path) > _WHOLE
+    content = about(path, stems, _EXPECTED, _MOST_VALUES) if large else read_json(path)
+    entries, annotations, categories = _parts(content, path)
     names = {_key(entry.get("id")): _text(entry.get("name")) for entry in categories}
-    by_id = {_key(entry.get("id")): entry for entry in images if isinstance(entry.get("file_name"), str)}
+    by_id = {_key(entry.get("id")): entry for entry in entries if name_of(entry)}
     by_id.pop(None, None)  # without an id, nothing belongs to it
     objects_of: dict[str, list[Object]] = {}
     sizes: dict[str, tuple[int, int] | None] = {}
@@ -59,8 +68,8 @@ def read_coco(path: Path, labels: Labels, tally: Tally) -> dict[str, Truth]:
         size = _sides(image.get("width"), image.get("height"))
         object_ = _object(annotation, names, size, labels, tally, where)
         if object_:
-            objects_of.setdefault(image["file_name"], []).append(object_)
-            sizes[image["file_name"]] = size
+            objects_of.setdefault(name_of(image), []).append(object_)
+            sizes[name_of(image)] = size
     return {name: Truth(name, tuple(objects), sizes[name]) for name, objects in objects_of.items()}
 
 
@@ -75,7 +84,7 @@ def read_json(path: Path) -> Any:
         ['annotations', 'categories', 'images', 'info', 'licenses']
     """
     name = repr(str(path))
-    data = read_bytes(path, most=_LARGEST, name=name, advice="keep the images that are compared and save those")
+    data = read_bytes(path, most=_LARGEST, name=name, advice=_ADVICE)
     refuse_over(sum(map(data.count, _SEPARATORS)), _MOST_VALUES, "values", name)
     return parse_json(data, name, _EXPECTED)
 

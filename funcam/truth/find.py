@@ -44,7 +44,7 @@ def read_truth(
         names: classes for names that the network has under others: `{"cat": [281, 282, 283, 284, 285]}`;
             `read_names` reads them from a file.
         images: the images that the truth may be about; they tell `dog_2.png`, a mask of the image `dog_2`, from one
-            of class 2.
+            of class 2, and of a JSON file of more than 16 MiB only these are kept.
 
     Returns:
         The truth by the names that it gives the images, and a line for each kind of problem.
@@ -95,7 +95,7 @@ def _readers(place: Path, labels: Labels, tally: Tally, classes: Sequence[str], 
             readers.append(("CSV", 1, partial(read_csv, path, labels, tally)))
     if files["XML"]:
         readers.append(("XML", len(files["XML"]), partial(read_voc, files["XML"], labels, tally, classes)))
-    readers += [("JSON", 1, partial(read_coco, path, labels, tally)) for path in files["JSON"]]
+    readers += [("JSON", 1, partial(read_coco, path, labels, tally, images)) for path in files["JSON"]]
     if place.is_file() and place.suffix.lower() == ".txt":
         readers.append(("list", 1, partial(read_list, place, labels, tally)))
     if files[_MASKS] and not readers:

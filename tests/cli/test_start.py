@@ -289,7 +289,9 @@ def test_a_closed_pipe_is_no_news(process: Process, arguments: list[str]) -> Non
 
 
 @posix
-@pytest.mark.parametrize(("arguments", "code"), [("methods", 0), ("--version", 0), ("explain --net scenes", 0), ("x", 2)])
+@pytest.mark.parametrize(
+    ("arguments", "code"), [("methods", 0), ("--version", 0), ("explain --net scenes", 0), ("x", 2)]
+)
 @pytest.mark.parametrize("closed", [">&-", "2>&-", ">&- 2>&-"])
 def test_a_closed_output_stops_no_work(process: Process, arguments: str, code: int, closed: str) -> None:
     program = f"import os; os.execlp('sh', 'sh', '-c', '\"$0\" -m funcam {arguments} {closed}', {sys.executable!r})"
