@@ -137,16 +137,17 @@ def read_text(path: str | os.PathLike[str], *, most: int, name: str = "", advice
         raise FuncamError(f"{name} is not UTF-8 (byte {error.start}); save it as UTF-8 text") from None
 
 
-def parse_json(data: str | bytes, name: str, expected: str) -> Any:
+def parse_json(data: str | bytes, name: str, expected: str, *, most: int = 2**20) -> Any:
     """What JSON says.
 
     Args:
         data: the JSON.
         name: what messages call it.
         expected: what messages say should be there.
+        most: so many values it may hold: each takes a hundred bytes.
 
     Raises:
-        FuncamError: it is no JSON, nested too deeply, or has a number of thousands of digits.
+        FuncamError: it is no JSON, nested too deeply, has a number of thousands of digits, or too many values.
 
     Example:
         >>> parse_json("[" * 100_000, "labels.json", "expected a list")
@@ -154,8 +155,11 @@ def parse_json(data: str | bytes, name: str, expected: str) -> Any:
         funcam.errors.FuncamError: labels.json is not JSON (nested too deeply); expected a list
     """
     with parsing(f"{name} is not JSON", expected):
+        text = data if isinstance(data, str) else data.decode(json.detect_encoding(data), "surrogatepass")
+        if sum(map(text.count, ",:[{")) > most:
+            raise FuncamError(f"{name} holds more than {most:,} values; {expected}")
         try:
-            return json.loads(data)
+            return json.loads(text)
         except RecursionError:
             raise ValueError("nested too deeply") from None
 

@@ -293,10 +293,17 @@ def _job(
     from funcam.zoo.labels import find_class
     from funcam.zoo.nets import at_size
 
-    at_size(net, recipe.size_for(net.input_size))  # a size that it can't take is told once, not for each image
+    sized = at_size(net, recipe.size_for(net.input_size))  # a size that it can't take is told once, not for each image
+    if sized.size[0] * sized.size[1] > max(_LARGE_INPUT, 4 * net.size[0] * net.size[1]):
+        height, width = sized.size
+        complain(f"an input of {width}x{height} pixels takes gigabytes of memory: up to 2 kB a pixel")
     chosen = tuple(dict.fromkeys(_class(text, net.classes) for text in classes)) if classes else None
     against = find_class(contrast, net.classes) if contrast not in (None, RUNNER_UP) else contrast
     return Job(label, net, device, chosen, against, fit, recipe, layout, style, out)
+
+
+_LARGE_INPUT = 2**20
+"""Pixels: a larger input is told before it is allocated."""
 
 
 def _class(text: str, classes: Sequence[str]) -> int:

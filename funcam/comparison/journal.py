@@ -10,7 +10,7 @@ import hashlib
 import json
 import re
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -31,8 +31,15 @@ class Journal:
         set()
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, fits: Callable[[Any], bool] = lambda record: isinstance(record, dict)) -> None:
+        """A journal.
+
+        Args:
+            path: the file.
+            fits: whether a record has the form that it should have; a line with one that has not can't be used.
+        """
         self.path = path
+        self.fits = fits
         self.damaged = 0
 
     def done(self, key: str, contents: Contents) -> set[str]:
@@ -67,12 +74,24 @@ class Journal:
                 key = sealed[2].decode()
                 if key not in keys:
                     continue
-                records = json.loads(line)["records"]
+                records = self._records_in(line)
+                if not records:
+                    self.damaged += 1
+                    continue
                 image, content = records[0]["image"], records[0]["content"]
                 if (key, image) not in seen and content == contents.of(image):
                     seen.add((key, image))
                     for record in records:
                         yield {"key": key, **record}
+
+    def _records_in(self, line: bytes) -> list[dict[str, Any]]:
+        """The records of a line, all of one image; none where somebody sealed anything else."""
+        try:
+            records: list[dict[str, Any]] = json.loads(line)["records"]
+            about = {(record["image"], record.get("content", records[0]["content"])) for record in records}
+            return records if len(about) == 1 and all(map(self.fits, records)) else []
+        except (ValueError, TypeError, KeyError, AttributeError, RecursionError):
+            return []
 
 
 def _line(key: str, content: str | None, records: Iterable[Mapping[str, Any]]) -> bytes:

@@ -16,6 +16,7 @@ from PIL import Image
 
 from funcam.comparison.dataset import Example
 from funcam.comparison.findings import ComparisonResult
+from funcam.comparison.form import fits
 from funcam.comparison.journal import Journal
 from funcam.comparison.plan import BASELINES, METRICS, Plan, Rival
 from funcam.comparison.run import JOURNAL
@@ -60,7 +61,7 @@ def report_of(
         title: the report's.
         most: how many images it shows; the figures are of all.
     """
-    entries = _images(result, examples[:most], Journal(folder / JOURNAL))
+    entries = _images(result, examples[:most], Journal(folder / JOURNAL, fits))
     names = list(dict.fromkeys([*plan.recipe.methods, *(row.method for row in result.rows)]))
     measured = {row.metric for row in result.rows}
     return Report(

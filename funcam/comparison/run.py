@@ -10,6 +10,7 @@ from typing import Any
 from funcam.comparison.contents import Contents
 from funcam.comparison.dataset import Example
 from funcam.comparison.findings import ComparisonResult, Measured, summarise, write_comparison
+from funcam.comparison.form import fits
 from funcam.comparison.instances import Instance, instances_of
 from funcam.comparison.journal import Journal
 from funcam.comparison.measuring import Known, measure
@@ -54,7 +55,7 @@ def compare(
     contents = Contents(examples)
     filled = fill(rivals, examples, plan, folder, contents, tick=tick)
     measured = Measured({rival.label: plan.key(rival) for rival in rivals}, contents)
-    result = summarise(measured, Journal(folder / JOURNAL), filled.problems, filled.notes)
+    result = summarise(measured, Journal(folder / JOURNAL, fits), filled.problems, filled.notes)
     write_comparison(result, rivals, plan, folder)
     return result
 
@@ -80,7 +81,7 @@ def fill(
     """
     if not examples:
         raise FuncamError("the data set is empty; expected at least one image")
-    journal, keys = Journal(folder / JOURNAL), {rival.label: plan.key(rival) for rival in rivals}
+    journal, keys = Journal(folder / JOURNAL, fits), {rival.label: plan.key(rival) for rival in rivals}
     done = {key: journal.done(key, contents) for key in keys.values()}  # shared by two labels of one network
     work = _Work(plan, journal, keys, {label: done[key] for label, key in keys.items()}, contents)
     notes = _notes(journal)

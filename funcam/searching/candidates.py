@@ -76,9 +76,12 @@ def takes(rival: Rival, size: int) -> bool:
     """
     import torch
 
+    from funcam.zoo.nets import at_size
+
     if rival.net.fixed_size:
         return size == rival.net.input_size
     try:
+        at_size(rival.net, size)
         with torch.no_grad():
             rival.net.model(torch.zeros(1, 3, size, size, device=rival.device))
     except Exception:  # a layer's own, of any kind: a linear layer behind a flattening, an assertion

@@ -15,6 +15,7 @@ from funcam.comparison.aggregation import collected
 from funcam.comparison.contents import Contents
 from funcam.comparison.dataset import Example
 from funcam.comparison.findings import Measured
+from funcam.comparison.form import fits
 from funcam.comparison.journal import Journal
 from funcam.comparison.plan import METRICS, USUAL_RECIPE, Plan, Rival
 from funcam.comparison.run import JOURNAL, Tick, fill
@@ -190,7 +191,7 @@ class _Search:
     def _keep(self, plan: Plan, together: Sequence[Recipe]) -> None:
         label = self.rival.label
         measured = Measured({label: plan.key(self.rival)}, self.contents)
-        values, keys, _ = collected(measured.records(Journal(self.folder / JOURNAL)))
+        values, keys, _ = collected(measured.records(Journal(self.folder / JOURNAL, fits)))
         for recipe in together:
             columns = values.get((label, layers_in_results(recipe), recipe.method), {})
             if self.metric in columns:

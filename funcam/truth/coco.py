@@ -86,7 +86,7 @@ def read_json(path: Path) -> Any:
     name = repr(str(path))
     data = read_bytes(path, most=_LARGEST, name=name, advice=_ADVICE)
     refuse_over(sum(map(data.count, _SEPARATORS)), _MOST_VALUES, "values", name)
-    return parse_json(data, name, _EXPECTED)
+    return parse_json(data, name, _EXPECTED, most=_MOST_VALUES)
 
 
 def _parts(content: Any, path: Path) -> list[list[Mapping[Any, Any]]]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -10,7 +9,7 @@ from pathlib import Path
 from typing import TypeAlias
 
 from funcam.errors import FuncamError, nearest, quoted
-from funcam.files import MIB, parsing, read_text
+from funcam.files import MIB, parse_json, parsing, read_text
 from funcam.zoo.labels import find_class, folded, is_index
 
 Labels: TypeAlias = Callable[[str], tuple[int, ...]]
@@ -167,7 +166,7 @@ def _pairs(file: Path) -> list[tuple[str, list[str]]]:
     with parsing(f"{_quoted(file)} can't be read as WordNet ids and names", "mend it"):
         text = read_text(file, most=_LARGEST)
         if file.suffix == ".json":
-            entries = json.loads(text)
+            entries = parse_json(text, _quoted(file), "expected WordNet ids and names")
             return [(str(entries[key][0]), [str(entries[key][1])]) for key in sorted(entries, key=int)]
     lines = [line.split(None, 1) for line in text.splitlines() if line.strip()]
     if not wordnet_ids(line[0] for line in lines):

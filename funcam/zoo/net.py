@@ -89,6 +89,10 @@ class NetInfo:
     accuracy: float | None
 
 
+MOST_PIXELS = 2**22
+"""Of an input that is asked for: a network takes up to 2 kB for each."""
+
+
 def at_size(net: Net, size: int | None) -> Net:
     """The network with an input of another size: coarse maps become finer where it is larger.
 
@@ -98,7 +102,7 @@ def at_size(net: Net, size: int | None) -> Net:
             network as it is.
 
     Raises:
-        FuncamError: the network takes its own size and no other, or none that small.
+        FuncamError: the network takes its own size and no other, or none that small, or it is more than 4 megapixels.
 
     Example:
         >>> from funcam.zoo import build_net
@@ -112,6 +116,11 @@ def at_size(net: Net, size: int | None) -> Net:
     if net.fixed_size or min(size, width or size) < net.min_size:
         smallest = f"exactly {net.input_size}" if net.fixed_size else f"at least {net.min_size}"
         raise FuncamError(f"{net.name} can't take images of {size} pixels; it takes {smallest}")
+    if size * (width or size) > MOST_PIXELS:
+        raise FuncamError(
+            f"an input of {width or size}x{size} pixels is more than {MOST_PIXELS:,}: its memory, up to 2 kB a pixel, "
+            f"grows with it; give a smaller size such as {2 * net.input_size}"
+        )
     return replace(net, input_size=size, width=width, resize_size=max(round(net.resize_size * scale), 1))
 
 

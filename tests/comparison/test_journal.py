@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import random
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -85,6 +87,42 @@ def test_a_line_of_another_form_is_told_and_measured_again(
     assert "can't be used" in note
     assert "computed again" in note
     assert "\n" not in note
+
+
+FORGED: dict[str, Callable[[dict[str, Any]], object]] = {
+    "no network's name": lambda record: record.pop("name"),
+    "a class that is text": lambda record: record.update({"class": "x"}),
+    "an image that is a list": lambda record: record.update(image=[1]),
+    "content that is a dict": lambda record: record.update(content={}),
+    "a subset that is a number": lambda record: record.update(subset=[]),
+    "maps that are text": lambda record: record.update(maps="x"),
+    "a map that is none": lambda record: record["maps"].append(None),
+    "a method that is unknown": lambda record: record["maps"][0].update(method="nothing"),
+    "a value that is text": lambda record: record["maps"][0].update(energy="x"),
+    "a list that is too short": lambda record: record["maps"][0]["overlaps"].pop(),
+    "a list of lists": lambda record: record["maps"][0].update(overlaps=[[]] * 20),
+    "a map of other sides": lambda record: record["maps"][0].update(grid=[3, 3**9]),
+    "a picture that is none": lambda record: record["maps"][0].update(picture="/9j/4AAQSkZJRg=="),
+    "a size of nothing": lambda record: record.update(size=[0, 0]),
+}
+
+
+@pytest.mark.parametrize("form", FORGED)
+def test_a_line_that_somebody_sealed_is_told_and_measured_again(
+    whole: tuple[bytes, ComparisonResult], tmp_path: Path, form: str
+) -> None:
+    lines = whole[0].splitlines(keepends=True)
+    document: Any = entry(lines[1])
+    seal = document["records"][0].pop("seal")
+    FORGED[form](document["records"][0])
+    before = lines[1][: lines[1].index(seal.encode())]
+    behind = f'", {json.dumps(document["records"])[2:]}}}'.encode()
+    seal = hashlib.sha256(before + behind).hexdigest()[:32].encode()
+    lines[1] = before + seal + behind + b"\n"
+    (tmp_path / JOURNAL).write_bytes(b"".join(lines))
+    again = compare([RIVAL], EXAMPLES, PLAN, tmp_path)
+    assert (again.rows, again.images, again.problems) == (whole[1].rows, 4, [])
+    assert len(again.notes) == 1 or "content" in form  # that is of another image, and no more
 
 
 def test_a_last_line_without_its_end_is_whole(whole: tuple[bytes, ComparisonResult], tmp_path: Path) -> None:

@@ -191,3 +191,10 @@ def test_a_round_trip_through_class_to_idx(tmp_path: Path) -> None:
 def test_nothing_here_imports_torch() -> None:
     program = "import sys, funcam.zoo.labels, funcam.zoo.nets, funcam.zoo.names; sys.exit('torch' in sys.modules)"
     subprocess.run([sys.executable, "-c", program], check=True)
+
+
+@pytest.mark.parametrize("text", ["[" + "[]," * 1_100_000 + "[]]", '{"a": [' + "1," * 1_100_000 + "1]}"])
+def test_labels_of_more_values_than_any_network_has_classes(text: str, tmp_path: Path) -> None:
+    (tmp_path / "labels.json").write_text(text)
+    with pytest.raises(FuncamError, match="more than 1,048,576 values"):
+        read_labels(tmp_path / "labels.json")

@@ -211,3 +211,10 @@ def test_infos_say_what_the_networks_are() -> None:
     assert infos["inception_v3"].aliases == ("inception",)
     assert infos["scenes"].classes == 10
     assert all(info.accuracy and 40 < info.accuracy < 90 for info in infos.values() if info.name != "scenes")
+
+
+def test_an_input_of_more_pixels_than_fit_is_refused_before_it_is_made() -> None:
+    net = load_net("scenes")
+    assert at_size(net, 2048).input_size == 2048
+    with pytest.raises(FuncamError, match="2049x2049 pixels is more than 4,194,304"):
+        at_size(net, 2049)
