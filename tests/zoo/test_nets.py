@@ -12,11 +12,12 @@ from torch import nn
 from torchvision import models
 from zoo_cases import NAME, assert_same_network, refusal
 
+from funcam.errors import FuncamError
 from funcam.scenes.network import WEIGHTS as SCENES_WEIGHTS
 from funcam.scenes.network import network as scenes_network
 from funcam.zoo import names, nets
 from funcam.zoo.architectures import meta_network
-from funcam.zoo.nets import ALIASES, NETS, build_net, canonical_name, load_net, net_infos
+from funcam.zoo.nets import ALIASES, NETS, at_size, build_net, canonical_name, load_net, net_infos
 
 # Names
 
