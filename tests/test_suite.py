@@ -136,7 +136,7 @@ def _declared(*extras: str) -> set[str]:
 
 @pytest.mark.parametrize(
     ("room", "extras"),
-    [("funcam", ["safetensors"]), ("tests", ["test"]), ("benchmarks", ["bench", "models"])],
+    [("funcam", ["safetensors", "batch"]), ("tests", ["test"]), ("benchmarks", ["bench", "models"])],
 )
 def test_every_import_is_declared(room: str, extras: list[str]) -> None:
     third_party = _third_party(room)

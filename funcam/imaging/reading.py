@@ -256,7 +256,7 @@ def _in_folder(folder: Path) -> list[Path]:
         names = sorted(os.listdir(folder))
     except OSError as error:
         raise FuncamError(f"folder {_quoted(folder)} can't be read: {error.strerror}; check its permissions") from error
-    images = [folder / name for name in names if not name.startswith(".") and _is_image_name(name)]
+    images = [folder / name for name in names if not name.startswith(".") and is_image_name(name)]
     images = [path for path in images if not path.is_dir()]
     if not images:
         raise FuncamError(f"folder {_quoted(folder)} holds no images ({_some_suffixes()}); for folders in it add '/**'")
@@ -265,14 +265,20 @@ def _in_folder(folder: Path) -> list[Path]:
 
 def _matching(pattern: str) -> list[Path]:
     files = [name for name in sorted(glob.glob(pattern, recursive=True)) if not os.path.isdir(name)]
-    images = [Path(name) for name in files if _is_image_name(name)]
+    images = [Path(name) for name in files if is_image_name(name)]
     if not images:
         what = f"{len(files)} file(s), but no images ({_some_suffixes()})" if files else "no file"
         raise FuncamError(f"glob {pattern!r} matches {what}; check the pattern")
     return images
 
 
-def _is_image_name(name: str) -> bool:
+def is_image_name(name: str) -> bool:
+    """Whether a file's name ends as an image's does.
+
+    Example:
+        >>> is_image_name("photos/dog.JPG"), is_image_name("photos/dog.txt")
+        (True, False)
+    """
     return os.path.splitext(name)[1].lower() in SUFFIXES
 
 

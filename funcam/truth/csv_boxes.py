@@ -22,9 +22,11 @@ _BEYOND = 1e9
 """No picture has so many pixels a side."""
 
 # What a column may be called, by what it holds; of several that are there the first counts.
+FILE_COLUMNS = ("file", "image", "filename", "file_name", "path", "imageid", "image_id")
+CLASS_COLUMNS = ("imagenet_indices", "class_index", "class_indices", "label", "class", "class_name", "name")
 _COLUMNS: Mapping[str, tuple[str, ...]] = {
-    "file": ("file", "image", "filename", "file_name", "path", "imageid", "image_id"),
-    "classes": ("imagenet_indices", "class_index", "class_indices", "label", "class", "class_name", "name"),
+    "file": FILE_COLUMNS,
+    "classes": CLASS_COLUMNS,
     "name": ("coco_class", "class_name", "class", "name", "label"),
     "x0": ("x0", "xmin", "x_min", "x1"),
     "y0": ("y0", "ymin", "y_min", "y1"),

@@ -1,0 +1,84 @@
+"""The files of a store, and who may write to it.
+
+question.json           what it answers
+listing/00000.jsonl     the images of a shard, a line each; listing/whole.json once all are listed
+maps-00000.parquet      a whole shard
+parts/00001-0000.parquet, .halved   batches of one that isn't whole yet
+log.jsonl, lock         when and where; who writes
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from funcam.errors import FuncamError
+from funcam.files import make_folder
+
+_OURS = re.compile(r"question\.json|listing|parts|maps-\d+\.parquet|log\.jsonl|lock|\..*\.tmp")
+
+
+def shard_path(folder: Path, number: int) -> Path:
+    """Where a whole shard lies."""
+    return folder / f"maps-{number:05d}.parquet"
+
+
+def listing_path(folder: Path, number: int) -> Path:
+    """Where the images of a shard are listed."""
+    return folder / "listing" / f"{number:05d}.jsonl"
+
+
+def part_path(folder: Path, number: int, batch: int, ending: str = "parquet") -> Path:
+    """Where a batch lies until its shard is whole."""
+    return folder / "parts" / f"{number:05d}-{batch:04d}.{ending}"
+
+
+@contextmanager
+def locked(path: Path) -> Iterator[Path]:
+    """The folder of a store, made where there is none, while nobody else writes to it.
+
+    The lock is the system's: it ends with the process, however that ends.
+
+    Args:
+        path: the folder.
+
+    Raises:
+        FuncamError: somebody else writes to it, it holds other things than a store, or can't be made.
+
+    Example:
+        >>> with locked(Path("store")) as folder:  # doctest: +SKIP
+        ...     settle_question(folder, question)
+    """
+    folder = make_folder(path)
+    other = next((name for name in sorted(os.listdir(folder)) if not _OURS.fullmatch(name)), None)
+    if other is not None:
+        raise FuncamError(f"{str(path)!r} holds other files ({other!r}); give a new folder for the store")
+    for name in ("listing", "parts"):
+        make_folder(folder / name, links=False)
+    try:
+        descriptor = os.open(folder / "lock", os.O_RDWR | os.O_CREAT | getattr(os, "O_NOFOLLOW", 0), 0o666)
+    except OSError as error:
+        raise FuncamError(f"can't write {str(folder / 'lock')!r}: {error.strerror}; remove it") from None
+    try:
+        _lock(descriptor, path)
+        yield folder
+    finally:
+        os.close(descriptor)
+
+
+def _lock(descriptor: int, path: Path) -> None:
+    try:
+        if sys.platform == "win32":
+            import msvcrt
+
+            msvcrt.locking(descriptor, msvcrt.LK_NBLCK, 1)
+        else:
+            import fcntl
+
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        raise FuncamError(f"another process writes to {str(path)!r}; wait for it, or give another folder") from None

@@ -1,0 +1,106 @@
+"""A store that was written: its question, and its rows, a shard at a time."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+from funcam.errors import FuncamError
+from funcam.files import exists, read_bytes
+from funcam.sources import Item
+from funcam.store.layout import shard_path
+from funcam.store.listing import listed_count, listed_run
+from funcam.store.query import expression_of, parse_query
+from funcam.store.question import read_question, sizes_of
+from funcam.store.rows import COLUMNS, Row, read_table, rows_of
+from funcam.store.shard import MOST_BYTES
+
+_PLAIN = [*COLUMNS, "top_classes", "top_scores"]
+
+
+class Store:
+    """A store to be read, also while it is written: what is whole of it is there.
+
+    Attributes:
+        folder: where it lies.
+        question: what it answers.
+        count: how many images are listed; 0 where they aren't all yet.
+    """
+
+    folder: Path
+    question: dict[str, Any]
+    count: int
+
+    def __init__(self, path: str | os.PathLike[str]) -> None:
+        self.folder = Path(path)
+        self.question = read_question(self.folder)
+        self._sizes = sizes_of(self.question)
+        self.count = listed_count(self.folder) or 0
+
+    @property
+    def shards(self) -> list[int]:
+        """The shards that are there, in the order of the listing."""
+        numbers = range(-(-self.count // self._sizes.shard))
+        return [number for number in numbers if exists(shard_path(self.folder, number))]
+
+    @property
+    def whole(self) -> bool:
+        """Whether every image has its row."""
+        return bool(self.count) and len(self.shards) == -(-self.count // self._sizes.shard)
+
+    def rows(self, query: Sequence[str] = (), *, maps: bool = True) -> Iterator[Row]:
+        """The rows that meet all conditions, in the order of the listing; one shard is in memory.
+
+        Args:
+            query: conditions, see `parse_query`.
+            maps: whether the maps are read too.
+
+        Raises:
+            FuncamError: a condition can't be read, at once; a shard is damaged, when it is reached.
+
+        Example:
+            >>> for row in open_store("store").rows(["score < 0.5"]):  # doctest: +SKIP
+            ...     print(row.path, row.figures.peak)
+        """
+        where = expression_of(parse_query(query))
+        return (row for number in self.shards for row in self._rows(number, where, maps))
+
+    def item(self, index: int) -> Item:
+        """An image of the listing, so that it can be read again.
+
+        Args:
+            index: its place.
+
+        Raises:
+            FuncamError: there is no such image.
+        """
+        if not 0 <= index < self.count:
+            raise FuncamError(f"there is no image {index:,} in the store; expected 0 to {self.count - 1:,}")
+        return listed_run(self.folder, index // self._sizes.shard, self._sizes.shard, self.count)[
+            index % self._sizes.shard
+        ]
+
+    def _rows(self, number: int, where: Any, maps: bool) -> Iterator[Row]:
+        path = shard_path(self.folder, number)
+        data = read_bytes(path, most=MOST_BYTES)
+        table = read_table(data, repr(str(path)), None if maps else _PLAIN, where)
+        yield from rows_of(table, self._sizes.map_type)
+
+
+def open_store(path: str | os.PathLike[str]) -> Store:
+    """A store that `funcam batch` wrote, or is writing.
+
+    Args:
+        path: its folder.
+
+    Raises:
+        FuncamError: it is no store, or one of another version.
+
+    Example:
+        >>> store = open_store("store")  # doctest: +SKIP
+        >>> sum(row.error is not None for row in store.rows(maps=False))  # doctest: +SKIP
+        3
+    """
+    return Store(path)
