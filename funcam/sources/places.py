@@ -10,7 +10,7 @@ from typing import Any, BinaryIO, NamedTuple, cast
 from funcam.errors import FuncamError
 from funcam.files import open_regular, parsing
 
-PROTOCOLS = ("s3", "gs", "gcs", "hf", "az", "abfs", "file", "memory")
+PROTOCOLS = ("s3", "gs", "gcs", "hf", "az", "abfs", "memory")
 """What an address may begin with. No `http`: a list from somebody else could have any server asked."""
 
 _BLOCKS = {"cache_type": "blockcache", "block_size": 2**22, "cache_options": {"maxblocks": 8}}
@@ -58,7 +58,7 @@ def file_system(address: str) -> tuple[Any, str]:
     protocol, _, rest = address.partition("://")
     if protocol not in PROTOCOLS or "::" in rest:  # fsspec would go through several file systems
         known = ", ".join(f"{name}://" for name in PROTOCOLS)
-        raise FuncamError(f"{address!r} is an address that isn't read; expected {known}; else download it first")
+        raise FuncamError(f"{address!r} is an address that isn't read; expected a path or {known}")
     with parsing(f"{address!r} can't be reached", "install what is named, or check the address"):
         from fsspec.core import url_to_fs
 
@@ -121,7 +121,11 @@ def entries(folder: str) -> list[Entry]:
     if is_address(folder):
         system, inner = file_system(folder)
         with parsing(f"folder {folder!r} can't be read", "check the address and your rights to it"):
-            found = [_remote(system, told) for told in system.ls(inner, detail=True) if told["name"] != inner]
+            found = [
+                _remote(system, told)
+                for told in system.ls(inner, detail=True)
+                if told["name"].rstrip("/") != inner.rstrip("/")
+            ]
     else:
         try:
             with os.scandir(folder) as scanned:

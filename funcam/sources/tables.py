@@ -71,8 +71,8 @@ def table_items(file: str) -> Iterator[Item]:
         file: a path or an address.
 
     Raises:
-        FuncamError: there is no such file, or pyarrow isn't installed. A file that can't be read as Parquet, or has no
-            images, is an item with its problem.
+        FuncamError: pyarrow isn't installed. A file that can't be read as Parquet, or has no images, is an item with
+            its problem.
 
     Example:
         >>> [item.path for item in table_items("train-00000.parquet")]  # doctest: +SKIP
@@ -80,8 +80,8 @@ def table_items(file: str) -> Iterator[Item]:
     """
     _parquet()
     row = 0
-    with opened_place(file) as stream:
-        try:
+    try:
+        with opened_place(file) as stream:
             table = Table(stream, file)
             columns = [column for column in (table.path, table.label) if column]
             if not columns:
@@ -92,8 +92,8 @@ def table_items(file: str) -> Iterator[Item]:
                 told = dict(zip(columns, cells, strict=True))
                 yield _item(file, row, told.get(table.path or ""), told.get(table.label or ""), table.label_names)
                 row += 1
-        except FuncamError as error:
-            yield made_item(f"{file}/(the rest)" if row else file, Place(file, row), problem=str(error))
+    except FuncamError as error:
+        yield made_item(f"{file}/(the rest)" if row else file, Place(file, row), problem=str(error))
 
 
 def table_bytes(table: Table, first: int) -> Iterator[bytes | None]:

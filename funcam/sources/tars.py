@@ -52,21 +52,22 @@ def shard_items(file: str) -> Iterator[Item]:
     """The images in a tar file, in its order, each with the class of its sample.
 
     A sample are files in a row whose paths agree up to the first dot of the name. A member that is no file, or claims
-    what there isn't, is an item with its problem; behind a damaged header nothing more is found, which is one, too.
+    what there isn't, is an item with its problem. Behind a damaged header nothing more is found, which is one, too, as is
+    a file that can't be opened.
 
     Args:
         file: a path or an address.
-
-    Raises:
-        FuncamError: it can't be opened.
 
     Example:
         >>> [(item.path, item.label) for item in shard_items("train-00000.tar")]  # doctest: +SKIP
         [('train-00000.tar/000017.jpg', '207')]
     """
-    with opened_place(file) as stream:
-        for _, sample in groupby(_members(stream), lambda member: _key(member.name)):
-            yield from _items(file, stream, sample)
+    try:
+        with opened_place(file) as stream:
+            for _, sample in groupby(_members(stream), lambda member: _key(member.name)):
+                yield from _items(file, stream, sample)
+    except FuncamError as error:
+        yield made_item(file, Place(file), problem=str(error))
 
 
 def _items(file: str, stream: BinaryIO, sample: Iterator[Member]) -> Iterator[Item]:
@@ -93,7 +94,7 @@ def _items(file: str, stream: BinaryIO, sample: Iterator[Member]) -> Iterator[It
 
 def _item(file: str, member: Member, label: str | None, problem: str | None) -> Item:
     place = Place(file, member.start, member.size)
-    return made_item(f"{file}/{member.name}", place, label, member.problem or problem)
+    return made_item(f"{file}/{member.name}" if member.name else file, place, label, member.problem or problem)
 
 
 def _members(stream: BinaryIO) -> Iterator[Member]:

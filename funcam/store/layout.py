@@ -12,14 +12,14 @@ from __future__ import annotations
 import os
 import re
 import sys
-from collections.abc import Iterator
+from collections.abc import Container, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 from funcam.errors import FuncamError
 from funcam.files import make_folder
 
-_OURS = re.compile(r"question\.json|listing|parts|maps-\d+\.parquet|log\.jsonl|lock|\..*\.tmp")
+_OURS = re.compile(r"question\.json|listing|parts|maps-\d+\.parquet|log\.jsonl|lock|\..*")
 
 
 def shard_path(folder: Path, number: int) -> Path:
@@ -35,6 +35,22 @@ def listing_path(folder: Path, number: int) -> Path:
 def part_path(folder: Path, number: int, batch: int, ending: str = "parquet") -> Path:
     """Where a batch lies until its shard is whole."""
     return folder / "parts" / f"{number:05d}-{batch:04d}.{ending}"
+
+
+def remove_parts(folder: Path, whole: Container[int]) -> None:
+    """Remove the batches of shards that are whole: a process that was killed may have left them.
+
+    Args:
+        folder: the store.
+        whole: the numbers of these shards.
+
+    Example:
+        >>> remove_parts(Path("store"), {0, 1})  # doctest: +SKIP
+    """
+    for name in os.listdir(folder / "parts"):
+        number = re.match(r"(\d+)-\d+\.", name)
+        if number and int(number[1]) in whole:
+            (folder / "parts" / name).unlink(missing_ok=True)
 
 
 @contextmanager

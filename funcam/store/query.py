@@ -13,6 +13,17 @@ _CONDITION = re.compile(
     r"""\s*(?P<column>\w+)\s*(?P<operator>==|!=|<=|>=|=|<|>|~)\s*(?P<value>"[^"]*"|'[^']*'|[^\s"']\S*)\s*(?:and\s|$)""",
     re.IGNORECASE,
 )
+_FUNCTIONS = {
+    "=": "equal",
+    "!=": "not_equal",
+    "<": "less",
+    "<=": "less_equal",
+    ">": "greater",
+    ">=": "greater_equal",
+    "~": "match_substring",
+}
+"""What pyarrow calls a comparison."""
+
 _EXPECTED = "expected COLUMN OPERATOR VALUE such as 'score < 0.5 and path ~ dog'"
 _LONGEST = 10_000
 
@@ -47,18 +58,21 @@ def parse_query(texts: Sequence[str]) -> list[Condition]:
     return [condition for text in texts for condition in _conditions(text)]
 
 
-def expression_of(conditions: Sequence[Condition]) -> Any:
-    """Conditions as pyarrow's expression; None where there are none.
+def kept(table: Any, conditions: Sequence[Condition]) -> Any:
+    """The rows of a table that meet all conditions.
+
+    Args:
+        table: of pyarrow's, with the conditions' columns.
+        conditions: see `parse_query`.
 
     Example:
-        >>> expression_of(parse_query(["index = 3"])) is None
-        False
+        >>> table = arrow().table({"index": [3, 4]})
+        >>> kept(table, parse_query(["index > 3"])).num_rows
+        1
     """
-    whole = None
     for condition in conditions:
-        one = _expression(condition)
-        whole = one if whole is None else whole & one
-    return whole
+        table = table.filter(_met(table.column(condition.column), condition))
+    return table
 
 
 def _conditions(text: str) -> list[Condition]:
@@ -100,19 +114,9 @@ def _number(column: str, kind: str, text: str) -> int | float:
     return int(text)
 
 
-def _expression(condition: Condition) -> Any:
-    compute = arrow().compute
-    field, value = compute.field(condition.column), condition.value
+def _met(column: Any, condition: Condition) -> Any:
+    """For each value of a column whether it meets a condition."""
+    compute, value = arrow().compute, condition.value
     if value is None:
-        return field.is_null() if condition.operator == "=" else ~field.is_null()
-    if condition.operator == "~":
-        return compute.match_substring(field, value)
-    comparisons = {
-        "=": field == value,
-        "!=": field != value,
-        "<": field < value,
-        "<=": field <= value,
-        ">": field > value,
-        ">=": field >= value,
-    }
-    return comparisons[condition.operator]
+        return compute.is_null(column) if condition.operator == "=" else compute.is_valid(column)
+    return getattr(compute, _FUNCTIONS[condition.operator])(column, value)

@@ -12,7 +12,7 @@ from funcam.files import exists, read_bytes
 from funcam.sources import Item
 from funcam.store.layout import shard_path
 from funcam.store.listing import listed_count, listed_run
-from funcam.store.query import expression_of, parse_query
+from funcam.store.query import Condition, kept, parse_query
 from funcam.store.question import read_question, sizes_of
 from funcam.store.rows import COLUMNS, Row, read_table, rows_of
 from funcam.store.shard import MOST_BYTES
@@ -64,8 +64,8 @@ class Store:
             >>> for row in open_store("store").rows(["score < 0.5"]):  # doctest: +SKIP
             ...     print(row.path, row.figures.peak)
         """
-        where = expression_of(parse_query(query))
-        return (row for number in self.shards for row in self._rows(number, where, maps))
+        conditions = parse_query(query)
+        return (row for number in self.shards for row in self._rows(number, conditions, maps))
 
     def item(self, index: int) -> Item:
         """An image of the listing, so that it can be read again.
@@ -82,11 +82,11 @@ class Store:
             index % self._sizes.shard
         ]
 
-    def _rows(self, number: int, where: Any, maps: bool) -> Iterator[Row]:
+    def _rows(self, number: int, conditions: Sequence[Condition], maps: bool) -> Iterator[Row]:
         path = shard_path(self.folder, number)
         data = read_bytes(path, most=MOST_BYTES)
-        table = read_table(data, repr(str(path)), None if maps else _PLAIN, where)
-        yield from rows_of(table, self._sizes.map_type)
+        table = read_table(data, repr(str(path)), None if maps else _PLAIN)
+        yield from rows_of(kept(table, conditions), self._sizes.map_type)
 
 
 def open_store(path: str | os.PathLike[str]) -> Store:

@@ -93,6 +93,7 @@ def arrow() -> Any:
     """
     try:
         import pyarrow
+        import pyarrow.compute
         import pyarrow.parquet
     except ImportError:
         raise FuncamError("a store needs pyarrow, which isn't installed; pip install 'funcam[batch]'") from None
@@ -194,14 +195,13 @@ def table_bytes(table: Any, told: Mapping[str, str]) -> bytes:
     return sink.getvalue().to_pybytes()  # type: ignore[no-any-return]
 
 
-def read_table(data: bytes, name: str, columns: Sequence[str] | None = None, where: Any = None) -> Any:
+def read_table(data: bytes, name: str, columns: Sequence[str] | None = None) -> Any:
     """A table from the bytes of a Parquet file.
 
     Args:
         data: the bytes.
         name: what messages call it.
         columns: which columns; all where none are given.
-        where: pyarrow's expression for the rows that are wanted.
 
     Raises:
         FuncamError: it is damaged.
@@ -212,6 +212,5 @@ def read_table(data: bytes, name: str, columns: Sequence[str] | None = None, whe
     """
     pa = arrow()
     with parsing(f"{name} can't be read", "remove it, and the same command makes it again"):
-        return pa.parquet.read_table(
-            pa.BufferReader(data), columns=None if columns is None else list(columns), filters=where
-        )
+        file = pa.parquet.ParquetFile(pa.BufferReader(data))
+        return file.read(None if columns is None else list(columns), use_threads=False)

@@ -41,6 +41,7 @@ class Shard:
         self._items = listed_run(self.folder, number, self._sizes.shard, count)
         self.batches = -(-len(self._items) // self._sizes.batch)
         self._parts: dict[int, Any] = {}
+        self._known: dict[str, tuple[int, Row]] = {}
         self._halvings: dict[int, int] = {}
         self.whole = is_whole(self.folder, number, self._letters, len(self._items))
         if not self.whole:
@@ -56,10 +57,9 @@ class Shard:
         start = self.number * self._sizes.shard + first
         return list(enumerate(self._items[first : first + self._sizes.batch], start=start))
 
-    def known(self) -> dict[str, Row]:
-        """The rows of the batches that are there by their images' content; the first of several, errors left out."""
-        rows = [row for batch in sorted(self._parts) for row in rows_of(self._parts[batch], self._sizes.map_type)]
-        return {row.content: row for row in reversed(rows) if row.content and not row.error}
+    def known(self, batch: int) -> dict[str, Row]:
+        """The rows of earlier batches by their images' content, errors left out: what needs no second computation."""
+        return {content: row for content, (place, row) in self._known.items() if place < batch}
 
     def halvings(self, batch: int) -> int:
         """How often a batch was halved because memory ran out, now or by the run that this one goes on with."""
@@ -92,7 +92,7 @@ class Shard:
             raise FuncamError(f"batch {batch} of shard {self.number} was given other rows; expected {len(expected)}")
         table = table_of(rows, self._sizes.map_type)
         write_atomically(self._part(batch), table_bytes(table, {"question": self._letters}), links=False)
-        self._parts[batch] = table
+        self._keep(batch, table)
 
     def finish(self) -> None:
         """Make one file of the batches, and remove them.
@@ -123,7 +123,13 @@ class Shard:
                     table = read_table(read_bytes(self._part(batch), most=MOST_BYTES), repr(str(self._part(batch))))
                     told = (table.schema.metadata or {}).get(b"question", b"").decode()
                     if told == self._letters and table.num_rows == len(self.items(batch)):
-                        self._parts[batch] = table.replace_schema_metadata(None)
+                        self._keep(batch, table.replace_schema_metadata(None))
+
+    def _keep(self, batch: int, table: Any) -> None:
+        self._parts[batch] = table
+        for row in rows_of(table, self._sizes.map_type):  # as it is kept, not as it came: after a kill it is that, too
+            if row.content and not row.error and batch <= self._known.get(row.content, (batch,))[0]:
+                self._known.setdefault(row.content, (batch, row))
 
     def _part(self, batch: int) -> Path:
         return part_path(self.folder, self.number, batch)

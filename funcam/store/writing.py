@@ -11,7 +11,7 @@ from typing import Any
 from funcam.errors import FuncamError, json_text
 from funcam.files import append
 from funcam.sources import Item
-from funcam.store.layout import locked
+from funcam.store.layout import locked, remove_parts
 from funcam.store.listing import listed_count, settle_listing
 from funcam.store.question import question_letters, settle_question, sizes_of
 from funcam.store.rows import arrow
@@ -86,11 +86,12 @@ class Writer:
         Raises:
             FuncamError: one answers another question.
         """
-        run = self._sizes.shard
-        rows = [min(run, self.count - number * run) for number in range(self.shards)]
-        return [
-            number for number, wanted in enumerate(rows) if not is_whole(self.folder, number, self._letters, wanted)
-        ]
+        run, whole = self._sizes.shard, set()
+        for number in range(self.shards):
+            if is_whole(self.folder, number, self._letters, min(run, self.count - number * run)):
+                whole.add(number)
+        remove_parts(self.folder, whole)
+        return [number for number in range(self.shards) if number not in whole]
 
     def log(self, told: Mapping[str, Any]) -> None:
         """Write a line to the log, which is no part of what the store is.
