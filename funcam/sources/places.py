@@ -121,11 +121,9 @@ def entries(folder: str) -> list[Entry]:
     if is_address(folder):
         system, inner = file_system(folder)
         with parsing(f"folder {folder!r} can't be read", "check the address and your rights to it"):
-            found = [
-                _remote(system, told)
-                for told in system.ls(inner, detail=True)
-                if told["name"].rstrip("/") != inner.rstrip("/")
-            ]
+            listed = [_remote(system, told) for told in system.ls(inner, detail=True)]
+        itself = system.unstrip_protocol(inner).rstrip("/")  # of a bucket, an empty object may stand for the folder
+        found = [entry for entry in listed if entry.path.rstrip("/") != itself]
     else:
         try:
             with os.scandir(folder) as scanned:

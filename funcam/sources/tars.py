@@ -52,8 +52,8 @@ def shard_items(file: str) -> Iterator[Item]:
     """The images in a tar file, in its order, each with the class of its sample.
 
     A sample are files in a row whose paths agree up to the first dot of the name. A member that is no file, or claims
-    what there isn't, is an item with its problem. Behind a damaged header nothing more is found, which is one, too, as is
-    a file that can't be opened.
+    what there isn't, is an item with its problem. Behind a damaged header nothing more is found, which is one, too; so
+    is a file that can't be opened.
 
     Args:
         file: a path or an address.
@@ -101,16 +101,18 @@ def _members(stream: BinaryIO) -> Iterator[Member]:
     """The files in a tar file; folders and hidden files are left out."""
     end, reached = stream.seek(0, os.SEEK_END), -1
     stream.seek(0)
-    headers = _Headers(stream)
     try:
-        with tarfile.open(fileobj=headers, mode="r:") as tar:  # type: ignore[call-overload]
+        with tarfile.open(fileobj=_Headers(stream), mode="r:") as tar:  # type: ignore[call-overload]
             while (info := tar.next()) is not None:
                 tar.members.clear()  # it keeps every one
-                if tar.offset <= reached:  # a size below zero would lead back for ever
+                if info.size < 0 or tar.offset <= reached:  # it would lead back for ever
                     raise tarfile.ReadError("a header claims a size below zero")
                 reached = tar.offset
                 if not info.isdir() and not os.path.basename(info.name).startswith("."):
                     yield Member(info.name, info.offset_data, info.size, _problem(info, end))
+            stream.seek(tar.offset)
+            if stream.read(tarfile.BLOCKSIZE) != bytes(tarfile.BLOCKSIZE):
+                raise tarfile.ReadError("it has no end")
     except (tarfile.TarError, FuncamError, OSError, ValueError, OverflowError) as error:
         reason = f"the tar file is damaged behind byte {max(reached, 0):,} ({reason_in(error)}); make it anew"
         yield Member("(the rest)" if reached >= 0 else "", max(reached, 0), 0, reason)

@@ -128,8 +128,8 @@ class Shard:
     def _keep(self, batch: int, table: Any) -> None:
         self._parts[batch] = table
         for row in rows_of(table, self._sizes.map_type):  # as it is kept, not as it came: after a kill it is that, too
-            if row.content and not row.error and batch <= self._known.get(row.content, (batch,))[0]:
-                self._known.setdefault(row.content, (batch, row))
+            if row.content and not row.error and batch < self._known.get(row.content, (batch + 1,))[0]:
+                self._known[row.content] = batch, row
 
     def _part(self, batch: int) -> Path:
         return part_path(self.folder, self.number, batch)
