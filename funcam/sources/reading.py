@@ -51,14 +51,16 @@ class Reader:
         """
         if item.problem:
             raise FuncamError(item.problem)
-        place = item.place
         with parsing(f"{item.path!r} can't be read", "check it"):
-            if place.start is None:
-                return _whole(place.file)
-            data = self._row(place) if place.size is None else self._slice(place.file, place.start, place.size)
+            data = self._data(item.place)
         if not data:
             raise FuncamError(f"{item.path!r} is empty (0 bytes); leave it out or save it again")
         return data
+
+    def _data(self, place: Place) -> bytes | None:
+        if place.start is None:
+            return _whole(place.file)
+        return self._row(place) if place.size is None else self._slice(place.file, place.start, place.size)
 
     def _slice(self, file: str, start: int, size: int) -> bytes:
         if size > MOST_BYTES:

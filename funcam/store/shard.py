@@ -90,9 +90,9 @@ class Shard:
         expected = [index for index, _ in self.items(batch)]
         if [row.index for row in rows] != expected or not expected:
             raise FuncamError(f"batch {batch} of shard {self.number} was given other rows; expected {len(expected)}")
-        table = table_of(rows, self._sizes.map_type)
-        write_atomically(self._part(batch), table_bytes(table, {"question": self._letters}), links=False)
-        self._keep(batch, table)
+        data = table_bytes(table_of(rows, self._sizes.map_type), {"question": self._letters})
+        write_atomically(self._part(batch), data, links=False)
+        self._keep(batch, data)  # as it is read, not as it came: after a kill it is that, too
 
     def finish(self) -> None:
         """Make one file of the batches, and remove them.
@@ -120,14 +120,16 @@ class Shard:
                     self._halvings[batch] = whole_number("halvings", int(read_bytes(self._halved(batch), most=MIB)), 0)
             with suppress(FuncamError):
                 if exists(self._part(batch)):
-                    table = read_table(read_bytes(self._part(batch), most=MOST_BYTES), repr(str(self._part(batch))))
-                    told = (table.schema.metadata or {}).get(b"question", b"").decode()
-                    if told == self._letters and table.num_rows == len(self.items(batch)):
-                        self._keep(batch, table.replace_schema_metadata(None))
+                    self._keep(batch, read_bytes(self._part(batch), most=MOST_BYTES))
 
-    def _keep(self, batch: int, table: Any) -> None:
-        self._parts[batch] = table
-        for row in rows_of(table, self._sizes.map_type):  # as it is kept, not as it came: after a kill it is that, too
+    def _keep(self, batch: int, data: bytes) -> None:
+        table = read_table(data, repr(str(self._part(batch))))
+        told = (table.schema.metadata or {}).get(b"question", b"").decode(errors="replace")
+        if told != self._letters or table.num_rows != len(self.items(batch)):
+            return
+        rows = list(rows_of(table, self._sizes.map_type))
+        self._parts[batch] = table.replace_schema_metadata(None)
+        for row in rows:
             if row.content and not row.error and batch < self._known.get(row.content, (batch + 1,))[0]:
                 self._known[row.content] = batch, row
 
