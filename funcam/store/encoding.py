@@ -51,6 +51,7 @@ def encoded(map_: NDArray[Any], map_type: str) -> Encoded:
         raise FuncamError(f"a map has shape {list(map_.shape)}; expected [h, w]")
     values = map_.astype(np.float64)
     finite = values[np.isfinite(values)]
+    stored: NDArray[Any]
     if map_type == "uint8":
         if len(finite) < values.size:
             raise FuncamError("the map holds values that are no numbers; keep maps in float16")
@@ -59,7 +60,7 @@ def encoded(map_: NDArray[Any], map_type: str) -> Encoded:
         stored = np.rint((values - low) / scale).clip(0, 255).astype(np.uint8)
     else:
         low, scale = 0.0, _single(np.abs(finite).max(initial=0))
-        stored = (values / scale).astype("<f2")
+        stored = (values / scale).astype("<f2") + np.float16(0)  # no zero below zero
     height, width = map_.shape
     return Encoded(height, width, low, scale, stored.tobytes())
 

@@ -59,16 +59,15 @@ def figures(maps: NDArray[Any], threshold: float = 0.5) -> list[Figures | None]:
         raise FuncamError(f"threshold is {threshold}; expected a share of the peak above 0, such as 0.5")
     values = np.nan_to_num(maps.astype(np.float64), nan=0, posinf=0, neginf=0).clip(0)
     count, height, width = values.shape
-    across, down = (np.arange(width) + 0.5) / width, (np.arange(height) + 0.5) / height
-    energies = values.sum((1, 2))
-    weights = values / np.where(energies > 0, energies, 1)[:, None, None]
-    middles = np.stack([weights.sum(1) @ across, weights.sum(2) @ down], axis=1)
-    at = values.reshape(count, -1).argmax(1)
-    peaks = values.reshape(count, -1).max(1)
+    across, down = np.meshgrid((np.arange(width) + 0.5) / width, (np.arange(height) + 0.5) / height)
+    flat = values.reshape(count, height * width)  # summed cell by cell, whatever maps there are beside
+    energies, at, peaks = flat.sum(1), flat.argmax(1), flat.max(1)
+    weights = flat / np.where(energies > 0, energies, 1)[:, None]
+    middles = np.stack([(weights * side.ravel()).sum(1) for side in (across, down)], axis=1)
     found: list[Figures | None] = []
     for one in range(count):
-        peak_x, peak_y = across[at[one] % width], down[at[one] // width]
-        places = map(float, (peaks[one], peak_x, peak_y, *middles[one], energies[one]))
+        peak = across.flat[at[one]], down.flat[at[one]]
+        places = map(float, (peaks[one], *peak, *middles[one], energies[one]))
         box = _box(values[one] >= threshold * peaks[one]) if peaks[one] > 0 else None
         found.append(Figures._make((*places, *box)) if box else None)
     return found

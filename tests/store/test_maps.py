@@ -17,7 +17,7 @@ from funcam.errors import FuncamError
 from funcam.store import MAP_TYPES, Figures, figures, open_store
 from funcam.store.encoding import decoded, encoded
 
-VALUES = st.floats(-1e6, 1e6, width=32) | st.floats(-1e-9, 1e-9, width=32)
+VALUES = st.floats(-1e6, 1e6, width=32) | st.floats(-(2.0**-30), 2.0**-30, width=32)
 MAPS = arrays.arrays(np.float32, arrays.array_shapes(min_dims=2, max_dims=2, max_side=8), elements=VALUES)
 
 
