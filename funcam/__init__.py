@@ -1,5 +1,8 @@
 """funcam: class activation maps for PyTorch as pure functions.
 
+    net = funcam.load_net("resnet50")             # a network, its classes, and how it takes pictures
+    funcam.explain(net, "dog.jpg").save("cam.png")
+
     split = funcam.split(model, layer)            # cut the model; reusable, thread-safe
     A, head = split(images)                       # features, and the rest of the network as a pure function
     result = funcam.explain(model, images)        # the maps of the predicted classes
@@ -24,6 +27,16 @@ if TYPE_CHECKING:  # what type checkers see; `as` (and `*`) says that it is publ
     from funcam.attribution.prepared import Prepared as Prepared
     from funcam.attribution.preparing import prepare as prepare
     from funcam.attribution.smoothing import augmented as augmented
+    from funcam.imaging.fit import View as View
+    from funcam.imaging.fit import fit_image as fit_image
+    from funcam.imaging.fit import onto_image as onto_image
+    from funcam.imaging.given import as_image as as_image
+    from funcam.imaging.panel import PanelRow as PanelRow
+    from funcam.imaging.panel import panel as panel
+    from funcam.imaging.reading import read_image as read_image
+    from funcam.imaging.render import heatmap as heatmap
+    from funcam.imaging.render import overlay as overlay
+    from funcam.imaging.render import save_picture as save_picture
     from funcam.maps import combine_maps as combine_maps
     from funcam.maps import rescale as rescale
     from funcam.maps import upsample as upsample
@@ -52,6 +65,11 @@ if TYPE_CHECKING:  # what type checkers see; `as` (and `*`) says that it is publ
     from funcam.targets.tasks import regression as regression
     from funcam.targets.tasks import segmentation as segmentation
     from funcam.targets.tasks import similarity as similarity
+    from funcam.zoo.batches import Batch as Batch
+    from funcam.zoo.batches import fit_images as fit_images
+    from funcam.zoo.net import Net as Net
+    from funcam.zoo.nets import load_net as load_net
+    from funcam.zoo.own import own_net as own_net
 
 __version__ = "0.1.0"
 
@@ -60,6 +78,11 @@ _HOMES = {
     "attribution.prepared": ("Prepared",),
     "attribution.preparing": ("prepare",),
     "attribution.smoothing": ("augmented",),
+    "imaging.fit": ("View", "fit_image", "onto_image"),
+    "imaging.given": ("as_image",),
+    "imaging.panel": ("PanelRow", "panel"),
+    "imaging.reading": ("read_image",),
+    "imaging.render": ("heatmap", "overlay", "save_picture"),
     "maps": ("combine_maps", "rescale", "upsample"),
     "methods.factorization": ("deep_feature_factorization",),
     "methods.pixels": ("guided_backprop",),
@@ -73,6 +96,10 @@ _HOMES = {
     "targets.class_scores": ("contrast", "counterfactual", "log_probability", "probability"),
     "targets.target": ("logits_of",),
     "targets.tasks": ("regression", "segmentation", "similarity"),
+    "zoo.batches": ("Batch", "fit_images"),
+    "zoo.net": ("Net",),
+    "zoo.nets": ("load_net",),
+    "zoo.own": ("own_net",),
 }
 _HOME_OF = {method.function_name: f"methods.{method.module}" for method in METHODS.values()} | {
     name: home for home, names in _HOMES.items() for name in names

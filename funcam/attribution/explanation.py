@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field, fields, replace
+from dataclasses import dataclass, fields, replace
 from typing import Any
 
 import torch
@@ -31,10 +31,13 @@ from funcam.attribution.dispatch import (
     uses_gradient,
 )
 from funcam.attribution.finite import check_finite, naming_images, warn_of_left, warn_of_zeros
+from funcam.attribution.knowing import Asked, Context, spelled_out
 from funcam.attribution.rows import full_precision
+from funcam.attribution.showing import Shown
 from funcam.attribution.smoothing import variants
 from funcam.attribution.whole import kind_of
 from funcam.errors import FuncamError, shown, whole_number
+from funcam.imaging.given import Picture
 from funcam.maps import combine_maps
 from funcam.network.axes import LayoutLike
 from funcam.network.budget import MEMORY
@@ -44,14 +47,17 @@ from funcam.network.tap import Inputs
 from funcam.recipe import Scores
 from funcam.targets.probabilities import check_scores
 from funcam.targets.target import Output, Targets, logits_of
+from funcam.zoo.batches import Batch
+from funcam.zoo.net import Net
 
 Model = nn.Module | Split | tuple[Callable[..., Any], Callable[..., Any]]
+Images = torch.Tensor | Batch | Picture | Sequence[Picture]
 WHOLE_NETWORK = "whole network"
 
 
-@dataclass(frozen=True, eq=False)
-class Explanation:
-    """What `explain` returns.
+@dataclass(frozen=True, eq=False, repr=False)
+class Explanation(Shown):
+    """What `explain` returns. It shows itself in a notebook; pictures, files and plain values are a method each.
 
     Attributes:
         maps: the method's own values, float32 (float64 of a model in it), not rescaled and not upsampled:
@@ -66,6 +72,7 @@ class Explanation:
             for a method that has none.
         method: the name of the method (of a function: what it is called).
         output: where the logits are in `outputs`, as it was given.
+        context: of a network of the zoo its name, its classes' names and the pictures; None for any other model.
     """
 
     maps: torch.Tensor
@@ -74,7 +81,8 @@ class Explanation:
     scores: torch.Tensor
     layer: str
     method: str
-    output: Output = field(default=None, repr=False)
+    output: Output = None
+    context: Context | None = None
 
     @property
     def logits(self) -> torch.Tensor:
@@ -106,9 +114,9 @@ class Explanation:
 
 
 def explain(
-    model: Model,
-    images: torch.Tensor,
-    targets: Targets = None,
+    model: Model | Net,
+    images: Images,
+    targets: Targets | Any = None,
     *,
     method: MethodLike = "grad-cam",
     layer: Layers = None,
@@ -127,11 +135,14 @@ def explain(
     """Explain what a model says of some images.
 
     Args:
-        model: a module, a split of one, or a pair of functions `(features, head)`.
+        model: a module, a split of one, or a pair of functions `(features, head)`; or a network that knows its classes
+            and how it takes pictures (`load_net`, `own_net`).
         images: `[B, channels, *size]`, normalised as the model expects; waveforms may be `[B, T]`, and maps of the
-            image's own values then have a channel axis of length 1.
+            image's own values then have a channel axis of length 1. For a network: pictures (paths, Pillow's images,
+            arrays, tensors; one or several), or what `fit_images` made of them.
         targets: the classes to explain: None for the predicted one, an index, `[B]`, `[B, K]` or `"all"`; a rule
-            (`funcam.contrast(...)`, `funcam.probability(...)`); or any function of what the model returns.
+            (`funcam.contrast(...)`, `funcam.probability(...)`); or any function of what the model returns. Of a network
+            names will do for indices: `"tabby"`.
         method: the name of a method (`funcam methods` lists them), its line of `METHODS` or its public function; or any
             function `(A [C, *S], g [C, *S]) -> [*S]` of the features of one image and the gradient of one score there.
         layer: where to cut the model: a name, a module of the model or a line of `list_layers` (see `split`); several
@@ -167,25 +178,24 @@ def explain(
     """
     names = smoothings(smooth)
     resolved = [resolve_method(method, options, "eigen" in names)]
-    layers = layer_names(model, layer)
+    asked = spelled_out(model, images, targets, output, scores)
+    layers = layer_names(asked.model, layer)
     if combine is None and len(layers) > 1:
         raise FuncamError(
             "combine=None keeps the maps of several layers apart and explain returns one explanation; give 'mean', "
             "'max' or 'product', or take funcam.explain_methods(..., methods=[...])"
         )
-    given = inputs_of(images, inputs, wrt)
+    given = inputs_of(asked.images, inputs, wrt)
     how = CutOptions(hooks, layout)
-    explanations = _explained(
-        model, given, targets, resolved, layers, combine, "aug" in names, output, scores, memory, differentiable, how
-    )
+    explanations = _explained(asked, given, resolved, layers, combine, "aug" in names, memory, differentiable, how)
     warn_of_zeros(explanations)
     return explanations[0]
 
 
 def explain_methods(
-    model: Model,
-    images: torch.Tensor,
-    targets: Targets = None,
+    model: Model | Net,
+    images: Images,
+    targets: Targets | Any = None,
     *,
     methods: Methods,
     layer: Layers = None,
@@ -233,42 +243,38 @@ def explain_methods(
     """
     names = smoothings(smooth)
     resolved = resolved_methods(methods, options, "eigen" in names)
-    layers = layer_names(model, layer)
-    given = inputs_of(images, inputs, wrt)
+    asked = spelled_out(model, images, targets, output, scores)
+    layers = layer_names(asked.model, layer)
+    given = inputs_of(asked.images, inputs, wrt)
     how = CutOptions(hooks, layout)
-    explanations = _explained(
-        model, given, targets, resolved, layers, combine, "aug" in names, output, scores, memory, differentiable, how
-    )
+    explanations = _explained(asked, given, resolved, layers, combine, "aug" in names, memory, differentiable, how)
     warn_of_zeros(explanations)
     return explanations
 
 
 def _explained(
-    model: Model,
+    asked: Asked,
     given: Inputs,
-    targets: Targets,
     resolved: Sequence[ResolvedMethod],
     layers: Sequence[str | None],
     combine: str | None,
     augment: bool,
-    output: Output,
-    scores: Scores | None,
     memory: int,
     differentiable: bool,
     how: CutOptions,
 ) -> list[Explanation]:
-    check_settings(output, differentiable)
-    scores = check_scores(scores)
+    check_settings(asked.output, differentiable)
+    scores, model = check_scores(asked.scores), asked.model
     memory = whole_number("memory", memory, 1)
     check_layers(model, layers, combine)
     with _modes(differentiable), naming_images(given.images):
         run = run_batch(
             model,
             given,
-            targets,
+            asked.targets,
             layers,
             memory=memory,
-            output=output,
+            output=asked.output,
             scores=scores,
             gradient=uses_gradient(resolved),
             finer=uses_finer(resolved),
@@ -287,7 +293,10 @@ def _explained(
             ]
     for result in results:
         check_finite(run, result)
-    return results
+    if run.target.class_score is not None:
+        return results if asked.context is None else [replace(result, context=asked.context) for result in results]
+    context = replace(asked.context or Context(), of_classes=False)
+    return [replace(result, context=context) for result in results]
 
 
 def _refuse_unchanged(run: BatchRun) -> None:

@@ -46,14 +46,16 @@ class PanelRow:
     probability: float | None = None
 
 
-def panel(image: Pixels, rows: Sequence[PanelRow], *, title: str = "", subtitle: str = "", tile: int = 256) -> Pixels:
+def panel(
+    image: Pixels | None, rows: Sequence[PanelRow], *, title: str = "", subtitle: str = "", tile: int = 256
+) -> Pixels:
     """The image and the pictures of each class side by side, on white, with their names.
 
-    Each row begins with the image. More than eight columns, fewer of wide images, are broken into lines of
-    about equal length. Text that finds no room is wrapped or loses a part to an ellipsis.
+    Each row begins with the image, where there is one. More than eight columns, fewer of wide images, are broken into
+    lines of about equal length. Text that finds no room is wrapped or loses a part to an ellipsis.
 
     Args:
-        image: uint8 RGB [H, W, 3].
+        image: uint8 RGB [H, W, 3]; None for rows that need none.
         rows: one for each class.
         title: the panel's first line, the file's name say.
         subtitle: its second line, the network and the layer say.
@@ -72,13 +74,14 @@ def panel(image: Pixels, rows: Sequence[PanelRow], *, title: str = "", subtitle:
     """
     _check(image, rows, tile)
     scale = _Scale(tile)
-    box = _tile_size(image, tile)
-    count = 1 + len(rows[0].pictures)
+    shared = {} if image is None else {"Image": image}
+    box = _tile_size(next(iter({**shared, **rows[0].pictures}.values())), tile)
+    count = len(shared) + len(rows[0].pictures)
     columns = math.ceil(count / math.ceil(count / min(_MOST_COLUMNS, _WIDEST * tile // box[1])))
     width = columns * box[1] + (columns - 1) * scale.px(12)
     parts = [_head(title, subtitle, width, scale)] if title or subtitle else []
     for row in rows:
-        tiles = {"Image": image, **row.pictures}
+        tiles = {**shared, **row.pictures}
         parts += [_name(row, width, scale), *_lines(tiles, columns, box, scale)]
     return _framed(np.vstack(parts), scale.px(24))
 
@@ -98,7 +101,7 @@ class _Scale:
         return max(11, self.px(size))
 
 
-def _check(image: Pixels, rows: Sequence[PanelRow], tile: int) -> None:
+def _check(image: Pixels | None, rows: Sequence[PanelRow], tile: int) -> None:
     whole_number("a panel's tile", tile)
     if tile < 32:
         raise FuncamError(f"a panel's tile has at least 32 pixels; got {tile!r}")
@@ -110,8 +113,11 @@ def _check(image: Pixels, rows: Sequence[PanelRow], tile: int) -> None:
     for row in rows:
         if list(row.pictures) != titles:
             raise FuncamError(f"every row of a panel has the same titles, {titles}; got {list(row.pictures)}")
-    for picture in (image, *(picture for row in rows for picture in row.pictures.values())):
-        check_image(picture)
+    if image is not None:
+        check_image(image)
+    for row in rows:
+        for picture in row.pictures.values():
+            check_image(picture)
 
 
 def _tile_size(image: Pixels, tile: int) -> tuple[int, int]:

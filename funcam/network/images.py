@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from typing import Any
 
@@ -45,6 +46,8 @@ def _as_tensor(images: Any, shape: Shape) -> str:
         return " (torch.from_numpy(images), with the channels in front, normalised as the model expects)"
     if type(images).__module__.startswith("PIL."):
         return " (torchvision's weights.transforms()(image)[None], or to_tensor(image)[None] and normalised)"
+    if isinstance(images, str | os.PathLike):
+        return " (a network takes pictures: funcam.explain(funcam.own_net(model), 'dog.jpg'))"
     if not isinstance(images, torch.Tensor):
         return ""
     if images.is_complex():

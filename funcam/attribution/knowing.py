@@ -1,0 +1,82 @@
+"""What a network of the zoo knows of itself (how it takes pictures, its classes), for who doesn't spell it out."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
+
+from funcam.imaging.fit import View
+from funcam.imaging.reading import Pixels
+from funcam.recipe import Scores
+from funcam.zoo.batches import Batch, fit_images
+from funcam.zoo.labels import find_class
+from funcam.zoo.net import Net
+
+
+@dataclass(frozen=True, eq=False)
+class Context:
+    """What an explanation is of, as far as it is known.
+
+    Attributes:
+        net: what the network is called.
+        classes: the name of each class.
+        images: the pictures, uint8 RGB `[H, W, 3]` each.
+        views: which part of each the network saw.
+        scores: what makes probabilities of the logits; None to find out.
+        of_classes: whether classes are explained, not scores of a caller's.
+    """
+
+    net: str = ""
+    classes: tuple[str, ...] = ()
+    images: tuple[Pixels, ...] = field(default=(), repr=False)
+    views: tuple[View, ...] = ()
+    scores: Scores | None = None
+    of_classes: bool = True
+
+
+class Asked(NamedTuple):
+    """What `explain` was asked, spelled out."""
+
+    model: Any
+    images: Any
+    targets: Any
+    output: Any
+    scores: Any
+    context: Context | None
+
+
+def spelled_out(model: Any, images: Any, targets: Any, output: Any, scores: Any) -> Asked:
+    """What was asked, with the model, the tensor and the classes' numbers of a network of the zoo in the place of it.
+
+    Args:
+        model: a network of the zoo, or any model, which is left as it is.
+        images: a batch of a network's, or pictures for it; anything else is left for the model.
+        targets: of a network classes may be told by name.
+        output: None for the network's own.
+        scores: None for the network's own.
+
+    Raises:
+        FuncamError: a picture can't be read or put before the network, or no class has a name that was given.
+    """
+    if not isinstance(model, Net) and not isinstance(images, Batch):
+        return Asked(model, images, targets, output, scores, None)
+    batch = images if isinstance(images, Batch) else fit_images(model, images)
+    net = model if isinstance(model, Net) else batch.net
+    scores = net.scores if scores is None else scores
+    return Asked(
+        net.model if model is net else model,
+        batch.tensor,
+        _numbers(targets, net.classes),
+        net.output if output is None else output,
+        scores,
+        Context(net.name, net.classes, batch.images, batch.views, scores),
+    )
+
+
+def _numbers(targets: Any, classes: tuple[str, ...]) -> Any:
+    """Targets with a class's number in the place of its name."""
+    if isinstance(targets, str) and (targets != "all" or "all" in classes):
+        return find_class(targets, classes)
+    if isinstance(targets, list | tuple):
+        return [_numbers(each, classes) for each in targets]
+    return targets
