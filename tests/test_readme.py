@@ -19,7 +19,8 @@ def _blocks(language: str) -> list[str]:
     return re.findall(rf"```{language}\n(.*?)```", README, re.S)
 
 
-def test_every_python_snippet_runs_in_one_session() -> None:
+def test_every_python_snippet_runs_in_one_session(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)  # they write files
     session: dict[str, object] = {}
     snippets = _blocks("python")
     for snippet in snippets:
@@ -29,6 +30,7 @@ def test_every_python_snippet_runs_in_one_session() -> None:
     assert result.maps.shape == (2, 16, 16)  # type: ignore[attr-defined]
     assert several.maps.shape == (2, 2, 16, 16)  # type: ignore[attr-defined]
     assert isinstance(maps, torch.Tensor)
+    assert (tmp_path / "star.png").stat().st_size > 1000
     assert session["change"].abs().max() > 0  # type: ignore[attr-defined]
     chosen = maps.transpose(0, 1)[torch.arange(2), result.targets]  # type: ignore[attr-defined]
     torch.testing.assert_close(chosen, result.maps)  # type: ignore[attr-defined]  # the five lines are what explain does

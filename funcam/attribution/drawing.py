@@ -72,14 +72,15 @@ def overlaid(explanation: Explanation, image: Any, index: int, target: int, at: 
 def coloured(explanation: Explanation, index: int, target: int, colormap: Colormap) -> Pixels:
     """One map by itself: of the picture's size where that is known, else as large as can be seen."""
     values = map_of(explanation, index, target)
+    views = context_of(explanation).views
     if gives_pixels(explanation) and values.ndim == 3:
-        return signed_picture(np.moveaxis(values[:3] if len(values) >= 3 else values[:1].repeat(3, 0), 0, 2))
+        colours = np.moveaxis(values[:3] if len(values) >= 3 else values[:1].repeat(3, 0), 0, 2)
+        return signed_picture(onto_image(colours, views[index]) if views else colours)
     values = _scalar(explanation, values)
     if values.ndim == 1:
         return strip(values, None, colormap)
     if values.ndim == 3:
         return np.hstack(_coloured_slices(values, _spread(len(values)), colormap))
-    views = context_of(explanation).views
     return heatmap(onto_image(values, views[index] if views else _visible(values.shape)), colormap)
 
 
