@@ -100,18 +100,18 @@ def check_pair(maps: Any, others: Any) -> tuple[torch.Tensor, torch.Tensor]:
 
 
 def check_masks(maps: Any, masks: Any) -> tuple[torch.Tensor, torch.Tensor]:
-    """Maps `[B, H, W]` and masks, bool `[B, M, H, W]`, on the same pixels of the same images.
+    """Maps `[B, *S]` and masks, bool `[B, M, *S]`, on the same pixels of the same images; one to three axes of space.
 
     Raises:
         FuncamError: which shapes they have.
     """
     maps, masks = as_floats("maps", maps), as_tensor("masks", masks)
-    fits = maps.ndim == 3 and masks.ndim == 4 and masks.shape[:1] + masks.shape[2:] == maps.shape
+    fits = 2 <= maps.ndim <= 4 and masks.ndim == maps.ndim + 1 and masks.shape[:1] + masks.shape[2:] == maps.shape
     if not fits or masks.dtype != torch.bool or not maps.shape[1:].numel():
         raise FuncamError(
             f"maps have shape {list(maps.shape)}, masks {list(masks.shape)} ({masks.dtype}); expected [B, H, W] and "
-            "bool [B, M, H, W] (`prepared` resizes maps, `box_masks` makes masks from boxes; masks[:, None] for one "
-            "object an image, masks > 0 for numbers)"
+            "bool [B, M, H, W], or [B, *S] and [B, M, *S] of signals and volumes (`prepared` resizes maps, `box_masks` "
+            "makes masks from boxes; masks[:, None] for one object an image, masks > 0 for numbers)"
         )
     return maps, masks.to(maps.device)
 
@@ -138,14 +138,18 @@ def check_boxes(boxes: Any, valid: Any) -> tuple[torch.Tensor, torch.Tensor]:
     return boxes, valid
 
 
-def check_images(images: Any) -> torch.Tensor:
-    """Images `[B, C, H, W]`, floats, as a network takes them.
+def check_images(images: Any, least: int = 4) -> torch.Tensor:
+    """Images `[B, C, H, W]` or volumes `[B, C, D, H, W]`, floats, as a network takes them.
+
+    Args:
+        images: what was given.
+        least: how many axes they have at least; 3 where signals `[B, C, L]` can be told from one image.
 
     Raises:
         FuncamError: they have another shape or type, or there is none.
     """
     pixels = as_tensor("images", images)
-    if pixels.ndim != 4 or not pixels.numel():
+    if not least <= pixels.ndim <= 5 or not pixels.numel():
         raise FuncamError(
             f"images have shape {list(pixels.shape)}; expected [B, C, H, W] with at least one image (one: images[None])"
         )
@@ -159,27 +163,28 @@ def check_images(images: Any) -> torch.Tensor:
 def check_explained(
     images: Any, maps: Any, targets: Any, *, per_channel: bool = False
 ) -> tuple[torch.Tensor, torch.Tensor]:
-    """Images `[B, C, H, W]` and a map for each, `[B, H, W]`, on the images' device; the classes are as many.
+    """Images `[B, C, *S]` and a map for each, `[B, *S]`, on the images' device; the classes are as many.
 
     Args:
         images: floats, as the network takes them.
         maps: numbers.
         targets: only their number is looked at, where they are classes.
-        per_channel: whether maps `[B, C, H, W]` are taken too.
+        per_channel: whether maps `[B, C, *S]` are taken too; not of signals, whose shape a single image may have.
 
     Raises:
         FuncamError: which shapes they have.
     """
     images, maps = as_tensor("images", images), as_floats("maps", maps)
     classes = list(as_tensor("targets", targets).shape) if is_indices(targets) else None
-    fits = maps.shape == images.shape[:1] + images.shape[2:] or (per_channel and maps.shape == images.shape)
-    if images.ndim != 4 or not fits or classes not in (None, [], [len(images)]):
+    whole = per_channel and images.ndim > 3 and maps.shape == images.shape
+    fits = whole or maps.shape == images.shape[:1] + images.shape[2:]
+    if not 3 <= images.ndim <= 5 or not fits or classes not in (None, [], [len(images)]):
         raise FuncamError(
             f"images have shape {list(images.shape)}, maps {list(maps.shape)}{'' if classes is None else ', targets '}"
             f"{'' if classes is None else classes}; expected [B, C, H, W], [B, H, W] and [B], a class for each image "
             f"({_RESIZE})"
         )
-    return check_images(images), maps.to(images.device)
+    return check_images(images, least=3), maps.to(images.device)
 
 
 def is_indices(targets: Any) -> bool:
@@ -223,7 +228,7 @@ def _holds_booleans(values: Any) -> bool:
 
 
 def baseline_for(images: torch.Tensor, baseline: Any) -> torch.Tensor:
-    """What replaces pixels, expanded to the images: a number, a colour `[C]`, or what broadcasts to `[B, C, H, W]`.
+    """What replaces pixels, expanded to the images: a number, a colour `[C]`, or what broadcasts to `[B, C, *S]`.
 
     Raises:
         FuncamError: it is none of these, or not finite.
@@ -242,7 +247,7 @@ def baseline_for(images: torch.Tensor, baseline: Any) -> torch.Tensor:
         raise FuncamError(f"baseline is {shown(baseline)}; expected {expected}")
     values = as_floats("baseline", baseline)
     if values.ndim == 1 and len(values) == channels:
-        values = values[:, None, None]
+        values = values.view(-1, *[1] * (images.ndim - 2))
     try:
         filling = values.to(images).expand_as(images) if values.ndim != 1 or len(values) == 1 else None
     except RuntimeError:

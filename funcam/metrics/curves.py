@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
-from torch.nn.functional import avg_pool2d, conv2d, pad
+from torch.nn.functional import avg_pool1d, avg_pool2d, avg_pool3d, conv1d, conv2d, conv3d, pad
 
 from funcam.errors import FuncamError
 from funcam.metrics.checks import baseline_for, check_explained, check_images, where_finite
 from funcam.metrics.scalars import real, whole
 from funcam.metrics.scores import ImageScore, Network, Score, Targets, image_score, probabilities
+
+_POOLS: dict[int, Any] = {1: avg_pool1d, 2: avg_pool2d, 3: avg_pool3d}
+_CONVOLUTIONS: dict[int, Any] = {1: conv1d, 2: conv2d, 3: conv3d}
 
 Baseline = torch.Tensor | float | Sequence[float] | None
 
@@ -77,7 +80,7 @@ def insertion(
         Curve(shares=tensor([0.0000, 0.5000, 1.0000]), scores=tensor([[0., 4., 4.]]), area=tensor([3.]))
     """
     images, maps = check_explained(images, maps, targets)
-    below = blurred(images) if baseline is None else baseline_for(images, baseline)
+    below = _blurred(images, 11, 5.0) if baseline is None else baseline_for(images, baseline)
     ranks = saliency_ranks(maps, patch)
     scored = image_score(network, images, targets, score, chunk)
     return _of_finite(_curve(scored, below, images, ranks, whole("steps", steps)), maps)
@@ -141,12 +144,12 @@ def blurred(images: torch.Tensor, *, side: int = 11, sigma: float = 5.0) -> torc
     """Images behind a Gaussian blur, the edge pixels repeated: the baseline of insertion.
 
     Args:
-        images: `[B, C, H, W]`.
+        images: `[B, C, H, W]`, or volumes `[B, C, D, H, W]`.
         side: of the window, odd.
         sigma: the Gaussian's standard deviation, in pixels.
 
     Returns:
-        `[B, C, H, W]`.
+        The same shape.
 
     Raises:
         FuncamError: no images, a side that is not odd, or a sigma that is not above 0.
@@ -161,17 +164,24 @@ def blurred(images: torch.Tensor, *, side: int = 11, sigma: float = 5.0) -> torc
     images, side, sigma = check_images(images), whole("side", side), real("sigma", sigma, above=0)
     if side % 2 == 0:
         raise FuncamError(f"side is {side}; expected an odd number, so that the window has a middle")
-    half = side // 2
+    return _blurred(images, side, sigma)
+
+
+def _blurred(images: torch.Tensor, side: int, sigma: float) -> torch.Tensor:
+    """The blur of `blurred`, of signals too: along one axis after the other."""
+    half, axes = side // 2, images.ndim - 2
     places = torch.arange(-half, half + 1, dtype=images.dtype, device=images.device)
     window = (-(places**2) / (2 * sigma**2)).exp()
     window = window / window.sum()
     planes = images.flatten(0, 1)[:, None]
-    planes = conv2d(pad(planes, (half, half, half, half), mode="replicate"), window.view(1, 1, -1, 1))
-    return conv2d(planes, window.view(1, 1, 1, -1)).view_as(images)
+    planes = pad(planes, (half, half) * axes, mode="replicate")
+    for axis in range(axes):
+        planes = _CONVOLUTIONS[axes](planes, window.view(1, 1, *(-1 if each == axis else 1 for each in range(axes))))
+    return planes.view_as(images)
 
 
 def mean_colour(images: torch.Tensor) -> torch.Tensor:
-    """Each image's own mean colour, `[B, C, H, W] -> [B, C, 1, 1]`: a baseline.
+    """Each image's own mean colour, `[B, C, H, W] -> [B, C, 1, 1]` (volumes likewise): a baseline.
 
     Raises:
         FuncamError: images of another shape, or that are not floats.
@@ -180,32 +190,34 @@ def mean_colour(images: torch.Tensor) -> torch.Tensor:
         >>> mean_colour(torch.tensor([[[[1.0, 3.0]]]]))
         tensor([[[[2.]]]])
     """
-    return check_images(images).mean((2, 3), keepdim=True)
+    pixels = check_images(images)
+    return pixels.mean(tuple(range(2, pixels.ndim)), keepdim=True)
 
 
 def saliency_ranks(maps: torch.Tensor, patch: int = 1) -> tuple[torch.Tensor, int]:
     """The place of each pixel in the order of saliency, 0 for the largest; ties in reading order.
 
     Args:
-        maps: `[B, H, W]`.
-        patch: squares of this side share a place, in the order of their mean.
+        maps: `[B, *S]`.
+        patch: squares (cubes) of this side share a place, in the order of their mean.
 
     Returns:
-        `[B, H, W]`, whole numbers, and how many places there are.
+        `[B, *S]`, whole numbers, and how many places there are.
 
     Example:
         >>> saliency_ranks(torch.tensor([[[0.1, 0.9], [0.1, 0.5]]]))[0].tolist()
         [[[2, 0], [3, 1]]]
     """
-    patch = whole("patch", patch)
-    pooled = maps if patch == 1 else avg_pool2d(maps[:, None], patch, ceil_mode=True, count_include_pad=False)[:, 0]
+    patch, axes = whole("patch", patch), range(1, maps.ndim)
+    pool = _POOLS[len(axes)]
+    pooled = maps if patch == 1 else pool(maps[:, None], patch, ceil_mode=True, count_include_pad=False)[:, 0]
     order = pooled.flatten(1).argsort(stable=True, dim=1, descending=True)
     ranks = torch.empty_like(order).scatter_(
         1, order, torch.arange(order.shape[1], device=maps.device).expand_as(order)
     )
     grid = ranks.view_as(pooled)
-    if patch > 1:
-        grid = grid.repeat_interleave(patch, 1).repeat_interleave(patch, 2)[:, : maps.shape[1], : maps.shape[2]]
+    for axis in axes if patch > 1 else ():
+        grid = grid.repeat_interleave(patch, axis).narrow(axis, 0, maps.shape[axis])
     return grid, order.shape[1]
 
 
@@ -228,7 +240,7 @@ def _curve(
         for image in range(part.start // points, (part.stop - 1) // points + 1):
             zeroth = image * points
             first, behind = max(part.start, zeroth), min(part.stop, zeroth + points)
-            done = places[image] < changed[first - zeroth : behind - zeroth].view(-1, 1, 1, 1)
+            done = places[image] < changed[first - zeroth : behind - zeroth].view(-1, *[1] * (before.ndim - 1))
             torch.where(done, after[image], before[image], out=buffer[first - part.start : behind - part.start])
         return buffer[: part.stop - part.start]
 

@@ -40,12 +40,13 @@ def removed_square(share: float = 0.25, *, baseline: float = 0.0) -> Perturb:
     share, value = real("share", share, high=1, above=0), real("baseline", baseline)
 
     def perturb(image: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
-        height, width = image.shape[1:]
-        side = max(1, round(share * min(height, width)))
-        drawn = torch.rand(2, generator=generator, device=image.device).tolist()
-        top, left = int(drawn[0] * (height - side + 1)), int(drawn[1] * (width - side + 1))
+        sides = image.shape[1:]
+        side = max(1, round(share * min(sides)))
+        drawn = torch.rand(len(sides), generator=generator, device=image.device).tolist()
+        starts = [int(at * (length - side + 1)) for at, length in zip(drawn, sides, strict=True)]
+        square = (slice(None), *(slice(start, start + side) for start in starts))
         taken = torch.zeros_like(image)
-        taken[:, top : top + side, left : left + side] = image[:, top : top + side, left : left + side] - value
+        taken[square] = image[square] - value
         return taken
 
     return perturb
@@ -130,7 +131,7 @@ def infidelity(
     )
     scored = image_score(network, images, targets, score, chunk, usual=identity)
     explained: list[torch.Tensor] = []
-    weights = attributions[:, None] if attributions.ndim == 3 else attributions
+    weights = attributions if attributions.ndim == images.ndim else attributions[:, None]
 
     def rows(part: slice) -> torch.Tensor:
         image = torch.arange(part.start, part.stop, device=images.device) // samples
@@ -193,11 +194,11 @@ def sensitivity_n(
     """
     images, attributions = check_explained(images, attributions, targets, per_channel=True)
     samples, generator = whole("samples", samples), torch.Generator(images.device).manual_seed(seed_of(seed))
-    pixels = images.shape[2] * images.shape[3]
+    pixels = images.shape[2:].numel()
     if whole("n", n, least=0) not in range(1, pixels + 1):
         raise FuncamError(f"n is {n}; expected 1 to {pixels}, the number of pixels")
     scored = image_score(network, images, targets, score, chunk, usual=identity)
-    sums = attributions.flatten(2).sum(1) if attributions.ndim == 4 else attributions.flatten(1)
+    sums = attributions.flatten(2).sum(1) if attributions.ndim == images.ndim else attributions.flatten(1)
     filling = baseline_for(images, 0.0 if baseline is None else baseline)
     said: list[torch.Tensor] = []
 

@@ -10,21 +10,22 @@ import torch
 from funcam.errors import FuncamError, shown
 from funcam.maps import rescale, upsample
 from funcam.metrics.checks import as_floats, check_boxes, finite_maps
-from funcam.metrics.scalars import device_of, size_of
+from funcam.metrics.scalars import device_of, sides_of, size_of
 
 
 def prepared(maps: torch.Tensor, size: Sequence[int]) -> torch.Tensor:
-    """Maps as they are measured: ReLU, divided by the maximum, resized bilinearly to the network's input.
+    """Maps as they are measured: ReLU, divided by the maximum, resized (bi-, tri-)linearly to the network's input.
 
     In this order, so that the largest value may come out slightly below 1 and thresholds count from the map's own
     maximum. A map without positive values becomes zeros.
 
     Args:
-        maps: `[B, h, w]` or `[B, K, h, w]`, as a method gives them.
-        size: `(H, W)`.
+        maps: `[B, h, w]` or `[B, K, h, w]`, as a method gives them; of volumes `[B, d, h, w]` or `[B, K, d, h, w]`, of
+            signals `[B, t]`.
+        size: `(H, W)`; of volumes `(D, H, W)`, of signals `(T,)`.
 
     Returns:
-        `[B, H, W]` or `[B, K, H, W]`, in 0..1; NaN everywhere in a map that is not finite.
+        `[B, H, W]` or `[B, K, H, W]` (as the maps were), in 0..1; NaN everywhere in a map that is not finite.
 
     Raises:
         FuncamError: the maps have another number of axes or no pixel, or the size is none.
@@ -36,16 +37,19 @@ def prepared(maps: torch.Tensor, size: Sequence[int]) -> torch.Tensor:
         >>> prepared(torch.tensor([[[-1.0, 2.0]]]), (1, 4))
         tensor([[[0.0000, 0.2500, 0.7500, 1.0000]]])
     """
-    maps, size = as_floats("maps", maps), size_of(size)
-    if maps.ndim not in (3, 4) or not maps.shape[1:].numel():
+    maps, size = as_floats("maps", maps), sides_of(size)
+    axes = len(size)
+    leading = (1,) if axes == 1 else (1, 2)  # [B, K, t] would be images whose size is wrong
+    if maps.ndim - axes not in leading or not maps.shape[1:].numel():
         raise FuncamError(
-            f"maps have shape {list(maps.shape)}; expected [B, h, w] or [B, K, h, w] with at least one pixel (one map: "
-            "maps[None])"
+            f"maps have shape {list(maps.shape)} and size {size}; expected [B, h, w] or [B, K, h, w] with at least one "
+            "pixel and (H, W) (one map: maps[None]); of volumes [B, d, h, w] and (D, H, W), of signals [B, t] and (T,)"
         )
     if len(maps) > 1 and maps.stride(0) == 0:  # one map expanded to the batch, such as a baseline's, stays one
-        return prepared(maps[:1], size).expand(len(maps), *maps.shape[1:-2], *size)
-    finite = finite_maps(maps, maps.ndim - 2)[..., None, None]
-    return upsample(rescale(torch.where(finite, maps, torch.nan).relu()), size)
+        return prepared(maps[:1], size).expand(len(maps), *maps.shape[1:-axes], *size)
+    finite = finite_maps(maps, maps.ndim - axes)
+    finite = finite.view(*finite.shape, *[1] * axes)
+    return upsample(rescale(torch.where(finite, maps, torch.nan).relu(), spatial=axes), size)
 
 
 def pad_boxes(

@@ -1,7 +1,8 @@
 """Whether maps lie where the objects are. Every metric gives `[B]`, NaN for an image without an object.
 
 Maps are `[B, H, W]` as `prepared` gives them (0..1), the truth is `masks [B, M, H, W]`, one mask an object; masks
-without a pixel are padding. An image whose map is not finite is NaN too.
+without a pixel are padding. An image whose map is not finite is NaN too. Signals and volumes have one and three axes
+of space in their place, `[B, *S]` and `[B, M, *S]`.
 """
 
 from __future__ import annotations
@@ -46,21 +47,22 @@ def pointing_game(maps: torch.Tensor, masks: torch.Tensor, *, tolerance: float =
     maps, masks = check_masks(maps, masks)
     objects = any_pixel(masks, 1)
     point = maps.flatten(1).argmax(1)
-    height, width = maps.shape[1:]
-    down, across = _disk(real("tolerance", tolerance, 0), maps.device)
-    rows, columns = (point // width)[:, None] + down, (point % width)[:, None] + across
-    inside = (rows >= 0) & (rows < height) & (columns >= 0) & (columns < width)
-    places = rows.clamp(0, height - 1) * width + columns.clamp(0, width - 1)
+    steps = _ball(real("tolerance", tolerance, 0), maps.ndim - 1, maps.device)
+    inside, places = torch.ones((), dtype=torch.bool, device=maps.device), torch.zeros_like(point)[:, None]
+    for axis, (side, step) in enumerate(zip(maps.shape[1:], steps, strict=True), 1):
+        at = (point // maps.shape[axis + 1 :].numel() % side)[:, None] + step
+        inside = inside & (at >= 0) & (at < side)
+        places = places * side + at.clamp(0, side - 1)
     hit = (objects.flatten(1).gather(1, places) & inside).any(1)
     return _where_any(objects, maps, hit.to(maps.dtype))
 
 
-def _disk(radius: float, device: torch.device) -> tuple[torch.Tensor, torch.Tensor]:
-    """The steps down and across to every pixel that lies at most so far away."""
+def _ball(radius: float, axes: int, device: torch.device) -> list[torch.Tensor]:
+    """The steps along each axis to every pixel that lies at most so far away."""
     reach = torch.arange(-int(radius), int(radius) + 1, device=device)
-    down, across = torch.meshgrid(reach, reach, indexing="ij")
-    near = down**2 + across**2 <= radius**2
-    return down[near], across[near]
+    steps = torch.meshgrid(*[reach] * axes, indexing="ij")
+    near = torch.stack(steps).square().sum(0) <= radius**2
+    return [step[near] for step in steps]
 
 
 def energy(maps: torch.Tensor, masks: torch.Tensor) -> torch.Tensor:
@@ -87,9 +89,9 @@ def energy(maps: torch.Tensor, masks: torch.Tensor) -> torch.Tensor:
     """
     maps, masks = check_masks(maps, masks)
     objects = any_pixel(masks, 1)
-    positive = maps.relu()
-    whole = positive.sum((1, 2))
-    inside = torch.einsum("bhw,bhw->b", positive, _numbers(objects, maps.dtype))
+    positive = maps.relu().flatten(1)
+    whole = positive.sum(1)
+    inside = torch.einsum("bn,bn->b", positive, _numbers(objects, maps.dtype).flatten(1))
     return _where_any(objects, maps, inside / torch.where(whole == 0, 1.0, whole))
 
 
@@ -116,9 +118,9 @@ def iou_at(maps: torch.Tensor, masks: torch.Tensor, *, level: float = 0.5) -> to
     """
     maps, masks = check_masks(maps, masks)
     objects = any_pixel(masks, 1)
-    above, pixels = _above(maps, real("level", level)), _numbers(objects, maps.dtype)
-    shared = torch.einsum("bhw,bhw->b", above, pixels)
-    union = above.sum((1, 2)) + pixels.sum((1, 2)) - shared
+    above, pixels = _above(maps, real("level", level)).flatten(1), _numbers(objects, maps.dtype).flatten(1)
+    shared = torch.einsum("bn,bn->b", above, pixels)
+    union = above.sum(1) + pixels.sum(1) - shared
     return _where_any(objects, maps, shared / union)
 
 
@@ -142,9 +144,9 @@ def object_shares(maps: torch.Tensor, masks: torch.Tensor, *, level: float = 0.5
         tensor([[0.5000, 0.0000,    nan]])
     """
     maps, masks = check_masks(maps, masks)
-    pixels = _numbers(masks, maps.dtype)
-    covered = torch.einsum("bhw,bmhw->bm", _above(maps, real("level", level)), pixels)
-    return where_finite(covered / pixels.flatten(2).sum(2), maps)
+    pixels = _numbers(masks, maps.dtype).flatten(2)
+    covered = torch.einsum("bn,bmn->bm", _above(maps, real("level", level)).flatten(1), pixels)
+    return where_finite(covered / pixels.sum(2), maps)
 
 
 class ObjectCoverage(NamedTuple):
@@ -309,7 +311,7 @@ def _evenness(shares: torch.Tensor) -> torch.Tensor:
 
 def _where_any(objects: torch.Tensor, maps: torch.Tensor, values: torch.Tensor) -> torch.Tensor:
     """The values of the images that have an object and a finite map, NaN for the others."""
-    return where_finite(torch.where(any_pixel(objects, (1, 2)), values, torch.nan), maps)
+    return where_finite(torch.where(any_pixel(objects.flatten(1), 1), values, torch.nan), maps)
 
 
 def _above(maps: torch.Tensor, level: float) -> torch.Tensor:

@@ -7,6 +7,7 @@ from typing import NamedTuple
 
 import torch
 
+from funcam.errors import FuncamError
 from funcam.metrics.checks import check_explained, where_finite
 from funcam.metrics.curves import saliency_ranks
 from funcam.metrics.imputation import impute
@@ -82,6 +83,11 @@ def road(
         (tensor([1.]), tensor([True]))
     """
     images, maps = check_explained(images, maps, targets)
+    if images.ndim != 4:
+        raise FuncamError(
+            f"images have shape {list(images.shape)}; ROAD fills pixels from their neighbours in a plane, so expected "
+            "[B, C, H, W]: take insertion and deletion for signals and volumes"
+        )
     scored = image_score(network, images, targets, score, chunk)
     shares, noise = reals("shares", shares, 0, 1), real("noise", noise, 0)
     ranks, places = saliency_ranks(maps)

@@ -96,6 +96,21 @@ def size_of(size: Any) -> tuple[int, int]:
     return whole("the height in size", sides[0]), whole("the width in size", sides[1])
 
 
+def sides_of(size: Any) -> tuple[int, ...]:
+    """One to three whole numbers of pixels: the sides of a signal, an image or a volume.
+
+    Raises:
+        FuncamError: it is something else.
+
+    Example:
+        >>> sides_of([224, 224])
+        (224, 224)
+    """
+    if isinstance(size, str) or not isinstance(size, Iterable) or not 1 <= len(sides := list(size)) <= 3:
+        raise FuncamError(f"size is {shown(size)}; expected a side for each axis of space, such as (224, 224)")
+    return tuple(whole("a side of size", side) for side in sides)
+
+
 def device_of(device: Any) -> torch.device:
     """The device of that name; None for the CPU.
 

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
-from torch.nn.functional import avg_pool2d
+from torch.nn.functional import avg_pool1d, avg_pool2d, avg_pool3d
 
 from funcam.errors import FuncamError
 from funcam.metrics.checks import check_pair, where_finite
 from funcam.metrics.scalars import whole
+
+_POOLS: dict[int, Any] = {1: avg_pool1d, 2: avg_pool2d, 3: avg_pool3d}
 
 
 def correlation(maps: torch.Tensor, others: torch.Tensor) -> torch.Tensor:
@@ -65,7 +69,7 @@ def ssim(maps: torch.Tensor, others: torch.Tensor, *, window: int = 7) -> torch.
     """Structural similarity with a uniform window; the range is that of both maps together.
 
     Args:
-        maps: `[B, H, W]`.
+        maps: `[B, H, W]`; of signals `[B, T]`, of volumes `[B, D, H, W]`.
         others: the same shape.
         window: its side, from 2 to H and W.
 
@@ -86,26 +90,28 @@ def ssim(maps: torch.Tensor, others: torch.Tensor, *, window: int = 7) -> torch.
     """
     maps, others = check_pair(maps, others)
     window = whole("window", window, least=2)
-    if maps.ndim != 3 or window > min(maps.shape[1:]):
+    axes = maps.ndim - 1
+    if not 1 <= axes <= 3 or window > min(maps.shape[1:]):
         raise FuncamError(
             f"maps of shape {list(maps.shape)} don't hold a window of {window}; expected [B, H, W] with 2 <= window <= "
             "H, W: give a smaller window, or resize the maps first"
         )
-    low = torch.minimum(maps.amin((1, 2)), others.amin((1, 2)))
-    extent = torch.maximum(maps.amax((1, 2)), others.amax((1, 2))) - low
-    scale = torch.where(extent == 0, 1.0, extent).view(-1, 1, 1, 1)
+    low = torch.minimum(maps.flatten(1).amin(1), others.flatten(1).amin(1))
+    extent = torch.maximum(maps.flatten(1).amax(1), others.flatten(1).amax(1)) - low
+    scale = torch.where(extent == 0, 1.0, extent).view(-1, *[1] * (axes + 1))
     x, y = maps[:, None] / scale, others[:, None] / scale  # the range of both together is 1
 
     def mean(values: torch.Tensor) -> torch.Tensor:
-        return avg_pool2d(values, window, stride=1)
+        means: torch.Tensor = _POOLS[axes](values, window, stride=1)
+        return means
 
-    unbiased = window**2 / (window**2 - 1)
+    unbiased = window**axes / (window**axes - 1)
     mx, my = mean(x), mean(y)
     vx, vy = unbiased * (mean(x * x) - mx * mx), unbiased * (mean(y * y) - my * my)
     vxy = unbiased * (mean(x * y) - mx * my)
     c1, c2 = 0.01**2, 0.03**2
     local = (2 * mx * my + c1) * (2 * vxy + c2) / ((mx**2 + my**2 + c1) * (vx + vy + c2))
-    return where_finite(local.mean((1, 2, 3)), maps, others)
+    return where_finite(local.flatten(1).mean(1), maps, others)
 
 
 def _ranks(values: torch.Tensor) -> torch.Tensor:

@@ -212,7 +212,7 @@ def pixel_counts(
         [[[1, 1, 1], [2, 1, 0]]]
     """
     (maps, masks), bins = check_masks(maps, masks), whole("bins", bins)
-    counted = finite_maps(maps)[:, None].expand(-1, maps.shape[1] * maps.shape[2])
+    counted = finite_maps(maps)[:, None].expand(-1, maps.shape[1:].numel())
     objects = any_pixel(masks, 1).flatten(1)
     levels = torch.arange(bins + 1, device=maps.device) / bins
     reached = torch.bucketize(maps.flatten(1).clamp(0, 1).to(levels.dtype), levels, right=True) - 1
