@@ -48,6 +48,8 @@ def print_figures(console: Console, result: ComparisonResult, folder: Path) -> N
         for subset in subsets:
             _print_table(console, [row for row in measured if row.subset == subset], shown, _SUBSETS[subset])
             console.print()
+    if result.headline:
+        print_prose(console, f"[bold]{plain(result.headline)}[/]")
     for sentence in result.conclusions:
         print_prose(console, plain(sentence))
     console.print(

@@ -23,13 +23,23 @@ _METRICS = {
     "coverage": "coverage",
 }
 _SUBSETS = {"single": "On single objects", "multiple": "On several objects", "all": "On all images"}
+FEW = 10
+"""Of fewer images nothing is told in words that their intervals leave open."""
+
 _GRAD_CAM, _PLUS = "grad-cam", "grad-cam++"
 
 # A wide ResNet is another network than the original's resnet50 and resnet101.
 _FAMILIES = {"DenseNet": r"densenet", "ResNet": r"(?<![a-z])(?<!wide[_-])resnet", "VGG": r"vgg"}
 
 
-def conclusions(results: Sequence[Result], pairs: Sequence[Pair], *, scale: float = 100.0) -> list[str]:
+def conclusions(
+    results: Sequence[Result],
+    pairs: Sequence[Pair],
+    *,
+    scale: float = 100.0,
+    least: int = 1,
+    original: bool = True,
+) -> list[str]:
     """The conclusion of a comparison, one sentence or two for each question, in plain English.
 
     Which network localises best, on single and on several objects apart; which of more than two methods; whether
@@ -42,6 +52,8 @@ def conclusions(results: Sequence[Result], pairs: Sequence[Pair], *, scale: floa
             `energy` and `coverage`. Of a network's layers the first counts for each figure.
         pairs: the differences.
         scale: what figures are multiplied by before they are told; 100 for shares in 0..1.
+        least: of groups of fewer images nothing is told that their intervals leave open.
+        original: whether it is told what that says of the original project's conclusions.
 
     Returns:
         The sentences. What the rows leave open is told, not guessed; without rows the list is empty.
@@ -58,16 +70,86 @@ def conclusions(results: Sequence[Result], pairs: Sequence[Pair], *, scale: floa
         On single objects, by the energy inside the objects with Grad-CAM, resnet50 localises best: 71.0 (69.0 to 73.0), ahead of vgg16 by 9.0 (7.0 to 11.0); n = 300.
         On single objects, by the energy inside the objects with Grad-CAM, resnet50 is ahead of vgg16 by 9.0 (7.0 to 11.0): this agrees with the original project (ResNet over VGG).
     """  # noqa: E501
-    table = _Table(results, pairs, scale)
+    table = _Table(results, pairs, scale, least, original)
     parts = (_best_networks, _best_methods, _coverage, _against_baselines, _against_original)
     return [sentence for part in parts for sentence in part(table)]
+
+
+def headline(results: Sequence[Result], pairs: Sequence[Pair], *, scale: float = 100.0) -> str:
+    """What a comparison comes to, in one sentence: who is ahead and by how much, or that it can't be told.
+
+    It is of all images, by the most telling metric that was measured; of networks where there are several, else of
+    methods, the baselines that know nothing among them.
+
+    Args:
+        results: the figures.
+        pairs: the differences.
+        scale: as in `conclusions`.
+
+    Returns:
+        The sentence; "" where there is nothing to compare.
+
+    Example:
+        >>> rows = [Result(net, "", "grad-cam", "energy", "all", 0.7, 0.6, 0.8, 6) for net in ("vgg16", "resnet50")]
+        >>> headline(rows, [])
+        'Nothing can be told from so few: 6 images (the energy inside the objects with Grad-CAM).'
+    """
+    table = _Table(results, pairs, scale)
+    for metric in _TELLING:
+        for kind, shared, names in _contests(table):
+            figures = {name: table.figure(*_place(kind, shared, name), metric, "all") for name in names}
+            rows = {name: row for name, row in figures.items() if row is not None}
+            if len(rows) > 1:
+                lead = partial(table.difference, kind, shared, metric, "all")
+                how = f"{_metric(metric)} {'with' if kind == 'net' else 'in'} {_method(shared)}"
+                return _headline_of(table, rows, lead, how)
+    return ""
+
+
+def _contests(table: _Table) -> Iterator[tuple[str, str, list[str]]]:
+    """What is compared: networks by a method, then methods in a network."""
+    for method in _compared_methods(table)[:1]:
+        yield "net", method, table.nets
+    for net in table.nets[:1]:
+        yield "method", net, table.methods
+
+
+def _place(kind: str, shared: str, name: str) -> tuple[str, str]:
+    """The network and the method of a figure."""
+    return (name, shared) if kind == "net" else (shared, name)
+
+
+def _headline_of(
+    table: _Table, rows: Mapping[str, Result], difference: Callable[[str, str], _Difference | None], how: str
+) -> str:
+    order = sorted(rows, key=lambda name: -rows[name].value)
+    first, count = order[0], rows[order[0]].n
+    if count < FEW:
+        return f"Nothing can be told from so few: {count} image{'s' * (count != 1)} ({how})."
+    leads = {name: difference(first, name) for name in order[1:]}
+    behind = {name: lead for name, lead in leads.items() if lead is not None and lead.sign > 0}
+    level = [_method(name) for name in (first, *(name for name in leads if name not in behind))]
+    if len(level) > 1:
+        return f"Nobody is clearly ahead: {_and(level)} can't be told apart by {how} on {count} images."
+    nearest = min(behind, key=lambda name: behind[name].value)
+    return (
+        f"{_method(first)} is ahead by {how}: {table.text(rows[first])}, {behind[nearest]} more than "
+        f"{_method(nearest)}, the next, on {count} images."
+    )
 
 
 class _Table:
     """The rows by what they are about."""
 
-    def __init__(self, results: Sequence[Result], pairs: Sequence[Pair], scale: float) -> None:
-        self.scale = scale
+    def __init__(
+        self,
+        results: Sequence[Result],
+        pairs: Sequence[Pair],
+        scale: float,
+        least: int = 1,
+        original: bool = True,
+    ) -> None:
+        self.scale, self.least, self.original = scale, least, original
         self.nets = list(dict.fromkeys(row.net for row in results))
         self.methods = list(dict.fromkeys(row.method for row in results))
         self._figures: dict[tuple[str, str, str, str], Result] = {}
@@ -173,15 +255,19 @@ def _coverage(table: _Table) -> Iterator[str]:
         lead = table.difference("method", net, "coverage", "multiple", _PLUS, _GRAD_CAM)
         figures = f"{table.text(plus)} against {table.text(plain)}"
         about = f"Of several objects in {net}, Grad-CAM++"
+        if plus.n < table.least and not (lead and lead.sign):
+            continue
         if lead is None:
             yield f"{about} covers {figures} with Grad-CAM; they were not compared image by image."
         elif lead.sign == 0:
-            yield f"{about} and Grad-CAM can't be told apart by coverage: {figures}, a difference of {lead}; {_open()}."
+            open_ = f"; {_open()}" * table.original
+            yield f"{about} and Grad-CAM can't be told apart by coverage: {figures}, a difference of {lead}{open_}."
         else:
             word, difference = ("more", lead) if lead.sign > 0 else ("less", lead.reversed())
             verdict = "agrees" if lead.sign > 0 else "disagrees"
             more = f"covers {word} than Grad-CAM: {figures}, {word} by {difference}"
-            yield f"{about} {more}; n = {plus.n}. This {verdict} with the original project."
+            agreed = f" This {verdict} with the original project." * table.original
+            yield f"{about} {more}; n = {plus.n}.{agreed}"
 
 
 def _against_baselines(table: _Table) -> Iterator[str]:
@@ -208,6 +294,8 @@ def _against_baselines(table: _Table) -> Iterator[str]:
 
 def _against_original(table: _Table) -> Iterator[str]:
     """The original's order of the networks, DenseNet over ResNet over VGG, for each pair of them that is here."""
+    if not table.original:
+        return
     nets = {family: [net for net in table.nets if re.search(form, net.lower())] for family, form in _FAMILIES.items()}
     for subset in _subsets(table):
         for metric in _TELLING[:1] if _has(table, _TELLING[0], subset) else _TELLING[1:]:
@@ -239,7 +327,8 @@ def _subsets(table: _Table) -> list[str]:
 
 
 def _has(table: _Table, metric: str, subset: str) -> bool:
-    return any(table.figure(net, method, metric, subset) for net in table.nets for method in table.methods)
+    figures = (table.figure(net, method, metric, subset) for net in table.nets for method in table.methods)
+    return any(row is not None and row.n >= table.least for row in figures)
 
 
 def _compared_methods(table: _Table) -> list[str]:

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from funcam.comparison.aggregation import collected, figures_of
-from funcam.comparison.conclusions import conclusions
+from funcam.comparison.conclusions import FEW, conclusions, headline
 from funcam.comparison.contents import Contents
 from funcam.comparison.journal import Journal
 from funcam.comparison.plan import Plan, Rival
@@ -36,6 +36,7 @@ class ComparisonResult:
         images: how many were done.
         measured: where the journal has it.
         notes: what there is to say besides, a line each.
+        headline: what all of it comes to, in one sentence.
     """
 
     rows: list[Result]
@@ -45,6 +46,7 @@ class ComparisonResult:
     images: int
     measured: Measured
     notes: list[str]
+    headline: str = ""
 
 
 @dataclass(frozen=True)
@@ -79,7 +81,8 @@ def summarise(measured: Measured, journal: Journal, problems: list[str], notes: 
         raise FuncamError(f"no image could be compared: {problems[0] if problems else 'nothing was measured'}")
     rows, pairs = figures_of(values, keys, subsets)
     images = {image for shown in keys.values() for image, _ in shown}
-    return ComparisonResult(rows, pairs, conclusions(rows, pairs), problems, len(images), measured, notes)
+    told = conclusions(rows, pairs, least=FEW, original=False)
+    return ComparisonResult(rows, pairs, told, problems, len(images), measured, notes, headline(rows, pairs))
 
 
 def write_comparison(result: ComparisonResult, rivals: Sequence[Rival], plan: Plan, folder: Path) -> None:
@@ -90,6 +93,7 @@ def write_comparison(result: ComparisonResult, rivals: Sequence[Rival], plan: Pl
     writer.writerows({name: _cell(value) for name, value in asdict(row).items()} for row in result.rows)
     write_atomically(folder / "results.csv", stream.getvalue().encode(), links=False)
     document = {
+        "headline": result.headline,
         "conclusions": result.conclusions,
         "results": [asdict(row) for row in result.rows],
         "pairs": [_pair_document(pair) for pair in result.pairs],

@@ -72,7 +72,7 @@ def report_of(
         nets=[NetEntry(r.label, r.net.name, r.net.weights, _layer_of(result, r.label)) for r in rivals],
         methods=[_method(name) for name in names],
         metrics=[
-            MetricEntry(m.name, m.title, m.higher_is_better, not m.name.startswith("max-box-acc"))
+            MetricEntry(m.name, m.title, m.higher_is_better, not m.name.startswith("max-box-acc"), m.share)
             for m in METRICS.values()
             if m.name in measured
         ],
@@ -80,6 +80,7 @@ def report_of(
         pairs=result.pairs,
         conclusions=result.conclusions,
         images=entries,
+        headline=result.headline,
     )
 
 
@@ -108,7 +109,9 @@ def _images(result: ComparisonResult, examples: Sequence[Example], journal: Jour
 
 def _entry(name: str, example: Example, records: Sequence[Mapping[str, Any]]) -> ImageEntry:
     height, width = records[0]["size"]
-    boxes = [Box(o.box, o.name) for o in (example.truth.objects if example.truth else ()) if o.box]
+    names = {record["class"]: record["name"] for record in records}
+    objects = example.truth.objects if example.truth else ()
+    boxes = [Box(o.box, next((names[each] for each in o.labels if each in names), o.name)) for o in objects if o.box]
     path = Path(example.name)
     return ImageEntry(
         id=name,

@@ -58,12 +58,23 @@ class MetricEntry:
         title: what is shown.
         higher_is_better: which way is better.
         per_image: whether each image has a value of it.
+        percent: whether it is told in percent, as the headline and the conclusions tell it; else as it is.
     """
 
     name: str
     title: str
     higher_is_better: bool = True
     per_image: bool = True
+    percent: bool = False
+
+    @property
+    def heading(self) -> str:
+        """Its title with its unit."""
+        return f"{self.title} (%)" if self.percent else self.title
+
+    def text(self, value: float) -> str:
+        """A value of it in its unit."""
+        return f"{100 * value:.1f}" if self.percent else f"{value:.3f}"
 
 
 @dataclass(frozen=True)
@@ -222,6 +233,7 @@ class Report:
         pairs: the differences.
         conclusions: sentences.
         images: the images of the gallery.
+        headline: what all of it comes to, in one sentence.
 
     Example:
         >>> Report("Nothing yet", "2025-01-01T00:00:00Z").images
@@ -239,6 +251,7 @@ class Report:
     pairs: Sequence[Pair] = ()
     conclusions: Sequence[str] = ()
     images: Sequence[ImageEntry] = ()
+    headline: str = ""
 
 
 def check_report(report: Report) -> None:

@@ -22,10 +22,12 @@ from funcam.report.pictures import small_picture
 _SECTIONS = (("single", "Single object"), ("multiple", "Multiple objects"), ("", "Images"))
 _SHORT = {"grad-cam": "HeatMap", "grad-cam++": "HeatMap++"}
 _LONGEST = 224
+_MOST_OPEN = 3
+"""So many conclusions are read in passing; more are folded away where a headline says what they come to."""
 
 
 def write_gallery(path: str | os.PathLike[str], report: Report, *, colormap: str = "cividis") -> None:
-    """Write a report as Markdown: conclusions, figures, and for each image a table of pictures.
+    """Write a report as Markdown: the headline, conclusions, figures, and for each image a table of pictures.
 
     Networks go down, with a row for each layer and explained class; across go the image, then heatmap and overlay of
     each method, one picture of a method that gives pixels. The pictures are written first, into the folder
@@ -49,6 +51,7 @@ def write_gallery(path: str | os.PathLike[str], report: Report, *, colormap: str
         "",
         f"Made {_text(report.created)}.",
         "",
+        *([f"**{_text(report.headline)}**", ""] if report.headline else []),
         *_conclusions(report),
         *_figures(report),
     ]
@@ -151,7 +154,10 @@ def _upsampled(entry: MapEntry, picture: Pixels) -> np.ndarray[tuple[int, int], 
 def _conclusions(report: Report) -> list[str]:
     if not report.conclusions:
         return []
-    return ["## Conclusions", "", *(f"- {_text(conclusion)}" for conclusion in report.conclusions), ""]
+    told = [*(f"- {_text(conclusion)}" for conclusion in report.conclusions), ""]
+    if report.headline and len(report.conclusions) > _MOST_OPEN:
+        told = [f"<details><summary>All {len(report.conclusions)}</summary>", "", *told, "</details>", ""]
+    return ["## Conclusions", "", *told]
 
 
 def _figures(report: Report) -> list[str]:
@@ -167,9 +173,12 @@ def _figures(report: Report) -> list[str]:
         rows = []
         for net, layer, method in dict.fromkeys((result.net, result.layer, result.method) for result in results):
             figures = [figure_of.get((net, layer, method, metric.name)) for metric in metrics]
-            cells = [f"{one.value:.3f} [{one.low:.3f}, {one.high:.3f}]" if one else "" for one in figures]
+            cells = [
+                f"{metric.text(one.value)} [{metric.text(one.low)}, {metric.text(one.high)}]" if one else ""
+                for metric, one in zip(metrics, figures, strict=True)
+            ]
             rows.append([_text(net), _text(layer), _text(titles[method]), *cells])
-        heads = ["network", "layer", "method", *(_text(metric.title) for metric in metrics)]
+        heads = ["network", "layer", "method", *(_text(metric.heading) for metric in metrics)]
         lines += [f"## Figures, {subset}", "", *_table(heads, rows), ""]
     return lines
 

@@ -40,6 +40,7 @@ def payload(report: Report, shelf: Shelf) -> dict[str, Any]:
         "results": [asdict(result) for result in report.results],
         "pairs": [asdict(pair) for pair in report.pairs],
         "conclusions": list(report.conclusions),
+        "headline": report.headline,
         "images": [_image(number, image, kinds, shelf) for number, image in enumerate(report.images, 1)],
         "colormaps": {name: base64.b64encode(COLORMAPS[name].tobytes()).decode() for name in PAGE_COLORMAPS},
     }

@@ -27,7 +27,16 @@ function figure(value, large = Math.abs(value) >= 10, whole = true) {
   if (whole && Number.isInteger(value)) return String(value).replace("-", "\u2212");
   return value.toFixed(large ? 1 : 3).replace("-", "\u2212");
 }
+/** A metric's value in the unit that its heading names. */
+function inUnit(metric, value) {
+  if (metrics.get(metric)?.percent && isNumber(value)) return figure(100 * value, true, false);
+  return figure(value, Math.abs(value) >= 10, false);
+}
 const percent = (share) => (share === null || share === undefined ? "" : `${(100 * share).toFixed(1)} %`);
+/** A name without its middle where it is long: the beginning tells what it is, the end which one. */
+function middle(name, most = 34) {
+  return name.length > most ? `${name.slice(0, most >> 1)}\u2026${name.slice(-((most >> 1) - 1))}` : name;
+}
 const isNumber = (value) => typeof value === "number";
 const distinct = (values) => [...new Set(values)];
 
@@ -56,7 +65,9 @@ const withMaps = new Set(data.images.flatMap((image) => image.explained.flatMap(
 const drawn = data.methods.filter((method) => withMaps.has(method.name));
 const metrics = new Map(data.metrics.map((metric) => [metric.name, metric]));
 const methodTitle = (name) => methods.get(name)?.title ?? name;
-const metricTitle = (name) => metrics.get(name)?.title ?? name;
+const metricTitle = (name) => (metrics.get(name)?.title ?? name) + (metrics.get(name)?.percent ? " (%)" : "");
+/** One image's value: in the metric's unit, else whole where it is hit or missed. */
+const ofImage = (name, value) => (metrics.get(name)?.percent ? inUnit(name, value) : figure(value));
 const methodColour = (name) => `var(--m${Math.max(0, [...methods.keys()].indexOf(name)) % 8})`;
 const SUBSETS = { all: "All images", single: "Single object", multiple: "Multiple objects" };
 const subsetTitle = (name) => SUBSETS[name] ?? name;

@@ -42,7 +42,7 @@ class Entry {
   }
 
   head() {
-    return el("header", {}, el("h3", { textContent: this.image.file, id: `${this.kind}-${this.number}` }),
+    return el("header", {}, el("h3", { textContent: middle(this.image.file), title: this.image.file, id: `${this.kind}-${this.number}` }),
       this.image.subset ? el("span", { className: "badge", textContent: this.image.subset }) : null);
   }
 
@@ -126,7 +126,7 @@ class Card extends Entry {
     const values = this.map()?.metrics ?? {};
     const names = data.metrics.map((metric) => metric.name).filter((name) => isNumber(values[name]));
     this.numbers.replaceChildren(...names.map((name) => el("div", { className: name === order.by ? "sorted" : "" },
-      el("dt", { textContent: metricTitle(name), title: metricTitle(name) }), el("dd", { textContent: figure(values[name]) }))));
+      el("dt", { textContent: metricTitle(name), title: metricTitle(name) }), el("dd", { textContent: ofImage(name, values[name]) }))));
   }
 
   rest() {

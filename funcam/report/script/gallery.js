@@ -109,10 +109,10 @@ function drawExtremes() {
   const values = data.images.map((image, number) => new Extreme(image, number)).map((entry) => [entry.value(metric.name), entry])
     .filter(([value]) => isNumber(value)).sort(([a], [b]) => better(metric.name) * (b - a));
   const most = Math.min(4, values.length >> 1);
-  holder.hidden = !most;
+  holder.hidden = byId("first").hidden = !most;
   holder.className = "extremes";
-  const strip = (title, some) => el("div", {}, el("h3", { textContent: `${title} by ${metric.title}` }),
-    el("ul", {}, ...some.map(([value, entry]) => el("li", {}, entry.make(figure(value))))));
+  const strip = (title, some) => el("div", {}, el("h3", { textContent: `${title} by ${metricTitle(metric.name)}` }),
+    el("ul", {}, ...some.map(([value, entry]) => el("li", {}, entry.make(ofImage(metric.name, value))))));
   holder.replaceChildren(strip("Best", values.slice(0, most)), strip("Worst", values.slice(values.length - most).reverse()));
   extremes = most ? [...values.slice(0, most), ...values.slice(-most)].map(([, entry]) => entry) : [];
   redraw("drawMap");
@@ -123,7 +123,7 @@ class Extreme extends Entry {
   make(value) {
     this.frame = new Frame(this.image, 160);
     const button = el("button", { type: "button", className: "small", title: this.image.file },
-      this.frame.root, el("span", {}, el("b", { textContent: value }), ` ${this.image.file}`));
+      this.frame.root, el("span", {}, el("b", { textContent: value }), ` ${middle(this.image.file, 22)}`));
     button.onclick = () => {
       const card = entriesNow()[this.number].root;
       card.hidden = false;
@@ -179,7 +179,7 @@ function startSwitches() {
   byId("blend").value = 100 * shown.blend;
   byId("boxes").oninput = () => {
     shown.boxes = byId("boxes").checked;
-    byId("images").classList.toggle("no-boxes", !shown.boxes);
+    document.body.classList.toggle("no-boxes", !shown.boxes);
   };
   byId("level").oninput = () => {
     byId("level-text").textContent = (byId("level").value / 100).toFixed(2);

@@ -2,13 +2,13 @@
 
 const MOST_ROWS = 24; // Longer lists begin with so many, and a button shows the rest.
 const MOST_CHARTS = 6;
+const MOST_OPEN = 3; // conclusions; more are folded away where a headline says what they come to.
 
 const several = (values) => distinct(values).length > 1;
 const namesLayers = several(data.results.map((result) => `${result.net}\n${result.layer}`))
   && data.nets.some((net) => several(data.results.filter((each) => each.net === net.label).map((each) => each.layer).filter(Boolean)));
 const rowKey = (result) => [result.net, result.layer, result.method].join("\n");
 const netTitle = (result) => (namesLayers && result.layer ? `${result.net}, ${result.layer}` : result.net);
-const places = (value) => figure(value, Math.abs(value) >= 10, false);
 const resultsShown = { subset: "all", sort: null, descending: true, everyChart: false };
 const better = (metric) => (metrics.get(metric)?.higher_is_better === false ? -1 : 1);
 
@@ -19,7 +19,11 @@ function drawTop() {
   const count = data.images.length;
   const parts = [time, `${count} image${count === 1 ? "" : "s"}`, data.nets.map((net) => net.label).join(", ")];
   byId("subtitle").textContent = parts.filter(Boolean).join(" \u00b7 ");
+  byId("headline").textContent = data.headline;
+  byId("headline").hidden = !data.headline;
   byId("conclusions").hidden = !data.conclusions.length;
+  byId("conclusion-fold").open = !data.headline || data.conclusions.length <= MOST_OPEN;
+  byId("conclusions-title").textContent = `Conclusions (${data.conclusions.length})`;
   byId("conclusion-list").replaceChildren(...data.conclusions.map((text) => el("li", { textContent: text })));
 }
 
@@ -85,9 +89,9 @@ function resultsBody(rows, names, cells) {
 function resultCell(result, best) {
   if (!result) return el("td", {}, "");
   const marked = isNumber(best) && result.value === best;
-  const interval = isNumber(result.low) && isNumber(result.high) ? `${places(result.low)} to ${places(result.high)}` : "";
+  const interval = isNumber(result.low) && isNumber(result.high) ? `${inUnit(result.metric, result.low)} to ${inUnit(result.metric, result.high)}` : "";
   return el("td", { title: `${result.n} images` },
-    el("span", { className: marked ? "best" : "" }, places(result.value), marked ? el("span", { className: "unseen", textContent: " best" }) : null),
+    el("span", { className: marked ? "best" : "" }, inUnit(result.metric, result.value), marked ? el("span", { className: "unseen", textContent: " best" }) : null),
     el("span", { className: "interval", textContent: interval }));
 }
 
@@ -130,11 +134,11 @@ function chart(name, results) {
 }
 
 function barRow(result, span) {
-  const title = `${metricTitle(result.metric)}, ${netTitle(result)}, ${methodTitle(result.method)}: ${places(result.value)}, interval ${places(result.low)} to ${places(result.high)}, ${result.n} images`;
+  const title = `${metricTitle(result.metric)}, ${netTitle(result)}, ${methodTitle(result.method)}: ${inUnit(result.metric, result.value)}, interval ${inUnit(result.metric, result.low)} to ${inUnit(result.metric, result.high)}, ${result.n} images`;
   return [
     el("div", { className: "name", textContent: methodTitle(result.method), title }),
     barTrack(result, span, methodColour(result.method)),
-    el("div", { className: "value", textContent: places(result.value), title }),
+    el("div", { className: "value", textContent: inUnit(result.metric, result.value), title }),
   ];
 }
 
@@ -168,7 +172,7 @@ function pairRow(pair, reach) {
   const title = pair.kind === "method" ? methodTitle : (name) => name;
   const of = [pair.net, pair.method && methodTitle(pair.method)].filter(Boolean).join(", ");
   const clear = pair.low > 0 || pair.high < 0;
-  const number = (value) => (value > 0 ? "+" : "") + places(value);
+  const number = (value) => (value > 0 ? "+" : "") + inUnit(pair.metric, value);
   return el("tr", {},
     el("th", { scope: "row", textContent: `${title(pair.a)} \u2212 ${title(pair.b)}` }),
     el("td", { className: "text", textContent: of }),
