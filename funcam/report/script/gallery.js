@@ -123,7 +123,7 @@ class Extreme extends Entry {
   make(value) {
     this.frame = new Frame(this.image, 160);
     const button = el("button", { type: "button", className: "small", title: this.image.file },
-      this.frame.root, el("span", {}, el("b", { textContent: value }), ` ${middle(this.image.file, 22)}`));
+      this.frame.root, el("span", {}, el("b", { textContent: value }), ` ${middle(this.image.file, 14)}`));
     button.onclick = () => {
       const card = entriesNow()[this.number].root;
       card.hidden = false;

@@ -17,7 +17,9 @@ function drawTop() {
   const when = new Date(data.created);
   const time = Number.isNaN(when.getTime()) ? data.created : when.toLocaleString(undefined, { dateStyle: "long", timeStyle: "short" });
   const count = data.images.length;
-  const parts = [time, `${count} image${count === 1 ? "" : "s"}`, data.nets.map((net) => net.label).join(", ")];
+  const measured = data.config.images; // the figures are of all of them, the gallery may show fewer
+  const images = isNumber(measured) && measured > count ? `${count} of ${measured} images shown` : `${count} image${count === 1 ? "" : "s"}`;
+  const parts = [time, images, data.nets.map((net) => net.label).join(", ")];
   byId("subtitle").textContent = parts.filter(Boolean).join(" \u00b7 ");
   byId("headline").textContent = data.headline;
   byId("headline").hidden = !data.headline;
