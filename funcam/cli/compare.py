@@ -30,7 +30,8 @@ from funcam.cli.recipe_options import (
     separated,
     settings_of,
 )
-from funcam.comparison.plan import FAITHFULNESS, GROUPS, LOCALISATION, USUAL_RECIPE, Plan
+from funcam.cli.report_option import Overwrite, Reports, check_reports
+from funcam.comparison.plan import CONFIDENCE, FAITHFULNESS, GROUPS, LOCALISATION, USUAL_RECIPE, Plan
 from funcam.errors import FuncamError, json_text
 from funcam.recipe import Recipe
 
@@ -40,6 +41,10 @@ if TYPE_CHECKING:
     from funcam.comparison.plan import Rival
 
 _REPORTED = 500
+_CHEAP = (
+    "without --truth, average drop and gain are measured, two forward passes a map; --metrics faithfulness adds "
+    "insertion and deletion (100 passes), and --truth how well maps fit the objects"
+)
 
 
 def compare(
@@ -69,7 +74,8 @@ def compare(
     size: dataset.InputSize = None,
     device: Annotated[str, typer.Option("--device", "-d", help="auto, cpu, cuda, ...")] = "auto",
     batch: dataset.Batch = 8,
-    report: Annotated[list[Path] | None, typer.Option("--report", help="A page (.html) or a gallery (.md).")] = None,
+    report: Reports = None,
+    overwrite: Overwrite = False,
     out: Annotated[Path, typer.Option("--out", "-o", help="Folder for the results.")] = Path("comparison"),
     as_json: Annotated[bool, typer.Option("--json", help="Print the figures as one JSON document, only.")] = False,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Print errors only.")] = False,
@@ -84,7 +90,7 @@ def compare(
     check_choice("--target", target, ("truth", "predicted"))
     check_choice("--against", against, ("boxes", "masks"))
     check_combination(combine, max(map(len, cuts.values()), default=0))
-    _check_reports(report or [])
+    check_reports(report or [], overwrite)
     load_examples = dataset.find_dataset(images or [], truth, names, scenes)
     make_results_folder(out)
     silent = quiet or as_json
@@ -92,6 +98,8 @@ def compare(
         rivals = load_rivals(specs, device)
         examples, problems = load_examples(_shared_classes(rivals))
     plan = Plan(recipe, cuts, groups, against, target, fit, batch=batch)
+    if not silent and not metrics and groups == (CONFIDENCE,):
+        complain(_CHEAP)
     result = _compare(rivals, examples, plan, out, silent)
     for path in report or []:
         _write_report(path, result, rivals, examples, plan, out)
@@ -123,12 +131,13 @@ def _groups(metrics: Sequence[str] | None, known: bool) -> tuple[str, ...]:
         if name not in (*GROUPS, "all"):
             raise UsageError(f"--metrics {name!r} is unknown; expected {', '.join(GROUPS)} or all")
     if not names:
-        return (LOCALISATION,) if known else (FAITHFULNESS,)
+        return (LOCALISATION,) if known else (CONFIDENCE,)
     if "all" in names:
-        return GROUPS if known else tuple(name for name in GROUPS if name != LOCALISATION)
+        names = tuple(name for name in GROUPS if known or name != LOCALISATION)
     if LOCALISATION in names and not known:
         raise UsageError("--metrics localisation needs to know where the objects are; give --truth or --scenes")
-    return tuple(name for name in GROUPS if name in names)
+    more = FAITHFULNESS in names  # which measures confidence, too
+    return tuple(name for name in GROUPS if name in names and not (more and name == CONFIDENCE))
 
 
 def _layers_by_label(layers: Sequence[str], labels: Iterable[str]) -> dict[str, tuple[str, ...]]:
@@ -141,12 +150,6 @@ def _layers_by_label(layers: Sequence[str], labels: Iterable[str]) -> dict[str, 
         for name in [label] if equals else cuts:
             cuts[name].append(layer if equals else text)
     return {label: tuple(dict.fromkeys(names)) for label, names in cuts.items() if names}
-
-
-def _check_reports(paths: Iterable[Path]) -> None:
-    for path in paths:
-        if path.suffix.lower() not in (".html", ".htm", ".md"):
-            raise UsageError(f"--report {str(path)!r}: expected a page (.html) or a gallery (.md)")
 
 
 def _shared_classes(rivals: Sequence[Rival]) -> Sequence[str]:

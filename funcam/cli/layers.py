@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from funcam.cli.json_option import AsJson, print_json
 from funcam.cli.messages import console
 from funcam.cli.net_option import OWN, NetSpec, load, parse_net_spec
 from funcam.zoo.names import canonical_name
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
 
 def layers(
     net: Annotated[str, typer.Argument(help=f"A network, as `funcam nets` lists them, {OWN}.")],
+    as_json: AsJson = False,
 ) -> None:
     """List the layers of a network: name, shape, the default marked."""
     spec = parse_net_spec(net, "NET")
@@ -24,8 +26,12 @@ def layers(
     from funcam.network.listing import list_layers
 
     model, shape = _model(spec)
+    found = list_layers(model, (1, *shape))
+    if as_json:
+        print_json([{"name": each.name, "shape": list(each.shape[1:]), "default": each.default} for each in found])
+        return
     rows = []
-    for layer in list_layers(model, (1, *shape)):
+    for layer in found:
         row = (plain(layer.name), "x".join(map(str, layer.shape[1:])), "default" if layer.default else "")
         rows.append([f"[bold green]{cell}[/]" for cell in row] if layer.default else row)
     print_table(console(), (Column("layer"), Column("shape"), Column()), rows)

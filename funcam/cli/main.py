@@ -106,5 +106,7 @@ def _other(error: Exception) -> int:
     format_message = getattr(error, "format_message", None)
     if format_message is not None:
         message = format_message().rstrip(".")
-        return complain(f"{message}; see `funcam --help`", USAGE) if message else USAGE
+        context = getattr(error, "ctx", None)
+        command = "funcam" if context is None or context.parent is None else f"funcam {context.info_name}"
+        return complain(f"{message}; see `{command} --help`", USAGE) if message else USAGE
     return complain(reason(error))

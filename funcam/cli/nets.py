@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from typing import Annotated
 
 import typer
 
+from funcam.cli.json_option import AsJson, print_json
 from funcam.cli.messages import console
 from funcam.errors import FuncamError
 from funcam.zoo.names import DEFAULT_LAYERS
@@ -13,6 +15,7 @@ from funcam.zoo.names import DEFAULT_LAYERS
 
 def nets(
     pattern: Annotated[str, typer.Argument(help="Only networks whose name has this in it.")] = "",
+    as_json: AsJson = False,
 ) -> None:
     """List the networks: name, parameters, input size, default layer."""
     from funcam.cli.tables import Column, print_prose, print_table
@@ -21,6 +24,9 @@ def nets(
     infos = [info for info in net_infos() if any(pattern.lower() in name for name in (info.name, *info.aliases))]
     if not infos:
         raise FuncamError(f"no network has {pattern!r} in its name; `funcam nets` lists them all")
+    if as_json:
+        print_json([{**asdict(info), "default_layer": DEFAULT_LAYERS[info.name]} for info in infos])
+        return
     rows = []
     for info in infos:
         accuracy = "" if info.accuracy is None else f"{info.accuracy:.1f}"

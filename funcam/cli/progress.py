@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from time import monotonic
 
 from rich.console import Console
 from rich.progress import (
@@ -17,8 +18,9 @@ from rich.progress import (
 )
 from rich.text import Text
 
-from funcam.cli.messages import console
+from funcam.cli.messages import complain, console
 
+_EVERY = 10.0  # seconds between the lines that stand for a bar where there is no terminal
 _ROOM = 78  # columns in which a bar has room beside a stage's name
 
 
@@ -48,12 +50,43 @@ def bar_console() -> Console:
     return shown
 
 
+class Lines:
+    """A plain line now and then where no bar can be drawn: how much is done, how fast, and how long it will take."""
+
+    def __init__(self, what: str, total: int, *, every: float = _EVERY, clock: Callable[[], float] = monotonic) -> None:
+        self.what, self.total, self.every, self.clock = what, total, every, clock
+        self.done, self.began = 0, clock()
+        self.told = self.began
+
+    def advance(self, count: int) -> None:
+        """So many more are done; a line, if the last one was long ago."""
+        self.done += count
+        now = self.clock()
+        if now - self.told >= self.every and 0 < self.done < self.total:
+            self.told = now
+            rate = self.done / max(now - self.began, 1e-9)
+            left = _duration((self.total - self.done) / rate)
+            complain(f"{self.what}: {self.done:,} of {self.total:,} images, {rate:.1f} images/s, {left} left")
+
+
+def _duration(seconds: float) -> str:
+    """A time in the unit in which people tell it.
+
+    Example:
+        >>> _duration(40), _duration(400), _duration(40000)
+        ('40 s', '7 min', '11 h')
+    """
+    if seconds < 100:
+        return f"{seconds:.0f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 6000 else f"{seconds / 3600:.0f} h"
+
+
 @contextmanager
 def comparison_bar(total: int, silent: bool) -> Iterator[Callable[[int], None]]:
-    """A bar of images and networks, on a terminal; gives what to call with the number just done."""
+    """A bar of images and networks, or lines where there is no terminal; gives what to call with the number done."""
     shown = bar_console()
     if silent or not shown.is_terminal:
-        yield lambda _count: None
+        yield (lambda _count: None) if silent else Lines("comparing", total).advance
         return
     columns = (
         TextColumn("comparing"),
@@ -71,7 +104,7 @@ def comparison_bar(total: int, silent: bool) -> Iterator[Callable[[int], None]]:
 def stage_bars(
     stages: Sequence[str], silent: bool
 ) -> Iterator[tuple[Callable[[int, int, int], None], Callable[[int], None]]]:
-    """A bar for each stage of a search, one at a time, on a terminal.
+    """A bar for each stage of a search, one at a time; elsewhere than on a terminal lines.
 
     Args:
         stages: their names.
@@ -82,8 +115,15 @@ def stage_bars(
         the number of images just done.
     """
     shown = bar_console()
-    if silent or not shown.is_terminal:
+    if silent:
         yield lambda _number, _recipes, _images: None, lambda _count: None
+        return
+    if not shown.is_terminal:
+        lines: list[Lines] = []
+        yield (
+            lambda number, _recipes, images: lines.append(Lines(f"{stages[number - 1]} ({number})", images)),
+            lambda count: lines[-1].advance(count),
+        )
         return
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     with Progress(*columns, console=shown, transient=True) as progress:

@@ -24,8 +24,9 @@ BASELINES = ("centre-gaussian", "uniform", "random")
 USUAL_RECIPE = Recipe(("grad-cam", "grad-cam++"))
 """What is compared if nobody says."""
 
-GROUPS = (LOCALISATION, FAITHFULNESS, ROAD, ARCC, INFIDELITY, SANITY) = (
+GROUPS = (LOCALISATION, CONFIDENCE, FAITHFULNESS, ROAD, ARCC, INFIDELITY, SANITY) = (
     "localisation",
+    "confidence",
     "faithfulness",
     "road",
     "arcc",
@@ -139,9 +140,9 @@ class Plan:
     Attributes:
         recipe: how the maps are made: methods, layers, what becomes of several, smoothing, options, input size.
         layers: where to cut instead, by the network's label, for networks whose layers have other names.
-        groups: of metrics, from `GROUPS`: `localisation` needs truth; a map's `faithfulness` costs some 100
-            forward passes, `road` 18, `arcc` ten and an explanation, `infidelity` some 160, `sanity` seven
-            explanations of all maps.
+        groups: of metrics, from `GROUPS`: `localisation` needs truth; a map's `confidence` (average drop and gain)
+            costs two forward passes, `faithfulness`, which holds it, some 100, `road` 18, `arcc` ten and an
+            explanation, `infidelity` some 160, `sanity` seven explanations of all maps.
         against: what pointing, energy, coverage and IoU are measured against: `boxes`, or `masks` (an object's own
             pixels) where the truth has them.
         target: `truth` (the labelled class) or `predicted`.

@@ -8,7 +8,7 @@ import torch
 
 from funcam import metrics
 from funcam.comparison.batches import Batch, MethodMaps, explained
-from funcam.comparison.plan import ARCC, BASELINES, FAITHFULNESS, INFIDELITY, LOCALISATION, ROAD, SANITY
+from funcam.comparison.plan import ARCC, BASELINES, CONFIDENCE, FAITHFULNESS, INFIDELITY, LOCALISATION, ROAD, SANITY
 from funcam.metrics.faithfulness import Confidence
 
 Values = dict[str, torch.Tensor]
@@ -58,13 +58,17 @@ def _confidence(batch: Batch, method_maps: MethodMaps) -> Confidence:
     return metrics.confidence(batch.network, batch.images, method_maps.big, batch.classes, score=batch.probabilities)
 
 
-def _faithfulness(batch: Batch, method_maps: MethodMaps) -> Values:
+def _drop_and_gain(batch: Batch, method_maps: MethodMaps) -> Values:
     confidence = _confidence(batch, method_maps)
-    values = {
+    return {
         "average-drop": metrics.average_drop(confidence),
         "increase": metrics.increase_in_confidence(confidence),
         "average-gain": metrics.average_gain(confidence),
     }
+
+
+def _faithfulness(batch: Batch, method_maps: MethodMaps) -> Values:
+    values = _drop_and_gain(batch, method_maps)
     if method_maps.method == "uniform":  # it has no order
         return values
     for name, curve in zip(CURVES, (metrics.insertion, metrics.deletion), strict=True):
@@ -158,6 +162,7 @@ def _each(score: Callable[[Batch, MethodMaps], Values]) -> Callable[[Batch], lis
 
 _GROUPS: dict[str, Callable[[Batch], list[Values]]] = {
     LOCALISATION: _each(_localisation),
+    CONFIDENCE: _each(_drop_and_gain),
     FAITHFULNESS: _each(_faithfulness),
     ROAD: _each(_road),
     ARCC: _arcc,

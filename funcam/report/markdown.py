@@ -17,6 +17,7 @@ from funcam.files import make_folder, write_atomically
 from funcam.imaging.reading import Pixels
 from funcam.imaging.render import heatmap, overlay, save_picture
 from funcam.report.data import PIXELS, Explained, ImageEntry, MapEntry, MethodEntry, Report, check_report
+from funcam.report.mark import GALLERY
 from funcam.report.pictures import small_picture
 
 _SECTIONS = (("single", "Single object"), ("multiple", "Multiple objects"), ("", "Images"))
@@ -49,7 +50,7 @@ def write_gallery(path: str | os.PathLike[str], report: Report, *, colormap: str
     lines = [
         f"# {_text(report.title)}",
         "",
-        f"Made {_text(report.created)}.",
+        f"Made {_text(report.created)}. {GALLERY}",
         "",
         *([f"**{_text(report.headline)}**", ""] if report.headline else []),
         *_conclusions(report),

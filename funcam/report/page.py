@@ -13,6 +13,7 @@ from pathlib import Path
 
 from funcam.files import write_atomically
 from funcam.report.data import Report, check_report
+from funcam.report.mark import PAGE
 from funcam.report.payload import as_script, payload
 from funcam.report.pictures import Beside, Inline
 
@@ -64,7 +65,14 @@ def _page(title: str, data: str) -> str:
         f"default-src 'none'; img-src 'self' data: file:; script-src {_digest(script)}; style-src {_digest(style)}; "
         "base-uri 'none'; form-action 'none'"
     )
-    parts = {"title": html.escape(title), "policy": policy, "style": style, "script": script, "data": data}
+    parts = {
+        "mark": PAGE,
+        "title": html.escape(title),
+        "policy": policy,
+        "style": style,
+        "script": script,
+        "data": data,
+    }
     return _filled(_asset("template.html"), parts)
 
 
