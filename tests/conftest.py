@@ -32,6 +32,7 @@ LONG = {
     "cli/test_compare.py",
     "cli/test_evaluate.py",
     "cli/test_explain.py",
+    "cli/test_lists_as_json.py",
     "cli/test_recipe.py",
     "cli/test_recipe_options.py",
     "comparison/test_comparison.py",
