@@ -96,6 +96,7 @@ def test_no_test_changes_the_import_path() -> None:
 DISTRIBUTIONS = {
     "PIL": "pillow",
     "cv2": "opencv-python",
+    "griffe": "griffelib",
     "open_clip": "open_clip_torch",
     "pytorch_grad_cam": "grad-cam",
     "segmentation_models_pytorch": "segmentation-models-pytorch",
@@ -136,7 +137,7 @@ def _declared(*extras: str) -> set[str]:
 
 @pytest.mark.parametrize(
     ("room", "extras"),
-    [("funcam", ["safetensors", "batch"]), ("tests", ["test"]), ("benchmarks", ["bench", "models"])],
+    [("funcam", ["safetensors", "batch"]), ("tests", ["test"]), ("benchmarks", ["bench", "models", "docs"])],
 )
 def test_every_import_is_declared(room: str, extras: list[str]) -> None:
     third_party = _third_party(room)

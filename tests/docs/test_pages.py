@@ -31,7 +31,7 @@ def _runs(page: str) -> bool:
 
 
 @pytest.mark.long
-@pytest.mark.parametrize("page", filter(_runs, PAGES))
+@pytest.mark.parametrize("page", [page for page in PAGES if _runs(page)])
 @pytest.mark.filterwarnings("ignore::funcam.FuncamWarning")  # random weights have maps of zeros
 def test_what_a_page_shows_runs_from_top_to_bottom(
     page: str, workplace: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
