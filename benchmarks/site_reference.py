@@ -15,8 +15,8 @@ FOLDER = Path(__file__).parents[1] / "docs" / "reference"
 FACES = ("metrics", "zoo", "comparison", "truth", "report", "scenes")
 WRITTEN = "<!-- written by `python benchmarks/site_reference.py` -->"
 METHODS = "Each is the paper's equation for one image and one class; [Methods](../methods.md) has options and papers."
-ALL = """What stands in `funcam.__all__`, but for the [functions of the methods](methods.md), which have a page of their own.
-[What is public](../public-api.md) says how it may change."""
+ALL = """What stands in `funcam.__all__`, but for the [functions of the methods](methods.md), which have a page of their
+own. [What is public](../public-api.md) says how it may change."""
 
 
 def pages() -> dict[str, str]:
