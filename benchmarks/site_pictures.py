@@ -48,13 +48,13 @@ def draw(name: str, rows: Sequence[Sequence[Tile]]) -> None:
     """Rows of tiles under their titles; a tile without a map is the image itself."""
     image = _scene().image
     for ground, ink in INK.items():
-        size = (2.4 * len(rows[0]), 2.62 * len(rows))
+        size = (2.4 * len(rows[0]), (2.8 + 0.3 * rows[0][0][0].count("\n")) * len(rows))
         figure, axes = pyplot.subplots(len(rows), len(rows[0]), figsize=size, squeeze=False, layout="constrained")
         for axis, (title, heat) in zip(axes.flat, (tile for row in rows for tile in row), strict=True):
             axis.imshow(image)
             if heat is not None:
                 axis.imshow(heat, cmap="inferno", alpha=0.25 + 0.6 * heat, vmin=0, vmax=1)
-            axis.set_title(title, color=ink, fontsize=11)
+            axis.set_title(title, color=ink, fontsize=17)
             axis.axis("off")
         figure.savefig(FOLDER / f"{name}-{ground}.webp", transparent=True, dpi=100, pil_kwargs={"quality": 85})
         pyplot.close(figure)
@@ -68,13 +68,13 @@ def main() -> None:
     """Write all of them."""
     FOLDER.mkdir(parents=True, exist_ok=True)
     names = shapes()
-    by_class = zip(names, maps("grad-cam", names), strict=True)
-    draw("classes", [[("the scene", None), *((f"Grad-CAM: {name}", heat) for name, heat in by_class)]])
+    found = {"Grad-CAM": maps("grad-cam", names), "Prototype CAM": maps("prototype-cam", names)}
+    draw("classes", [[("the scene", None), *zip(names, found["Grad-CAM"], strict=True)]])
     draw(
         "prototype",
         [
-            [("the scene", None), *((f"{title}: {name}", heat) for name, heat in zip(names, found, strict=True))]
-            for title, found in (("Grad-CAM", maps("grad-cam", names)), ("Prototype CAM", maps("prototype-cam", names)))
+            [(f"{title}\n{name}", heat) for name, heat in zip(names, heats, strict=True)]
+            for title, heats in found.items()
         ],
     )
 
