@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 import torch
+from browsers import browser as browser
 
+ROOT = Path(__file__).parents[2]
 MODEL = '''
 """A network of one's own, as the pages call it."""
 from funcam.zoo.nets import build_net, own_net
@@ -37,7 +42,7 @@ def hub(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture
-def workplace(tmp_path: Path, hub: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+def workplace(tmp_path: Path, hub: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     """The folder in which a page is tried, as the folder that the process is in."""
     data = pytest.importorskip("skimage.data")
     from PIL import Image
@@ -55,3 +60,19 @@ def workplace(tmp_path: Path, hub: Path, monkeypatch: pytest.MonkeyPatch) -> Pat
     monkeypatch.setenv("TORCH_HOME", str(hub))
     yield tmp_path
     shutil.rmtree(tmp_path, ignore_errors=True)
+
+
+@pytest.fixture(scope="session")
+def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The site, built from a copy of what it is made of, with warnings as errors."""
+    pytest.importorskip("zensical")
+    source = tmp_path_factory.mktemp("checkout")
+    shutil.copy(ROOT / "mkdocs.yml", source)
+    for folder in ("docs", "funcam"):
+        shutil.copytree(ROOT / folder, source / folder, ignore=shutil.ignore_patterns("__pycache__"))
+    (source / "benchmarks").mkdir()
+    shutil.copy(ROOT / "benchmarks" / "site_docstrings.py", source / "benchmarks")
+    command = [sys.executable, "-m", "zensical", "build", "--strict", "--clean"]
+    built = subprocess.run(command, cwd=source, capture_output=True, text=True)
+    assert built.returncode == 0, built.stdout + built.stderr
+    return source / "build" / "site"

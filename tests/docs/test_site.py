@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import contextlib
+import functools
+import http.server
 import re
-import shutil
-import subprocess
-import sys
+import threading
 from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
+from browsers import Browser
 from site_reference import FOLDER, pages
 
 ROOT = Path(__file__).parents[2]
@@ -55,22 +57,6 @@ def _pages() -> set[str]:
     return {path.relative_to(DOCS).as_posix() for path in DOCS.rglob("*.md")}
 
 
-@pytest.fixture(scope="session")
-def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The site, built from a copy of what it is made of, with warnings as errors."""
-    pytest.importorskip("zensical")
-    source = tmp_path_factory.mktemp("checkout")
-    shutil.copy(ROOT / "mkdocs.yml", source)
-    for folder in ("docs", "funcam"):
-        shutil.copytree(ROOT / folder, source / folder, ignore=shutil.ignore_patterns("__pycache__"))
-    (source / "benchmarks").mkdir()
-    shutil.copy(ROOT / "benchmarks" / "site_docstrings.py", source / "benchmarks")
-    command = [sys.executable, "-m", "zensical", "build", "--strict", "--clean"]
-    built = subprocess.run(command, cwd=source, capture_output=True, text=True)
-    assert built.returncode == 0, built.stdout + built.stderr
-    return source / "build" / "site"
-
-
 @pytest.mark.long
 def test_every_page_is_built(site: Path) -> None:
     for page in _pages():
@@ -90,6 +76,33 @@ def test_a_page_asks_for_its_own_files_only(site: Path) -> None:
     for style in site.rglob("*.css"):
         assert not re.search(r"(@import|url\()\s*[\"']?(https?:)?//", style.read_text(encoding="utf-8")), style
     assert len(built) > len(_pages())  # and one for what isn't there
+
+
+def test_in_a_browser_the_site_asks_nobody_else(site: Path, browser: Browser) -> None:
+    """What scripts ask for doesn't stand in the page: a theme may ask GitHub for stars, or a server for fonts."""
+    handler = functools.partial(_Silent, directory=str(site))
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        own = f"http://127.0.0.1:{server.server_address[1]}/"
+        browser.driver.get("about:blank")
+        browser.requests()
+        for page in ("", "choosing/", "coming-from/", "reference/"):
+            browser.driver.get(own + page)
+            browser.wait("return document.readyState == 'complete'")
+            browser.settle()
+        asked = browser.requests()
+        server.shutdown()
+    assert len(asked) > 4
+    assert [url for url in asked if not url.startswith((own, "data:", "blob:", "about:"))] == []
+
+
+class _Silent(http.server.SimpleHTTPRequestHandler):
+    def log_message(self, *_: object) -> None:
+        pass
+
+    def copyfile(self, source: Any, outputfile: Any) -> None:
+        with contextlib.suppress(ConnectionError):  # the browser went on to the next page
+            super().copyfile(source, outputfile)
 
 
 @pytest.mark.long
