@@ -175,8 +175,11 @@ class BatchRun:
 
         return one_by_one_where_vmap_fails(one)
 
-    def network(self, index: int, target: Target) -> Callable[[torch.Tensor], torch.Tensor]:
-        """The scores of one image as a pure function of rows of changed images, `[n, channels, *size] -> [n, K]`."""
+    def network(self, index: int | slice, target: Target) -> Callable[[torch.Tensor], torch.Tensor]:
+        """The scores of one image as a pure function of rows of changed images, `[n, channels, *size] -> [n, K]`.
+
+        With a slice those of some images, a row for each; where images are all that the model takes.
+        """
         score = target.of_image(index)
 
         def rows(images: torch.Tensor) -> torch.Tensor:
@@ -187,6 +190,7 @@ class BatchRun:
             return rows
         if not self.given.has_others:
             return lambda images: full_precision(score(self._outputs(replace(self.given, images=images))))
+        assert isinstance(index, int)
         given = self.of_image(index)
         return lambda images: torch.cat(
             [full_precision(score(self._outputs(replace(given, images=image[None])))) for image in images]

@@ -12,6 +12,7 @@ import torch
 from torch.func import vmap
 
 from funcam.attribution.batch_run import BatchRun
+from funcam.attribution.image_gradients import gradient_maps, images_at_once
 from funcam.attribution.quantities import (
     FOR_ALL,
     PER_SCORE,
@@ -285,7 +286,8 @@ def _first(value: Any, per_score: bool) -> Any:
 
 def _of_function(run: BatchRun, resolved: ResolvedMethod, layer: int) -> torch.Tensor:
     if run.whole is None:
-        return _image_by_image(run, resolved, layer)
+        at_once = images_at_once(run, resolved.method)
+        return gradient_maps(run, resolved.method, at_once) if at_once > 1 else _image_by_image(run, resolved, layer)
     return _of_image_gradient(run, OF_IMAGE_GRADIENT[resolved.method.name][1])
 
 

@@ -230,7 +230,7 @@ PER_SCORE: dict[str, Quantity] = {
 FOR_ALL: dict[str, Quantity] = {"A": _features, "finer": _finer_features}
 
 
-def guided_rows(run: BatchRun, index: int, target: Target) -> Callable[[torch.Tensor], torch.Tensor]:
+def guided_rows(run: BatchRun, index: int | slice, target: Target) -> Callable[[torch.Tensor], torch.Tensor]:
     """As `BatchRun.network`, through guided ReLUs."""
     model = module_of(run, "guided backpropagation rewrites the whole network")
     network = guided(model, run.images).network

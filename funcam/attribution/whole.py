@@ -87,7 +87,7 @@ def whole(kind: Kind | None, cut: Settled, source: Callable[[], nn.Module] | Non
         blocks = attention_run(source(), given.images)
         return Whole((), lambda: (blocks.outputs, ()), blocks)
     if isinstance(cut.cut, TapCut) or cut.way == "functions" or len(given.images) > 1:
-        return None  # (several images are differentiated one by one: their activations are many)
+        return None  # (several images are differentiated a few at a time: their activations are many)
     network = guided(source(), given.images).network if kind == "guided image" else _network(cut, source, given)
     return Whole((given.images,), lambda images: (network(images), ()))
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, cast
 
@@ -31,59 +32,17 @@ from funcam.recipe import SCORES, Scores
 from funcam.zoo.user_code import Factory
 
 if TYPE_CHECKING:
-    from funcam.imaging.reading import Pixels
+    from rich.console import Console
+
+    from funcam.pipeline.stream import ImageSource, Job
     from funcam.pipeline.writing import Style
     from funcam.recipe import Recipe
+    from funcam.streaming.outcome import Outcome
     from funcam.zoo.nets import Net
 
 DEFAULT_NET = "resnet50"
 DEFAULT_SCENE = 2
-_STRETCHED = "the picture's 16 bits use 12 or fewer: its values are stretched from their minimum to their maximum"
 _METHOD, _INPUT, _PICTURES, _OUTPUT = "Method", "Input", "Pictures", "Output"
-
-
-@dataclass(frozen=True)
-class ImageSource:
-    """An image to explain.
-
-    Attributes:
-        name: its file, or what the scene is called.
-        stem: what the names of its results start with.
-        seed: of the scene; None for a file.
-    """
-
-    name: str
-    stem: str
-    seed: int | None = None
-
-
-@dataclass(frozen=True)
-class Job:
-    """Everything that is the same for all images of a call.
-
-    Attributes:
-        label: what the network goes by.
-        net: the network, on the device.
-        device: where to compute.
-        classes: what is explained; None for what the network says, or what a scene shows.
-        contrast: the class that these are contrasted with.
-        fit: how images are put before the network.
-        recipe: how the maps are made.
-        layout: how the layer's tensor holds the map, in words; None to find out.
-        style: how the pictures look.
-        out: the folder for the results.
-    """
-
-    label: str
-    net: Net
-    device: str
-    classes: tuple[int, ...] | None
-    contrast: int | str | None
-    fit: str
-    recipe: Recipe
-    layout: str | None
-    style: Style
-    out: Path
 
 
 def explain(
@@ -192,12 +151,12 @@ def explain(
     silent = quiet or as_json
     loaded, where = _load(spec, labels, device, silent, scores, output)
     job = _job(spec.label, loaded, where, classes, contrast, fit, made, layout, style, out)
-    records = _run(job, sources, as_json, silent)
-    if not silent and records:
+    done, records = _run(job, sources, as_json, silent)
+    if records:
         from funcam.cli.explain_summary import print_summary
 
         print_summary(console(), job.net, records, out)
-    return FAILURE if problems or len(records) < len(sources) else 0
+    return FAILURE if problems or done < len(sources) else 0
 
 
 def _with_weights(spec: NetSpec, weights: str | None) -> NetSpec:
@@ -213,6 +172,8 @@ def _with_weights(spec: NetSpec, weights: str | None) -> NetSpec:
 
 def _sources(images: Sequence[str], scene: int | None, spec: NetSpec) -> tuple[list[ImageSource], list[str]]:
     """What to explain, and what could not be found."""
+    from funcam.pipeline.stream import ImageSource
+
     if scene is not None and images:
         raise UsageError("--scene was given and images too; give one or the other")
     if not images:
@@ -290,6 +251,7 @@ def _job(
     out: Path,
 ) -> Job:
     """Find what was named in the network."""
+    from funcam.pipeline.stream import Job
     from funcam.zoo.labels import find_class
     from funcam.zoo.nets import at_size
 
@@ -318,61 +280,42 @@ def _class(text: str, classes: Sequence[str]) -> int:
     return ~find_class(text[4:].strip(), classes)
 
 
-def _run(job: Job, sources: Sequence[ImageSource], as_json: bool, silent: bool) -> list[dict[str, Any]]:
-    """Explain one image after the other; a bad one is reported and the others are done."""
-    from rich.progress import track
+def _run(job: Job, sources: Sequence[ImageSource], as_json: bool, silent: bool) -> tuple[int, list[dict[str, Any]]]:
+    """Explain all images; a bad one is reported and the others are done.
 
-    from funcam.cli.progress import bar_console
+    Returns:
+        How many were done, and their records, if there is something to be told of them.
+    """
+    from funcam.cli.progress import bar_console, explaining_bar
+    from funcam.pipeline.stream import explain_files
 
     shown = bar_console()
-    hidden = silent or len(sources) == 1 or not shown.is_terminal
-    records = []
-    for source in track(sources, "explaining", console=shown, transient=True, disable=hidden):
-        try:
-            record = _explain(job, source)
-        except Exception as error:
-            complain(about(source.name, reason(error)), above=shown)
-            continue
-        finally:
-            collect_again()
-        records.append(record)
-        if as_json:
-            print(json_text(record, ascii_only=True), flush=True)
-    return records
+    records: list[dict[str, Any]] = []
+    done: list[ImageSource] = []
+    try:
+        with (
+            explaining_bar(shown, len(sources), silent) as tick,
+            closing(explain_files(job, sources, done.append)) as outcomes,
+        ):
+            for outcome in outcomes:
+                record = _record(outcome, shown)
+                tick()
+                if record is not None and as_json:
+                    print(json_text(record, ascii_only=True), flush=True)
+                elif record is not None and not silent:
+                    records.append(record)
+    except KeyboardInterrupt:
+        if len(sources) > 1:
+            complain(f"{len(done)} of {len(sources)} images are explained; their results are in {str(job.out)!r}")
+        raise
+    return len(done), records
 
 
-def _explain(job: Job, source: ImageSource) -> dict[str, Any]:
-    from funcam.pipeline.explaining import explain_image
-    from funcam.pipeline.writing import write_results
-    from funcam.scenes import CLASSES as SCENE_CLASSES
-
-    image, truth, notes = _picture(source)
-    known = truth if job.classes is None and job.net.classes == SCENE_CLASSES else ()
-    explanation = explain_image(
-        job.net,
-        image,
-        job.classes or known or None,
-        job.recipe,
-        contrast=job.contrast,
-        fit=job.fit,
-        device=job.device,
-        layout=job.layout,
-    )
-    if known:
-        shown = ", ".join(job.net.classes[index] for index in known)
-        notes = (f"the scene shows {shown}: what it shows is explained",)
-    explanation = replace(explanation, notes=(*notes, *explanation.notes))
-    return write_results(job.out, f"{source.stem}-{job.label}", source.name, image, job.net, explanation, job.style)
-
-
-def _picture(source: ImageSource) -> tuple[Pixels, tuple[int, ...], tuple[str, ...]]:
-    """The image, the classes that are known to be on it, and what there is to say of how it was read."""
-    if source.seed is None:
-        from funcam.imaging.reading import read
-
-        image = read(source.name)
-        return image.pixels, (), (_STRETCHED,) if image.stretched else ()
-    from funcam.scenes import scene
-
-    drawn = scene(source.seed, "different")
-    return drawn.image, tuple(dict.fromkeys(thing.label for thing in drawn.things)), ()
+def _record(outcome: Outcome[ImageSource, dict[str, Any]], shown: Console) -> dict[str, Any] | None:
+    """What is known of an image, or nothing but its error, told."""
+    collect_again()
+    try:
+        return outcome.get()
+    except Exception as error:
+        complain(about(outcome.item.name, reason(error)), above=shown)
+        return None

@@ -13,6 +13,7 @@ from rich.progress import (
     Progress,
     ProgressColumn,
     Task,
+    TaskProgressColumn,
     TextColumn,
     TimeRemainingColumn,
 )
@@ -79,6 +80,16 @@ def _duration(seconds: float) -> str:
     if seconds < 100:
         return f"{seconds:.0f} s"
     return f"{seconds / 60:.0f} min" if seconds < 6000 else f"{seconds / 3600:.0f} h"
+
+
+@contextmanager
+def explaining_bar(shown: Console, total: int, silent: bool) -> Iterator[Callable[[], None]]:
+    """A bar of several images, on a terminal; gives what to call when one is done."""
+    hidden = silent or total == 1 or not shown.is_terminal
+    columns = (TextColumn("explaining"), BarColumn(), TaskProgressColumn(), TimeRemainingColumn())
+    with Progress(*columns, console=shown, transient=True, disable=hidden) as progress:
+        task = progress.add_task("", total=total)
+        yield lambda: progress.advance(task)
 
 
 @contextmanager

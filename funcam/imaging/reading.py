@@ -7,6 +7,7 @@ import glob
 import os
 import unicodedata
 from collections.abc import Iterable, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import NamedTuple, TypeAlias
 
@@ -97,6 +98,18 @@ def read(path: str | os.PathLike[str]) -> Read:
         raise FuncamError(f"{name} needs more memory than there is; make it smaller first") from error
     except Exception as error:  # Pillow's decoders raise nearly anything on a damaged file.
         raise FuncamError(f"{name} is truncated or damaged ({reason_in(error)}); save or download it again") from error
+
+
+def announced_bytes(path: str | os.PathLike[str]) -> int:
+    """How many bytes the pixels of an image will take, as its header says; 0 of what can't be read.
+
+    Example:
+        >>> announced_bytes("no-such-file.jpg")
+        0
+    """
+    with suppress(Exception), opened(path) as image:
+        return 3 * image.width * image.height
+    return 0
 
 
 def check_image(image: Pixels) -> None:

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from funcam.attribution.dispatch import resolve_method
 from funcam.attribution.explanation import Explanation
+from funcam.attribution.whole import OF_IMAGE_GRADIENT
 from funcam.errors import FuncamError
 from funcam.imaging.fit import View
 from funcam.imaging.reading import Pixels
@@ -114,51 +115,131 @@ def explain_image(
         >>> explain_image(build_net("resnet18"), np.zeros((40, 60, 3), np.uint8)).maps["grad-cam"].shape
         (1, 7, 7)
     """
-    started = time.perf_counter()
     recipe = recipe or Recipe()
-    net = _sized(net, recipe, fit)
+    net = sized(net, recipe, fit)
+    (explanation,) = explain_fitted(
+        net, [fit_for(net, image, fit)], classes, recipe, contrast=contrast, device=device, layout=layout
+    )
+    return explanation
+
+
+@dataclass(frozen=True)
+class FittedImage:
+    """An image and what a network sees of it.
+
+    Attributes:
+        image: uint8 RGB `[H, W, 3]`.
+        pixels: as the network takes it, uint8 RGB `[h, w, 3]`.
+        fit: how it was put there.
+        view: which part of the image that is.
+    """
+
+    image: Pixels
+    pixels: Pixels
+    fit: str
+    view: View
+
+
+def fit_for(net: Net, image: Pixels, fit: str) -> FittedImage:
+    """Put an image before a network of its `sized` input.
+
+    Args:
+        net: the network.
+        image: uint8 RGB `[H, W, 3]`.
+        fit: as in `explain_image`.
+
+    Raises:
+        FuncamError: the network can't take the image.
+    """
     _check_native(net, image, fit)
     pixels, view = fitted(net, image, fit)
-    images = normalised(net, [pixels], device)
-    results, notes = _results(net, images, _targets(classes, contrast), recipe, layout)
-    logits = results[0].logits[0]
-    _check_finite(logits, net)
-    names = _names(results)
-    explained = predictions(net, logits, results[0].targets.flatten().tolist() if classes is None else classes)
-    best = likeliest(net, logits)
-    said = (meaning(net, best[0]), _says_another(best, explained) if classes is None else None)
-    return ImageExplanation(
-        fit=fit,
-        view=view,
-        predictions=best,
-        explained=explained,
-        maps={name: _as_array(result) for name, result in zip(names, results, strict=True)},
-        layer=", ".join(dict.fromkeys(r.layer for r in results if METHODS[r.method].at_layer)) or results[0].layer,
-        notes=(*filter(None, said), *notes, *_notes(results)),
-        seconds=time.perf_counter() - started,
-        recipe=recipe,
-        contrast=contrast,
-        provenance=tuple(
-            Provenance(
-                name,
-                result.method,
-                result.layer,
-                METHODS[result.method].explains,
-                resolve_method(result.method, _options(recipe, result.method), eigen=False).options,
-            )
-            for name, result in zip(names, results, strict=True)
-        ),
+    return FittedImage(image, pixels, fit, view)
+
+
+def are_dear(recipe: Recipe) -> bool:
+    """Whether an image takes many passes through the network, so that nothing is gained by several at once."""
+    return recipe.methods == (ALL,) or any(
+        METHODS[name].whole and name not in OF_IMAGE_GRADIENT for name in recipe.methods
     )
 
 
-def _targets(classes: Sequence[int] | None, contrast_with: int | str | None) -> Targets:
+def explain_fitted(
+    net: Net,
+    images: Sequence[FittedImage],
+    classes: Sequence[int] | None,
+    recipe: Recipe,
+    *,
+    contrast: int | str | None = None,
+    device: str | torch.device = "cpu",
+    layout: str | None = None,
+) -> list[ImageExplanation]:
+    """Predict and explain several images of one input size at once, each as if it were alone.
+
+    Args:
+        net: the network with the input that the recipe asks for (`sized`), its model on `device`.
+        images: at least one.
+        classes: as in `explain_image`; the same for all.
+        recipe: as in `explain_image`.
+        contrast: as in `explain_image`.
+        device: as in `explain_image`.
+        layout: as in `explain_image`.
+
+    Raises:
+        FuncamError: as in `explain_image`, for any of them.
+    """
+    started = time.perf_counter()
+    batch = normalised(net, [each.pixels for each in images], device)
+    results, notes = _results(net, batch, _targets(classes, contrast, len(images)), recipe, layout)
+    logits = results[0].logits
+    _check_finite(logits, net)
+    names = _names(results)
+    layer = ", ".join(dict.fromkeys(r.layer for r in results if METHODS[r.method].at_layer)) or results[0].layer
+    provenance = _provenance(results, names, recipe)
+    arrays = [_as_arrays(result) for result in results]
+    seconds = (time.perf_counter() - started) / len(images)
+
+    def of(row: int) -> ImageExplanation:
+        chosen = results[0].targets[row].flatten().tolist() if classes is None else classes
+        explained, best = predictions(net, logits[row], chosen), likeliest(net, logits[row])
+        said = (meaning(net, best[0]), _says_another(best, explained) if classes is None else None)
+        return ImageExplanation(
+            fit=images[row].fit,
+            view=images[row].view,
+            predictions=best,
+            explained=explained,
+            maps={name: maps[row] for name, maps in zip(names, arrays, strict=True)},
+            layer=layer,
+            notes=(*filter(None, said), *notes, *_notes(results, row)),
+            seconds=seconds,
+            recipe=recipe,
+            contrast=contrast,
+            provenance=provenance,
+        )
+
+    return [of(row) for row in range(len(images))]
+
+
+def _provenance(results: Sequence[Explanation], names: Sequence[str], recipe: Recipe) -> tuple[Provenance, ...]:
+    return tuple(
+        Provenance(
+            name,
+            result.method,
+            result.layer,
+            METHODS[result.method].explains,
+            resolve_method(result.method, _options(recipe, result.method), eigen=False).options,
+        )
+        for name, result in zip(names, results, strict=True)
+    )
+
+
+def _targets(classes: Sequence[int] | None, contrast_with: int | str | None, images: int) -> Targets:
     if classes is not None and min(classes, default=0) < 0:
         if contrast_with is not None:
             raise FuncamError("what speaks against a class has no contrast; leave out --contrast, or the `not`")
         signs = torch.tensor([1.0 if index >= 0 else -1.0 for index in classes])
-        own = [[max(index, ~index) for index in classes]]
+        own = [[max(index, ~index) for index in classes]] * images
         return ClassScore(own, lambda logits, chosen: take(logits, chosen) * signs.to(logits))
-    targets = None if classes is None else [list(classes)]
+    targets = None if classes is None else [list(classes)] * images
     return targets if contrast_with is None else contrast(targets, contrast_with)
 
 
@@ -221,8 +302,17 @@ def _names(results: Sequence[Explanation]) -> list[str]:
     ]
 
 
-def _sized(net: Net, recipe: Recipe, fit: str) -> Net:
-    """The network with the input that the recipe asks for."""
+def sized(net: Net, recipe: Recipe, fit: str) -> Net:
+    """The network with the input that the recipe asks for.
+
+    Args:
+        net: the network.
+        recipe: the recipe.
+        fit: as in `explain_image`.
+
+    Raises:
+        FuncamError: it can't have that input, or `fit` keeps the image's own size.
+    """
     side = recipe.size_for(net.input_size)
     if fit == "native" and side != net.input_size:
         raise FuncamError(
@@ -275,25 +365,30 @@ def _check_finite(logits: torch.Tensor, net: Net) -> None:
         )
 
 
-def _notes(results: list[Explanation]) -> list[str]:
-    """Maps with nothing on them, said in words: they're drawn as nothing."""
+def _notes(results: list[Explanation], row: int) -> list[str]:
+    """Maps of an image with nothing on them, said in words: they're drawn as nothing."""
     return [
         f"{result.method} at {result.layer} is zero everywhere for class {index}: nothing there speaks for it"
         for result in results
-        for index, values in zip(
-            result.targets.flatten().tolist(), result.maps.flatten(0, result.targets.ndim - 1), strict=True
-        )
+        for index, values in zip(result.targets[row].flatten().tolist(), _by_class(result)[row], strict=True)
         if not values.any()
     ]
 
 
-def _as_array(result: Explanation) -> NDArray[np.float32]:
-    """`[K, h, w]`, or `[K, h, w, 3]` for a gradient of the image; of a clip, whose frames are all alike, their mean."""
-    maps = result.maps[0][None] if result.targets.ndim == 1 else result.maps[0]
+def _by_class(result: Explanation) -> torch.Tensor:
+    """`[B, K, ...]`, also of one class."""
+    return result.maps[:, None] if result.targets.ndim == 1 else result.maps
+
+
+def _as_arrays(result: Explanation) -> NDArray[np.float32]:
+    """`[B, K, h, w]`, or `[B, K, h, w, 3]` for a gradient of the image; of a clip, whose frames are all alike, their
+    mean.
+    """
+    maps = _by_class(result)
     if METHODS[result.method].gives == "pixels":
-        maps = maps.mean(1) if maps.ndim == 5 else maps
-        maps = (maps.expand(-1, 3, -1, -1) if maps.shape[1] == 1 else maps[:, :3]).movedim(1, -1)
-    elif maps.ndim == 4:
-        maps = maps.mean(1)
+        maps = maps.mean(2) if maps.ndim == 6 else maps
+        maps = (maps.expand(-1, -1, 3, -1, -1) if maps.shape[2] == 1 else maps[:, :, :3]).movedim(2, -1)
+    elif maps.ndim == 5:
+        maps = maps.mean(2)
     array: NDArray[np.float32] = maps.float().cpu().numpy()
     return array

@@ -37,9 +37,13 @@ class Target:
         """The scores `[B, K]` of the batch."""
         return self.score(outputs, *self.constants)
 
-    def of_image(self, index: int) -> Callable[[Any], torch.Tensor]:
-        """The same scores for any number of rows that stand for one image, `outputs -> [n, K]`."""
-        constants = tuple(c if len(c) == 1 else c[index : index + 1] for c in self.constants)
+    def of_image(self, index: int | slice) -> Callable[[Any], torch.Tensor]:
+        """The same scores for any number of rows that stand for one image, `outputs -> [n, K]`.
+
+        With a slice for the rows of some images, a row for each.
+        """
+        rows = index if isinstance(index, slice) else slice(index, index + 1)
+        constants = tuple(c if len(c) == 1 else c[rows] for c in self.constants)
         return lambda outputs: self.score(outputs, *constants)
 
 

@@ -1,0 +1,62 @@
+"""Methods that are a function of the image's gradient, of several images at once.
+
+Where the images don't mix, the gradient of the sum of their scores is each image's own.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import torch
+from torch.func import vjp
+
+from funcam.attribution.batch_run import BatchRun
+from funcam.attribution.quantities import explained, guided_rows
+from funcam.attribution.rows import full_precision, unit_cotangents
+from funcam.attribution.whole import OF_IMAGE_GRADIENT
+from funcam.methods import METHODS, Method
+from funcam.network.casting import cast_as_now, uncast
+from funcam.network.derivative import pull
+
+
+def images_at_once(run: BatchRun, method: Method) -> int:
+    """How many images' gradients are had in one pass; 1 where each is to be had for itself.
+
+    Where something else than classes is explained, its function may look at all images; inputs besides the images may
+    not have a row for each.
+
+    Args:
+        run: the batch run.
+        method: any method.
+    """
+    alike = METHODS.get(method.name) is method and method.name in OF_IMAGE_GRADIENT
+    if not alike or run.target.class_score is None or run.given.has_others:
+        return 1
+    return max(1, min(len(run.images), run.gradient_chunk // run.scores.shape[1]))
+
+
+def gradient_maps(run: BatchRun, method: Method, at_once: int) -> torch.Tensor:
+    """The method's maps `[B, K, channels, *size]`, for so many images at a time.
+
+    Args:
+        run: the batch run.
+        method: one of `OF_IMAGE_GRADIENT`.
+        at_once: as `images_at_once` says.
+    """
+    kind, function = OF_IMAGE_GRADIENT[method.name]
+    target = explained(run, method)
+    rows_of = guided_rows if kind == "guided image" else BatchRun.network
+    maps = []
+    for start in range(0, len(run.images), at_once):
+        rows = slice(start, start + at_once)
+        images = run.images[rows]
+        network = cast_as_now(rows_of(run, rows, target), images.device)
+        with uncast(images.device):
+            maps.append(full_precision(function(_gradients(network, images), images[:, None])))
+    return torch.cat(maps)
+
+
+def _gradients(network: Callable[[torch.Tensor], torch.Tensor], images: torch.Tensor) -> torch.Tensor:
+    scores, pullback, *_ = vjp(network, images)
+    columns = torch.arange(scores.shape[1], device=scores.device)
+    return pull(pullback, unit_cotangents(columns, scores))[0].transpose(0, 1)

@@ -1,0 +1,187 @@
+"""Images from files to pictures, as one stream: read, explained together, drawn and written.
+
+Importing it needs no torch, so that the command line can look for the files first.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Generator, Hashable, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from funcam.imaging.reading import announced_bytes, read
+from funcam.pipeline.writing import Style, write_results
+from funcam.scenes import CLASSES as SCENE_CLASSES
+from funcam.scenes import scene
+from funcam.streaming.in_order import in_order, worker_count
+from funcam.streaming.outcome import Outcome
+from funcam.streaming.together import Together
+
+if TYPE_CHECKING:
+    from funcam.imaging.reading import Pixels
+    from funcam.pipeline.explaining import FittedImage, ImageExplanation
+    from funcam.recipe import Recipe
+    from funcam.zoo.nets import Net
+
+_STRETCHED = "the picture's 16 bits use 12 or fewer: its values are stretched from their minimum to their maximum"
+_BYTES_A_PIXEL = 256  # of a network's input, while it is explained: so 8 of 256 x 256 go at once
+_BYTES_A_IMAGE = 2**24  # times as many images as go at once where they are small
+
+
+@dataclass(frozen=True)
+class ImageSource:
+    """An image to explain.
+
+    Attributes:
+        name: its file, or what the scene is called.
+        stem: what the names of its results start with.
+        seed: of the scene; None for a file.
+    """
+
+    name: str
+    stem: str
+    seed: int | None = None
+
+
+@dataclass(frozen=True)
+class Job:
+    """Everything that is the same for all images of a call.
+
+    Attributes:
+        label: what the network goes by.
+        net: the network, on the device.
+        device: where to compute.
+        classes: what is explained; None for what the network says, or what a scene shows.
+        contrast: the class that these are contrasted with.
+        fit: how images are put before the network.
+        recipe: how the maps are made.
+        layout: how the layer's tensor holds the map, in words; None to find out.
+        style: how the pictures look.
+        out: the folder for the results.
+    """
+
+    label: str
+    net: Net
+    device: str
+    classes: tuple[int, ...] | None
+    contrast: int | str | None
+    fit: str
+    recipe: Recipe
+    layout: str | None
+    style: Style
+    out: Path
+
+
+class _Seen(NamedTuple):
+    """An image before the network, the classes that are known to be on it, and what there is to say of it."""
+
+    source: ImageSource
+    fitted: FittedImage
+    known: tuple[int, ...]
+    notes: tuple[str, ...]
+
+
+class _Explained(NamedTuple):
+    """An image and why the network said what it said."""
+
+    seen: _Seen
+    explanation: ImageExplanation
+
+
+def explain_files(
+    job: Job, sources: Sequence[ImageSource], wrote: Callable[[ImageSource], object] = lambda _source: None
+) -> Generator[Outcome[ImageSource, dict[str, Any]], None, None]:
+    """The record of each image, in order, once its pictures are written; or the image's own error.
+
+    Images are read, and results are drawn and written, in threads, some ahead of the network and some behind it: close
+    the iterator to stop. Memory does not grow with the number of images.
+
+    Args:
+        job: what is the same for all.
+        sources: the images.
+        wrote: called when an image's last file is there, in the thread that wrote it.
+
+    Example:
+        >>> for outcome in explain_files(job, sources):  # doctest: +SKIP
+        ...     print(outcome.item.name, outcome.error or outcome.value["files"])
+    """
+    import torch
+
+    from funcam.network.budget import most_images
+    from funcam.pipeline.explaining import are_dear, sized
+
+    def write(explained: Outcome[ImageSource, _Explained]) -> dict[str, Any]:
+        record = _written(job, explained.get())
+        wrote(explained.item)
+        return record
+
+    net = sized(job.net, job.recipe, job.fit)
+    most = 1 if are_dear(job.recipe) else most_images(torch.device(job.device))
+    together = Together(partial(_explained, job, net), _kind, most, partial(_bytes_before, net), most * _BYTES_A_IMAGE)
+    workers = worker_count() if len(sources) > 1 else 0
+    seen = in_order(partial(_seen, job, net), sources, workers, size_of=_announced)
+    for written in in_order(write, together.over(seen), workers, size_of=_bytes_behind):
+        yield Outcome(written.item.item, written.value, written.error)
+
+
+def _seen(job: Job, net: Net, source: ImageSource) -> _Seen:
+    from funcam.pipeline.explaining import fit_for
+
+    image, known, notes = _picture(source)
+    if job.classes is not None or net.classes != SCENE_CLASSES:
+        known = ()
+    if known:
+        shown = ", ".join(net.classes[index] for index in known)
+        notes = (f"the scene shows {shown}: what it shows is explained",)
+    return _Seen(source, fit_for(net, image, job.fit), known, notes)
+
+
+def _picture(source: ImageSource) -> tuple[Pixels, tuple[int, ...], tuple[str, ...]]:
+    """The image, the classes that are known to be on it, and what there is to say of how it was read."""
+    if source.seed is None:
+        image = read(source.name)
+        return image.pixels, (), (_STRETCHED,) if image.stretched else ()
+    drawn = scene(source.seed, "different")
+    return drawn.image, tuple(dict.fromkeys(thing.label for thing in drawn.things)), ()
+
+
+def _explained(job: Job, net: Net, images: Sequence[_Seen]) -> list[_Explained]:
+    """Images of one size, with the same classes known to be on them."""
+    from funcam.pipeline.explaining import explain_fitted, explain_image
+
+    classes = job.classes or images[0].known or None
+    how: Any = {"contrast": job.contrast, "device": job.device, "layout": job.layout}
+    if len(images) == 1:
+        fitted = images[0].fitted
+        return [_Explained(images[0], explain_image(net, fitted.image, classes, job.recipe, fit=fitted.fit, **how))]
+    explanations = explain_fitted(net, [each.fitted for each in images], classes, job.recipe, **how)
+    return [*map(_Explained, images, explanations)]
+
+
+def _written(job: Job, explained: _Explained) -> dict[str, Any]:
+    seen, explanation = explained
+    name, image = f"{seen.source.stem}-{job.label}", seen.fitted.image
+    explanation = replace(explanation, notes=(*seen.notes, *explanation.notes))
+    return write_results(job.out, name, seen.source.name, image, job.net, explanation, job.style)
+
+
+def _kind(seen: _Seen) -> Hashable:
+    return seen.fitted.view.input_size, seen.known
+
+
+def _announced(source: ImageSource) -> int:
+    return announced_bytes(source.name) if source.seed is None else 0
+
+
+def _bytes_before(net: Net, seen: _Seen) -> int:
+    return seen.fitted.image.nbytes + _BYTES_A_PIXEL * math.prod(seen.fitted.view.input_size) * (net.frames or 1)
+
+
+def _bytes_behind(explained: Outcome[ImageSource, _Explained]) -> int:
+    if explained.value is None:
+        return 0
+    maps = explained.value.explanation.maps.values()
+    return explained.value.seen.fitted.image.nbytes + sum(each.nbytes for each in maps)
