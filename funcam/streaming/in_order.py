@@ -10,7 +10,7 @@ import os
 import warnings
 from collections import deque
 from collections.abc import Callable, Generator, Iterable
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from typing import Generic, TypeVar
 
 from funcam.streaming.outcome import Outcome, outcome_of
@@ -75,16 +75,7 @@ def in_order(
             while window.waiting:
                 yield window.first()
         finally:
-            _finish(pool)
-
-
-def _finish(pool: ThreadPoolExecutor) -> None:
-    """Wait for what has begun. Another Ctrl-C doesn't hurry it: Python itself would wait at its end."""
-    while True:
-        try:
-            return pool.shutdown(cancel_futures=True)
-        except KeyboardInterrupt:
-            continue
+            window.finish()
 
 
 class _Window(Generic[T, R]):
@@ -107,7 +98,22 @@ class _Window(Generic[T, R]):
         self.waiting.append((item, size, self._pool.submit(self._function, item)))
         self._bytes += size
 
+    def finish(self) -> None:
+        """Begin nothing more, and wait for what has begun.
+
+        Another Ctrl-C doesn't hurry it: Python itself would wait for its threads at its end.
+        """
+        running = [future for _, _, future in self.waiting if not future.cancel()]
+        while True:
+            try:
+                wait(running)
+                return
+            except KeyboardInterrupt:
+                continue
+
     def first(self) -> Outcome[T, R]:
-        item, size, future = self.waiting.popleft()
+        item, size, future = self.waiting[0]
+        outcome = outcome_of(item, future.result)
+        self.waiting.popleft()  # not before: who is interrupted while it waits has to find it there
         self._bytes -= size
-        return outcome_of(item, future.result)
+        return outcome
