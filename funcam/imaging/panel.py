@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import TypeAlias
 
 import numpy as np
@@ -21,6 +22,9 @@ _INK: Colour = (24, 24, 27)
 _SOFT: Colour = (113, 113, 122)
 _RULE: Colour = (228, 228, 231)
 _TRAY: Colour = (244, 244, 245)
+
+TILE = 256
+"""The side in pixels of a square picture in a panel, if nobody says."""
 
 _MOST_COLUMNS = 8
 _WIDEST = 10  # square tiles: where a panel of wide images ends, so that it is not shrunk beyond reading.
@@ -47,7 +51,7 @@ class PanelRow:
 
 
 def panel(
-    image: Pixels | None, rows: Sequence[PanelRow], *, title: str = "", subtitle: str = "", tile: int = 256
+    image: Pixels | None, rows: Sequence[PanelRow], *, title: str = "", subtitle: str = "", tile: int = TILE
 ) -> Pixels:
     """The image and the pictures of each class side by side, on white, with their names.
 
@@ -75,7 +79,8 @@ def panel(
     _check(image, rows, tile)
     scale = _Scale(tile)
     shared = {} if image is None else {"Image": image}
-    box = _tile_size(next(iter({**shared, **rows[0].pictures}.values())), tile)
+    height, width, _ = next(iter({**shared, **rows[0].pictures}.values())).shape
+    box = _tile_size((height, width), tile)
     count = len(shared) + len(rows[0].pictures)
     columns = math.ceil(count / math.ceil(count / min(_MOST_COLUMNS, _WIDEST * tile // box[1])))
     width = columns * box[1] + (columns - 1) * scale.px(12)
@@ -120,9 +125,31 @@ def _check(image: Pixels | None, rows: Sequence[PanelRow], tile: int) -> None:
             check_image(picture)
 
 
-def _tile_size(image: Pixels, tile: int) -> tuple[int, int]:
+def size_in_panel(image_size: tuple[int, int], tile: int = TILE) -> tuple[int, int]:
+    """(height, width) at which pictures of an image stand in a panel: drawn so, they aren't resized for it.
+
+    Args:
+        image_size: (height, width) of the image.
+        tile: as in `panel`.
+
+    Example:
+        >>> size_in_panel((480, 640))
+        (222, 296)
+    """
+    return _within(image_size, _tile_size(image_size, tile))
+
+
+def _within(size: tuple[int, int], box: tuple[int, int]) -> tuple[int, int]:
+    """(height, width) as large as it fits into a box."""
+    scale = min(box[0] / size[0], box[1] / size[1])
+    # At least 6 pixels: a sliver of 1 x 8000 is to be seen.
+    height, width = (min(side, max(6, round(length * scale))) for side, length in zip(box, size, strict=True))
+    return height, width
+
+
+def _tile_size(image_size: tuple[int, int], tile: int) -> tuple[int, int]:
     """(height, width): the image's aspect within bounds, and the area of a square tile."""
-    aspect = float(np.clip(image.shape[1] / image.shape[0], 1 / _STEEPEST, _STEEPEST))
+    aspect = float(np.clip(image_size[1] / image_size[0], 1 / _STEEPEST, _STEEPEST))
     return round(tile / math.sqrt(aspect)), round(tile * math.sqrt(aspect))
 
 
@@ -172,9 +199,7 @@ def _line(named: Sequence[tuple[str, Pixels]], box: tuple[int, int], scale: _Sca
 
 def _tile(picture: Pixels, box: tuple[int, int]) -> Pixels:
     """A picture as large as it fits into (height, width), in the middle of a tray."""
-    scale = min(box[0] / picture.shape[0], box[1] / picture.shape[1])
-    # At least 6 pixels: a sliver of 1 x 8000 is to be seen.
-    height, width = (min(side, max(6, round(length * scale))) for side, length in zip(box, picture.shape, strict=False))
+    height, width = _within((picture.shape[0], picture.shape[1]), box)
     tile = _blank(*box, _TRAY)
     top, left = (box[0] - height) // 2, (box[1] - width) // 2
     tile[top : top + height, left : left + width] = resize_picture(picture, (height, width))
@@ -186,12 +211,15 @@ def _wrapped(title: str, width: int, size: int) -> list[str]:
     return wrap(line, width, font)
 
 
+@lru_cache(maxsize=64)  # most of it is the same in every panel of a folder
 def _text(text: str, width: int, size: int, colour: Colour, keep_end: bool = False) -> Pixels:
     """One line of text on white, [about 1.35 size, width, 3], all on the same baseline whatever the font."""
     line, font = lettered(text, size)
     sheet = Image.new("RGB", (width, round(1.35 * size)), "white")
     ImageDraw.Draw(sheet).text((0, size), shorten(line, width, font, keep_end), fill=colour, font=font, anchor="ls")
-    return np.array(sheet)
+    written = np.array(sheet)
+    written.setflags(write=False)
+    return written
 
 
 def _blank(height: int, width: int, colour: Colour = (255, 255, 255)) -> Pixels:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import os
 from pathlib import Path
-from typing import cast
+from typing import NamedTuple, cast
 
 import cv2
 import numpy as np
@@ -24,6 +24,7 @@ UNSEEN: tuple[int, int, int] = (128, 128, 128)
 PICTURE_SUFFIXES: tuple[str, ...] = (".jpg", ".jpeg", ".png", ".webp")
 """The kinds of picture that `save_picture` writes."""
 
+_SAMPLED = 2**16  # pixels: they say enough about a percentile
 _LONGEST = {".jpg": 65535, ".jpeg": 65535, ".webp": 16383}  # pixels a side, by the formats' own definitions
 
 
@@ -48,11 +49,41 @@ def scale_map(saliency: ArrayLike) -> NDArray[np.float32]:
     return _scaled(_checked_map(saliency))
 
 
-def heatmap(saliency: ArrayLike, colormap: Colormap = "jet") -> Pixels:
-    """A map in colours, uint8 RGB [H, W, 3]; NaN, which the network did not see, is a neutral grey.
+class Levels(NamedTuple):
+    """A map as it is coloured: made once for a heatmap and an overlay of one size.
+
+    Attributes:
+        cells: uint8 [H, W], 0..255 from nothing to the map's largest value.
+        unseen: bool [H, W], where the map is NaN.
+    """
+
+    cells: NDArray[np.uint8]
+    unseen: NDArray[np.bool_]
+
+
+def levels_of(saliency: ArrayLike) -> Levels:
+    """A map's levels, to be given for the map to `heatmap` and `overlay`.
 
     Args:
         saliency: [H, W], an array or a tensor.
+
+    Raises:
+        FuncamError: the map has another number of axes, or no cells.
+
+    Example:
+        >>> levels_of([[-1.0, 0.0, 2.0, 4.0]]).cells
+        array([[  0,   0, 128, 255]], dtype=uint8)
+    """
+    values = _checked_map(saliency)
+    scaled = _scaled(values)
+    return Levels(cast(NDArray[np.uint8], cv2.convertScaleAbs(scaled, alpha=255)), np.isnan(values))
+
+
+def heatmap(saliency: ArrayLike | Levels, colormap: Colormap = "jet") -> Pixels:
+    """A map in colours, uint8 RGB [H, W, 3]; NaN, which the network did not see, is a neutral grey.
+
+    Args:
+        saliency: [H, W], an array or a tensor, or its `levels_of`.
         colormap: one of `COLORMAPS`, or a colour map of matplotlib's (see `Colormap`).
 
     Raises:
@@ -62,13 +93,13 @@ def heatmap(saliency: ArrayLike, colormap: Colormap = "jet") -> Pixels:
         >>> heatmap([[0.0, 1.0, float("nan")]]).tolist()
         [[[0, 0, 128], [128, 0, 0], [128, 128, 128]]]
     """
-    values, table = _checked_map(saliency), color_table(colormap)
-    picture = _coloured(_levels(values), table)
-    picture[np.isnan(values)] = UNSEEN
+    levels, table = _as_levels(saliency), color_table(colormap)
+    picture = _coloured(levels.cells, table)
+    picture[levels.unseen] = UNSEEN
     return picture
 
 
-def overlay(image: Pixels, saliency: ArrayLike, colormap: Colormap = "jet", alpha: float = 0.5) -> Pixels:
+def overlay(image: Pixels, saliency: ArrayLike | Levels, colormap: Colormap = "jet", alpha: float = 0.5) -> Pixels:
     """A heatmap laid over an image, uint8 RGB [H, W, 3]: the hotter, the more it covers.
 
     Where the map is 0 the image shows as it is; where the map is NaN, which the network did not see, the image loses
@@ -76,7 +107,8 @@ def overlay(image: Pixels, saliency: ArrayLike, colormap: Colormap = "jet", alph
 
     Args:
         image: uint8 RGB [H, W, 3].
-        saliency: [H, W], an array or a tensor, on the image's pixels (see `funcam.imaging.fit.onto_image`).
+        saliency: [H, W], an array or a tensor, on the image's pixels (see `funcam.imaging.fit.onto_image`); or its
+            `levels_of`.
         colormap: one of `COLORMAPS`, or a colour map of matplotlib's (see `Colormap`).
         alpha: how much of the image the hottest colour covers, 0..1.
 
@@ -89,16 +121,15 @@ def overlay(image: Pixels, saliency: ArrayLike, colormap: Colormap = "jet", alph
         [[[200, 200, 200], [164, 100, 100]]]
     """
     check_image(image)
-    values, table = _checked_map(saliency), color_table(colormap)
-    if values.shape != image.shape[:2]:
-        sizes = f"{list(values.shape)}, the image's {list(image.shape[:2])}"
+    (cells, unseen), table = _as_levels(saliency), color_table(colormap)
+    if cells.shape != image.shape[:2]:
+        sizes = f"{list(cells.shape)}, the image's {list(image.shape[:2])}"
         raise FuncamError(
             f"the map's size is {sizes}; bring it onto the image with funcam.imaging.fit: onto_image(map, "
             "image.shape[:2]) where it covers the whole image, else onto_image(map, view) with the View of fit_image"
         )
     share = _share("alpha is the share of the heatmap", alpha, 1)
-    picture = _blended(image, _levels(values), table, share)
-    unseen = np.isnan(values)
+    picture = _blended(image, cells, table, share)
     if unseen.any():
         dim = cv2.convertScaleAbs(cv2.cvtColor(image, cv2.COLOR_RGB2GRAY), alpha=0.5)
         picture[unseen] = dim[unseen][:, None]
@@ -130,8 +161,10 @@ def signed_picture(gradient: ArrayLike, percentile: float = 99.5) -> Pixels:
     picture = np.full(values.shape, 128, np.uint8)
     if limit > 0:
         for top in range(0, len(values), 512):  # In bands: the temporaries of a large picture would be gigabytes.
-            band = np.nan_to_num(values[top : top + 512], nan=0.0)
-            picture[top : top + 512] = np.rint(128 + 127 * (np.clip(band, -limit, limit) / limit))
+            band = np.clip(values[top : top + 512], -limit, limit)
+            band[np.isnan(band)] = 0
+            band /= limit
+            picture[top : top + 512] = cv2.convertScaleAbs(band, alpha=127, beta=128)
     return picture
 
 
@@ -250,18 +283,19 @@ def _checked_map(saliency: ArrayLike) -> NDArray[np.float32]:
 
 
 def _scaled(values: NDArray[np.float32]) -> NDArray[np.float32]:
-    peak = np.max(values, where=np.isfinite(values), initial=0.0)
+    finite = np.isfinite(values)
+    every = bool(finite.all())
+    peak = max(values.max(), 0) if every else np.max(values, where=finite, initial=0.0)
     scaled = np.maximum(values, 0)
     scaled /= peak if peak > 0 else 1
+    if every:
+        return scaled
     np.nan_to_num(scaled, copy=False, nan=0.0)
     return np.clip(scaled, 0, 1, out=scaled)
 
 
-def _levels(values: NDArray[np.float32]) -> NDArray[np.uint8]:
-    """A map as 0..255."""
-    scaled = _scaled(values)
-    scaled *= 255
-    return np.rint(scaled, out=scaled).astype(np.uint8)
+def _as_levels(saliency: ArrayLike | Levels) -> Levels:
+    return saliency if isinstance(saliency, Levels) else levels_of(saliency)
 
 
 def _coloured(levels: NDArray[np.uint8], table: Pixels) -> Pixels:
@@ -278,7 +312,9 @@ def _blended(image: Pixels, levels: NDArray[np.uint8], table: Pixels, alpha: flo
 
 def _limit(values: NDArray[np.float32], percentile: float) -> float:
     """The size that `percentile` percent of the values do not exceed, or of the largest where that is 0."""
-    stride = math.ceil(values.shape[0] * values.shape[1] / 2**20)  # A million pixels say enough about a percentile.
+    stride = math.ceil(values.shape[0] * values.shape[1] / _SAMPLED)
+    while math.gcd(stride, values.shape[1]) > 1:  # or some columns would stand for all
+        stride += 1
     sample = np.abs(values.reshape(-1, 3)[::stride])
     sample = sample[np.isfinite(sample)]
     limit = float(np.percentile(sample, percentile)) if sample.size else 0.0

@@ -7,11 +7,14 @@ import platform
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
+from functools import cache
 from importlib.metadata import version
-from itertools import starmap
+from itertools import groupby, starmap
+from operator import itemgetter
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
+import cv2
 import numpy as np
 from numpy.typing import NDArray
 
@@ -19,9 +22,17 @@ from funcam import __version__
 from funcam.errors import json_text
 from funcam.files import write_atomically
 from funcam.imaging.fit import onto_image
-from funcam.imaging.panel import PanelRow, panel
+from funcam.imaging.panel import PanelRow, panel, size_in_panel
 from funcam.imaging.reading import Pixels
-from funcam.imaging.render import heatmap, overlay, picture_size, resize_picture, save_picture, signed_picture
+from funcam.imaging.render import (
+    heatmap,
+    levels_of,
+    overlay,
+    picture_size,
+    resize_picture,
+    save_picture,
+    signed_picture,
+)
 from funcam.methods import METHODS
 
 if TYPE_CHECKING:  # so that the command line can look at this module's names without importing torch
@@ -31,6 +42,9 @@ if TYPE_CHECKING:  # so that the command line can look at this module's names wi
 
 FORMATS = ("jpg", "png", "webp")
 
+PICTURES = ("heatmap", "overlay", "gradient", "panel")
+"""What can be written: maps as heatmaps and laid over the image, gradients of the image, all of them side by side."""
+
 # The original's file names: (map, how it is drawn) -> suffix. Other maps have their own name.
 _ORIGINAL_NAMES = {
     ("cam", "heatmap"): "plain-cam-heatmap",  # "cam" is what the original calls Grad-CAM's overlay
@@ -39,11 +53,10 @@ _ORIGINAL_NAMES = {
     ("grad-cam", "overlay"): "cam",
     ("grad-cam++", "heatmap"): "heatmap++",
     ("grad-cam++", "overlay"): "cam++",
-    ("guided-backprop", "signed"): "gb",
-    ("guided-grad-cam", "signed"): "cam_gb",
+    ("guided-backprop", "gradient"): "gb",
+    ("guided-grad-cam", "gradient"): "cam_gb",
 }
 _MOST_HEATMAPS = 2  # a panel of more maps shows their overlays only
-_PANEL_SIDE = 512
 _ESCAPED = "backslashreplace"  # what UTF-8 can't hold of a file's name becomes \udcXX, which JSON understands
 
 
@@ -57,6 +70,7 @@ class Style:
         alpha: the weight of the heat in overlays, 0..1.
         size: the pictures' longest side in pixels; None for the image's own.
         raw_maps: whether the raw maps are written too, as `.npz`.
+        pictures: which of `PICTURES` are written.
     """
 
     format: str = "jpg"
@@ -64,6 +78,7 @@ class Style:
     alpha: float = 0.5
     size: int | None = None
     raw_maps: bool = False
+    pictures: tuple[str, ...] = PICTURES
 
 
 def write_results(
@@ -90,17 +105,19 @@ def write_results(
         >>> write_results(folder, "dog-resnet50", "dog.jpg", image, net, explanation, Style())  # doctest: +SKIP
     """
     files: list[dict[str, str]] = []
-    drawn = _drawn(explanation)
+    drawn = [(name, how) for name, how in _drawn(explanation) if how in style.pictures]
+    size = picture_size(image.shape[:2], style.size)
     for row, prediction in enumerate(explanation.explained):
         part = name if len(explanation.explained) == 1 else f"{name}-{_slug(prediction)}"
         files.append({})
-        size = picture_size(image.shape[:2], style.size)
         for (map_, how), picture in zip(drawn, _pictures(image, explanation, row, style, size, drawn), strict=True):
             path = folder / f"{part}-{_suffix(map_, how)}.{style.format}"
             save_picture(path, picture)
             files[-1][_suffix(map_, how)] = path.name
-    shared = {"panel": f"{name}-panel.png", "record": f"{name}.json"}
-    save_picture(folder / shared["panel"], draw_panel(image, net, explanation, style, title=Path(source).name))
+    shared = {"record": f"{name}.json"}
+    if "panel" in style.pictures:
+        shared = {"panel": f"{name}-panel.png", **shared}
+        save_picture(folder / shared["panel"], draw_panel(image, net, explanation, style, title=Path(source).name))
     if style.raw_maps:
         shared["maps"] = f"{name}-maps.npz"
         write_atomically(folder / shared["maps"], _npz(explanation), links=False)
@@ -117,7 +134,7 @@ def draw_panel(image: Pixels, net: Net, explanation: ImageExplanation, style: St
         >>> draw_panel(image, net, explanation, Style(), "dog.jpg").shape  # doctest: +SKIP
         (420, 1900, 3)
     """
-    size = picture_size(image.shape[:2], min(_PANEL_SIDE, max(image.shape[:2])))
+    size = size_in_panel((image.shape[0], image.shape[1]))
     small = resize_picture(image, size)
     drawn = _drawn(explanation)
     if sum(how == "overlay" for _, how in drawn) > _MOST_HEATMAPS:
@@ -154,14 +171,24 @@ def _pictures(
 ) -> Iterator[Pixels]:
     """One picture after the other, so that only one of a large image is in memory at a time."""
     base = resize_picture(image, size)
-    for name, how in drawn:
-        values = onto_image(explanation.maps[name][row], explanation.view, size)
-        if how == "heatmap":
-            yield heatmap(values, style.colormap)
-        elif how == "overlay":
-            yield overlay(base, values, style.colormap, style.alpha)
-        else:
-            yield signed_picture(values)
+    for name, pictures in groupby(drawn, key=itemgetter(0)):
+        values = onto_image(_no_finer(explanation.maps[name][row], size), explanation.view, size)
+        levels = None if values.ndim == 3 else levels_of(values)
+        for _, how in pictures:
+            if levels is None:
+                yield signed_picture(values)
+            elif how == "heatmap":
+                yield heatmap(levels, style.colormap)
+            else:
+                yield overlay(base, levels, style.colormap, style.alpha)
+
+
+def _no_finer(values: NDArray[np.float32], size: tuple[int, int]) -> NDArray[np.float32]:
+    """A map with no more cells than a picture has pixels, by their means: else some cells would not be seen."""
+    height, width = (min(cells, pixels) for cells, pixels in zip(values.shape, size, strict=False))
+    if (height, width) == values.shape[:2]:
+        return values
+    return cast(NDArray[np.float32], cv2.resize(values, (width, height), interpolation=cv2.INTER_AREA))
 
 
 def _drawn(explanation: ImageExplanation) -> list[tuple[str, str]]:
@@ -169,7 +196,7 @@ def _drawn(explanation: ImageExplanation) -> list[tuple[str, str]]:
     return [
         (name, how)
         for name, maps in explanation.maps.items()
-        for how in (("heatmap", "overlay") if maps.ndim == 3 else ("signed",))
+        for how in (("heatmap", "overlay") if maps.ndim == 3 else ("gradient",))
     ]
 
 
@@ -235,9 +262,12 @@ def _record(
         "versions": {
             "python": platform.python_version(),
             "funcam": __version__,
-            **{name: version(name) for name in ("torch", "torchvision", "numpy")},
+            **{name: _version(name) for name in ("torch", "torchvision", "numpy")},
         },
     }
+
+
+_version = cache(version)  # it is read from a file
 
 
 def _peaks(explanation: ImageExplanation, row: int) -> dict[str, dict[str, float] | None]:
