@@ -42,6 +42,7 @@ if TYPE_CHECKING:
 
 DEFAULT_NET = "resnet50"
 DEFAULT_SCENE = 2
+NO_PICTURES = "none"
 _METHOD, _INPUT, _PICTURES, _OUTPUT = "Method", "Input", "Pictures", "Output"
 
 
@@ -127,6 +128,14 @@ def explain(
         int | None,
         typer.Option("--size", min=1, help="Longest side in pixels; else the image's own.", rich_help_panel=_PICTURES),
     ] = None,
+    pictures: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--pictures",
+            help="Only heatmap, overlay, gradient or panel; repeat. Or none.",
+            rich_help_panel=_PICTURES,
+        ),
+    ] = None,
     out: Annotated[Path, typer.Option("--out", "-o", help="Folder for the results.", rich_help_panel=_OUTPUT)] = Path(
         "results"
     ),
@@ -144,7 +153,7 @@ def explain(
     spec = _with_weights(parse_net_spec(net or (DEFAULT_NET if images else "scenes")), weights)
     made = recipe_of(recipe, methods or [], layers or [], combine, smooth or [], settings or [], input_size)
     sources, problems = _sources(images or [], scene, spec)
-    style = _style(format_, colormap, alpha, size, maps)
+    style = _style(format_, colormap, alpha, size, maps, pictures or [])
     make_results_folder(out)
     for problem in problems:
         complain(problem)
@@ -216,13 +225,17 @@ def _check_meaning(scores: str | None, layout: str | None) -> None:
             raise UsageError(f"--{error}") from error
 
 
-def _style(format_: str, colormap: str, alpha: float, size: int | None, maps: bool) -> Style:
+def _style(format_: str, colormap: str, alpha: float, size: int | None, maps: bool, pictures: Sequence[str]) -> Style:
     from funcam.imaging.render import COLORMAPS
-    from funcam.pipeline.writing import Style
+    from funcam.pipeline.writing import PICTURES, Style
 
+    for name in pictures:
+        check_choice("--pictures", name, (*PICTURES, NO_PICTURES))
+    if NO_PICTURES in pictures and len(set(pictures)) > 1:
+        raise UsageError(f"--pictures {NO_PICTURES} was given and others too; give one or the other")
     if colormap not in COLORMAPS:
         raise UsageError(f"--colormap {colormap!r} is unknown; nearest: {nearest(colormap, COLORMAPS)}")
-    return Style(format_, colormap, alpha, size, maps)
+    return Style(format_, colormap, alpha, size, maps, tuple(pictures) or PICTURES)
 
 
 def _load(

@@ -77,7 +77,10 @@ def _rows(record: dict[str, Any]) -> list[dict[str, Any]]:
 
 def _files(record: dict[str, Any]) -> list[str]:
     """What was written: the panel and the record, then a line of pictures for each class."""
-    return ["  ".join(record["files"].values()), *(_braced(list(e["files"].values())) for e in record["explained"])]
+    return [
+        "  ".join(record["files"].values()),
+        *(_braced(list(e["files"].values())) for e in record["explained"] if e["files"]),
+    ]
 
 
 def _braced(names: Sequence[str]) -> str:
@@ -90,17 +93,18 @@ def _braced(names: Sequence[str]) -> str:
 
 
 def _print_overview(console: Console, records: Sequence[dict[str, Any]]) -> None:
+    written = "panel" if "panel" in records[0]["files"] else "record"
     columns = (
         Column("image"),
         Column("predicted", prose=True),
         Column("probability"),
         Column("explained", prose=True),
-        Column("panel", spare=True),
+        Column(written, spare=True),
     )
     rows = []
     for record in records:
         first = record["predictions"][0]
         names = ", ".join(entry["name"] for entry in record["explained"])
-        row = (record["image"], first["name"], _said(first), names, record["files"]["panel"])
+        row = (record["image"], first["name"], _said(first), names, record["files"][written])
         rows.append([*map(plain, row)])
     print_table(console, columns, rows)

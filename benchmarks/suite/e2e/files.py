@@ -23,6 +23,7 @@ TITLE = "files to pictures, and to maps"
 FOR = "cpu"
 PLAIN = "decoding and forward passes"
 BATCH = 8
+_OVERLAY_AND_PANEL = ("--pictures", "overlay", "--pictures", "panel")
 
 
 def groups(setting: Setting) -> Iterator[Group]:
@@ -47,6 +48,9 @@ def _cases(setting: Setting, name: str) -> dict[str, Case]:
     return {
         PLAIN: case(_plain, net, paths),
         "funcam.explain, maps": case(_maps, net, paths),
+        "funcam explain -m grad-cam, overlay and panel": case(
+            _command, name, paths, "-m", "grad-cam", *_OVERLAY_AND_PANEL
+        ),
         "funcam explain -m grad-cam": case(_command, name, paths, "-m", "grad-cam"),
         "funcam explain": case(_command, name, paths),
     }
