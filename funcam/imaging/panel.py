@@ -18,6 +18,7 @@ from funcam.imaging.text import lettered, shorten, wrap
 
 Colour: TypeAlias = tuple[int, int, int]
 
+_PAPER: Colour = (255, 255, 255)
 _INK: Colour = (24, 24, 27)
 _SOFT: Colour = (113, 113, 122)
 _RULE: Colour = (228, 228, 231)
@@ -200,9 +201,12 @@ def _line(named: Sequence[tuple[str, Pixels]], box: tuple[int, int], scale: _Sca
 def _tile(picture: Pixels, box: tuple[int, int]) -> Pixels:
     """A picture as large as it fits into (height, width), in the middle of a tray."""
     height, width = _within((picture.shape[0], picture.shape[1]), box)
+    resized = resize_picture(picture, (height, width))
+    if (height, width) == box:
+        return resized
     tile = _blank(*box, _TRAY)
     top, left = (box[0] - height) // 2, (box[1] - width) // 2
-    tile[top : top + height, left : left + width] = resize_picture(picture, (height, width))
+    tile[top : top + height, left : left + width] = resized
     return tile
 
 
@@ -222,7 +226,9 @@ def _text(text: str, width: int, size: int, colour: Colour, keep_end: bool = Fal
     return written
 
 
-def _blank(height: int, width: int, colour: Colour = (255, 255, 255)) -> Pixels:
+def _blank(height: int, width: int, colour: Colour = _PAPER) -> Pixels:
+    if colour == _PAPER:
+        return np.full((height, width, 3), 255, np.uint8)  # one number fills faster than three
     return np.full((height, width, 3), colour, np.uint8)
 
 
