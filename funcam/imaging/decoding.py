@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import os
+import threading
 import warnings
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from typing import Any
 
 import numpy as np
@@ -50,12 +51,37 @@ def opened(path: str | os.PathLike[str], formats: Sequence[str] = FORMATS) -> It
     """
     Image.init()  # Pillow registers most formats only when asked to.
     name = repr(os.fsdecode(path))
-    with warnings.catch_warnings(), Header(open_regular(path, most=MOST_BYTES), name) as stream:
-        warnings.simplefilter("ignore")
+    with _quiet, Header(open_regular(path, most=MOST_BYTES), name) as stream:
         refuse_strips(stream, name)
         with Image.open(stream, formats=[name for name in formats if name in Image.OPEN]) as image:
             stream.whole()
             yield image
+
+
+class _Quiet:
+    """Nothing is warned of inside.
+
+    Python's filters are those of all threads: the first one in sets them, the last one out puts them back.
+    """
+
+    def __init__(self) -> None:
+        self._lock, self._inside, self._filters = threading.Lock(), 0, ExitStack()
+
+    def __enter__(self) -> None:
+        with self._lock:
+            self._inside += 1
+            if self._inside == 1:
+                self._filters.enter_context(warnings.catch_warnings())
+                warnings.simplefilter("ignore")
+
+    def __exit__(self, *_: object) -> None:
+        with self._lock:
+            self._inside -= 1
+            if not self._inside:
+                self._filters.close()
+
+
+_quiet = _Quiet()
 
 
 def load_whole(image: Image.Image, path: str | os.PathLike[str]) -> None:
