@@ -77,3 +77,14 @@ def test_copies_of_an_image_are_not_run_where_the_gradient_is_known():
     with Counted() as counted:
         funcam.explain(model, IMAGES, "all", method="smooth-grad-cam++")
     assert counted.calls["aten.convolution.default"] == forward.calls["aten.convolution.default"] > 0
+
+
+@pytest.mark.parametrize("method", ["gradient", "input-x-gradient", "guided-backprop"])
+def test_the_gradients_of_several_images_take_one_pass_more(method):
+    model = small()
+    funcam.explain(model, IMAGES, method=method)
+    with Counted() as forward:
+        model(IMAGES)
+    with Counted() as counted:
+        funcam.explain(model, IMAGES, method=method)
+    assert counted.calls["aten.convolution.default"] == 2 * forward.calls["aten.convolution.default"] > 0
