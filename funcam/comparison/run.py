@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
+from contextlib import closing
 from dataclasses import dataclass, field, replace
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +18,9 @@ from funcam.comparison.journal import Journal
 from funcam.comparison.measuring import Known, measure
 from funcam.comparison.plan import Plan, Rival
 from funcam.errors import FuncamError, about
-from funcam.imaging.reading import Pixels
+from funcam.imaging.reading import Pixels, announced_bytes
+from funcam.streaming.in_order import in_order, worker_count
+from funcam.streaming.outcome import Outcome
 
 JOURNAL = "images.jsonl"
 
@@ -87,15 +91,16 @@ def fill(
     notes = _notes(journal)
     sized = [rival.sized(plan.recipe) for rival in rivals]
     tick(sum(example.name in names for example in examples for names in work.done.values()))
-    for start in range(0, len(examples), plan.batch):
-        chunk = examples[start : start + plan.batch]
-        images, known = _images(chunk, work), Known()  # once for all networks
-        for rival in sized:
-            missing = sum(not work.has(rival, example) for example in chunk)
-            for instances in _batches(chunk, images, rival, work):
-                if not all(work.has(rival, instance.example) for instance in instances):
-                    _measure(instances, rival, work, known)
-            tick(missing)
+    chunks = [examples[start : start + plan.batch] for start in range(0, len(examples), plan.batch)]
+    with closing(_loaded([example for chunk in chunks if work.lacks(chunk) for example in chunk], work)) as loaded:
+        for chunk in chunks:
+            images, known = _images(chunk, loaded, work), Known()  # once for all networks
+            for rival in sized:
+                missing = sum(not work.has(rival, example) for example in chunk)
+                for instances in _batches(chunk, images, rival, work):
+                    if not all(work.has(rival, instance.example) for instance in instances):
+                        _measure(instances, rival, work, known)
+                tick(missing)
     return Filled(list(work.problems), notes)
 
 
@@ -135,6 +140,10 @@ class _Work:
         """Whether it is written down what a network makes of an image."""
         return example.name in self.done[rival.label]
 
+    def lacks(self, chunk: Sequence[Example]) -> bool:
+        """Whether something of a chunk is not written down."""
+        return any(example.name not in names for example in chunk for names in self.done.values())
+
     def write(self, rival: Rival, records: Sequence[Mapping[str, Any]]) -> None:
         """Write down what is not yet."""
         new = [record for record in records if record["image"] not in self.done[rival.label]]
@@ -142,28 +151,34 @@ class _Work:
         self.done[rival.label].update(record["image"] for record in new)
 
 
-def _images(chunk: Sequence[Example], work: _Work) -> dict[str, Pixels]:
-    """The images of which something is missing, and with them those that were measured together with them.
+def _loaded(examples: Sequence[Example], work: _Work) -> Generator[Outcome[Example, Pixels], None, None]:
+    """The images, in order, read while the networks are busy with those before."""
 
-    The last digits of a figure depend on what else is in a batch: so they are those of a run that went through.
+    def load(example: Example) -> Pixels:
+        work.contents.of(example.name)
+        pixels = example.load()
+        if work.contents.changed(example.name):  # the journal would be wrong
+            raise FuncamError(f"{example.name} changed while it was read; compare again when it stays as it is")
+        return pixels
+
+    def size(example: Example) -> int:
+        return announced_bytes(example.source) if isinstance(example.source, Path) else 0
+
+    return in_order(load, examples, worker_count() if len(examples) > 1 else 0, size_of=size)
+
+
+def _images(chunk: Sequence[Example], loaded: Iterator[Outcome[Example, Pixels]], work: _Work) -> dict[str, Pixels]:
+    """The images of a chunk of which something is missing, by name; what can't be read is noted.
+
+    All of it are needed: the last digits of a figure depend on what else is in a batch, and so they are those of a run
+    that went through.
     """
-    left = [example for example in chunk if any(example.name not in names for names in work.done.values())]
-    images = _loaded(left, work)
-    return {**images, **_loaded([example for example in chunk if example not in left], work)} if images else {}
-
-
-def _loaded(examples: Sequence[Example], work: _Work) -> dict[str, Pixels]:
-    """The images by name; what can't be read is noted, and what changed meanwhile: the journal would be wrong."""
-    images = {}
-    for example in examples:
+    images: dict[str, Pixels] = {}
+    for outcome in islice(loaded, len(chunk) if work.lacks(chunk) else 0):
         try:
-            work.contents.of(example.name)
-            pixels = example.load()
-            if work.contents.changed(example.name):
-                raise FuncamError(f"{example.name} changed while it was read; compare again when it stays as it is")
-            images[example.name] = pixels
+            images[outcome.item.name] = outcome.get()
         except FuncamError as error:
-            work.problems[_problem(example, error)] = None
+            work.problems[_problem(outcome.item, error)] = None
     return images
 
 
