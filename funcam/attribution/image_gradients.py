@@ -12,31 +12,30 @@ from torch.func import vjp
 
 from funcam.attribution.batch_run import BatchRun
 from funcam.attribution.quantities import explained, guided_rows
-from funcam.attribution.rows import full_precision, unit_cotangents
+from funcam.attribution.rows import full_precision
 from funcam.attribution.whole import OF_IMAGE_GRADIENT
 from funcam.methods import METHODS, Method
 from funcam.network.casting import cast_as_now, uncast
-from funcam.network.derivative import pull
 
 
 def images_at_once(run: BatchRun, method: Method) -> int:
     """How many images' gradients are had in one pass; 1 where each is to be had for itself.
 
-    Where something else than classes is explained, its function may look at all images; inputs besides the images may
-    not have a row for each.
+    Several scores of one image fill a pass. Where something else than classes is explained, its function may look at
+    all images; inputs besides the images may not have a row for each.
 
     Args:
         run: the batch run.
         method: any method.
     """
     alike = METHODS.get(method.name) is method and method.name in OF_IMAGE_GRADIENT
-    if not alike or run.target.class_score is None or run.given.has_others:
+    if not alike or run.scores.shape[1] > 1 or run.target.class_score is None or run.given.has_others:
         return 1
-    return max(1, min(len(run.images), run.gradient_chunk // run.scores.shape[1]))
+    return min(len(run.images), run.gradient_chunk)
 
 
 def gradient_maps(run: BatchRun, method: Method, at_once: int) -> torch.Tensor:
-    """The method's maps `[B, K, channels, *size]`, for so many images at a time.
+    """The method's maps of one score, `[B, 1, channels, *size]`, for so many images at a time.
 
     Args:
         run: the batch run.
@@ -57,6 +56,7 @@ def gradient_maps(run: BatchRun, method: Method, at_once: int) -> torch.Tensor:
 
 
 def _gradients(network: Callable[[torch.Tensor], torch.Tensor], images: torch.Tensor) -> torch.Tensor:
+    """`[B, 1, channels, *size]`."""
     scores, pullback, *_ = vjp(network, images)
-    columns = torch.arange(scores.shape[1], device=scores.device)
-    return pull(pullback, unit_cotangents(columns, scores))[0].transpose(0, 1)
+    gradients: torch.Tensor = pullback(torch.ones_like(scores))[0]
+    return gradients[:, None]

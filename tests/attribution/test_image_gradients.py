@@ -48,9 +48,10 @@ def gradient_of(model: nn.Module, image: torch.Tensor, score: Any) -> torch.Tens
 
 @pytest.mark.parametrize("model", [Small, Unfollowed])
 @pytest.mark.parametrize("memory", [1, 2**28])
-def test_each_image_has_its_own(model: type[Small], memory: int, images: torch.Tensor) -> None:
+@pytest.mark.parametrize("count", [1, 3])
+def test_each_image_has_its_own(model: type[Small], memory: int, count: int, images: torch.Tensor) -> None:
     own = model().eval()
-    targets = torch.tensor([[index % 5, 4, 1] for index in range(BATCH)])
+    targets = torch.tensor([[index % 5, 4, 1][:count] for index in range(BATCH)])
     results = explain_methods(own, images, targets, methods=["grad-cam", "gradient", "input-x-gradient"], memory=memory)
 
     for row, image in enumerate(images):
