@@ -8,15 +8,15 @@ from typing import Any
 
 import torch
 from torch import nn
-from torch.func import vjp
 
 from funcam.attribution.belonging import belonging
 from funcam.attribution.cuts import places_of, told_of
 from funcam.attribution.meaning import meaning_of
 from funcam.attribution.rows import full_precision, one_by_one_where_vmap_fails
+from funcam.attribution.tails import Pullback, Tail, Tensors, tail_of, vjp_of
 from funcam.attribution.whole import Kind, Whole, whole
 from funcam.errors import FuncamError
-from funcam.network import budget, derivative
+from funcam.network import budget
 from funcam.network.believed import structure_of
 from funcam.network.budget import bytes_of
 from funcam.network.checks import difference
@@ -31,14 +31,19 @@ from funcam.network.rewrites.batchnorm import fused
 from funcam.network.settled import Settled, TapCut
 from funcam.network.tap import Inputs
 from funcam.network.tap import run as run_model
-from funcam.network.taps import run_tapped
-from funcam.network.ways import settle
 from funcam.recipe import Scores
-from funcam.targets.target import Meaning, Output, Target, Targets, bind, logits_of, of_classes, placed, read_by
-
-Tensors = tuple[torch.Tensor, ...]
-Pullback = Callable[[torch.Tensor], Tensors]
-Tail = Callable[..., tuple[Any, Tensors]]
+from funcam.targets.target import (
+    Meaning,
+    Output,
+    Target,
+    Targets,
+    logits_of,
+    names_classes,
+    of_classes,
+    placed,
+    read_by,
+    scored,
+)
 
 
 @dataclass(eq=False, kw_only=True)
@@ -60,7 +65,8 @@ class BatchRun:
         pullback: cotangents of the scores `[B, K]` -> the gradient at each layer; None if it was not asked for, or may
             never be needed.
         linear: the linear layer, where the head is the mean over space and that layer alone.
-        by_logits: there, cotangents of the scores -> what the logits get of them; None if no gradient was asked for.
+        by_logits: there, cotangents of the scores -> what the logits get of them; None if no gradient was asked for, or
+            logits are what is explained.
         whole: how it was run where it was cut nowhere; the inputs are the image, or none, and there are no features.
         attention: the blocks of a Vision Transformer, once they were run.
         memory: about how many bytes a chunk may take.
@@ -117,11 +123,11 @@ class BatchRun:
         def scores(*inputs: torch.Tensor) -> tuple[torch.Tensor, tuple[()]]:
             return target(self.tail(*inputs)[0]), ()
 
-        return _vjp(scores, self.inputs, self.tapped, self.plain)[1]
+        return vjp_of(scores, self.inputs, self.tapped, self.plain)[1]
 
     def pullback_of(self, function: Callable[[torch.Tensor], torch.Tensor], features: torch.Tensor) -> Pullback:
         """The pullback of some function of changed features."""
-        return _vjp(lambda given: (function(given), ()), (features,), self.tapped, self.plain)[1]
+        return vjp_of(lambda given: (function(given), ()), (features,), self.tapped, self.plain)[1]
 
     def at(self, layer: int, index: int | None = None) -> tuple[torch.Tensor, Callable[[torch.Tensor], Any]]:
         """Features and head at one layer, of one image or of all; run again only where they aren't there yet."""
@@ -286,25 +292,27 @@ def run_batch(
         refuse_mixed(source(), given, cuts)
     meaning = meaning_of(scores, targets, cuts[0], source, given, output)
 
-    def settled(outputs: Any) -> Target:
-        return bind(targets, outputs, len(given.images), output, meaning)
+    def settled(outputs: Any) -> tuple[Target, torch.Tensor]:
+        return scored(targets, outputs, len(given.images), output, meaning)
 
     if needs_layer and isinstance(model, nn.Module) and list(layers) == [None] and source and not options.layout:
-        cuts = (belonging(cuts[0], source, given, output, of_classes(targets), settled),)
+        cuts = (belonging(cuts[0], source, given, output, of_classes(targets), lambda outputs: settled(outputs)[0]),)
     beside = [finer_beside(cut, source, given) for cut in cuts] if finer else [None] * len(cuts)
     here = [cut.layer for cut in cuts]
     names = list(dict.fromkeys(name for name in beside if name and name not in here))
     uncut = whole(made_of, cuts[0], source, given)
     if uncut is None:
-        inputs, tail, plain = _tail(cuts, names, source, given)
+        inputs, tail, plain = tail_of(cuts, names, source, given)
     else:
         inputs, tail, plain, here, gradient = uncut.inputs, uncut.tail, False, [], bool(uncut.inputs)
     tapped = isinstance(cuts[0].cut, TapCut)
     linear = pullback = by_logits = None
     if len(cuts) == 1 and not names and uncut is None:
         linear = linear_head(cuts[0], source, given.images, inputs[0], lambda A: tail(A)[0])
-    if linear is None or not gradient:
-        features, outputs, target, values, pullback = _run(inputs, tail, settled, gradient, tapped, plain)
+    of_logits = output is None and names_classes(targets)  # whose derivative is known
+    if linear is None or not gradient or of_logits:
+        differentiated = gradient and linear is None
+        features, outputs, target, values, pullback = _run(inputs, tail, settled, differentiated, tapped, plain)
     else:
         logits, features = tail(*inputs)
         _, outputs, target, values, by_logits = _run((logits,), _as_they_are, settled, True, False, False)
@@ -333,58 +341,37 @@ def run_batch(
     )
 
 
-def _tail(
-    cuts: Sequence[Settled], beside: Sequence[str], source: Callable[[], nn.Module] | None, given: Inputs
-) -> tuple[Tensors, Tail, bool]:
-    """All layers in one pass. The tail is a function of the cuts; it also gives the features of the layers beside."""
-    if source is None or cuts[0].way == "functions":
-        A, head = run_cut(cuts[0], source, given)
-        return (A,), lambda features: (head(features), (features,)), False
-    others = [settle(source(), name, given, None) for name in beside]
-    tapped = run_tapped([*cuts, *others], source, given)
-    count = len(cuts)
-    if not others:
-        return tapped.inputs, tapped.tail, tapped.plain
-    return tapped.inputs[:count], lambda *inputs: tapped.tail(*inputs, *tapped.inputs[count:]), tapped.plain
-
-
 def _as_they_are(logits: torch.Tensor) -> tuple[torch.Tensor, Tensors]:
     """A tail that is nothing; what is explained may write into the logits."""
     return logits.clone(), ()
 
 
 def _run(
-    inputs: Tensors, tail: Tail, settled: Callable[[Any], Target], gradient: bool, tapped: bool, plain: bool
+    inputs: Tensors,
+    tail: Tail,
+    settled: Callable[[Any], tuple[Target, torch.Tensor]],
+    gradient: bool,
+    tapped: bool,
+    plain: bool,
 ) -> tuple[Tensors, Any, Target, torch.Tensor, Pullback | None]:
     """The tail's features and outputs, the target, its scores, and (if asked for) their pullback."""
     if not gradient:
         outputs, features = tail(*inputs)
-        target = settled(outputs)
-        return features, outputs, target, target(outputs), None
+        return features, outputs, *settled(outputs), None
     seen: list[Any] = []
 
     def scores(*inputs: torch.Tensor) -> tuple[torch.Tensor, Any]:
         outputs, features = tail(*inputs)
-        target = settled(outputs)
+        target, values = settled(outputs)
         tensors, rest = unpacked(outputs)
         seen[:] = [(target, rest)]
-        return target(outputs), (tensors, features, target.indices, target.constants)
+        return values, (tensors, features, target.indices, target.constants)
 
-    values, pullback, (tensors, features, indices, constants) = _vjp(scores, inputs, tapped, plain)
+    values, pullback, (tensors, features, indices, constants) = vjp_of(scores, inputs, tapped, plain)
     target, rest = seen[0]
     class_score = target.class_score and replace(target.class_score, classes=indices)
     bound = replace(target, indices=indices, constants=tuple(constants), class_score=class_score)
     return tuple(features), rest(tensors), bound, values, pullback
-
-
-def _vjp(
-    function: Callable[..., tuple[torch.Tensor, Any]], inputs: Tensors, tapped: bool, plain: bool
-) -> tuple[torch.Tensor, Pullback, Any]:
-    """Values, pullback, and what is returned besides; of a graph as of a model's own code."""
-    if tapped:
-        return derivative.vjp(function, inputs, plain)[:3]
-    values, pullback, *aux = vjp(function, *inputs, has_aux=True)
-    return values, pullback, aux[0]
 
 
 def module_of(run: BatchRun, what: str) -> nn.Module:

@@ -25,7 +25,7 @@ def check_finite(run: BatchRun, result: Any) -> None:
     Raises:
         FuncamError: some are not; their images are named.
     """
-    if not is_concrete(result.maps):
+    if not is_concrete(result.maps) or _add_up(result.maps, run.scores, *run.features):
         return
     wrong = _rows_with(~result.maps.isfinite()) | _rows_with(run.scores.isnan())
     for A in run.features:
@@ -39,6 +39,11 @@ def check_finite(run: BatchRun, result: Any) -> None:
     else:
         way = f"look for NaN in the weights, or use a wider type than {run.images.dtype}"
     raise FuncamError(f"{result.method} at {result.layer!r} is not finite (NaN or infinity){where}: {way}")
+
+
+def _add_up(*tensors: torch.Tensor) -> bool:
+    """Whether the numbers add up to one that is finite; then each of them is, and they needn't be looked at."""
+    return bool(torch.stack([tensor.detach().sum() for tensor in tensors]).sum().isfinite())
 
 
 _LEFT: ContextVar[list[str] | None] = ContextVar("what was left out, where the caller tells it", default=None)

@@ -17,12 +17,9 @@ import torch
 from torch.func import jvp, vjp, vmap
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
-from funcam.attribution.batch_run import (
-    BatchRun,
-    Tensors,
-    module_of,
-)
+from funcam.attribution.batch_run import BatchRun, module_of
 from funcam.attribution.rows import full_precision, unit_cotangents
+from funcam.attribution.tails import Tensors
 from funcam.errors import FuncamError
 from funcam.maps import pooled
 from funcam.methods import METHODS, Method

@@ -9,10 +9,11 @@ from functools import partial
 import torch
 from torch.func import vjp, vmap
 
-from funcam.attribution.batch_run import BatchRun, Pullback
+from funcam.attribution.batch_run import BatchRun
 from funcam.attribution.products import OF_UNIFORM
 from funcam.attribution.quantities import Chunk, Options, similar_target
 from funcam.attribution.rows import full_precision, one_by_one_where_vmap_fails, unit_cotangents
+from funcam.attribution.tails import Pullback
 from funcam.methods import Method
 from funcam.methods.reduce import positive_sum
 from funcam.network.casting import uncast

@@ -81,13 +81,20 @@ def _usual_images(model: nn.Module, traced: TracedModel, image: Shape | None) ->
     return numbers((1, *shape[1:]), like.dtype, like.device)
 
 
-def manner_for(model: nn.Module, inputs: Inputs) -> Manner:
-    """How a model has to be run, found out once for inputs of a kind; the caller's hooks see no more than that."""
-    known, kind = known_of(model), kind_of(inputs)
-    with_hooks = has_hooks(model) and known.fact(("hooks", kind), lambda: _judged(known, model, inputs))
+def manner_for(model: nn.Module, inputs: Inputs, known: Known | None = None) -> Manner:
+    """How a model has to be run, found out once for inputs of a kind; the caller's hooks see no more than that.
+
+    Args:
+        model: a module; it is only read.
+        inputs: what goes into it; it is run on a sample of them.
+        known: what is known of it as it is now, for who has asked already.
+    """
+    known, kind = known or known_of(model), kind_of(inputs)
+    hooked = known.fact("hooked", lambda: has_hooks(model), lasting=True)
+    with_hooks = hooked and known.fact(("hooks", kind), lambda: _judged(known, model, sample_of(inputs)))
 
     def find() -> Manner:
-        manner, outputs = first_run(model, inputs, with_hooks)
+        manner, outputs = first_run(model, sample_of(inputs), with_hooks)
         known.outputs.get(kind, lambda: outputs)
         return manner
 

@@ -21,6 +21,7 @@ from funcam.network.misfits import refuse_misfits
 from funcam.network.recent import Recent
 from funcam.network.refusals import refuse
 from funcam.network.state import states
+from funcam.network.tables import Tables, tables_of
 
 Image = tuple[int, ...]
 Fact = TypeVar("Fact")
@@ -79,6 +80,7 @@ class Known:
     Attributes:
         state: the model's signature.
         hooks: what the hooks on it held when they were judged.
+        tables: its tables, where they tell as much as the signature does.
         lock: held while something is found out of the model.
         facts: what was found out for some kind of input; the latest are kept.
         outputs: what the model returned for a sample of some kind; they may be large, and few are kept.
@@ -86,6 +88,7 @@ class Known:
 
     state: list[Any]
     hooks: list[Any]
+    tables: Tables | None
     lock: threading.RLock
     facts: Recent[Any]
     outputs: Recent[Any]
@@ -93,6 +96,7 @@ class Known:
     def __init__(self, state: list[Any], hooks: list[Any]) -> None:
         self.state = state
         self.hooks = hooks
+        self.tables = None
         self.lock = threading.RLock()
         self.facts = Recent()
         self.outputs = Recent(_MOST_OUTPUTS)
@@ -206,12 +210,19 @@ def known_of(model: nn.Module) -> Known:
     Raises:
         FuncamError: it is a model that can't be explained whichever way it is followed.
     """
+    with _MEMO.lock:
+        known = _MEMO.models.get(model)
+        if known is not None and known.tables is not None and known.tables.hold(model):
+            return known
     state, hooks = states(model)
     with _MEMO.lock:
         known = _MEMO.models.get(model)
         if known is None or known.state != state:
             refuse(model)
             known = _MEMO.models[model] = Known(state, hooks)
+            known.tables = tables_of(model)
         elif known.hooks != hooks:
             known.forget(hooks)
+        elif known.tables is not None:  # another mode, say, of which the signature knows nothing
+            known.tables = tables_of(model)
         return known

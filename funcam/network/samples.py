@@ -20,7 +20,7 @@ def kind_of(inputs: Inputs) -> tuple[Any, ...]:
     images = inputs.images
     kind = images.device.type
     casting = torch.get_autocast_dtype(kind) if torch.is_autocast_enabled(kind) else None
-    others = [inputs.args, dict(inputs.kwargs)]
+    others = [inputs.args, dict(inputs.kwargs)] if inputs.has_others else ()
     kinds = tuple((path, tuple(t.shape), t.dtype) for path, t in leaves(others))
     plain = tuple((name, value) for name, value in inputs.kwargs.items() if type(value) in (bool, int, float, str))
     names = (*inputs.kwargs, len(inputs.args), *plain)

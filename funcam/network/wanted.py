@@ -12,9 +12,9 @@ from torch import Tensor, nn
 
 from funcam.errors import FuncamError
 from funcam.network.checks import own_random_numbers
-from funcam.network.known import known_of
+from funcam.network.known import Known
 from funcam.network.outputs import differentiable, mapped
-from funcam.network.samples import kind_of
+from funcam.network.samples import kind_of, sample_of
 from funcam.network.tap import Inputs, Manner, run
 
 Read = Callable[[Any], Tensor]
@@ -40,20 +40,23 @@ class Wanted:
         return [t * mask.to(t) for t, mask in zip(floating, self.masks, strict=False) if mask is not None]
 
 
-def wanted_by(model: nn.Module, sample: Inputs, manner: Manner, read: Read, exactly: bool = False) -> Wanted | None:
+def wanted_by(
+    model: nn.Module, inputs: Inputs, manner: Manner, read: Read, known: Known, exactly: bool = False
+) -> Wanted | None:
     """What a score depends on, found out from what the model returns for a sample; None where that is everything.
 
     Args:
         model: a module; it is only read.
-        sample: what goes in.
-        manner: how the model has to be run.
+        inputs: what goes into it; it is run on a sample of them.
+        manner: how.
         read: the score.
+        known: what is known of the model.
         exactly: False where of logits `[B, N]`, or of a map of them, any class stands for all.
 
     Raises:
         FuncamError: the score has no derivative by the outputs.
     """
-    outputs = known_of(model).outputs.get(kind_of(sample), lambda: _outputs(model, sample, manner))
+    outputs = known.outputs.get(kind_of(inputs), lambda: _outputs(model, sample_of(inputs), manner))
     with torch.inference_mode(False), torch.enable_grad():
         given = mapped(outputs, lambda t: t.detach().clone())
         tensors = differentiable(given, type(model).__name__)
@@ -63,7 +66,8 @@ def wanted_by(model: nn.Module, sample: Inputs, manner: Manner, read: Read, exac
             score = read(given)
         except FuncamError:  # it is told of the whole batch, when that is explained
             return None
-        if not isinstance(score, Tensor):
+        everything = len(tensors) == 1 and tensors[0].ndim in (2, inputs.images.ndim)
+        if not isinstance(score, Tensor) or (everything and score is tensors[0]):
             return None
         asked = score.requires_grad
         gradients = torch.autograd.grad(score.sum(), tensors, allow_unused=True) if asked else [None] * len(tensors)
@@ -72,7 +76,7 @@ def wanted_by(model: nn.Module, sample: Inputs, manner: Manner, read: Read, exac
             f"the target depends on nothing that {type(model).__name__} returns, or not by a derivative (detach, "
             "argmax, item, numpy and comparisons cut it off); give a differentiable function of the outputs"
         )
-    if not exactly and len(tensors) == 1 and tensors[0].ndim in (2, sample.images.ndim):
+    if everything and not exactly:
         return None
     masks = tuple(None if g is None or not g.any() else g != 0 for g in gradients)
     if exactly and all(mask is None for mask in masks):  # a mask without pixels, say

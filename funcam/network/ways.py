@@ -116,10 +116,10 @@ def _settle_default(
     known: Known, model: nn.Module, inputs: Inputs, via: str | None, read: Read | None, exactly: bool
 ) -> Settled:
     """At the first of the default layers whose axes are known."""
-    sample = sample_of(inputs)
-    wanted = _wanted(model, inputs, sample, read or usual, exactly)
+    wanted = _wanted(known, model, inputs, read or usual, exactly)
 
     def search() -> Settled:
+        sample = sample_of(inputs)
         first: Found | None = None
         try:
             first = _settle(known, model, None, inputs, via, wanted)
@@ -144,7 +144,7 @@ def _settle_default(
         with own_random_numbers(inputs.images):
             settled = search()
             others = _branches(known, model, settled, inputs) if wanted is None else ()
-            return replace(settled, others=others, carries=_carries(known, model, settled, sample, wanted))
+            return replace(settled, others=others, carries=_carries(known, model, settled, sample_of(inputs), wanted))
 
     return known.fact(("default cut", via, kind_of(inputs), None if wanted is None else wanted.key), find)
 
@@ -217,14 +217,14 @@ def _differentiates(cut: Cut, held: Held) -> bool:
         return bool(outputs) and torch.autograd.grad(total, tensor, allow_unused=True)[0] is not None
 
 
-def _wanted(model: nn.Module, inputs: Inputs, sample: Inputs, read: Read, exactly: bool) -> Wanted | None:
-    check_inputs(model, inputs)
+def _wanted(known: Known, model: nn.Module, inputs: Inputs, read: Read, exactly: bool) -> Wanted | None:
+    known.fact(("inputs", kind_of(inputs)), lambda: check_inputs(model, inputs))
     try:
-        manner = manner_for(model, sample)
+        manner = manner_for(model, inputs, known)
     except FuncamError:  # it can't run: that is told in the words of its graph, which may know better
         return None
     try:
-        return wanted_by(model, sample, manner, read, exactly)
+        return wanted_by(model, inputs, manner, read, known, exactly)
     except LookupError:
         return None
 

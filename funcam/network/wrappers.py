@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import inspect
 import re
-from collections.abc import Callable, Container
+from collections.abc import Callable, Container, Sequence
+from types import FunctionType
 from typing import Any
+from weakref import WeakKeyDictionary
 
 import torch
 from torch import nn
@@ -80,12 +82,24 @@ def forward_of(model: nn.Module) -> Callable[..., Any]:
     return function
 
 
-def parameters_of(forward: Callable[..., Any]) -> list[inspect.Parameter]:
+def parameters_of(forward: Callable[..., Any]) -> Sequence[inspect.Parameter]:
     """What a bound `forward` takes; nothing is known of one that can't be inspected."""
+    function = getattr(forward, "__func__", None)
+    if not isinstance(function, FunctionType):
+        return _inspected(forward)
+    if function not in _TAKEN:  # inspecting takes a tenth of a millisecond
+        _TAKEN[function] = _inspected(forward)
+    return _TAKEN[function]
+
+
+def _inspected(forward: Callable[..., Any]) -> Sequence[inspect.Parameter]:
     try:
-        return list(inspect.signature(forward).parameters.values())
+        return tuple(inspect.signature(forward).parameters.values())
     except (TypeError, ValueError):
-        return []
+        return ()
+
+
+_TAKEN: WeakKeyDictionary[FunctionType, Sequence[inspect.Parameter]] = WeakKeyDictionary()
 
 
 def required_of(model: nn.Module) -> list[str]:

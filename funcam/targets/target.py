@@ -115,14 +115,38 @@ def bind(targets: Targets, outputs: Any, batch: int, output: Output = None, mean
         ...
         funcam.errors.FuncamError: the target 'max' returned shape [] for 2 images; expected [2], or [2, K] for K scores
     """
+    return scored(targets, outputs, batch, output, meaning)[0]
+
+
+def scored(
+    targets: Targets, outputs: Any, batch: int, output: Output = None, meaning: Meaning = _softmax
+) -> tuple[Target, torch.Tensor]:
+    """As `bind`, and the scores `[B, K]` of these outputs: a function of the caller's is called once for both.
+
+    Args:
+        targets: as in `bind`.
+        outputs: as in `bind`.
+        batch: as in `bind`.
+        output: as in `bind`.
+        meaning: as in `bind`.
+
+    Raises:
+        FuncamError: as in `bind`.
+
+    Example:
+        >>> target, scores = scored([1, 0], torch.tensor([[1.0, 2.0], [3.0, 4.0]]), 2)
+        >>> target.indices, scores
+        (tensor([1, 0]), tensor([[2.],
+                [3.]]))
+    """
     if isinstance(targets, Target):
-        return targets
+        return targets, targets(outputs)
     if callable(targets):
         score, constants = (targets.score, targets.constants) if isinstance(targets, PerImage) else (targets, ())
         values = _checked(_called(score, outputs, constants), score, batch)
         numbers = torch.arange(values[:1].numel(), device=values.device).expand(batch, -1)
         indices = numbers[:, 0] if values.ndim == 1 else numbers
-        return Target(indices, lambda rows, *own: as_columns(score(rows, *own)), constants)
+        return Target(indices, lambda rows, *own: as_columns(score(rows, *own)), constants), as_columns(values)
     class_score = targets if isinstance(targets, ClassScore) else ClassScore(targets, _logit)
     logits = logits_of(outputs, output)
     if logits.ndim != 2 or len(logits) != batch:
@@ -133,12 +157,13 @@ def bind(targets: Targets, outputs: Any, batch: int, output: Output = None, mean
     class_score = class_score.read_as(lambda: meaning(logits))
     indices = class_targets(class_score.classes, logits)
     columns = indices[:, None] if indices.ndim == 1 else indices
-    return Target(
+    target = Target(
         indices,
         lambda rows, *own: class_score.of(logits_of(rows, output), *own),
         (columns, *class_score.fix(logits.detach(), columns)),
         replace(class_score, classes=indices),
     )
+    return target, target(outputs)
 
 
 def placed(targets: Targets, output: Output) -> Targets:
@@ -185,6 +210,20 @@ def of_classes(targets: Targets) -> bool:
 def explains_logits(target: Target) -> bool:
     """Whether nothing but logits of classes are explained."""
     return target.class_score is not None and target.class_score.of is _logit
+
+
+def names_classes(targets: Targets) -> bool:
+    """Whether nothing but classes were given, whose logits are explained.
+
+    Example:
+        >>> names_classes(None), names_classes([[1, 2]]), names_classes(torch.Tensor.max)
+        (True, True, False)
+    """
+    return (
+        explains_logits(targets)
+        if isinstance(targets, Target)
+        else not isinstance(targets, ClassScore | PerImage) and not callable(targets)
+    )
 
 
 def restated(target: Target, make: Callable[[], Score], output: Output = None) -> Target:

@@ -88,3 +88,30 @@ def test_the_gradients_of_several_images_take_one_pass_more(method):
     with Counted() as counted:
         funcam.explain(model, IMAGES, method=method)
     assert counted.calls["aten.convolution.default"] == 2 * forward.calls["aten.convolution.default"] > 0
+
+
+@pytest.mark.parametrize("method", ["grad-cam", "score-cam", "layer-cam"])
+@pytest.mark.parametrize("layer", [None, "blocks.0"])
+def test_a_function_is_called_with_the_outputs_once(method, layer):
+    """What it writes into them is written once, too."""
+    model, calls = small(), []
+
+    def doubled(outputs):
+        calls.append(len(outputs))
+        return outputs.mul_(2)[:, 1]
+
+    funcam.explain(model, IMAGES, doubled, method=method, layer=layer)  # the first call finds out how to cut
+    calls.clear()
+    found = funcam.explain(model, IMAGES, doubled, method=method, layer=layer)
+    torch.testing.assert_close(found.scores, 2 * model(IMAGES)[:, 1].detach())
+    if method != "score-cam":  # which calls it for each channel
+        assert calls.count(len(IMAGES)) == 1
+
+
+def test_logits_behind_a_mean_are_not_differentiated():
+    model = small()
+    want = funcam.explain(model, IMAGES, lambda z: z[:, :2])
+    with Counted() as counted:
+        found = funcam.explain(model, IMAGES, [[0, 1]] * 2)
+    assert not any("backward" in name for name in counted.calls)
+    torch.testing.assert_close(found.maps, want.maps)
