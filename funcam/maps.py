@@ -95,6 +95,27 @@ def pooled(features: torch.Tensor, size: Sequence[int]) -> torch.Tensor:
     return smaller
 
 
+def pearson(maps: torch.Tensor, others: torch.Tensor) -> torch.Tensor:
+    """Pearson's correlation over the last axis, `[..., n], [..., n] -> [...]`; 0 where one is constant.
+
+    Values are divided by their largest first: neither tiny nor huge ones leave the range of their type.
+
+    Args:
+        maps: of floating point.
+        others: the same shape.
+
+    Example:
+        >>> pearson(torch.tensor([[1.0, 2.0, 3.0]]), torch.tensor([[6.0, 4.0, 2.0]]))
+        tensor([-1.])
+    """
+    constant = (maps.amax(-1) == maps.amin(-1)) | (others.amax(-1) == others.amin(-1))
+    a, b = (one - one.mean(-1, keepdim=True) for one in (maps, others))
+    a, b = (one / one.abs().amax(-1, keepdim=True).clamp(min=torch.finfo(one.dtype).tiny) for one in (a, b))
+    norms = a.norm(dim=-1) * b.norm(dim=-1)
+    r = (a * b).sum(-1) / torch.where(norms == 0, 1.0, norms)
+    return torch.where(constant, 0.0, r).clamp(-1, 1)
+
+
 def combine_maps(maps: Sequence[torch.Tensor], how: str = "mean", *, spatial: int | None = None) -> torch.Tensor:
     """Maps of several layers as one: each is cut at zero, divided by its maximum and brought to the finest grid.
 

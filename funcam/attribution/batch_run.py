@@ -23,12 +23,12 @@ from funcam.network.checks import difference
 from funcam.network.cutting import USUAL, CutOptions, run_cut
 from funcam.network.finer import finer_beside
 from funcam.network.inputs import of_image
-from funcam.network.linear_head import LinearHead, linear_head
+from funcam.network.linear_head import linear_head
 from funcam.network.mixing import refuse_mixed, rows_mix
 from funcam.network.outputs import unpacked
 from funcam.network.rewrites.attention import AttentionRun
 from funcam.network.rewrites.batchnorm import fused
-from funcam.network.settled import Settled, TapCut
+from funcam.network.settled import LinearHead, Settled, TapCut
 from funcam.network.tap import Inputs
 from funcam.network.tap import run as run_model
 from funcam.recipe import Scores

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 import torch
+from torch import nn
 
 from funcam.attribution.explanation import Explanation
 from funcam.errors import FuncamError, shown
@@ -92,7 +93,7 @@ class Prepared(OfAModel):
         compiled: whether it was compiled.
         seconds: how long the first call took, in which it is compiled.
         correlation: the lowest correlation of a map of the example with `explain`'s.
-        difference: the largest difference from it, as a share of that map's largest value.
+        difference: the largest difference from it, as a share of the largest value of that image's maps.
     """
 
     layer: str
@@ -105,6 +106,7 @@ class Prepared(OfAModel):
     _form: Form = field(repr=False)
     _watch: Watch = field(repr=False)
     _run: Run = field(repr=False)
+    _network: nn.Module = field(repr=False)  # its split doesn't keep it alive, and compiled code looks for it
 
     def __call__(self, images: torch.Tensor, targets: Any = None) -> Explanation:
         """Explain images of the kind that it was prepared for.

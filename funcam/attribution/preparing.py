@@ -15,6 +15,7 @@ from funcam.attribution.dispatch import MethodLike
 from funcam.attribution.explanation import Explanation, explain
 from funcam.attribution.prepared import Form, Prepared, Run
 from funcam.errors import FuncamError, FuncamWarning, reason_in, shown
+from funcam.maps import pearson
 from funcam.methods import find_method
 from funcam.network.believed import graph_of
 from funcam.network.cutting import Split, split
@@ -29,6 +30,8 @@ _LEAST, _LEAST_IN_HALF = 0.999, 0.95
 """What a map has to correlate at least with the eager one; rounding of eight bits moves a map by a hundredth."""
 _MOST, _MOST_IN_HALF = 0.01, 0.25
 """How far it may be from it, as a share of its largest value."""
+_NOTHING = 0.05
+"""A map that varies by no more, as a share of the image's largest value, says nothing that could correlate."""
 _OTHERS = ("inputs", "wrt", "differentiable", "hooks", "layout", "combine")
 _LAST = {4: torch.channels_last, 5: torch.channels_last_3d}
 
@@ -84,7 +87,8 @@ def prepare(
     layer = _of_targets(module, example, targets, method, options) if layer is None else layer
     watch, cut = Watch(module), split(module, layer, example=example)
     example = example.detach().clone()
-    network = _in_channels_last(folded(module, graph_of(module, example) if cut.way == "fx" else None))
+    graph = graph_of(module, example) if cut.way == "fx" else None
+    network = _in_channels_last(folded(module, graph, example.shape))
     copy, own = split(network, cut.layer, example=example), _are_classes(targets)
 
     def explained(images: torch.Tensor, classes: torch.Tensor | None) -> Explanation:
@@ -117,6 +121,7 @@ def prepare(
         _form=Form(tuple(example.shape), example.dtype, example.device, dynamic, shape, count),
         _watch=watch,
         _run=_in_mode(run or explained, example.device, dtype),
+        _network=network,
     )
 
 
@@ -137,10 +142,14 @@ def _of_targets(
 
 
 def agreement(maps: torch.Tensor, exact: torch.Tensor) -> tuple[float, float]:
-    """The lowest correlation of a map with the exact one, and the largest difference as a share of its largest value.
+    """The lowest correlation of a map with the exact one, and the largest difference.
+
+    The difference is a share of the largest value of that image's maps: of a thousand classes most maps are next to
+    nothing, and rounding is what is left of them. So is a correlation of maps that are the same everywhere: only the
+    difference tells of them.
 
     Args:
-        maps: a row for each map.
+        maps: one map of each image, `[B, n]`, or several, `[B, K, n]`.
         exact: the same of the exact maps.
 
     Example:
@@ -149,16 +158,15 @@ def agreement(maps: torch.Tensor, exact: torch.Tensor) -> tuple[float, float]:
         (1.0, 1.0)
     """
     one, other = (tensor.double() for tensor in (maps, exact))
-    largest = other.abs().amax(1)
-    gap = (one - other).abs().amax(1) / largest.where(largest > 0, torch.ones_like(largest))
-    one, other = (tensor - tensor.mean(1, keepdim=True) for tensor in (one, other))
-    product, size = (one * other).sum(1), one.norm(dim=1) * other.norm(dim=1)
-    flat = size <= torch.finfo(torch.float32).tiny  # where a map is the same everywhere, only the difference tells
-    return (product / size).where(~flat, torch.ones_like(size)).min().clamp(max=1).item(), gap.max().item()
+    largest = other.abs().flatten(1).amax(1)
+    gap = (one - other).abs().flatten(1).amax(1) / largest.where(largest > 0, torch.ones_like(largest))
+    size = (other - other.mean(-1, keepdim=True)).abs().amax(-1)
+    flat = size <= _NOTHING * largest.view(-1, *[1] * (other.ndim - 2))
+    return pearson(one, other).where(~flat, torch.ones_like(size)).min().item(), gap.max().item()
 
 
 def _rows(result: Explanation) -> torch.Tensor:
-    return result.maps.flatten(0, result.targets.ndim - 1).flatten(1)
+    return result.maps.flatten(result.targets.ndim)
 
 
 def _check(model: Any, layer: Any, dtype: Any, dynamic: Any, options: dict[str, Any]) -> None:
@@ -232,6 +240,7 @@ def _fastest(
         )
     elif backend is not None:
         try:
+            _in_mode(explained, device, dtype)(example, classes)  # finds out what can't be where values aren't seen
             run = compiled(explained, like, device, dynamic, backend)
             return run, _in_mode(run, device, dtype)(example, classes)
         except (FuncamError, torch.OutOfMemoryError):

@@ -8,7 +8,8 @@ every image, so that an image's map does not depend on its neighbours.
 from __future__ import annotations
 
 import weakref
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
@@ -114,10 +115,25 @@ def _hessian_times_features(chunk: Chunk, layer: int, method: Method, _options: 
         return jvp(gradient, (A,), (A,))[1]  # type: ignore[no-any-return]
 
     cotangents = unit_cotangents(chunk.columns, run.scores)
-    with sdpa_kernel(SDPBackend.MATH):  # the fused attention has no forward derivative
+    with sdpa_kernel(SDPBackend.MATH), _second_derivative(A.device):  # fused attention has no forward derivative
         if len(cotangents) == 1:
             return full_precision(along_features(cotangents[0])[None])
         return full_precision(vmap(along_features)(cotangents))
+
+
+@contextmanager
+def _second_derivative(device: torch.device) -> Iterator[None]:
+    """What torch says of a convolution's second derivative in mixed types, in our words."""
+    try:
+        yield
+    except (RuntimeError, FuncamError) as error:
+        kind = device.type
+        if isinstance(error, torch.OutOfMemoryError) or kind == "meta" or not torch.is_autocast_enabled(kind):
+            raise
+        raise FuncamError(
+            "shapley-cam takes a second derivative, and torch has none of this head under autocast; call it outside of "
+            "torch.autocast, name a later layer, or take grad-cam"
+        ) from error
 
 
 def _noisy_gradients(chunk: Chunk, layer: int, _method: Method, options: Options) -> torch.Tensor:

@@ -149,5 +149,15 @@ def _summed_gradients(network: Scores, images: torch.Tensor, chunk: int) -> torc
     if len(one_hot) == 1:  # the usual case, spared the cost of batching
         alone: torch.Tensor = pullback(one_hot[0])[0]
         return alone.sum(0)[None]
-    parts = [vmap(pullback)(part)[0].sum(1) for part in torch.split(one_hot, max(1, chunk // len(images)))]
-    return torch.cat(parts)
+    parts = torch.split(one_hot, max(1, chunk // len(images)))
+    return torch.cat([_pulled(pullback, part).sum(1) for part in parts])
+
+
+def _pulled(pullback: Callable[[torch.Tensor], tuple[torch.Tensor, ...]], cotangents: torch.Tensor) -> torch.Tensor:
+    """The gradients of several scores: by `vmap`, or one by one where torch can't (a convolution in mixed types)."""
+    try:
+        return vmap(pullback)(cotangents)[0]
+    except RuntimeError as error:
+        if isinstance(error, torch.OutOfMemoryError) or torch.compiler.is_dynamo_compiling():
+            raise
+        return torch.stack([pullback(one)[0] for one in cotangents])

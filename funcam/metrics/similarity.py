@@ -8,6 +8,7 @@ import torch
 from torch.nn.functional import avg_pool1d, avg_pool2d, avg_pool3d
 
 from funcam.errors import FuncamError
+from funcam.maps import pearson
 from funcam.metrics.checks import check_pair, where_finite
 from funcam.metrics.scalars import whole
 
@@ -33,12 +34,7 @@ def correlation(maps: torch.Tensor, others: torch.Tensor) -> torch.Tensor:
     """
     maps, others = check_pair(maps, others)
     a, b = (one.flatten(1).to(torch.promote_types(one.dtype, torch.float32)) for one in (maps, others))
-    constant = (a.amax(1) == a.amin(1)) | (b.amax(1) == b.amin(1))
-    a, b = a - a.mean(1, keepdim=True), b - b.mean(1, keepdim=True)
-    a, b = (one / one.abs().amax(1, keepdim=True).clamp(min=torch.finfo(one.dtype).tiny) for one in (a, b))
-    norms = a.norm(dim=1) * b.norm(dim=1)
-    r = torch.where(constant, 0.0, (a * b).sum(1) / torch.where(norms == 0, 1.0, norms)).clamp(-1, 1)
-    return where_finite(r, maps, others)
+    return where_finite(pearson(a, b), maps, others)
 
 
 def rank_correlation(maps: torch.Tensor, others: torch.Tensor) -> torch.Tensor:

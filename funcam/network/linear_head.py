@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 import math
-import weakref
 from collections.abc import Callable
-from dataclasses import dataclass
-from operator import attrgetter
 from typing import Any
 
 import torch
@@ -20,27 +17,8 @@ from funcam.network.heads import linear_behind
 from funcam.network.known import known_of
 from funcam.network.layers import find_node
 from funcam.network.samples import scattered
-from funcam.network.settled import Settled
+from funcam.network.settled import LinearHead, Settled
 from funcam.network.tracing import is_batched, is_compiled
-
-
-@dataclass(frozen=True, eq=False)
-class LinearHead:
-    """The linear layer behind the mean over space, as the graph runs it.
-
-    Attributes:
-        modules: what holds its weights: modules that share them with the model.
-        path: where they are in it.
-    """
-
-    modules: nn.Module
-    path: str
-
-    @property
-    def weight(self) -> Tensor:
-        """The rows of the logits, `[N, C]`, as they are now."""
-        weight: Tensor = attrgetter(self.path)(self.modules)
-        return weight
 
 
 def linear_head(
@@ -63,16 +41,13 @@ def linear_head(
         A: features `[B, C, *S]`.
         head: features -> what the model returns.
     """
-    if is_compiled() or torch.is_grad_enabled() or is_batched(images):
+    if torch.is_grad_enabled() or source is None or settled.way != "fx" or not len(A):
         return None
-    if source is None or settled.way != "fx" or not len(A):
-        return None
-    if settled not in _FOUND:
-        _FOUND[settled] = _found(settled, source(), tuple(images.shape), A, head)
-    return _FOUND[settled]
-
-
-_FOUND: weakref.WeakKeyDictionary[Settled, LinearHead | None] = weakref.WeakKeyDictionary()
+    if not settled.linear:
+        if is_compiled() or is_batched(images):
+            return None
+        settled.linear.append(_found(settled, source(), tuple(images.shape), A, head))
+    return settled.linear[0]
 
 
 def _found(

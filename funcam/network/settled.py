@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from operator import attrgetter
 
 import torch
+from torch import Tensor, nn
 
 from funcam.network.axes import AnyLayout
 from funcam.network.cuts import Cut
@@ -33,6 +35,25 @@ class TapCut:
 
 
 @dataclass(frozen=True, eq=False)
+class LinearHead:
+    """The linear layer behind the mean over space, as the graph runs it.
+
+    Attributes:
+        modules: what holds its weights: modules that share them with the model.
+        path: where they are in it.
+    """
+
+    modules: nn.Module
+    path: str
+
+    @property
+    def weight(self) -> Tensor:
+        """The rows of the logits, `[N, C]`, as they are now."""
+        weight: Tensor = attrgetter(self.path)(self.modules)
+        return weight
+
+
+@dataclass(frozen=True, eq=False)
 class Settled:
     """A model cut at a layer, and how.
 
@@ -45,6 +66,7 @@ class Settled:
         others: where it is the default and one branch's end, the ends of all.
         beside: that its map is drawn far beside what its cells see, in words; "" where it isn't.
         carries: whether it is the default and is known to carry everything.
+        linear: once it was looked for, the linear layer of a head that is the mean over space and that layer; or None.
     """
 
     layer: str
@@ -55,6 +77,7 @@ class Settled:
     others: tuple[str, ...] = ()
     carries: bool = False
     beside: str = ""
+    linear: list[LinearHead | None] = field(default_factory=list)
 
     @property
     def of_layer(self) -> AnyLayout:

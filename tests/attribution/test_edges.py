@@ -8,6 +8,7 @@ import pytest
 import torch
 from small import Small, randomised, tiny_vit
 from torch import nn
+from torchvision.models import resnet18
 
 import funcam
 from funcam import FuncamError
@@ -200,3 +201,26 @@ def test_ablation_of_a_pair_that_detects_is_the_definition() -> None:
         weights = torch.stack([(whole - target(model.head(one))) / whole.abs() for one in ablated])
         wanted = (weights.view(6, 1, 1) * A[0]).sum(0).relu()
     torch.testing.assert_close(result.maps[0], wanted)
+
+
+@pytest.mark.parametrize(
+    "method", ["gradient", "input-x-gradient", "guided-backprop", "smooth-grad", "guided-grad-cam"]
+)
+def test_under_autocast_several_classes_of_several_images(method: str) -> None:
+    """A convolution's derivative in mixed types, for which torch has no `vmap`."""
+    model, classes = plain(), [[0, 1], [2, 1], [1, 0]]
+    options = {"samples": 2} if method == "smooth-grad" else {}
+    with torch.autocast(**BF16):
+        ours = funcam.explain(model, IMAGES, classes, method=method, **options)
+        single = [funcam.explain(model, IMAGES, classes[0][k], method=method, **options) for k in range(2)]
+    for k, one in enumerate(single):
+        torch.testing.assert_close(ours.maps[0, k], one.maps[0])
+
+
+def test_shapley_cam_under_autocast_works_or_says_so() -> None:
+    model, images = resnet18().eval(), IMAGES[:1].repeat(1, 1, 2, 2)
+    with torch.autocast(**BF16):
+        assert funcam.explain(plain(), IMAGES, 0, method="shapley-cam").maps.any()
+        with pytest.raises(FuncamError, match=r"second derivative.*outside of torch.autocast"):
+            funcam.explain(model, images, 0, method="shapley-cam", layer="layer3")
+    assert funcam.explain(model, images, 0, method="shapley-cam", layer="layer3").maps.isfinite().all()

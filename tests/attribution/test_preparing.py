@@ -13,6 +13,7 @@ from torch import nn
 
 import funcam
 from funcam import FuncamError, FuncamWarning
+from funcam.attribution.preparing import agreement
 
 IMAGES = torch.randn(2, 3, 32, 32, generator=torch.Generator().manual_seed(1))
 COMPILER = (
@@ -318,3 +319,80 @@ def test_compiled_it_is_what_explain_says(dtype, dynamic):
         exact = funcam.explain(model, images, result.targets)
         tolerance = 1e-4 if dtype is None else 0.1
         assert (result.maps - exact.maps).abs().max() <= tolerance * exact.maps.max()
+
+
+class InSteps(nn.Module):
+    """A linear layer whose rows are no images: the BatchNorm behind it is over the steps, as many as it has outputs."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv, self.norm = nn.Conv2d(3, 4, 3, padding=1), nn.BatchNorm2d(4)
+        self.mixed, self.of_steps = nn.Linear(64, 4), nn.BatchNorm1d(4)
+        self.fc, self.of_rows = nn.Linear(16, 5), nn.BatchNorm1d(5)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        a = torch.relu(self.norm(self.conv(x)))
+        steps = torch.nn.functional.adaptive_avg_pool2d(a, 8).flatten(2)
+        return self.of_rows(self.fc(torch.relu(self.of_steps(self.mixed(steps))).flatten(1)))
+
+
+def test_a_norm_over_steps_is_not_folded_into_rows():
+    model = randomised(InSteps()).eval()
+    fast = funcam.prepare(model, example=IMAGES, backend=None)
+    assert fast.folded == 2
+    torch.testing.assert_close(fast(IMAGES).outputs, model(IMAGES).detach(), rtol=1e-4, atol=1e-5)
+    torch.testing.assert_close(fast(IMAGES).maps, funcam.explain(model, IMAGES).maps, rtol=1e-3, atol=1e-5)
+
+
+class Graphs:
+    """A compiler that keeps what it is given and compiles nothing."""
+
+    def __init__(self) -> None:
+        self.graphs: list[torch.fx.GraphModule] = []
+
+    def __call__(self, graph: torch.fx.GraphModule, example: list[torch.Tensor]) -> torch.fx.GraphModule:
+        self.graphs.append(graph)
+        return graph
+
+    def largest(self) -> int:
+        """The most numbers in a value of the graphs."""
+        values = [node.meta.get("example_value") for graph in self.graphs for node in graph.graph.nodes]
+        return max(value.numel() for value in values if isinstance(value, torch.Tensor))
+
+
+@pytest.mark.parametrize("targets", ["all", [[0, 1], [2, 1]], funcam.probability([[0, 1], [2, 1]])])
+def test_it_is_compiled_once(targets):
+    model, compiler = small().eval(), Graphs()
+    fast = funcam.prepare(model, example=IMAGES, targets=targets, backend=compiler)
+    own = (targets,) if isinstance(targets, list) else ()
+    for images in (IMAGES, -IMAGES):
+        fast(images, *own)
+    assert len(compiler.graphs) == 1
+
+
+@pytest.mark.parametrize("method", ["grad-cam", "grad-cam++", "layer-cam", "xgrad-cam"])
+def test_many_classes_are_products_when_they_are_compiled(method):
+    layers = (nn.Conv2d(3, 32, 3), nn.ReLU(), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(32, 200))
+    model = randomised(nn.Sequential(*layers)).eval()
+    compiler = Graphs()
+    fast = funcam.prepare(model, example=IMAGES, targets="all", method=method, backend=compiler)
+    A = funcam.split(model, example=IMAGES)(IMAGES)[0]
+    assert compiler.largest() < 200 * A.numel(), "no gradient of the features' size for each class"
+    exact = funcam.explain(model, IMAGES, "all", method=method)
+    torch.testing.assert_close(fast(IMAGES).maps, exact.maps, rtol=1e-3, atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("maps", "exact", "expected"),
+    [
+        ([[1.0, 2.0, 3.0]], [[1.0, 2.0, 3.0]], (1.0, 0.0)),
+        ([[3.0, 2.0, 1.0]], [[1.0, 2.0, 3.0]], (-1.0, 2 / 3)),
+        ([[1.0, 2.0, 3.0], [2.0, 2.0, 2.0]], [[1.0, 2.0, 3.0], [1.0, 1.0, 1.0]], (1.0, 1.0)),  # constant: by its size
+        ([[[0.0, 1.0], [1e-3, 0.0]]], [[[0.0, 1.0], [0.0, 1e-3]]], (1.0, 1e-3)),  # beside another map it is nothing
+        ([[[0.0, 1.0], [0.5, 0.0]]], [[[0.0, 1.0], [0.0, 0.5]]], (-1.0, 0.5)),
+        ([[1.0, 2.0]], [[0.0, 0.0]], (1.0, 2.0)),
+    ],
+)
+def test_agreement(maps, exact, expected):
+    found = agreement(torch.tensor(maps), torch.tensor(exact))
+    assert found == pytest.approx(expected)

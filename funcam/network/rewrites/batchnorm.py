@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from torch import fx, nn
 from torch.nn.modules.batchnorm import _BatchNorm
@@ -11,6 +11,7 @@ from torch.nn.utils.fusion import fuse_conv_bn_eval, fuse_linear_bn_eval
 
 from funcam.network.graph import Graph, acyclic
 from funcam.network.inplace import reuse_memory
+from funcam.network.layers import shapes_of
 from funcam.network.state import HOOKS
 from funcam.network.twin import twin
 
@@ -68,7 +69,7 @@ def _fold(root: nn.Module, given: fx.Node, node: fx.Node) -> None:
     put(root, str(given.target), fuse_conv_bn_eval(conv, norm))  # type: ignore[type-var, arg-type]
 
 
-def folded(model: nn.Module, graph: Graph | None) -> nn.Module:
+def folded(model: nn.Module, graph: Graph | None, image: Sequence[int] = ()) -> nn.Module:
     """A copy of a model, module by module, with weights of its own: BatchNorms are folded, in their place is nothing.
 
     Unlike `fused`'s, its layers have the model's names and it may be cut and explained as the model is.
@@ -76,19 +77,21 @@ def folded(model: nn.Module, graph: Graph | None) -> nn.Module:
     Args:
         model: any module; it is only read.
         graph: its graph, which says what follows what; None where nobody has it, and nothing is folded.
+        image: the images' shape, which says what a linear layer is given: of `[B, T, C]` a BatchNorm normalises T, and
+            the layer makes C. Without it linear layers stay as they are.
 
     Example:
         >>> import torch
         >>> from funcam.network.graph import trace
         >>> model = nn.Sequential(nn.Linear(2, 3), nn.BatchNorm1d(3)).eval()
-        >>> folded(model, trace(model))
+        >>> folded(model, trace(model), (1, 2))
         Sequential(
           (0): Linear(in_features=2, out_features=3, bias=True)
           (1): Identity()
         )
     """
     copy = twin(model, hooks=True, frozen=True, own_parameters=True, own_buffers=True)
-    for given, norm in [] if graph is None else _pairs(copy, graph.module.graph):
+    for given, norm in [] if graph is None else _pairs(copy, graph, image):
         layer, behind = copy.get_submodule(given), copy.get_submodule(norm)
         if isinstance(layer, nn.Linear):
             put(copy, given, fuse_linear_bn_eval(layer, behind))  # type: ignore[arg-type]
@@ -105,12 +108,13 @@ def put(root: nn.Module, path: str, module: nn.Module) -> None:
     root.get_submodule(parent)._modules[name] = module
 
 
-def _pairs(root: nn.Module, graph: fx.Graph) -> Iterator[tuple[str, str]]:
+def _pairs(root: nn.Module, graph: Graph, image: Sequence[int]) -> Iterator[tuple[str, str]]:
     """The paths of layers and of the BatchNorms that may be folded into them."""
-    calls = [str(node.target) for node in graph.nodes if node.op == "call_module"]
-    read = {str(node.target).rpartition(".")[0] for node in graph.nodes if node.op == "get_attr"}
+    nodes, shapes = graph.module.graph.nodes, shapes_of(graph, image).of if image else {}
+    calls = [str(node.target) for node in nodes if node.op == "call_module"]
+    read = {str(node.target).rpartition(".")[0] for node in nodes if node.op == "get_attr"}
     shared = Counter(id(each) for module in root.modules() for each in module.parameters(recurse=False))
-    for node in graph.nodes:
+    for node in nodes:
         given = node.args[0] if node.args else None
         if not isinstance(given, fx.Node) or not _foldable(root, given, node, calls, _OWN):
             continue
@@ -118,5 +122,6 @@ def _pairs(root: nn.Module, graph: fx.Graph) -> Iterator[tuple[str, str]]:
         free = not any(module_hooks for each in (layer, norm) for module_hooks in map(each.__dict__.get, HOOKS))
         own = all(shared[id(each)] == 1 for each in layer.parameters(recurse=False))
         grouped = isinstance(layer, _TRANSPOSED) and layer.groups > 1  # what folds them does not know groups there
-        if free and own and not grouped and not {str(given.target), str(node.target)} & read:
+        rows = not isinstance(layer, nn.Linear) or len(shapes.get(given, ())) == 2
+        if free and own and rows and not grouped and not {str(given.target), str(node.target)} & read:
             yield str(given.target), str(node.target)
