@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import inspect
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, fields, replace
@@ -130,6 +131,7 @@ def explain(
     wrt: int | str = 0,
     hooks: bool | None = None,
     layout: LayoutLike | None = None,
+    fast: bool = False,
     **options: Any,
 ) -> Explanation:
     """Explain what a model says of some images.
@@ -161,6 +163,8 @@ def explain(
         wrt: which argument of the model the images are: its position or name (`"pixel_values"`).
         hooks: False to leave forward hooks on the model out (see `split`).
         layout: how the layer's tensor holds the map, where the model's answers don't tell (see `split`).
+        fast: whether to prepare the model first (see `prepare`) and keep that for the next calls: worth its seconds for
+            many images of one size, of which classes are explained. Under `torch.autocast` it runs in that type.
         **options: the method's own, e.g. `strongest=64` for Score-CAM (see its function); a function's keywords.
 
     Returns:
@@ -176,6 +180,11 @@ def explain(
         >>> explain(model, torch.rand(2, 3, 64, 64), [[1, 2, 3], [4, 5, 6]], layer=model.layer3).maps.shape
         torch.Size([2, 3, 4, 4])
     """
+    if fast is not False:
+        asked = {"method": method, "layer": layer, "smooth": smooth, "output": output, "scores": scores}
+        others = {"combine": combine, "inputs": inputs, "wrt": wrt, "hooks": hooks, "layout": layout}
+        flags = {"memory": memory, "differentiable": differentiable}
+        return _fast(fast)(model, images, targets, **_unusual({**asked, **others, **flags}), **options)
     names = smoothings(smooth)
     resolved = [resolve_method(method, options, "eigen" in names)]
     asked = spelled_out(model, images, targets, output, scores)
@@ -190,6 +199,25 @@ def explain(
     explanations = _explained(asked, given, resolved, layers, combine, "aug" in names, memory, differentiable, how)
     warn_of_zeros(explanations)
     return explanations[0]
+
+
+def _fast(fast: Any) -> Callable[..., Explanation]:
+    if fast is not True:
+        raise FuncamError(f"fast is {shown(fast)}; expected True or False")
+    from funcam.attribution.fast import explain_fast  # which stands on this
+
+    return explain_fast
+
+
+def _unusual(given: dict[str, Any]) -> dict[str, Any]:
+    """The arguments that aren't `explain`'s defaults."""
+    usual = inspect.signature(explain).parameters
+    defaults = {name: usual[name].default for name in given}
+    return {
+        name: value
+        for name, value in given.items()
+        if value is not defaults[name] and not (isinstance(value, str) and value == defaults[name])
+    }
 
 
 def explain_methods(

@@ -67,12 +67,22 @@ def without_warnings() -> Iterator[list[str]]:
 
 def warn_of_left(left: Sequence[str]) -> None:
     """Tell which layers of several were left out, and why."""
-    told = _LEFT.get()
     for message in left:
-        if told is None:
-            warnings.warn(FuncamWarning(message), stacklevel=4)
-        else:
-            told.append(message)
+        tell(message, 5)
+
+
+def tell(message: str, stacklevel: int) -> None:
+    """Warn of something, or put it where the caller tells it.
+
+    Args:
+        message: a sentence.
+        stacklevel: of the caller's code, counted from here, as `warnings.warn` counts.
+    """
+    told = _LEFT.get()
+    if told is None:
+        warnings.warn(FuncamWarning(message), stacklevel=stacklevel)
+    else:
+        told.append(message)
 
 
 def warn_of_zeros(results: Sequence[Any]) -> None:

@@ -91,6 +91,7 @@ class Prepared(OfAModel):
         method: the name of the method.
         folded: how many BatchNorms were folded.
         compiled: whether it was compiled.
+        why: why it was not; empty where it was, or nobody asked for it.
         seconds: how long the first call took, in which it is compiled.
         correlation: the lowest correlation of a map of the example with `explain`'s.
         difference: the largest difference from it, as a share of the largest value of that image's maps.
@@ -100,6 +101,7 @@ class Prepared(OfAModel):
     method: str
     folded: int
     compiled: bool
+    why: str
     seconds: float
     correlation: float
     difference: float
@@ -120,12 +122,29 @@ class Prepared(OfAModel):
         """
         self._form.check(images)
         classes = self._form.settled(targets, len(images))
-        if self._watch.changed():
+        if self.stale():
             raise FuncamError(
                 "the model's weights, modules or settings were changed since it was prepared, and this has a copy of "
                 "what they were; prepare it again, funcam.prepare(model, ...)"
             )
         return self._run(images, classes)
+
+    @property
+    def takes_classes(self) -> bool:
+        """Whether classes are given with the images."""
+        return self._form.classes is not None
+
+    def stale(self) -> bool:
+        """Whether the model was changed since it was prepared."""
+        return self._watch.changed()
+
+    def takes(self, images: torch.Tensor) -> bool:
+        """Whether it was prepared for images of this size, and this many."""
+        try:
+            self._form.check(images)
+        except FuncamError:
+            return False
+        return True
 
 
 def owned(result: Explanation) -> Explanation:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-import warnings
 from typing import Any
 
 import torch
@@ -13,8 +12,9 @@ from torch.nn.modules.batchnorm import _BatchNorm
 from funcam.attribution.compiling import compiled, mode
 from funcam.attribution.dispatch import MethodLike
 from funcam.attribution.explanation import Explanation, explain
+from funcam.attribution.finite import tell
 from funcam.attribution.prepared import Form, Prepared, Run
-from funcam.errors import FuncamError, FuncamWarning, reason_in, shown
+from funcam.errors import FuncamError, reason_in, shown
 from funcam.maps import pearson
 from funcam.methods import find_method
 from funcam.network.believed import graph_of
@@ -89,7 +89,7 @@ def prepare(
     example = example.detach().clone()
     graph = graph_of(module, example) if cut.way == "fx" else None
     network = _in_channels_last(folded(module, graph, example.shape))
-    copy, own = split(network, cut.layer, example=example), _are_classes(targets)
+    copy, own = split(network, cut.layer, example=example), are_of_each(targets)
 
     def explained(images: torch.Tensor, classes: torch.Tensor | None) -> Explanation:
         given = targets if classes is None else classes
@@ -102,7 +102,7 @@ def prepare(
     settled = exact(targets)
     classes = settled.targets if own else None
     start = time.perf_counter()
-    run, fast = _fastest(explained, settled, cut, example, classes, dtype, dynamic, backend)
+    run, fast, why = _fastest(explained, settled, cut, example, classes, dtype, dynamic, backend)
     seconds = time.perf_counter() - start
     # (of classes that tie another may be the predicted one)
     like = exact(fast.targets) if targets is None else settled
@@ -115,6 +115,7 @@ def prepare(
         method=settled.method,
         folded=_norms(module) - _norms(network),
         compiled=run is not None,
+        why=why,
         seconds=seconds,
         correlation=correlation,
         difference=difference,
@@ -183,11 +184,16 @@ def _check(model: Any, layer: Any, dtype: Any, dynamic: Any, options: dict[str, 
         raise FuncamError(f"dynamic is {shown(dynamic)}; expected True or False")
     for name in _OTHERS:
         if name in options:
-            raise FuncamError(f"{name} can't be prepared; leave it out, or take funcam.explain")
+            raise FuncamError(f"{name} can't be prepared; leave it out, or take funcam.explain without fast=True")
 
 
-def _are_classes(targets: Any) -> bool:
-    """Whether each image has classes of its own."""
+def are_of_each(targets: Any) -> bool:
+    """Whether each image has classes of its own.
+
+    Example:
+        >>> are_of_each([1, 2]), are_of_each(torch.tensor(1)), are_of_each("all")
+        (True, False, False)
+    """
     return isinstance(targets, list | tuple) or getattr(targets, "ndim", 0) > 0
 
 
@@ -229,30 +235,23 @@ def _fastest(
     dtype: torch.dtype | None,
     dynamic: bool,
     backend: Any,
-) -> tuple[Run | None, Explanation]:
-    """`explained` compiled, or None where it can't be, which is told; and what either says of the example."""
-    device = example.device
+) -> tuple[Run | None, Explanation, str]:
+    """`explained` compiled, or None where it can't be, which is told; what either says of the example; and why not."""
+    device, why = example.device, ""
     if cut.way != "fx":
-        warnings.warn(
-            f"the model isn't cut by its graph ({cut.why}), so it is neither folded nor compiled",
-            FuncamWarning,
-            stacklevel=3,
-        )
+        why = f"the model isn't cut by its graph ({cut.why}), so it is neither folded nor compiled"
     elif backend is not None:
         try:
             _in_mode(explained, device, dtype)(example, classes)  # finds out what can't be where values aren't seen
             run = compiled(explained, like, device, dynamic, backend)
-            return run, _in_mode(run, device, dtype)(example, classes)
+            return run, _in_mode(run, device, dtype)(example, classes), ""
         except (FuncamError, torch.OutOfMemoryError):
             raise
         except Exception as error:  # whatever is missing, or can't be followed
-            warnings.warn(
-                f"it is not compiled, only folded and in channels_last: {type(error).__name__}: {reason_in(error)}; "
-                "backend=None leaves compiling out",
-                FuncamWarning,
-                stacklevel=3,
-            )
-    return None, _in_mode(explained, device, dtype)(example, classes)
+            why = f"it is not compiled, only folded and in channels_last: {type(error).__name__}: {reason_in(error)}"
+    if why:
+        tell(why + "; backend=None leaves compiling out" * (cut.way == "fx"), 4)
+    return None, _in_mode(explained, device, dtype)(example, classes), why
 
 
 def _refuse_another(correlation: float, difference: float, dtype: torch.dtype | None) -> None:

@@ -136,6 +136,9 @@ def explain(
             rich_help_panel=_PICTURES,
         ),
     ] = None,
+    fast: Annotated[
+        bool, typer.Option("--fast", help="Compile the network first, for many images.", rich_help_panel=_METHOD)
+    ] = False,
     out: Annotated[Path, typer.Option("--out", "-o", help="Folder for the results.", rich_help_panel=_OUTPUT)] = Path(
         "results"
     ),
@@ -152,6 +155,8 @@ def explain(
         raise UsageError("--fit native keeps the image's own size; leave out --input-size and --recipe")
     spec = _with_weights(parse_net_spec(net or (DEFAULT_NET if images else "scenes")), weights)
     made = recipe_of(recipe, methods or [], layers or [], combine, smooth or [], settings or [], input_size)
+    if fast:
+        _check_fast(made, contrast, layout)
     sources, problems = _sources(images or [], scene, spec)
     style = _style(format_, colormap, alpha, size, maps, pictures or [])
     make_results_folder(out)
@@ -159,7 +164,7 @@ def explain(
         complain(problem)
     silent = quiet or as_json
     loaded, where = _load(spec, labels, device, silent, scores, output)
-    job = _job(spec.label, loaded, where, classes, contrast, fit, made, layout, style, out)
+    job = replace(_job(spec.label, loaded, where, classes, contrast, fit, made, layout, style, out), fast=fast)
     done, records = _run(job, sources, as_json, silent)
     if records:
         from funcam.cli.explain_summary import print_summary
@@ -223,6 +228,17 @@ def _check_meaning(scores: str | None, layout: str | None) -> None:
             read_words(layout)
         except FuncamError as error:
             raise UsageError(f"--{error}") from error
+
+
+def _check_fast(recipe: Recipe, contrast: str | None, layout: str | None) -> None:
+    """What can be prepared: methods that are named, at one layer, of classes."""
+    if not recipe.methods or recipe.methods == ("all",):
+        raise UsageError("--fast prepares each method, and none was named; give --method, as -m grad-cam")
+    if len(recipe.layers) > 1:
+        raise UsageError(f"--fast prepares one layer and {len(recipe.layers)} were given; give one --layer")
+    for option, value in (("--contrast", contrast), ("--layout", layout)):
+        if value is not None:
+            raise UsageError(f"{option} can't be prepared; leave it out, or --fast")
 
 
 def _style(format_: str, colormap: str, alpha: float, size: int | None, maps: bool, pictures: Sequence[str]) -> Style:

@@ -32,6 +32,11 @@ class Recent(Generic[Answer]):
     def __len__(self) -> int:
         return len(self._answers)
 
+    def put(self, question: Hashable, answer: Answer) -> None:
+        """Another answer to a question."""
+        self._answers.pop(question, None)
+        self.get(question, lambda: answer)
+
     def get(self, question: Hashable, find: Callable[[], Answer]) -> Answer:
         """The answer to a question, found out where it is not known (any longer)."""
         try:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import weakref
 from collections import defaultdict
 from itertools import chain
 from typing import Any
@@ -32,14 +33,15 @@ class Watch:
     """
 
     def __init__(self, model: nn.Module) -> None:
-        self._model = model
+        self._model = weakref.ref(model)
         self._state, self._versions = signature(model), _versions(model)
         self._views = _views(model)  # of the tensors' own memory: what is written there is seen
         self._seen = [torch.cat(views) for views in self._views]
 
     def changed(self) -> bool:
-        """Whether modules, settings or weights are others than they were."""
-        if self._state != signature(self._model) or self._versions != _versions(self._model):
+        """Whether modules, settings or weights are others than they were; of a model that is gone, the weights."""
+        model = self._model()
+        if model is not None and (self._state != signature(model) or self._versions != _versions(model)):
             return True
         return any(not _same(seen, torch.cat(views)) for seen, views in zip(self._seen, self._views, strict=True))
 

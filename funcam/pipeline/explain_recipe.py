@@ -5,7 +5,10 @@ from __future__ import annotations
 import torch
 
 from funcam.attribution.explanation import Explanation, Model, explain_methods
+from funcam.attribution.fast import prepared_for
 from funcam.attribution.finite import without_warnings
+from funcam.attribution.prepared import Prepared
+from funcam.errors import FuncamError
 from funcam.network.axes import LayoutLike
 from funcam.recipe import Recipe, Scores
 from funcam.targets.target import Output, Targets
@@ -20,6 +23,7 @@ def explain_recipe(
     output: Output = None,
     scores: Scores | None = None,
     layout: LayoutLike | None = None,
+    fast: bool = False,
 ) -> list[Explanation]:
     """Explain with every method of a recipe, in one forward pass for all of them and all layers.
 
@@ -31,6 +35,7 @@ def explain_recipe(
         output: as in `funcam.explain`.
         scores: as in `funcam.explain`.
         layout: as in `funcam.explain`.
+        fast: whether each method is prepared, as in `funcam.explain`; there is one layer then.
 
     Returns:
         For each method an explanation at each layer, or one if layers are combined or the method has none.
@@ -46,6 +51,9 @@ def explain_recipe(
     """
     several = len(recipe.layers) > 1
     with without_warnings():  # notes of the command line tell what the API warns of
+        if fast:
+            runs = prepared_recipe(model, images, targets, recipe, output=output, scores=scores)
+            return [run(images, targets if run.takes_classes else None) for run in runs]
         return explain_methods(
             model,
             images,
@@ -59,3 +67,36 @@ def explain_recipe(
             scores=scores,
             layout=layout,
         )
+
+
+def prepared_recipe(
+    model: Model,
+    images: torch.Tensor,
+    targets: Targets,
+    recipe: Recipe,
+    *,
+    output: Output = None,
+    scores: Scores | None = None,
+) -> list[Prepared]:
+    """The prepared function of each method of a recipe with one layer; they are kept for the next images.
+
+    Args:
+        model: a module.
+        images: as in `explain_recipe`.
+        targets: classes, as in `funcam.explain`.
+        recipe: the recipe.
+        output: as in `funcam.explain`.
+        scores: as in `funcam.explain`.
+
+    Raises:
+        FuncamError: the model can't be prepared.
+    """
+    if len(recipe.layers) > 1:
+        raise FuncamError(f"one layer can be prepared and {len(recipe.layers)} were given; name one, or leave fast out")
+    layer = next(iter(recipe.layers), None)
+    settings = {"layer": layer, "smooth": recipe.smooth, "output": output, "scores": scores}
+    with without_warnings():
+        return [
+            prepared_for(model, images, targets, method=method, **settings, **recipe.options.get(method, {}))
+            for method in recipe.methods
+        ]

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from funcam.attribution.dispatch import resolve_method
 from funcam.attribution.explanation import Explanation
+from funcam.attribution.fast import said_of
 from funcam.attribution.whole import OF_IMAGE_GRADIENT
 from funcam.errors import FuncamError
 from funcam.imaging.fit import View
@@ -20,7 +21,7 @@ from funcam.imaging.reading import Pixels
 from funcam.methods import METHODS
 from funcam.network.failures import PAIR
 from funcam.network.rewrites.guidance import guided
-from funcam.pipeline.explain_recipe import explain_recipe
+from funcam.pipeline.explain_recipe import explain_recipe, prepared_recipe
 from funcam.pipeline.predictions import Prediction, likeliest, meaning, predictions
 from funcam.pipeline.recipes import ALL, CAMS, GUIDED
 from funcam.recipe import Recipe
@@ -89,6 +90,7 @@ def explain_image(
     fit: str = "squash",
     device: str | torch.device = "cpu",
     layout: str | None = None,
+    fast: bool = False,
 ) -> ImageExplanation:
     """Predict and explain one image.
 
@@ -102,6 +104,7 @@ def explain_image(
         fit: how the image is put before the network (`funcam.imaging.fit`).
         device: where to compute.
         layout: how the layer's tensor holds the map, in words (see `funcam.split`).
+        fast: whether the network is prepared for each method (see `funcam.prepare`), and kept so for the next images.
 
     Returns:
         The explanation.
@@ -118,7 +121,7 @@ def explain_image(
     recipe = recipe or Recipe()
     net = sized(net, recipe, fit)
     (explanation,) = explain_fitted(
-        net, [fit_for(net, image, fit)], classes, recipe, contrast=contrast, device=device, layout=layout
+        net, [fit_for(net, image, fit)], classes, recipe, contrast=contrast, device=device, layout=layout, fast=fast
     )
     return explanation
 
@@ -172,6 +175,7 @@ def explain_fitted(
     contrast: int | str | None = None,
     device: str | torch.device = "cpu",
     layout: str | None = None,
+    fast: bool = False,
 ) -> list[ImageExplanation]:
     """Predict and explain several images of one input size at once, each as if it were alone.
 
@@ -183,13 +187,14 @@ def explain_fitted(
         contrast: as in `explain_image`.
         device: as in `explain_image`.
         layout: as in `explain_image`.
+        fast: as in `explain_image`.
 
     Raises:
         FuncamError: as in `explain_image`, for any of them.
     """
     started = time.perf_counter()
     batch = normalised(net, [each.pixels for each in images], device)
-    results, notes = _results(net, batch, _targets(classes, contrast, len(images)), recipe, layout)
+    results, notes = _results(net, batch, _targets(classes, contrast, len(images)), recipe, layout, fast)
     logits = results[0].logits
     _check_finite(logits, net)
     names = _names(results)
@@ -254,15 +259,20 @@ def _says_another(best: Sequence[Prediction], explained: Sequence[Prediction]) -
 
 
 def _results(
-    net: Net, images: torch.Tensor, targets: Targets, recipe: Recipe, layout: str | None
+    net: Net, images: torch.Tensor, targets: Targets, recipe: Recipe, layout: str | None, fast: bool
 ) -> tuple[list[Explanation], list[str]]:
     """The explanations, and what there is to say about those that could not be had."""
 
     def results_of(methods: Sequence[str]) -> list[Explanation]:
         options = {name: _options(recipe, name) for name in methods}
         asked = replace(recipe, methods=tuple(methods), options=options)
-        return explain_recipe(net.model, images, targets, asked, output=net.output, scores=net.scores, layout=layout)
+        return explain_recipe(
+            net.model, images, targets, asked, output=net.output, scores=net.scores, layout=layout, fast=fast
+        )
 
+    if fast:
+        runs = prepared_recipe(net.model, images, targets, recipe, output=net.output, scores=net.scores)
+        return results_of(recipe.methods), list(dict.fromkeys(map(said_of, runs)))
     if recipe.methods == (ALL,):
         return _every_one(net, results_of)
     methods, notes = (recipe.methods, []) if recipe.methods else _usual_methods(net, images)

@@ -61,6 +61,7 @@ class Job:
         layout: how the layer's tensor holds the map, in words; None to find out.
         style: how the pictures look.
         out: the folder for the results.
+        fast: whether the network is prepared for the methods first.
     """
 
     label: str
@@ -73,6 +74,7 @@ class Job:
     layout: str | None
     style: Style
     out: Path
+    fast: bool = False
 
 
 class _Seen(NamedTuple):
@@ -153,7 +155,7 @@ def _explained(job: Job, net: Net, images: Sequence[_Seen]) -> list[_Explained]:
     from funcam.pipeline.explaining import explain_fitted, explain_image
 
     classes = job.classes or images[0].known or None
-    how: Any = {"contrast": job.contrast, "device": job.device, "layout": job.layout}
+    how: Any = {"contrast": job.contrast, "device": job.device, "layout": job.layout, "fast": job.fast}
     if len(images) == 1:
         fitted = images[0].fitted
         return [_Explained(images[0], explain_image(net, fitted.image, classes, job.recipe, fit=fitted.fit, **how))]

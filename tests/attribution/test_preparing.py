@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import shutil
-import sysconfig
-from pathlib import Path
-
 import pytest
 import torch
+from compiled import COMPILER, Branching
 from small import randomised, small, state_of, tiny_densenet, tiny_vit
 from torch import nn
 
@@ -16,10 +13,6 @@ from funcam import FuncamError, FuncamWarning
 from funcam.attribution.preparing import agreement
 
 IMAGES = torch.randn(2, 3, 32, 32, generator=torch.Generator().manual_seed(1))
-COMPILER = (
-    any(map(shutil.which, ("g++", "clang++", "c++")))
-    and (Path(sysconfig.get_paths()["include"]) / "Python.h").is_file()
-)
 
 
 class Dense(nn.Module):
@@ -228,17 +221,6 @@ def test_what_can_not_be_compiled_runs_as_it_is_and_says_so():
     assert not fast.compiled
     assert fast.folded == 5
     torch.testing.assert_close(fast(IMAGES).maps, funcam.explain(model, IMAGES).maps, rtol=1e-3, atol=1e-5)
-
-
-class Branching(nn.Module):
-    """A model whose graph nobody has."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.inner = small()
-
-    def forward(self, x: torch.Tensor) -> torch.Tensor:
-        return self.inner(x if x.sum() > -1e9 else -x)
 
 
 def test_a_model_that_is_not_cut_by_its_graph_is_as_it_is_and_says_so():
