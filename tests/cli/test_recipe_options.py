@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 from command_line import SCENES, Funcam, Ran
+from compiled import COMPILER
 from PIL import Image
 
 import funcam as library
@@ -146,3 +147,30 @@ def test_wrong_words_are_found_before_any_work(funcam: Funcam, image: Path, argu
 )
 def test_what_the_network_cannot_have_is_refused(funcam: Funcam, image: Path, arguments: Any, message: str) -> None:
     funcam("explain", image, *SCENES, *arguments).error(1, message)
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        ((), "give --method"),
+        (("-m", "all"), "give --method"),
+        (("-m", "grad-cam", "-l", "trunk_output", "-l", "trunk_output.block1"), "one --layer"),
+        (("-m", "grad-cam", "--contrast", "runner-up"), "--contrast can't be prepared"),
+        (("-m", "grad-cam", "--layout", "channels-last"), "--layout can't be prepared"),
+    ],
+)
+def test_what_can_not_be_fast_is_a_wrong_word(funcam: Funcam, image: Path, options: tuple[str, ...], said: str) -> None:
+    funcam("explain", image, *SCENES, "--fast", *options).error(2, said)
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not COMPILER, reason="torch.compile needs a C++ compiler and Python's headers")
+def test_fast_writes_the_same_and_says_how_long_it_took(funcam: Funcam, image: Path) -> None:
+    run = ("explain", image, *SCENES, "-m", "grad-cam", "--maps", "--json")
+    funcam(*run)
+    with np.load("results/pic-scenes-maps.npz") as maps:
+        exact = maps["grad-cam"]
+    record = json.loads(funcam(*run, "--fast").out)
+    with np.load("results/pic-scenes-maps.npz") as maps:
+        np.testing.assert_allclose(maps["grad-cam"], exact, rtol=1e-3, atol=1e-3 * np.abs(exact).max())
+    assert any(note.startswith("prepared in ") and "compiled" in note for note in record["notes"])
