@@ -28,6 +28,7 @@ from funcam.network.mixing import refuse_mixed, rows_mix
 from funcam.network.outputs import unpacked
 from funcam.network.rewrites.attention import AttentionRun
 from funcam.network.rewrites.batchnorm import fused
+from funcam.network.rewrites.channels_last import channels_last, in_channels_last
 from funcam.network.settled import LinearHead, Settled, TapCut
 from funcam.network.tap import Inputs
 from funcam.network.tap import run as run_model
@@ -216,11 +217,12 @@ class BatchRun:
         )
 
     def masked_network(self, index: int, target: Target) -> Callable[[torch.Tensor], torch.Tensor]:
-        """As `network`, for very many images that nobody differentiates: some passes over them are saved."""
+        """As `network`, for very many images that nobody differentiates: with BatchNorms folded, in channels_last."""
         if torch.is_grad_enabled() or self.cuts[0].way != "fx" or self.source is None:
             return self.network(index, target)
-        run, score = fused(structure_of(self.source(), self.images).graph), target.of_image(index)
-        return lambda images: full_precision(score(run(images.to(self.images.dtype))))
+        run = in_channels_last(fused(structure_of(self.source(), self.images).graph))
+        score = target.of_image(index)
+        return lambda images: full_precision(score(run(channels_last(images.to(self.images.dtype)))))
 
     def head_chunk(self, layer: int) -> int:
         """How many rows of changed features may pass the head at once."""

@@ -21,6 +21,7 @@ from funcam.network.believed import graph_of
 from funcam.network.cutting import Split, split
 from funcam.network.naming import LayerLike
 from funcam.network.rewrites.batchnorm import folded
+from funcam.network.rewrites.channels_last import channels_last, in_channels_last
 from funcam.network.watch import Watch
 from funcam.network.wrappers import unwrapped
 from funcam.targets.target import Targets
@@ -33,7 +34,6 @@ _MOST, _MOST_IN_HALF = 0.01, 0.25
 _NOTHING = 0.05
 """A map that varies by no more, as a share of the image's largest value, says nothing that could correlate."""
 _OTHERS = ("inputs", "wrt", "differentiable", "hooks", "layout", "combine")
-_LAST = {4: torch.channels_last, 5: torch.channels_last_3d}
 
 
 def prepare(
@@ -88,12 +88,12 @@ def prepare(
     watch, cut = Watch(module), split(module, layer, example=example)
     example = example.detach().clone()
     graph = graph_of(module, example) if cut.way == "fx" else None
-    network = _in_channels_last(folded(module, graph, example.shape))
+    network = in_channels_last(folded(module, graph, example.shape))
     copy, own = split(network, cut.layer, example=example), are_of_each(targets)
 
     def explained(images: torch.Tensor, classes: torch.Tensor | None) -> Explanation:
         given = targets if classes is None else classes
-        return explain(copy, _channels_last(images), given, method=method, **options)
+        return explain(copy, channels_last(images), given, method=method, **options)
 
     def exact(targets: Targets) -> Explanation:
         with mode(example.device):
@@ -197,22 +197,6 @@ def are_of_each(targets: Any) -> bool:
     return isinstance(targets, list | tuple) or getattr(targets, "ndim", 0) > 0
 
 
-def _channels_last(images: torch.Tensor) -> torch.Tensor:
-    layout = _LAST.get(images.ndim)
-    return images if layout is None else images.contiguous(memory_format=layout)
-
-
-def _in_channels_last(network: nn.Module) -> nn.Module:
-    """Its weights laid out so; parameters, so that a compiler knows that they stay."""
-    made: dict[int, nn.Parameter] = {}
-    for module in network.modules():
-        for name, weight in module._parameters.items():
-            if weight is not None:
-                own = made.setdefault(id(weight), nn.Parameter(_channels_last(weight.detach()), requires_grad=False))
-                module._parameters[name] = own
-    return network
-
-
 def _norms(model: nn.Module) -> int:
     return sum(isinstance(module, _BatchNorm) for module in model.modules())
 
@@ -221,7 +205,7 @@ def _in_mode(run: Run, device: torch.device, dtype: torch.dtype | None) -> Run:
     def in_mode(images: torch.Tensor, classes: torch.Tensor | None) -> Explanation:
         with mode(device, dtype):
             images = images.clone() if images.is_inference() else images.detach()
-            return run(_channels_last(images), classes)
+            return run(channels_last(images), classes)
 
     return in_mode
 

@@ -115,3 +115,15 @@ def test_logits_behind_a_mean_are_not_differentiated():
         found = funcam.explain(model, IMAGES, [[0, 1]] * 2)
     assert not any("backward" in name for name in counted.calls)
     torch.testing.assert_close(found.maps, want.maps)
+
+
+@pytest.mark.parametrize("method", ["score-cam", "ss-cam", "is-cam"])
+def test_masked_images_pass_in_channels_last_and_the_model_stays_as_it_is(method):
+    model = small().eval()
+    layout = [p.stride() for p in model.parameters()]
+    samples = {"score-cam": {}, "ss-cam": {"samples": 2}, "is-cam": {"steps": 2}}[method]
+    found = funcam.explain(model, IMAGES, 1, method=method, **samples)
+    with torch.enable_grad():  # where somebody may differentiate, the network runs as it is
+        plain = funcam.explain(model, IMAGES, 1, method=method, differentiable=True, **samples)
+    torch.testing.assert_close(found.maps, plain.maps.detach(), rtol=1e-3, atol=1e-5)
+    assert [p.stride() for p in model.parameters()] == layout

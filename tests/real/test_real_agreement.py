@@ -1,0 +1,52 @@
+"""The prepared function over photos: its maps are the eager ones, to the figures that benchmarks/NOTES.md states."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import torch
+from agreement import agreement_over
+from compiled import COMPILER
+from photos import NETWORKS, network_input
+from torch import nn
+
+# The lowest correlation and the largest difference that are stated, over all photos.
+STATED: dict[torch.dtype | None, tuple[float, float]] = {None: (0.9999, 1e-3), torch.bfloat16: (0.95, 0.25)}
+
+
+@pytest.fixture(scope="module")
+def images(assets: Path) -> torch.Tensor:
+    """Photos of every kind that there is."""
+    folder = assets / "photos"
+    kinds = [sorted((folder / kind).glob("*.*g"))[:count] for kind, count in (("seed", 5), ("coco", 10), ("ilsvrc", 9))]
+    return torch.cat([network_input(path) for paths in kinds for path in paths])
+
+
+@pytest.mark.parametrize("dtype", STATED)
+@pytest.mark.parametrize("name", NETWORKS)
+def test_the_maps_of_photos_are_those_of_explain(
+    name: str, dtype: torch.dtype | None, images: torch.Tensor, real_network: Callable[[str], nn.Module]
+) -> None:
+    _check(real_network(name), images, dtype, None)
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not COMPILER, reason="torch.compile needs a C++ compiler and Python's headers")
+@pytest.mark.parametrize("dtype", STATED)
+@pytest.mark.parametrize("name", NETWORKS)
+def test_compiled_they_are_too(
+    name: str, dtype: torch.dtype | None, images: torch.Tensor, real_network: Callable[[str], nn.Module]
+) -> None:
+    _check(real_network(name), images, dtype, "inductor")
+
+
+def _check(model: nn.Module, images: torch.Tensor, dtype: torch.dtype | None, backend: str | None) -> None:
+    correlations, differences = agreement_over(model, images, dtype, backend)
+    lowest, largest = STATED[dtype]
+    assert len(correlations) == len(images)
+    assert correlations.min() >= lowest
+    assert differences.max() <= largest
+    if dtype is not None:
+        assert correlations.min() < 1, "it is of another type"
