@@ -121,7 +121,7 @@ def test_logits_behind_a_mean_are_not_differentiated():
 def test_masked_images_pass_in_channels_last_and_the_model_stays_as_it_is(method):
     model = small().eval()
     layout = [p.stride() for p in model.parameters()]
-    samples = {"score-cam": {}, "ss-cam": {"samples": 2}, "is-cam": {"steps": 2}}[method]
+    samples = {} if method == "score-cam" else {"samples": 2}
     found = funcam.explain(model, IMAGES, 1, method=method, **samples)
     with torch.enable_grad():  # where somebody may differentiate, the network runs as it is
         plain = funcam.explain(model, IMAGES, 1, method=method, differentiable=True, **samples)
