@@ -25,13 +25,14 @@ def grad_cam(A: torch.Tensor, w: torch.Tensor) -> torch.Tensor:
 def grad_cam_pp(A: torch.Tensor, w: torch.Tensor) -> torch.Tensor:
     """Grad-CAM++: the same alpha in every cell, made of `sum(A_k)`."""
     positive = w.relu()
-    return _weighted(A, positive * _alpha(A, positive) * A[0].numel())
+    divisor = _divisor(A, positive)
+    return _weighted(A, positive.div_(divisor).masked_fill_(divisor == 0, 0)) * A[0].numel()
 
 
 def grad_cam_pp_normalised(A: torch.Tensor, w: torch.Tensor) -> torch.Tensor:
     """Grad-CAM++ as in its authors' code: alphas that are all alike, divided by their sum; at a pole none."""
     positive = w.relu()
-    return _weighted(A, torch.where(_alpha(A, positive) == 0, 0.0, positive))
+    return _weighted(A, torch.where(_divisor(A, positive) == 0, 0.0, positive))
 
 
 def xgrad_cam(A: torch.Tensor, w: torch.Tensor) -> torch.Tensor:
@@ -74,7 +75,9 @@ def _weighted(A: torch.Tensor, weights: torch.Tensor) -> torch.Tensor:
     return (weights @ A.flatten(1)).relu().view(-1, *A.shape[1:])
 
 
-def _alpha(A: torch.Tensor, positive: torch.Tensor) -> torch.Tensor:
-    """Eq. 19 divided by `g^2`, and zero where it has a pole."""
-    divisor = 2 + A.flatten(1).sum(1) * positive
-    return torch.where(divisor == 0, 0.0, 1 / divisor)
+def _divisor(A: torch.Tensor, positive: torch.Tensor) -> torch.Tensor:
+    """What Eq. 19 divides by, divided by `g^2`; at its pole it is zero.
+
+    (Written into in place: of a thousand rows of two thousand channels every new tensor costs more than its numbers.)
+    """
+    return (A.flatten(1).sum(1) * positive).add_(2)
