@@ -14,20 +14,29 @@ from benchmarks.suite.roofline import forward_work
 TITLE = "Grad-CAM on many networks"
 FOR = "any"
 ORIGINAL = (
-    "alexnet",
     "vgg16",
+    "vgg19",
     "resnet50",
+    "resnet101",
     "densenet121",
-    "squeezenet1_1",
-    "shufflenet_v2_x1_0",
+    "inception_v3",
     "mobilenet_v2",
-    "googlenet",
+    "shufflenet_v2_x1_0",
 )
-NEWER = ("vit_b_16", "swin_t", "convnext_tiny", "efficientnet_b0", "timm/resnet50")
+OTHERS = (
+    "alexnet",
+    "squeezenet1_1",
+    "googlenet",
+    "vit_b_16",
+    "swin_t",
+    "convnext_tiny",
+    "efficientnet_b0",
+    "timm/resnet50",
+)
 
 
 def groups(setting: Setting) -> Iterator[Group]:
-    for name in filter(there, setting.nets_or(*ORIGINAL, *NEWER)):
+    for name in filter(there, setting.nets_or(*ORIGINAL, *OTHERS)):
         for batch in setting.batches_or(1, 16):
             yield Group(f"{name}, batch {batch}", partial(_cases, setting, name, batch), FORWARD)
 
