@@ -181,10 +181,10 @@ def explain(
         torch.Size([2, 3, 4, 4])
     """
     if fast is not False:
-        asked = {"method": method, "layer": layer, "smooth": smooth, "output": output, "scores": scores}
+        usual = {"method": method, "layer": layer, "smooth": smooth, "output": output, "scores": scores}
         others = {"combine": combine, "inputs": inputs, "wrt": wrt, "hooks": hooks, "layout": layout}
         flags = {"memory": memory, "differentiable": differentiable}
-        return _fast(fast)(model, images, targets, **_unusual({**asked, **others, **flags}), **options)
+        return _fast(fast)(model, images, targets, **_unusual({**usual, **others, **flags}), **options)
     names = smoothings(smooth)
     resolved = [resolve_method(method, options, "eigen" in names)]
     asked = spelled_out(model, images, targets, output, scores)

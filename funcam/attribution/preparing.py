@@ -12,7 +12,7 @@ from torch.nn.modules.batchnorm import _BatchNorm
 from funcam.attribution.compiling import compiled, mode
 from funcam.attribution.dispatch import MethodLike
 from funcam.attribution.explanation import Explanation, explain
-from funcam.attribution.finite import tell
+from funcam.attribution.finite import tell, without_warnings
 from funcam.attribution.prepared import Form, Prepared, Run
 from funcam.errors import FuncamError, reason_in, shown
 from funcam.maps import pearson
@@ -137,8 +137,7 @@ def _of_targets(
     if isinstance(method, str) and not find_method(method).at_layer:
         return None
     asked = "all" if targets is None else targets
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", FuncamWarning)  # `explain` tells them
+    with without_warnings():  # `explain` tells them
         return explain(module, example, asked, method="eigen-cam", output=options.get("output")).layer
 
 
