@@ -180,14 +180,15 @@ def explain(
         >>> explain(model, torch.rand(2, 3, 64, 64), [[1, 2, 3], [4, 5, 6]], layer=model.layer3).maps.shape
         torch.Size([2, 3, 4, 4])
     """
+    asked = spelled_out(model, images, targets, output, scores)
     if fast is not False:
-        usual = {"method": method, "layer": layer, "smooth": smooth, "output": output, "scores": scores}
+        usual = {"method": method, "layer": layer, "smooth": smooth, "output": asked.output, "scores": asked.scores}
         others = {"combine": combine, "inputs": inputs, "wrt": wrt, "hooks": hooks, "layout": layout}
         flags = {"memory": memory, "differentiable": differentiable}
-        return _fast(fast)(model, images, targets, **_unusual({**usual, **others, **flags}), **options)
+        named = {**_unusual({**usual, **others, **flags}), **options}
+        return replace(_fast(fast)(asked.model, asked.images, asked.targets, **named), context=asked.context)
     names = smoothings(smooth)
     resolved = [resolve_method(method, options, "eigen" in names)]
-    asked = spelled_out(model, images, targets, output, scores)
     layers = layer_names(asked.model, layer)
     if combine is None and len(layers) > 1:
         raise FuncamError(
