@@ -58,7 +58,8 @@ class BatchRun:
         inputs: what the tail is differentiated with respect to, one tensor `[B, C, *S]` for each layer.
         tail: `(*inputs) -> (outputs, features of each layer)`.
         features: A of each layer, `[B, C, *S]`.
-        finer: for each layer the features of the last layer with the next larger grid; None unless they were asked for.
+        beside: for each layer the cut at the last layer with the next larger grid; None unless it was asked for.
+        finer: the features there.
         outputs: what the model returned.
         target: what is explained.
         scores: its values, `[B, K]`.
@@ -82,6 +83,7 @@ class BatchRun:
     inputs: Tensors
     tail: Tail
     features: Tensors
+    beside: tuple[Settled | None, ...]
     finer: tuple[torch.Tensor | None, ...]
     outputs: Any
     target: Target
@@ -293,32 +295,72 @@ def run_batch(
     if source is not None:
         refuse_mixed(source(), given, cuts)
     meaning = meaning_of(scores, targets, cuts[0], source, given, output)
-
-    def settled(outputs: Any) -> tuple[Target, torch.Tensor]:
-        return scored(targets, outputs, len(given.images), output, meaning)
-
     if needs_layer and isinstance(model, nn.Module) and list(layers) == [None] and source and not options.layout:
-        cuts = (belonging(cuts[0], source, given, output, of_classes(targets), lambda outputs: settled(outputs)[0]),)
-    beside = [finer_beside(cut, source, given) for cut in cuts] if finer else [None] * len(cuts)
-    here = [cut.layer for cut in cuts]
-    names = list(dict.fromkeys(name for name in beside if name and name not in here))
+        bound = _bound(targets, given, output, meaning)
+        cuts = (belonging(cuts[0], source, given, output, of_classes(targets), lambda outputs: bound(outputs)[0]),)
+    beside = tuple(finer_beside(cut, source, given) if finer else None for cut in cuts)
     uncut = whole(made_of, cuts[0], source, given)
+    left = (*places.left, *(told_of(cuts) if needs_layer else ()))
+    return _run_found(_Found(cuts, source, beside, meaning, memory, output, left=left), given, targets, gradient, uncut)
+
+
+def run_again(run: BatchRun, images: torch.Tensor, targets: Targets) -> BatchRun:
+    """The same of other images of that kind: nothing is found out any more, so that it may be traced.
+
+    Args:
+        run: a batch run of a model that was cut.
+        images: any number of images like its own.
+        targets: as in `run_batch`.
+    """
+    found = _Found(run.cuts, run.source, run.beside, run.meaning, run.memory, run.output, linear=(run.linear,))
+    gradient = run.pullback is not None or run.by_logits is not None
+    return _run_found(found, replace(run.given, images=images), targets, gradient, None)
+
+
+@dataclass(frozen=True, eq=False)
+class _Found:
+    """What was found out of a model and the kind of its images: attributes of `BatchRun`."""
+
+    cuts: tuple[Settled, ...]
+    source: Callable[[], nn.Module] | None
+    beside: tuple[Settled | None, ...]
+    meaning: Meaning
+    memory: int
+    output: Output
+    linear: tuple[LinearHead | None] | None = None  # None before it was looked for
+    left: tuple[str, ...] = ()
+
+
+def _bound(
+    targets: Targets, given: Inputs, output: Output, meaning: Meaning
+) -> Callable[[Any], tuple[Target, torch.Tensor]]:
+    """What the model returned -> what is explained of it, and the scores."""
+    return lambda outputs: scored(targets, outputs, given.images.shape[0], output, meaning)
+
+
+def _run_found(found: _Found, given: Inputs, targets: Targets, gradient: bool, uncut: Whole | None) -> BatchRun:
+    cuts, source, beside = found.cuts, found.source, found.beside
+    here = [cut.layer for cut in cuts]
+    more = {cut.layer: cut for cut in beside if cut and cut.layer not in here}
     if uncut is None:
-        inputs, tail, plain = tail_of(cuts, names, source, given)
+        inputs, tail, plain = tail_of(cuts, list(more.values()), source, given)
     else:
         inputs, tail, plain, here, gradient = uncut.inputs, uncut.tail, False, [], bool(uncut.inputs)
     tapped = isinstance(cuts[0].cut, TapCut)
+    settled = _bound(targets, given, found.output, found.meaning)
     linear = pullback = by_logits = None
-    if len(cuts) == 1 and not names and uncut is None:
+    if found.linear is not None:
+        (linear,) = found.linear
+    elif len(cuts) == 1 and not more and uncut is None:
         linear = linear_head(cuts[0], source, given.images, inputs[0], lambda A: tail(A)[0])
-    of_logits = output is None and names_classes(targets)  # whose derivative is known
+    of_logits = found.output is None and names_classes(targets)  # whose derivative is known
     if linear is None or not gradient or of_logits:
         differentiated = gradient and linear is None
         features, outputs, target, values, pullback = _run(inputs, tail, settled, differentiated, tapped, plain)
     else:
         logits, features = tail(*inputs)
         _, outputs, target, values, by_logits = _run((logits,), _as_they_are, settled, True, False, False)
-    by_name = dict(zip([*here, *names], features, strict=True))
+    by_name = dict(zip([*here, *more], features, strict=True))
     return BatchRun(
         cuts=cuts,
         source=source,
@@ -326,7 +368,8 @@ def run_batch(
         inputs=inputs,
         tail=tail,
         features=features[: len(cuts)],
-        finer=tuple(by_name[name] if name else None for name in beside),
+        beside=beside,
+        finer=tuple(by_name[cut.layer] if cut else None for cut in beside),
         outputs=outputs,
         target=target,
         scores=values,
@@ -336,10 +379,10 @@ def run_batch(
         by_logits=by_logits,
         whole=uncut,
         attention=None if uncut is None else uncut.attention,
-        memory=memory,
-        output=output,
-        meaning=meaning,
-        left=(*places.left, *(told_of(cuts) if needs_layer else ())),
+        memory=found.memory,
+        output=found.output,
+        meaning=found.meaning,
+        left=found.left,
     )
 
 
@@ -374,19 +417,3 @@ def _run(
     class_score = target.class_score and replace(target.class_score, classes=indices)
     bound = replace(target, indices=indices, constants=tuple(constants), class_score=class_score)
     return tuple(features), rest(tensors), bound, values, pullback
-
-
-def module_of(run: BatchRun, what: str) -> nn.Module:
-    """The module behind a run, for what needs all of it.
-
-    Raises:
-        FuncamError: there is none, but a pair of functions; or it takes more than images.
-    """
-    if run.source is None:
-        raise FuncamError(
-            f"{what}: this needs the whole model, and a pair (features, head) has none; use a method that needs only "
-            "the features and the head (as grad-cam), or give the module"
-        )
-    if run.given.has_others:
-        raise FuncamError(f"{what}, as a graph of images alone, and this one takes more; use grad-cam")
-    return run.source()

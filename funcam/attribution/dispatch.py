@@ -186,7 +186,7 @@ def apply_methods(run: BatchRun, resolved: Sequence[ResolvedMethod]) -> list[lis
     """Each method's values at each layer, `[B, K, ...]`: tensor methods chunk by chunk, the others image by image."""
     for each in resolved:
         _refuse_misfit(run, each)
-    if not len(run.images):
+    if run.images.shape[0] == 0:
         return [[_no_maps(run, each, layer) for layer in _places(run, each)] for each in resolved]
     chunked = [each for each in resolved if not each.method.whole and "cam" not in each.method.takes]
     maps = dict(zip(map(id, chunked), _in_chunks(run, chunked), strict=True))
@@ -267,7 +267,7 @@ def _called(chunk: Chunk, resolved: ResolvedMethod, values: Sequence[Any]) -> to
     per_score = [name in PER_SCORE for name in resolved.method.takes]
     if resolved.own is not None:
         return user_maps(resolved.method.name, function, *values)
-    batch, scores = len(chunk.run.images), len(chunk.columns)
+    batch, scores = chunk.run.images.shape[0], len(chunk.columns)
     if not any(per_score):
         maps: torch.Tensor = vmap(function)(*values)[:, None]
         return maps.expand(-1, scores, *maps.shape[2:])

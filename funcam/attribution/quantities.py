@@ -15,10 +15,11 @@ from functools import partial
 from typing import Any
 
 import torch
+from torch import nn
 from torch.func import jvp, vjp, vmap
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
-from funcam.attribution.batch_run import BatchRun, module_of
+from funcam.attribution.batch_run import BatchRun
 from funcam.attribution.rows import full_precision, unit_cotangents
 from funcam.attribution.tails import Tensors
 from funcam.errors import FuncamError
@@ -157,7 +158,7 @@ def _noise(images: torch.Tensor, samples: int, scale: float, seed: int) -> torch
     generator = torch.Generator().manual_seed(seed)
     unit = torch.randn((samples, 1, *images.shape[1:]), generator=generator).to(images)
     flat = images.flatten(1)
-    spread = (flat.amax(1) - flat.amin(1)) if len(flat) else flat.sum(1)
+    spread = (flat.amax(1) - flat.amin(1)) if flat.shape[0] else flat.sum(1)
     return unit * scale * spread.view(-1, *[1] * (images.ndim - 1))
 
 
@@ -279,3 +280,19 @@ def bytes_each(run: BatchRun, method: Method, options: Options) -> int:
         return bytes_of(run.images) * OF_IMAGES
     copies: int = 1 + max(options.get("samples", 0), options.get("similar", 0))
     return bytes_of(*run.features) * OF_FEATURES * copies
+
+
+def module_of(run: BatchRun, what: str) -> nn.Module:
+    """The module behind a run, for what needs all of it.
+
+    Raises:
+        FuncamError: there is none, but a pair of functions; or it takes more than images.
+    """
+    if run.source is None:
+        raise FuncamError(
+            f"{what}: this needs the whole model, and a pair (features, head) has none; use a method that needs only "
+            "the features and the head (as grad-cam), or give the module"
+        )
+    if run.given.has_others:
+        raise FuncamError(f"{what}, as a graph of images alone, and this one takes more; use grad-cam")
+    return run.source()

@@ -14,7 +14,6 @@ from funcam.network.cutting import run_cut
 from funcam.network.settled import Settled
 from funcam.network.tap import Inputs
 from funcam.network.taps import run_tapped
-from funcam.network.ways import settle
 
 Tensors = tuple[torch.Tensor, ...]
 Pullback = Callable[[torch.Tensor], Tensors]
@@ -22,16 +21,15 @@ Tail = Callable[..., tuple[Any, Tensors]]
 
 
 def tail_of(
-    cuts: Sequence[Settled], beside: Sequence[str], source: Callable[[], nn.Module] | None, given: Inputs
+    cuts: Sequence[Settled], beside: Sequence[Settled], source: Callable[[], nn.Module] | None, given: Inputs
 ) -> tuple[Tensors, Tail, bool]:
     """All layers in one pass. The tail is a function of the cuts; it also gives the features of the layers beside."""
     if source is None or cuts[0].way == "functions":
         A, head = run_cut(cuts[0], source, given)
         return (A,), lambda features: (head(features), (features,)), False
-    others = [settle(source(), name, given, None) for name in beside]
-    tapped = run_tapped([*cuts, *others], source, given)
+    tapped = run_tapped([*cuts, *beside], source, given)
     count = len(cuts)
-    if not others:
+    if not beside:
         return tapped.inputs, tapped.tail, tapped.plain
     return tapped.inputs[:count], lambda *inputs: tapped.tail(*inputs, *tapped.inputs[count:]), tapped.plain
 

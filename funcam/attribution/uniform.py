@@ -48,7 +48,7 @@ def uniform_maps(chunk: Chunk, method: Method, options: Options, own: Options) -
     rows = [made[name]() for name in method.takes if name != "A"]
     of_image = partial(OF_UNIFORM[method.name], **own)
     with uncast(A.device):
-        if len(A) == 1:  # spared the cost of batching
+        if A.shape[0] == 1:  # spared the cost of batching
             return of_image(A[0], *(each[:, 0] for each in rows))[None]
         return vmap(of_image, in_dims=(0, *[1] * len(rows)))(A, *rows)
 
@@ -58,7 +58,7 @@ def bytes_each(run: BatchRun, method: Method, options: Options) -> int:
     A = run.features[0]
     copies = _COPIES + (options["similar"] if "similar_g" in method.takes else 0)
     numbers = copies * A.shape[1] + A[0, 0].numel() + run.logits.shape[1] + run.scores.shape[1]
-    return len(A) * numbers * max(4, A.element_size())
+    return A.shape[0] * numbers * max(4, A.element_size())
 
 
 def _picks(run: BatchRun, target: Target) -> bool:

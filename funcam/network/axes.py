@@ -308,8 +308,8 @@ def checked_map(layer: str, layout: AnyLayout, tensor: Any, images: Tensor) -> T
         FuncamError: it holds no map of these images.
     """
     features = layout.to_map(tensor)
-    if len(features) != len(images):
+    if features.shape[0] != images.shape[0]:  # (not `len`, which settles the number of images where they are traced)
         raise FuncamError(
-            f"layer {layer!r} is no feature map: its output is {list(tensor.shape)} for {len(images)} images"
+            f"layer {layer!r} is no feature map: its output is {list(tensor.shape)} for {images.shape[0]} images"
         )
     return features

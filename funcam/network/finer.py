@@ -58,8 +58,8 @@ def finer_place(model: nn.Module, place: Place, inputs: Inputs, manner: Manner) 
     return str(outermost((active or candidates)[-1], candidates).place)
 
 
-def finer_beside(cut: Settled, source: Callable[[], nn.Module] | None, given: Inputs) -> str | None:
-    """The layer with a larger grid beside a cut; None where there is none, or what looks like one is none."""
+def finer_beside(cut: Settled, source: Callable[[], nn.Module] | None, given: Inputs) -> Settled | None:
+    """The cut at the layer with a larger grid beside one; None where there is none, or what looks like one is none."""
     if source is None:  # a pair of functions: nobody knows what is in it
         return None
     if isinstance(cut.cut, TapCut):
@@ -67,7 +67,7 @@ def finer_beside(cut: Settled, source: Callable[[], nn.Module] | None, given: In
     else:
         name = finer_layer(source(), cut.layer, given.images)
     try:
-        return name and settle(source(), name, given, None).layer
+        return settle(source(), name, given, None) if name else None
     except FuncamError:
         return None
 

@@ -83,7 +83,7 @@ def _tapped_code(cuts: Sequence[Settled], source: Callable[[], nn.Module], input
     manner = Manner(*(any(flags) for flags in zip(*(astuple(tap.manner) for tap in taps), strict=True)))
     recording = torch.is_grad_enabled()
     inputs = inputs if recording else replace(inputs, images=inputs.images.detach())
-    batch, like = len(inputs.images), inputs.images
+    batch, like = inputs.images.shape[0], inputs.images
     layouts = [settled.of_layer for settled in cuts]
     zeros = [like.new_zeros((), dtype=tap.dtype).expand(tap.shape) for tap in taps]
 
@@ -124,7 +124,7 @@ def _tapped_graph(cuts: Sequence[Settled], model: nn.Module, images: torch.Tenso
     taps = _taps_of(model, cuts, images)
     crossing = run_features(taps.first, images)
     layouts = [settled.of_layer for settled in cuts]
-    raw = _raw_inputs(taps, layouts, crossing, len(images))
+    raw = _raw_inputs(taps, layouts, crossing, images.shape[0])
 
     def tail(*inputs: torch.Tensor) -> tuple[Any, tuple[torch.Tensor, ...]]:
         given = [layout.from_map(x, tensor) for layout, x, tensor in zip(layouts, inputs, raw, strict=True)]

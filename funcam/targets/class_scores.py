@@ -123,7 +123,7 @@ def contrast(
         return (others,)
 
     def score(logits: torch.Tensor, chosen: torch.Tensor, others: torch.Tensor) -> torch.Tensor:
-        picked = take(logits, others.flatten(1)).view(len(logits), *others.shape[1:])
+        picked = take(logits, others.flatten(1)).view(logits.shape[0], *others.shape[1:])
         return take(logits, chosen) - gamma * picked.mean(-1)
 
     return ClassScore(classes, score, fix)

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import torch
+from torch._subclasses.fake_tensor import FakeTensor
 
 
 def is_concrete(tensor: torch.Tensor) -> bool:
-    """Whether the tensor's values may be looked at: not while compiling or inside `torch.func.vmap`."""
+    """Whether the tensor's values may be looked at: not while it is compiled, traced, or mapped over."""
     if torch.compiler.is_dynamo_compiling():
         return False
     functorch = torch._C._functorch
@@ -14,4 +15,4 @@ def is_concrete(tensor: torch.Tensor) -> bool:
         if functorch.is_batchedtensor(tensor):
             return False
         tensor = functorch.get_unwrapped(tensor)
-    return True
+    return not isinstance(tensor, FakeTensor)

@@ -149,7 +149,7 @@ def scored(
         return Target(indices, lambda rows, *own: as_columns(score(rows, *own)), constants), as_columns(values)
     class_score = targets if isinstance(targets, ClassScore) else ClassScore(targets, _logit)
     logits = logits_of(outputs, output)
-    if logits.ndim != 2 or len(logits) != batch:
+    if logits.ndim != 2 or logits.shape[0] != batch:
         raise FuncamError(
             f"the model returned shape {list(logits.shape)} for {batch} images; expected logits [{batch}, N] "
             "(for anything else give a function of the outputs as the target, e.g. funcam.segmentation)"
@@ -316,7 +316,7 @@ def _name(score: Any) -> str:
 
 
 def _checked(values: Any, score: Any, batch: int) -> torch.Tensor:
-    if not isinstance(values, torch.Tensor) or values.ndim not in (1, 2) or len(values) != batch:
+    if not isinstance(values, torch.Tensor) or values.ndim not in (1, 2) or values.shape[0] != batch:
         returned = f"shape {list(values.shape)}" if isinstance(values, torch.Tensor) else f"a {type(values).__name__}"
         plural = "s" * (batch != 1)
         raise FuncamError(
@@ -333,7 +333,7 @@ def as_columns(values: torch.Tensor) -> torch.Tensor:
 
 def take(values: torch.Tensor, classes: torch.Tensor) -> torch.Tensor:
     """Columns of `[n, N]` by class, `[n or 1, K] -> [n, K]`."""
-    return values.gather(1, classes.expand(len(values), -1))
+    return values.gather(1, classes.expand(values.shape[0], -1))
 
 
 _logit = take
@@ -367,7 +367,7 @@ def class_targets(targets: Classes, logits: torch.Tensor) -> torch.Tensor:
     indices = _as_indices(targets).to(logits.device)
     if indices.ndim == 0:
         indices = indices.expand(batch)
-    if indices.ndim > 2 or len(indices) != batch or 0 in indices.shape[1:]:
+    if indices.ndim > 2 or indices.shape[0] != batch or 0 in indices.shape[1:]:
         raise FuncamError(
             f"targets have shape {list(indices.shape)} for {batch} image{'s' * (batch != 1)}; expected [{batch}], one "
             f"class for each image, or [{batch}, K], several for each (one image, two classes: [[281, 282]])"
