@@ -27,6 +27,8 @@ if TYPE_CHECKING:  # what type checkers see; `as` (and `*`) says that it is publ
     from funcam.attribution.prepared import Prepared as Prepared
     from funcam.attribution.preparing import prepare as prepare
     from funcam.attribution.smoothing import augmented as augmented
+    from funcam.exporting.exports import Exported as Exported
+    from funcam.exporting.exports import export as export
     from funcam.imaging.fit import View as View
     from funcam.imaging.fit import fit_image as fit_image
     from funcam.imaging.fit import onto_image as onto_image
@@ -78,6 +80,7 @@ _HOMES = {
     "attribution.prepared": ("Prepared",),
     "attribution.preparing": ("prepare",),
     "attribution.smoothing": ("augmented",),
+    "exporting.exports": ("Exported", "export"),
     "imaging.fit": ("View", "fit_image", "onto_image"),
     "imaging.given": ("as_image",),
     "imaging.panel": ("PanelRow", "panel"),

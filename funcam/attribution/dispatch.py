@@ -234,8 +234,9 @@ def _in_chunks(run: BatchRun, resolved: Sequence[ResolvedMethod]) -> list[list[t
     if not resolved:
         return []
     parts: list[list[list[torch.Tensor]]] = [[[] for _ in _places(run, each)] for each in resolved]
+    every = torch.arange(run.scores.shape[1], device=run.scores.device)
     size = chunk_size(run.memory, *(_bytes_each(run, each) for each in resolved))
-    for columns in torch.split(torch.arange(run.scores.shape[1], device=run.scores.device), size):
+    for columns in [every] if size >= len(every) else torch.split(every, size):  # (where one may do, sizes are traced)
         chunk = Chunk(run, columns)
         for each, places in zip(resolved, parts, strict=True):
             for layer, maps in enumerate(places):

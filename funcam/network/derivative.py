@@ -7,6 +7,7 @@ from typing import Any
 
 import torch
 from torch import Tensor
+from torch._subclasses.fake_tensor import FakeTensor
 from torch.utils import _pytree as pytree
 
 from funcam.network.casting import uncast
@@ -65,13 +66,19 @@ def pull(pullback: Pullback, cotangents: Tensor) -> tuple[Tensor, ...]:
     with uncast(cotangents.device):
         if len(cotangents) == 1:  # the usual case, spared the cost of batching
             return tuple(g[None] for g in pullback(cotangents[0]))
+        if isinstance(cotangents, FakeTensor):  # a trace: batching would settle the number of images
+            return _one_by_one(pullback, cotangents)
         try:
             gradients: tuple[Tensor, ...] = torch.func.vmap(pullback)(cotangents)
         except RuntimeError as error:
             if isinstance(error, torch.OutOfMemoryError) or is_compiled():
                 raise
-            gradients = tuple(map(torch.stack, zip(*(pullback(one) for one in cotangents), strict=True)))
+            gradients = _one_by_one(pullback, cotangents)
     return gradients
+
+
+def _one_by_one(pullback: Pullback, cotangents: Tensor) -> tuple[Tensor, ...]:
+    return tuple(map(torch.stack, zip(*(pullback(one) for one in cotangents), strict=True)))
 
 
 def _refused(error: BaseException | None) -> bool:

@@ -46,11 +46,25 @@ def normalised(net: Net, images: Sequence[Pixels], device: str | torch.device) -
         >>> normalised(build_net("resnet18"), [np.zeros((4, 6, 3), np.uint8)], "cpu").shape
         torch.Size([1, 3, 4, 6])
     """
-    values = torch.from_numpy(np.stack(images)).to(device).permute(0, 3, 1, 2).float() / 255
-    values = _channels(values, len(net.mean))
-    mean, std = (torch.tensor(numbers, device=device).view(1, -1, 1, 1) for numbers in (net.mean, net.std))
-    batch = (values - mean) / std
+    batch = normalised_pixels(torch.from_numpy(np.stack(images)).to(device), net.mean, net.std)
     return batch if net.frames is None else batch[:, None].repeat(1, net.frames, 1, 1, 1)
+
+
+def normalised_pixels(pixels: torch.Tensor, mean: Sequence[float], std: Sequence[float]) -> torch.Tensor:
+    """Pixels as a batch of float32, one channel for each mean: RGB, grey (1), or RGB and alpha (4).
+
+    Args:
+        pixels: uint8 RGB `[B, H, W, 3]`.
+        mean: what is subtracted of each channel in 0..1.
+        std: what the difference is divided by.
+
+    Example:
+        >>> normalised_pixels(torch.full((1, 1, 2, 3), 255, dtype=torch.uint8), [0.5] * 3, [0.25] * 3).unique()
+        tensor([2.])
+    """
+    values = _channels(pixels.permute(0, 3, 1, 2).float() / 255, len(mean))
+    low, scale = (torch.tensor(tuple(numbers), device=pixels.device).view(1, -1, 1, 1) for numbers in (mean, std))
+    return (values - low) / scale
 
 
 def _channels(colours: torch.Tensor, count: int) -> torch.Tensor:

@@ -1,0 +1,121 @@
+"""The file of an explainer: written under a passing name, opened again, and put in its place once it was verified."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import tempfile
+import warnings
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch.export import ExportedProgram
+
+from funcam.errors import FuncamError, reason_in
+from funcam.exporting.form import OUTPUTS, Form
+from funcam.exporting.kinds import Format
+
+Run = Callable[..., tuple[torch.Tensor, ...]]
+INSIDE = 1_500_000_000
+"""Bytes of weights up to which they lie in an .onnx file itself: it may have 2 GB."""
+METADATA = "funcam.json"
+"""The entry of a .pt2 file that holds what is told of it."""
+
+
+@contextmanager
+def written(path: Path) -> Iterator[Path]:
+    """A passing folder beside a file: what is written there takes its place at the end, if nothing failed.
+
+    Args:
+        path: where the file is to be. Other files of the folder get in beside it.
+
+    Yields:
+        Where to write the file.
+
+    Raises:
+        FuncamError: the folder is missing or can't be written to.
+    """
+    if path.is_dir():
+        raise FuncamError(f"{str(path)!r} is a folder; give the name of a file in it, e.g. {str(path / path.name)!r}")
+    try:
+        folder = Path(tempfile.mkdtemp(prefix=f".{path.name}.", dir=path.parent))
+    except OSError as error:
+        raise FuncamError(f"{str(path)!r} can't be written: {error.strerror}; give a folder that is there") from error
+    try:
+        yield folder / path.name
+        beside = [each for each in folder.iterdir() if each.name != path.name]
+        if beside:
+            path.unlink(missing_ok=True)  # an old file would go with the new weights
+        for each in [*beside, folder / path.name]:
+            os.replace(each, path.parent / each.name)
+    except OSError as error:
+        raise FuncamError(
+            f"{str(path)!r} can't be written: {error.strerror or error}; make room, or give another"
+        ) from error
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def write(program: ExportedProgram, path: Path, kind: Format, form: Form, told: Mapping[str, str], opset: int) -> Run:
+    """Write a graph, and open the file again.
+
+    Args:
+        program: the graph.
+        path: where to.
+        kind: the format.
+        form: what goes in.
+        told: what the file tells of itself.
+        opset: the version of ONNX's operators.
+
+    Returns:
+        What the file computes, as a function of what goes in.
+
+    Raises:
+        FuncamError: ONNX has no operator for what the graph does.
+    """
+    if kind == "pt2":
+        torch.export.save(program, path, extra_files={METADATA: json.dumps(dict(told))})
+        module = torch.export.load(path).module()
+        return lambda *inputs: module(*inputs)
+    _write_onnx(program, path, form, told, opset)
+    return _run_onnx(path, form)
+
+
+def _write_onnx(program: ExportedProgram, path: Path, form: Form, told: Mapping[str, str], opset: int) -> None:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        try:
+            made: Any = torch.onnx.export(
+                program, input_names=form.inputs, output_names=OUTPUTS, dynamo=True, opset_version=opset, verbose=False
+            )
+        except Exception as error:
+            raise FuncamError(
+                f"ONNX has no operators for this ({_reason(error)}); write a .pt2 file, or take grad-cam"
+            ) from error
+    made.model.metadata_props.update(told)
+    weights = sum(tensor.numel() * tensor.element_size() for tensor in program.state_dict.values())
+    weights += sum(t.numel() * t.element_size() for t in program.constants.values() if isinstance(t, torch.Tensor))
+    made.save(path, external_data=weights > INSIDE)
+
+
+def _reason(error: BaseException) -> str:
+    """What stood in the way: the last of a chain says it."""
+    while error.__cause__ is not None:
+        error = error.__cause__
+    return f"{type(error).__name__}: {reason_in(error)}"
+
+
+def _run_onnx(path: Path, form: Form) -> Run:
+    import onnxruntime
+
+    session = onnxruntime.InferenceSession(os.fspath(path), providers=["CPUExecutionProvider"])
+
+    def run(*inputs: torch.Tensor) -> tuple[torch.Tensor, ...]:
+        feed = {name: each.cpu().numpy() for name, each in zip(form.inputs, inputs, strict=True)}
+        return tuple(torch.from_numpy(each) for each in session.run(list(OUTPUTS), feed))
+
+    return run

@@ -1,0 +1,81 @@
+"""The explainer as a graph: what `explain` does, traced with the number of images left open."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch import fx
+from torch._dispatch.python import enable_python_dispatcher
+from torch._dynamo.source import ConstantSource
+from torch._subclasses.fake_tensor import FakeTensorMode
+from torch.export import Dim, ExportedProgram
+from torch.fx.experimental.proxy_tensor import make_fx
+from torch.fx.experimental.symbolic_shapes import DimDynamic, ShapeEnv, StatelessSymbolicContext
+from torch.nn.attention import SDPBackend, sdpa_kernel
+
+from funcam.attribution.batch_run import BatchRun, run_again
+from funcam.attribution.dispatch import ResolvedMethod, apply_methods
+from funcam.errors import FuncamError, reason_in
+from funcam.exporting.backward import DECOMPOSED
+from funcam.exporting.form import Form
+from funcam.exporting.kinds import ALL
+
+Explained = tuple[torch.Tensor, torch.Tensor, torch.Tensor]
+
+
+def traced(run: BatchRun, method: ResolvedMethod, form: Form) -> ExportedProgram:
+    """A batch run and a method as one graph: images (and a class for each) -> logits, class and map.
+
+    Args:
+        run: of images of the kind; the method was applied to it, so that nothing is left to be found out.
+        method: the method.
+        form: what goes in.
+
+    Raises:
+        FuncamError: it can't be traced, or only for a fixed number of images.
+    """
+    example = form.sample()
+    batch = Dim("batch")
+    try:
+        with torch.inference_mode(False), torch.no_grad():
+            graph = _graph(_function(run, method, form), example)
+            return torch.export.export(graph, example, dynamic_shapes=tuple({0: batch} for _ in example))
+    except FuncamError:
+        raise
+    except torch.OutOfMemoryError:
+        raise
+    except Exception as error:  # torch raises whatever stood in its way
+        way = run.cuts[0].way
+        raise FuncamError(
+            f"{method.method.name} of this model can't be traced as one graph for any number of images (it is cut by "
+            f"{way!r}; {type(error).__name__}: {reason_in(error)}); take grad-cam, another layer, or funcam.prepare"
+        ) from error
+
+
+def _function(run: BatchRun, method: ResolvedMethod, form: Form) -> Callable[..., Explained]:
+    def explained(images: torch.Tensor, classes: torch.Tensor | None) -> Explained:
+        again = run_again(run, form.normalised(images), form.targets(classes))
+        ((maps,),) = apply_methods(again, [method])
+        if form.explained == ALL:
+            return again.logits, again.logits.argmax(1), maps
+        return again.logits, again.target.indices.clone(), maps[:, 0]
+
+    if len(form.inputs) > 1:
+        return lambda images, classes: explained(images, classes)
+    return lambda images: explained(images, None)
+
+
+def _graph(function: Callable[..., Explained], example: tuple[torch.Tensor, ...]) -> fx.GraphModule:
+    """The function's operations. Its inputs stand for any number of images, of one size."""
+    images, *classes = example
+    mode = FakeTensorMode(shape_env=ShapeEnv(), allow_non_fake_inputs=True)
+    sizes = [DimDynamic.DYNAMIC, *[DimDynamic.STATIC] * (images.ndim - 1)]
+    symbolic = StatelessSymbolicContext(dynamic_sizes=sizes)  # type: ignore[var-annotated]
+    standing: Any = mode.from_tensor(images, source=ConstantSource("images"), symbolic_context=symbolic)
+    # (the fused attention's derivative is no operator of ONNX)
+    with mode, enable_python_dispatcher(), sdpa_kernel(SDPBackend.MATH):
+        # (of one and the same number: two symbols would have to be told that they are equal)
+        others = [torch.zeros(standing.shape[0], dtype=each.dtype, device=each.device) for each in classes]
+        return make_fx(function, DECOMPOSED, _allow_non_fake_inputs=True)(standing, *others)
