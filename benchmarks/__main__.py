@@ -6,10 +6,12 @@ import argparse
 import os
 import sys
 
+from benchmarks import exports
 from benchmarks.models import command as models
 from benchmarks.suite import compare, report, run
 
 COMMANDS = {
+    "exports": exports,
     "models": models,
     "run": run,
     "compare": compare,
