@@ -17,6 +17,7 @@ from funcam.cli.collector import collector_off
 from funcam.cli.compare import compare
 from funcam.cli.evaluate import evaluate
 from funcam.cli.explain import explain
+from funcam.cli.export import export
 from funcam.cli.help import Command, Group
 from funcam.cli.layers import layers
 from funcam.cli.messages import EPILOG, FAILURE, INTERRUPTED, UNREAD, USAGE, UsageError, complain, reason
@@ -32,7 +33,7 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
     epilog=EPILOG,
 )
-for command in (explain, compare, evaluate, nets, layers, methods):
+for command in (explain, compare, evaluate, export, nets, layers, methods):
     app.command(cls=Command)(command)
 
 

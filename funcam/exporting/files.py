@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 import tempfile
 import warnings
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -17,11 +19,12 @@ from torch.export import ExportedProgram
 
 from funcam.errors import FuncamError, reason_in
 from funcam.exporting.form import OUTPUTS, Form
-from funcam.exporting.kinds import Format
+from funcam.exporting.kinds import RUNTIME, Format
 
 Run = Callable[..., tuple[torch.Tensor, ...]]
 INSIDE = 1_500_000_000
 """Bytes of weights up to which they lie in an .onnx file itself: it may have 2 GB."""
+_MISSING = re.compile(r"No ONNX function found for <OpOverload\(op='([\w.:]+)'")
 METADATA = "funcam.json"
 """The entry of a .pt2 file that holds what is told of it."""
 
@@ -106,12 +109,12 @@ def _reason(error: BaseException) -> str:
     """What stood in the way: the last of a chain says it."""
     while error.__cause__ is not None:
         error = error.__cause__
-    return f"{type(error).__name__}: {reason_in(error)}"
+    missing = _MISSING.search(str(error))
+    return missing[1] if missing else f"{type(error).__name__}: {reason_in(error)}"
 
 
 def _run_onnx(path: Path, form: Form) -> Run:
-    import onnxruntime
-
+    onnxruntime: Any = import_module(RUNTIME)  # an optional package
     session = onnxruntime.InferenceSession(os.fspath(path), providers=["CPUExecutionProvider"])
 
     def run(*inputs: torch.Tensor) -> tuple[torch.Tensor, ...]:

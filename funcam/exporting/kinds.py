@@ -16,7 +16,8 @@ PREDICTED, INPUT, ALL = "predicted", "input", "all"
 EXPLAINED = (PREDICTED, INPUT, ALL)
 """What a file explains: the predicted class, one that is given with each image, or all of them."""
 
-_PACKAGES = ("onnx", "onnxscript", "onnxruntime")
+RUNTIME = "onnxruntime"
+_PACKAGES = ("onnx", "onnxscript", RUNTIME)
 _TRACED = {"A", "g", "h", "similar_g"}
 _WHY_NOT = {
     "head": "runs the head many times for each image",

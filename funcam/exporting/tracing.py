@@ -18,7 +18,7 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 from funcam.attribution.batch_run import BatchRun, run_again
 from funcam.attribution.dispatch import ResolvedMethod, apply_methods
 from funcam.errors import FuncamError, reason_in
-from funcam.exporting.backward import DECOMPOSED
+from funcam.exporting.decompositions import DECOMPOSED
 from funcam.exporting.form import Form
 from funcam.exporting.kinds import ALL
 

@@ -1,4 +1,4 @@
-"""Derivatives that ONNX has no operators for, in operators that it has: what `make_fx` puts in their place."""
+"""Derivatives, and a sort, that ONNX has no operators for, in operators that it has: `make_fx` puts them in place."""
 
 from __future__ import annotations
 
@@ -75,7 +75,13 @@ def max_pool2d_backward(gradient: Tensor, images: Tensor, *rest: Any) -> Tensor:
     return torch.zeros_like(images).flatten(2).scatter_add(2, places, gradient.flatten(2)).view(images.shape)
 
 
+def stable_sort(values: Tensor, *, stable: bool | None = None, dim: int = -1, descending: bool = False) -> Any:
+    """The largest or smallest of all: of equals the first comes first in ONNX, as in a stable sort."""
+    return _aten.topk(values, values.shape[dim], dim, descending, True)
+
+
 DECOMPOSED: Table = {
+    _aten.sort.stable: stable_sort,
     _aten.convolution_backward.default: convolution_backward,
     _aten._adaptive_avg_pool2d_backward.default: adaptive_avg_pool2d_backward,
     _aten.avg_pool2d_backward.default: avg_pool2d_backward,

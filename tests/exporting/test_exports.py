@@ -1,0 +1,316 @@
+"""Files of explainers say what `explain` says: of images, numbers and classes that they weren't traced with."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+import onnxruntime
+import pytest
+import torch
+from small import small, state_of
+from torch import Tensor, nn
+from torch.nn import functional
+
+import funcam
+from funcam import FuncamError
+from funcam.exporting.files import METADATA
+
+EXAMPLE = torch.zeros(1, 3, 32, 32)
+IMAGES = torch.randn(5, 3, 32, 32, generator=torch.Generator().manual_seed(7))
+FORMATS = ("onnx", "pt2")
+
+
+class Deep(nn.Module):
+    """Behind the features a convolution, both kinds of pooling, and two linear layers: all is differentiated."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.features = nn.Sequential(nn.Conv2d(3, 8, 3, padding=1), nn.ReLU())
+        self.behind = nn.Sequential(
+            nn.Conv2d(8, 8, 3, stride=2, dilation=2, groups=2), nn.ReLU(), nn.MaxPool2d(2), nn.AvgPool2d(2)
+        )
+        self.pool = nn.AdaptiveAvgPool2d((2, 3))
+        self.classifier = nn.Sequential(nn.Linear(48, 10), nn.Hardswish(), nn.Linear(10, 5))
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.classifier(self.pool(self.behind(self.features(x))).flatten(1))
+
+
+def deep() -> Deep:
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        return Deep().eval()
+
+
+def ran(file: Path, *inputs: Tensor) -> list[Tensor]:
+    """What a file says, without funcam."""
+    if file.suffix == ".pt2":
+        return list(torch.export.load(file).module()(*inputs))
+    session = onnxruntime.InferenceSession(file)
+    feed = {each.name: value.numpy() for each, value in zip(session.get_inputs(), inputs, strict=True)}
+    return [torch.from_numpy(each) for each in session.run(None, feed)]
+
+
+def assert_same(maps: Tensor, expected: Tensor) -> None:
+    assert maps.shape == expected.shape
+    assert expected.abs().max() > 0
+    assert (maps - expected).abs().max() <= 1e-5 * expected.abs().max()
+
+
+@pytest.mark.parametrize("kind", FORMATS)
+@pytest.mark.parametrize("count", [1, 5])
+def test_the_predicted_class_for_any_number_of_images(kind: str, count: int, tmp_path: Path) -> None:
+    model, images = small(), IMAGES[:count]
+    made = funcam.export(model, tmp_path / f"explainer.{kind}", example=EXAMPLE)
+    logits, classes, maps = ran(made.path, images)
+    expected = funcam.explain(model, images)
+    torch.testing.assert_close(logits, model(images).detach(), rtol=1e-4, atol=1e-5)
+    assert torch.equal(classes, model(images).argmax(1))
+    assert_same(maps, expected.maps)
+    assert made.difference <= 1e-5
+    assert (made.layer, made.method, made.format) == (expected.layer, "grad-cam", kind)
+
+
+@pytest.mark.parametrize("layer", ["features", "behind.2"])
+@pytest.mark.parametrize("method", ["grad-cam", "layer-cam", "finer-cam"])
+def test_a_class_that_goes_in_where_all_behind_the_layer_is_differentiated(
+    layer: str, method: str, tmp_path: Path
+) -> None:
+    model, targets = deep(), torch.tensor([4, 0, 1, 1, 2])
+    made = funcam.export(model, tmp_path / "e.onnx", example=EXAMPLE, targets="input", method=method, layer=layer)
+    assert made.inputs == ("image", "target")
+    _, classes, maps = ran(made.path, IMAGES, targets)
+    assert torch.equal(classes, targets)
+    assert_same(maps, funcam.explain(model, IMAGES, targets, method=method, layer=layer).maps)
+
+
+def test_grad_cam_of_a_file_is_autograd_s(tmp_path: Path) -> None:
+    """The formula by hand, with plain autograd."""
+    model = deep()
+    made = funcam.export(model, tmp_path / "e.onnx", example=EXAMPLE, targets=3, layer="features")
+    A = model.features(IMAGES)
+    g = torch.autograd.grad(model.classifier(model.pool(model.behind(A)).flatten(1))[:, 3].sum(), A)[0]
+    by_hand = (g.mean((2, 3), keepdim=True) * A).sum(1).relu().detach()
+    _, classes, maps = ran(made.path, IMAGES)
+    assert classes.tolist() == [3] * 5
+    assert_same(maps, by_hand)
+
+
+@pytest.mark.parametrize("kind", FORMATS)
+def test_all_classes_behind_one_linear_layer(kind: str, tmp_path: Path) -> None:
+    model = small()
+    made = funcam.export(model, tmp_path / f"e.{kind}", example=EXAMPLE, targets="all", method="grad-cam++")
+    logits, classes, maps = ran(made.path, IMAGES[:3])
+    assert torch.equal(classes, logits.argmax(1))
+    assert_same(maps, funcam.explain(model, IMAGES[:3], "all", method="grad-cam++").maps)
+
+
+def test_all_classes_are_refused_behind_more_than_one_linear_layer(tmp_path: Path) -> None:
+    with pytest.raises(FuncamError, match=r"one linear layer.*targets='input'"):
+        funcam.export(deep(), tmp_path / "e.pt2", example=EXAMPLE, targets="all")
+    assert list(tmp_path.iterdir()) == []
+
+
+ONE_PASS = {
+    *("cam", "grad-cam", "grad-cam++", "grad-cam++-normalised", "xgrad-cam", "hires-cam", "element-wise-grad-cam"),
+    *("layer-cam", "shapley-cam", "finer-cam", "eigen-cam", "eigen-grad-cam", "seg-eigen-cam", "kpca-cam", "fem"),
+}
+
+
+@pytest.mark.parametrize("method", sorted(ONE_PASS))
+def test_every_method_of_one_pass(method: str, tmp_path: Path) -> None:
+    model = small()
+    made = funcam.export(model, tmp_path / "e.pt2", example=EXAMPLE, method=method)
+    _, classes, maps = ran(made.path, IMAGES)
+    expected = funcam.explain(model, IMAGES, classes, method=method).maps
+    assert (maps - expected).abs().max() <= 1e-4 * expected.abs().max()
+
+
+@pytest.mark.parametrize("method", sorted(funcam.METHODS.keys() - ONE_PASS))
+def test_every_other_method_is_refused_with_the_reason(method: str, tmp_path: Path) -> None:
+    with pytest.raises(FuncamError, match=rf"^{method.replace('+', '.')} (runs|is made of|brings) .*take grad-cam$"):
+        funcam.export(small(), tmp_path / "e.pt2", example=EXAMPLE, method=method)
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("method", ["eigen-cam", "kpca-cam"])
+def test_what_onnx_has_no_operator_for_is_named(method: str, tmp_path: Path) -> None:
+    with pytest.raises(FuncamError, match=r"_linalg_eigh.*\.pt2"):
+        funcam.export(small(), tmp_path / "e.onnx", example=EXAMPLE, method=method)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_function_of_one_s_own_and_its_options(tmp_path: Path) -> None:
+    def squared(A: Tensor, g: Tensor, *, power: float = 1.0) -> Tensor:
+        return (A * g).sum(0).abs() ** power
+
+    made = funcam.export(small(), tmp_path / "e.onnx", example=EXAMPLE, method=squared, power=2.0)
+    _, classes, maps = ran(made.path, IMAGES)
+    assert_same(maps, funcam.explain(small(), IMAGES, classes, method=squared, power=2.0).maps)
+    assert json.loads(made.metadata["options"]) == {"power": 2.0}
+
+
+@pytest.mark.parametrize("kind", FORMATS)
+@pytest.mark.parametrize("channels", [1, 3])
+def test_pixels_are_normalised_inside(kind: str, channels: int, tmp_path: Path) -> None:
+    mean, std = ([0.4], [0.2]) if channels == 1 else ([0.4, 0.5, 0.6], [0.2, 0.3, 0.4])
+    model = small()
+    model.stem[0] = nn.Conv2d(channels, 6, 3, stride=2, padding=1) if channels == 1 else model.stem[0]
+    made = funcam.export(
+        model, tmp_path / f"e.{kind}", example=EXAMPLE[:, :channels], mean=mean, std=std, preprocessing=True
+    )
+    pixels = torch.randint(256, (4, 32, 32, 3), dtype=torch.uint8, generator=torch.Generator().manual_seed(3))
+    colours = pixels.numpy().astype(np.float64) / 255
+    values = colours @ np.array([[0.299], [0.587], [0.114]]) if channels == 1 else colours
+    images = torch.from_numpy((values - mean) / std).float().permute(0, 3, 1, 2)
+    _, classes, maps = ran(made.path, pixels)
+    assert made.inputs == ("pixels",)
+    assert_same(maps, funcam.explain(model, images, classes).maps)
+
+
+@pytest.mark.parametrize("kind", FORMATS)
+def test_the_file_tells_of_itself(kind: str, tmp_path: Path) -> None:
+    names = ["ant", "bee", "cat", "dög", "elk"]
+    made = funcam.export(
+        small(),
+        tmp_path / f"e.{kind}",
+        example=EXAMPLE,
+        classes=names,
+        mean=[0.5] * 3,
+        std=[0.25] * 3,
+        method="layer-cam",
+    )
+    if kind == "onnx":
+        told: Any = onnxruntime.InferenceSession(made.path).get_modelmeta().custom_metadata_map
+        assert {each.domain: each.version for each in onnx.load(made.path).opset_import}[""] >= 18
+    else:
+        extra = {METADATA: ""}
+        torch.export.load(made.path, extra_files=extra)
+        told = json.loads(extra[METADATA])
+    assert told["funcam"] == funcam.__version__
+    assert json.loads(told["classes"]) == names
+    assert (told["method"], told["layer"], told["explains"]) == ("layer-cam", "blocks.1", "predicted")
+    assert (json.loads(told["mean"]), json.loads(told["std"])) == ([0.5] * 3, [0.25] * 3)
+    assert told["normalised"] == "before the graph"
+    assert told.items() >= made.metadata.items()
+
+
+@pytest.mark.parametrize("kind", FORMATS)
+def test_the_model_is_only_read(kind: str, tmp_path: Path) -> None:
+    model = small().train()
+    model.fc.requires_grad_(False)
+    calls: list[int] = []
+    model.fc.register_forward_hook(lambda *_: calls.append(1))
+    before, flags = state_of(model), [each.requires_grad for each in model.parameters()]
+    modes = [module.training for module in model.modules()]
+    random = torch.get_rng_state()
+    funcam.export(model, tmp_path / f"e.{kind}", example=EXAMPLE, hooks=False)
+    assert state_of(model) == before
+    assert [each.requires_grad for each in model.parameters()] == flags
+    assert [module.training for module in model.modules()] == modes
+    assert torch.equal(torch.get_rng_state(), random)
+    assert all(each.grad is None for each in model.parameters())
+
+
+def _wrong_map(A: Tensor, g: Tensor) -> Tensor:
+    """Another thing where it is traced than where it is not."""
+    return (A * g).sum(0).relu() * (2.0 if isinstance(A, torch._subclasses.FakeTensor) else 1.0)
+
+
+@pytest.mark.parametrize("kind", FORMATS)
+def test_a_file_that_says_another_thing_is_not_left(kind: str, tmp_path: Path) -> None:
+    class Another(nn.Module):
+        """Computes another thing while it is traced."""
+
+        def __init__(self) -> None:
+            super().__init__()
+            self.conv, self.fc = nn.Conv2d(3, 4, 3), nn.Linear(4, 5)
+
+        def forward(self, x: Tensor) -> Tensor:
+            return self.fc(_Doubled.apply(functional.relu(self.conv(x))).mean((2, 3)))
+
+    file = tmp_path / f"e.{kind}"
+    file.write_bytes(b"as it was")
+    with pytest.raises(FuncamError, match=r"differ|traced"):
+        funcam.export(Another().eval(), file, example=EXAMPLE)
+    assert [each.name for each in tmp_path.iterdir()] == [file.name]
+    assert file.read_bytes() == b"as it was"
+
+
+class _Doubled(torch.autograd.Function):
+    @staticmethod
+    def forward(x: Tensor) -> Tensor:
+        return x * (2.0 if isinstance(x, torch._subclasses.FakeTensor) else 1.0)
+
+    @staticmethod
+    def setup_context(ctx: Any, inputs: Any, output: Any) -> None: ...
+
+    @staticmethod
+    def backward(ctx: Any, g: Tensor) -> Tensor:
+        return g
+
+
+def test_weights_in_a_second_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from funcam.exporting import files
+
+    monkeypatch.setattr(files, "INSIDE", 100)
+    (tmp_path / "e.onnx").write_bytes(b"an old one")
+    made = funcam.export(small(), tmp_path / "e.onnx", example=EXAMPLE)
+    assert [file.name for file in made.files] == ["e.onnx", "e.onnx.data"]
+    assert sorted(each.name for each in tmp_path.iterdir()) == ["e.onnx", "e.onnx.data"]
+    _, classes, maps = ran(made.path, IMAGES)
+    assert_same(maps, funcam.explain(small(), IMAGES, classes).maps)
+
+
+@pytest.mark.parametrize(
+    ("change", "expected"),
+    [
+        ({"targets": "every"}, "'every' is unknown; nearest"),
+        ({"targets": 5}, "class 5 is out of range: the model has 5 classes"),
+        ({"targets": [1, 2]}, "a file can't explain"),
+        ({"targets": True}, "a file can't explain"),
+        ({"format": "tflite"}, "expected onnx or pt2"),
+        ({"format": "onnx"}, "ends in .pt2"),
+        ({"layer": ["stem", "blocks"]}, "one layer"),
+        ({"layer": "blocks.7"}, "nearest"),
+        ({"example": torch.zeros(3)}, "expected images"),
+        ({"classes": ["a", "b"]}, "2 names of classes .* 5 logits"),
+        ({"mean": [0.5] * 3}, "go together"),
+        ({"mean": [0.5], "std": [0.5]}, "don't fit images of 3 channels"),
+        ({"mean": [0.5] * 3, "std": [0.5, 0.5, 0]}, "no std of zero"),
+        ({"preprocessing": True}, "no mean and std"),
+        ({"method": "no-cam"}, "unknown method"),
+        ({"power": 2}, "grad-cam has no option 'power'"),
+    ],
+)
+def test_bad_input_is_refused_and_nothing_is_left(change: dict[str, Any], expected: str, tmp_path: Path) -> None:
+    given: dict[str, Any] = {"example": EXAMPLE, **change}
+    with pytest.raises(FuncamError, match=expected):
+        funcam.export(small(), tmp_path / "e.pt2", **given)
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("name", "expected"),
+    [("e", "does not say its format"), ("none/e.pt2", "can't be written"), ("folder.pt2", "a folder")],
+)
+def test_places_that_no_file_can_have(name: str, expected: str, tmp_path: Path) -> None:
+    (tmp_path / "folder.pt2").mkdir()
+    with pytest.raises(FuncamError, match=expected):
+        funcam.export(small(), tmp_path / name, example=EXAMPLE)
+
+
+def test_a_package_that_is_missing_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    import importlib.util
+
+    find: Callable[..., Any] = importlib.util.find_spec
+    monkeypatch.setattr(
+        importlib.util, "find_spec", lambda name, *more: None if name == "onnxruntime" else find(name, *more)
+    )
+    with pytest.raises(FuncamError, match=r'onnxruntime, which is not installed; run pip install "funcam\[export\]"'):
+        funcam.export(small(), tmp_path / "e.onnx", example=EXAMPLE)
