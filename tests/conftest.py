@@ -38,6 +38,8 @@ LONG = {
     "comparison/test_comparison.py",
     "comparison/test_resuming.py",
     "comparison/test_scoring.py",
+    "exporting/test_exports.py",
+    "exporting/test_example.py",
     "methods/test_several_layers.py",
     "models/test_every_method.py",
     "models/test_models.py",
