@@ -31,6 +31,7 @@ from funcam.network.naming import LayerLike
 from funcam.targets.target import Output
 
 OPSET = 18
+_TYPES = (torch.float32, torch.float64, torch.float16)
 _UNBOUNDED = 2**60  # one chunk: the graph holds no loop
 
 
@@ -177,6 +178,8 @@ def _check(model: Any, example: Any, layer: Any) -> None:
         raise FuncamError("export takes one layer; export a file for each, and combine their maps")
     if not isinstance(example, torch.Tensor) or example.ndim < 3 or not example.numel():
         raise FuncamError(f"example is {shown(example)}; expected images as the model takes them, [B, channels, *size]")
+    if example.dtype not in _TYPES:
+        raise FuncamError(f"example has type {example.dtype}; expected torch.float32: export model.float()")
 
 
 def _count(result: Explanation, classes: Sequence[str] | None, explained: str | int) -> int:
@@ -216,7 +219,7 @@ def _told(result: Explanation, options: dict[str, Any], classes: Sequence[str] |
     version: str = import_module("funcam").__version__  # (of the package itself, which stands above its rooms)
     told = {"funcam": version, "torch": torch.__version__, "method": result.method, "layer": result.layer}
     if options:
-        told["options"] = json.dumps(options)
+        told["options"] = json.dumps(options, default=str)
     if classes is not None:
         told["classes"] = json.dumps(list(classes), ensure_ascii=False)
     return told

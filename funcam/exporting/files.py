@@ -7,7 +7,6 @@ import os
 import re
 import shutil
 import tempfile
-import warnings
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from importlib import import_module
@@ -44,6 +43,8 @@ def written(path: Path) -> Iterator[Path]:
     """
     if path.is_dir():
         raise FuncamError(f"{str(path)!r} is a folder; give the name of a file in it, e.g. {str(path / path.name)!r}")
+    if path.exists() and not path.is_file():  # a device would be replaced
+        raise FuncamError(f"{str(path)!r} is no regular file; give the name of one")
     try:
         folder = Path(tempfile.mkdtemp(prefix=f".{path.name}.", dir=path.parent))
     except OSError as error:
@@ -89,16 +90,14 @@ def write(program: ExportedProgram, path: Path, kind: Format, form: Form, told: 
 
 
 def _write_onnx(program: ExportedProgram, path: Path, form: Form, told: Mapping[str, str], opset: int) -> None:
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        try:
-            made: Any = torch.onnx.export(
-                program, input_names=form.inputs, output_names=OUTPUTS, dynamo=True, opset_version=opset, verbose=False
-            )
-        except Exception as error:
-            raise FuncamError(
-                f"ONNX has no operators for this ({_reason(error)}); write a .pt2 file, or take grad-cam"
-            ) from error
+    try:
+        made: Any = torch.onnx.export(
+            program, input_names=form.inputs, output_names=OUTPUTS, dynamo=True, opset_version=opset, verbose=False
+        )
+    except Exception as error:
+        raise FuncamError(
+            f"ONNX has no operators for this ({_reason(error)}); write a .pt2 file, or take grad-cam"
+        ) from error
     made.model.metadata_props.update(told)
     weights = sum(tensor.numel() * tensor.element_size() for tensor in program.state_dict.values())
     weights += sum(t.numel() * t.element_size() for t in program.constants.values() if isinstance(t, torch.Tensor))
@@ -115,10 +114,20 @@ def _reason(error: BaseException) -> str:
 
 def _run_onnx(path: Path, form: Form) -> Run:
     onnxruntime: Any = import_module(RUNTIME)  # an optional package
-    session = onnxruntime.InferenceSession(os.fspath(path), providers=["CPUExecutionProvider"])
+
+    def asked(ask: Callable[[], Any]) -> Any:
+        try:
+            return ask()
+        except Exception as error:  # its own kinds, of operators that it has for some types only, of sizes
+            raise FuncamError(
+                f"ONNX Runtime can't run the file ({type(error).__name__}: {reason_in(error)}); write a .pt2 file, or "
+                "export a model in float32"
+            ) from error
+
+    session = asked(lambda: onnxruntime.InferenceSession(os.fspath(path), providers=["CPUExecutionProvider"]))
 
     def run(*inputs: torch.Tensor) -> tuple[torch.Tensor, ...]:
         feed = {name: each.cpu().numpy() for name, each in zip(form.inputs, inputs, strict=True)}
-        return tuple(torch.from_numpy(each) for each in session.run(list(OUTPUTS), feed))
+        return tuple(torch.from_numpy(each) for each in asked(lambda: session.run(list(OUTPUTS), feed)))
 
     return run

@@ -89,5 +89,5 @@ def _refuse(agreement: Agreement) -> None:
     raise FuncamError(
         f"the file's maps differ from explain's by {agreement.maps:.1e} of the map's maximum and its logits by "
         f"{agreement.logits:.1e} of the largest (at most {MOST:.0e}), no file is left; take another layer or "
-        "method, or the model in float64"
+        "method, or a model of a wider type"
     )
