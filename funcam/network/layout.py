@@ -87,7 +87,7 @@ class Layout:
         return tuple(sides[axis] for axis in self.order) if self.order else sides
 
     def _beside(self, cells: Tensor, tensor: Tensor) -> Tensor:
-        moved = tensor.movedim(AXES[self.kind], (0, 1)).detach().expand(len(cells), -1, -1)
+        moved = tensor.movedim(AXES[self.kind], (0, 1)).detach().expand(cells.shape[0], -1, -1)
         behind = moved.shape[2] - self.suffix
         return torch.cat([moved[:, :, : self.prefix], cells, moved[:, :, behind:]], dim=2)
 

@@ -228,27 +228,15 @@ def test_a_file_that_says_another_thing_is_not_left(kind: str, tmp_path: Path) -
             self.conv, self.fc = nn.Conv2d(3, 4, 3), nn.Linear(4, 5)
 
         def forward(self, x: Tensor) -> Tensor:
-            return self.fc(_Doubled.apply(functional.relu(self.conv(x))).mean((2, 3)))
+            scale = 1.0 if isinstance(x.shape[0], int) else 2.0
+            return self.fc(scale * functional.relu(self.conv(x)).mean((2, 3)))
 
     file = tmp_path / f"e.{kind}"
     file.write_bytes(b"as it was")
-    with pytest.raises(FuncamError, match=r"differ|traced"):
+    with pytest.raises(FuncamError, match="no file is left"):
         funcam.export(Another().eval(), file, example=EXAMPLE)
     assert [each.name for each in tmp_path.iterdir()] == [file.name]
     assert file.read_bytes() == b"as it was"
-
-
-class _Doubled(torch.autograd.Function):
-    @staticmethod
-    def forward(x: Tensor) -> Tensor:
-        return x * (2.0 if isinstance(x, torch._subclasses.FakeTensor) else 1.0)
-
-    @staticmethod
-    def setup_context(ctx: Any, inputs: Any, output: Any) -> None: ...
-
-    @staticmethod
-    def backward(ctx: Any, g: Tensor) -> Tensor:
-        return g
 
 
 def test_weights_in_a_second_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
