@@ -18,13 +18,14 @@ EXPLAINED = (PREDICTED, INPUT, ALL)
 
 RUNTIME = "onnxruntime"
 _PACKAGES = ("onnx", "onnxscript", RUNTIME)
-_TRACED = {"A", "g", "h", "similar_g"}
+_TRACED = {"A", "g", "similar_g"}
 _WHY_NOT = {
     "head": "runs the head many times for each image",
     "network": "runs the network many times for each image",
     "masked_network": "runs the network many times for each image",
     "guided_network": "is made of a rewritten network, image by image",
     "cam": "is made of two other methods, image by image",
+    "h": "is made of second derivatives",
     "noisy_g": "runs the network many times for each image, with random numbers",
     "random": "is made of random numbers",
     "finer": "brings maps to another grid image by image",

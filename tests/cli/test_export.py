@@ -33,7 +33,18 @@ def test_a_file_that_says_what_explain_says(funcam: Funcam, tmp_path: Path) -> N
 @pytest.mark.long
 def test_the_difference_is_printed(funcam: Funcam, tmp_path: Path) -> None:
     ran = funcam(
-        "export", "--net", "scenes=random", "-o", "e.pt2", "--class", "ring", "--with-preprocessing", "--size", 64
+        "export",
+        "--net",
+        "scenes=random",
+        "-o",
+        "e.pt2",
+        "--class",
+        "ring",
+        "-m",
+        "layer-cam",
+        "--with-preprocessing",
+        "--size",
+        64,
     )
     assert ran.code == 0
     assert "pixels: uint8 RGB [batch, 64, 64, 3] -> logits, class, map [batch, *grid]" in ran.out
