@@ -87,9 +87,33 @@ def panel(
     width = columns * box[1] + (columns - 1) * scale.px(12)
     parts = [_head(title, subtitle, width, scale)] if title or subtitle else []
     for row in rows:
-        tiles = {**shared, **row.pictures}
+        tiles = [*shared.items(), *row.pictures.items()]
         parts += [_name(row, width, scale), *_lines(tiles, columns, box, scale)]
     return _framed(np.vstack(parts), scale.px(24))
+
+
+def contact_sheet(named: Sequence[tuple[str, Pixels]], *, columns: int = 6, tile: int = 192) -> Pixels:
+    """Many pictures on one sheet, each below its name.
+
+    Args:
+        named: names, and pictures uint8 RGB [H, W, 3] of any size.
+        columns: pictures in a line.
+        tile: the side in pixels of the square that a picture is put into.
+
+    Raises:
+        FuncamError: there is no picture, or one is none.
+
+    Example:
+        >>> contact_sheet([("a", np.zeros((40, 60, 3), np.uint8)), ("b", np.zeros((9, 9, 3), np.uint8))]).shape
+        (268, 429, 3)
+    """
+    if not named:
+        raise FuncamError("a contact sheet has at least one picture; got none")
+    for _, picture in named:
+        check_image(picture)
+    scale = _Scale(tile)
+    lines = _lines(named, min(columns, len(named)), (tile, tile), scale)
+    return _framed(np.vstack(lines), scale.px(24))
 
 
 @dataclass(frozen=True)
@@ -176,9 +200,10 @@ def _name(row: PanelRow, width: int, scale: _Scale) -> Pixels:
     return np.vstack([above, line, below])
 
 
-def _lines(tiles: Mapping[str, Pixels], columns: int, box: tuple[int, int], scale: _Scale) -> list[Pixels]:
+def _lines(
+    named: Sequence[tuple[str, Pixels]], columns: int, box: tuple[int, int], scale: _Scale
+) -> list[Pixels]:
     """The tiles under their titles, `columns` in a line."""
-    named = list(tiles.items())
     lines = [_line(named[start : start + columns], box, scale) for start in range(0, len(named), columns)]
     width = lines[0].shape[1]
     return [np.pad(line, ((0, 0), (0, width - line.shape[1]), (0, 0)), constant_values=255) for line in lines]

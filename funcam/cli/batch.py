@@ -1,0 +1,228 @@
+"""`funcam batch`: maps and figures of a folder, a list, shards: as many images as there are, into a store."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from itertools import islice
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, TypeAlias, cast
+
+import typer
+
+from funcam.cli.device import check_device
+from funcam.cli.messages import FAILURE, UsageError, check_choice, complain, console, loading
+from funcam.cli.net_loading import check_files, check_meaning, class_index, load_on_device, with_weights
+from funcam.cli.net_option import OWN, parse_net_spec
+from funcam.cli.recipe_options import recipe_of
+from funcam.errors import about
+
+if TYPE_CHECKING:
+    from funcam.bulk.asked import Asked, Target
+    from funcam.recipe import Recipe
+    from funcam.store import Writer
+    from funcam.zoo.net import Net
+
+_TARGETS, _ENGINES = ("predicted", "label"), ("local", "ray")
+_INPUT, _STORE, _ENGINE = "Input", "Store", "Engine"
+_SHOWN = 5
+
+_Done: TypeAlias = Callable[[int, int], None]
+_Run: TypeAlias = Callable[["Asked", "Writer", _Done], None]
+
+
+def batch(
+    sources: Annotated[
+        list[str], typer.Argument(help="Folders, globs, .txt or .csv lists, .tar or .parquet shards, s3://..., or -.")
+    ],
+    net: Annotated[str, typer.Option("--net", "--network", "-n", help=f"Name (`funcam nets`), {OWN}.")],
+    out: Annotated[Path, typer.Option("--out", "-o", help="The store: a folder of its own.")],
+    weights: Annotated[
+        str | None, typer.Option("--weights", "-w", help=".pth, .pt or .safetensors file, or IMAGENET1K_V2, ...")
+    ] = None,
+    target: Annotated[
+        str, typer.Option("--target", help="predicted, or label: the class that the source tells.")
+    ] = "predicted",
+    class_: Annotated[
+        str | None, typer.Option("--class", "-c", help="The class to explain of all: index, name or 'not NAME'.")
+    ] = None,
+    method: Annotated[str, typer.Option("--method", "-m", help="Method (`funcam methods`).")] = "grad-cam",
+    layers: Annotated[
+        list[str] | None, typer.Option("--layer", "-l", help="Where to cut (`funcam layers NET`); repeat.")
+    ] = None,
+    device: Annotated[str, typer.Option("--device", "-d", help="auto, cpu, cuda, cuda:1, xpu or mps.")] = "auto",
+    combine: Annotated[
+        str | None, typer.Option("--combine", help="Several layers as one map: mean, max or product.")
+    ] = None,
+    smooth: Annotated[list[str] | None, typer.Option("--smooth", help="aug or eigen; repeat.")] = None,
+    settings: Annotated[list[str] | None, typer.Option("--set", help="METHOD.OPTION=VALUE; repeat.")] = None,
+    labels: Annotated[
+        Path | None, typer.Option("--labels", help="File of class names, one a line or JSON.", rich_help_panel=_INPUT)
+    ] = None,
+    fit: Annotated[
+        str, typer.Option("--fit", help="squash, crop or pad: onto the network's input.", rich_help_panel=_INPUT)
+    ] = "squash",
+    input_size: Annotated[
+        int | None,
+        typer.Option("--input-size", min=1, help="Side of the network's input in pixels.", rich_help_panel=_INPUT),
+    ] = None,
+    scores: Annotated[
+        str | None,
+        typer.Option("--scores", help="Outputs are: softmax, sigmoid or none (as they are).", rich_help_panel=_INPUT),
+    ] = None,
+    output: Annotated[
+        str | None,
+        typer.Option("--output", help="Which of a model's several outputs: a key or number.", rich_help_panel=_INPUT),
+    ] = None,
+    layout: Annotated[
+        str | None,
+        typer.Option("--layout", help="Axes of --layer: channels-last, 'tokens 14x14', ...", rich_help_panel=_INPUT),
+    ] = None,
+    batch_size: Annotated[int, typer.Option("--batch", min=1, help="Images at once.")] = 32,
+    maps: Annotated[
+        str, typer.Option("--maps", help="float16, uint8, or none: figures only.", rich_help_panel=_STORE)
+    ] = "float16",
+    threshold: Annotated[
+        float, typer.Option("--threshold", help="The box goes round this share of the peak.", rich_help_panel=_STORE)
+    ] = 0.5,
+    shard_size: Annotated[
+        int, typer.Option("--shard", min=1, help="Images of one file of the store.", rich_help_panel=_STORE)
+    ] = 4096,
+    as_listed: Annotated[
+        bool, typer.Option("--as-listed", help="Go on without listing the source again.", rich_help_panel=_STORE)
+    ] = False,
+    engine: Annotated[str, typer.Option("--engine", help="local, or ray.", rich_help_panel=_ENGINE)] = "local",
+    workers: Annotated[
+        int | None,
+        typer.Option(
+            "--workers", min=0, help="Threads that read and decode; else one a processor.", rich_help_panel=_ENGINE
+        ),
+    ] = None,
+    address: Annotated[
+        str | None,
+        typer.Option("--address", help="Of a Ray cluster; else one on this machine.", rich_help_panel=_ENGINE),
+    ] = None,
+    gpus_per_worker: Annotated[
+        float, typer.Option("--gpus-per-worker", min=0, help="Of Ray's actors; 0: processors.", rich_help_panel=_ENGINE)
+    ] = 0,
+    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Print errors only.")] = False,
+) -> int:
+    """Explain any number of images into a store of maps and figures; the same command goes on where one stopped."""
+    _check(weights, labels, fit, maps, target, class_, threshold, device)
+    check_meaning(scores, layout)
+    run = _engine(engine, device, workers, address, gpus_per_worker)
+    spec = with_weights(parse_net_spec(net), weights)
+    recipe = recipe_of(None, [method], layers or [], combine, smooth or [], settings or [], input_size)
+    loaded, where = load_on_device(spec, labels, "cpu" if engine == "ray" else device, quiet, scores, output)
+    asked = _asked(loaded, recipe, class_, target, fit, layout, threshold, where)
+    sizes = {"shard_size": shard_size, "batch_size": min(batch_size, shard_size)}
+    return _into_store(asked, None if as_listed else sources, out, {"map_type": maps, **sizes}, run, quiet)
+
+
+def _check(
+    weights: str | None,
+    labels: Path | None,
+    fit: str,
+    maps: str,
+    target: str,
+    class_: str | None,
+    threshold: float,
+    device: str,
+) -> None:
+    """Find every wrong word before torch is imported."""
+    from funcam.imaging.fit import FITS
+    from funcam.store import MAP_TYPES
+
+    check_choice("--fit", fit, [name for name in FITS if name != "native"])
+    check_choice("--maps", maps, MAP_TYPES)
+    check_choice("--target", target, _TARGETS)
+    check_device(device)
+    check_files(weights, labels)
+    if not 0 < threshold <= 1:
+        raise UsageError(f"--threshold {threshold:g}: expected a share of the peak above 0, such as 0.5")
+    if class_ is not None and target != "predicted":
+        raise UsageError(f"--class {class_!r} was given and --target {target} too; give one or the other")
+
+
+def _engine(engine: str, device: str, workers: int | None, address: str | None, gpus_per_worker: float) -> _Run:
+    """What makes the shards that are missing."""
+    check_choice("--engine", engine, _ENGINES)
+    if engine == "local":
+        if address is not None or gpus_per_worker:
+            raise UsageError("--address and --gpus-per-worker are of a cluster; give --engine ray too")
+        return lambda asked, writer, done: _local(asked, writer, done, workers)
+    if device != "auto" or workers is not None:
+        raise UsageError(
+            "--device and --workers are of the local engine; --gpus-per-worker says what Ray's actors have"
+        )
+    return lambda asked, writer, done: _cluster(asked, writer, done, address, gpus_per_worker)
+
+
+def _local(asked: Asked, writer: Writer, done: _Done, workers: int | None) -> None:
+    from funcam.bulk.local import run_local
+
+    run_local(asked, writer, done, workers)
+
+
+def _cluster(asked: Asked, writer: Writer, done: _Done, address: str | None, gpus_per_worker: float) -> None:
+    from funcam.bulk.cluster import run_cluster
+
+    run_cluster(asked, writer, done, address=address, gpus_per_worker=gpus_per_worker)
+
+
+def _asked(
+    net: Net,
+    recipe: Recipe,
+    class_: str | None,
+    target: str,
+    fit: str,
+    layout: str | None,
+    threshold: float,
+    device: str,
+) -> Asked:
+    from funcam.bulk.asked import Asked
+    from funcam.zoo.nets import at_size
+
+    net = at_size(net, recipe.size_for(net.input_size))
+    wanted = cast("Target", target) if class_ is None else class_index(class_, net.classes)
+    return Asked(net, recipe, wanted, fit, layout, threshold, device)
+
+
+def _into_store(
+    asked: Asked, sources: Sequence[str] | None, out: Path, kept: Mapping[str, Any], run: _Run, quiet: bool
+) -> int:
+    """Make what is missing of the store, and say what became of it."""
+    from funcam.bulk.asked import question_of
+    from funcam.cli.batch_progress import batch_progress
+    from funcam.sources import list_items
+    from funcam.store import Writer
+
+    with Writer(out, question_of(asked, **kept)) as writer:
+        with loading("the list of images", quiet):
+            writer.list_items(None if sources is None else list_items(sources, sys.stdin.buffer))
+        missing = writer.missing()
+        left = sum(min(kept["shard_size"], writer.count - number * kept["shard_size"]) for number in missing)
+        try:
+            with batch_progress(left, writer.count, quiet) as told:
+                run(asked, writer, told.add)
+        except KeyboardInterrupt:
+            complain(
+                f"{writer.count - left + told.images:,} of {writer.count:,} images are done; the same command goes on"
+            )
+            raise
+    if told.failures:
+        _complain_of_some(out)
+    if not quiet:
+        console().print(f"{writer.count:,} images in {out}; `funcam batch show {out}` draws them", markup=False)
+    return FAILURE if told.failures else 0
+
+
+def _complain_of_some(out: Path) -> None:
+    """The first images that failed."""
+    from funcam.store import open_store
+
+    rows = open_store(out).rows(["error != null"], maps=False)
+    for row in islice(rows, _SHOWN):
+        complain(about(row.path, row.error or ""))
+    if next(rows, None) is not None:
+        complain(f"and more: `funcam batch show {out} --query 'error != null'`")

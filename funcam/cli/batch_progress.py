@@ -1,0 +1,83 @@
+"""How far `funcam batch` is: a bar on a terminal, a line now and then elsewhere."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+from funcam.cli.progress import ImagesPerSecond, bar_console
+
+_EVERY = 30.0
+"""Seconds between two lines."""
+
+
+@dataclass
+class Told:
+    """What is done of a batch, in this run.
+
+    Attributes:
+        left: images that there were to do.
+        images: that are done.
+        failures: those of them with an error.
+    """
+
+    left: int
+    images: int = 0
+    failures: int = 0
+    bar: Progress | None = None
+    lines: bool = False
+    started: float = field(default_factory=time.monotonic)
+    last: float = field(default_factory=time.monotonic)
+
+    def add(self, images: int, failures: int) -> None:
+        """So many more images are done."""
+        self.images += images
+        self.failures += failures
+        if self.bar is not None:
+            failed = f"{self.failures:,} failed" if self.failures else ""
+            self.bar.update(self.bar.task_ids[0], advance=images, failed=failed)
+        elif self.lines and time.monotonic() - self.last >= _EVERY:
+            self.last = time.monotonic()
+            print(self._line(), file=sys.stderr, flush=True)
+
+    def _line(self) -> str:
+        rate = self.images / max(time.monotonic() - self.started, 1e-9)
+        minutes = (self.left - self.images) / max(rate, 1e-9) / 60
+        failed = f", {self.failures:,} failed" if self.failures else ""
+        return f"funcam: {self.images:,} of {self.left:,}, {rate:.1f} images/s, {minutes:.0f} min left{failed}"
+
+
+@contextmanager
+def batch_progress(left: int, count: int, quiet: bool) -> Iterator[Told]:
+    """What to tell of images that are done.
+
+    Args:
+        left: images to do.
+        count: images of the store.
+        quiet: whether nothing is shown.
+    """
+    shown = bar_console()
+    if quiet or not left:
+        yield Told(left)
+        return
+    if left < count:
+        shown.print(f"funcam: {count - left:,} of {count:,} images are there; going on", markup=False, soft_wrap=True)
+    if not shown.is_terminal:
+        yield Told(left, lines=True)
+        return
+    columns = (
+        TextColumn("explaining"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        ImagesPerSecond(),
+        TimeRemainingColumn(),
+        TextColumn("{task.fields[failed]}"),
+    )
+    with Progress(*columns, console=shown, transient=True) as bar:
+        bar.add_task("", total=left, failed="")
+        yield Told(left, bar=bar)

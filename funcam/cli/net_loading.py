@@ -1,0 +1,106 @@
+"""A network as `funcam explain` and `funcam batch` name it: checked before torch is imported, loaded, on its device."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, cast
+
+from funcam.cli.device import find_device
+from funcam.cli.messages import UsageError, check_choice, loading
+from funcam.cli.net_option import NetSpec, load, needs_download
+from funcam.errors import FuncamError
+from funcam.recipe import SCORES, Scores
+from funcam.zoo.user_code import Factory
+
+if TYPE_CHECKING:
+    from funcam.zoo.net import Net
+
+
+def with_weights(spec: NetSpec, weights: str | None) -> NetSpec:
+    """The network with what `--weights` says.
+
+    Raises:
+        UsageError: there are weights in `--net` too, or no such file.
+    """
+    if weights is None:
+        return spec
+    if spec.weights is not None:
+        raise UsageError(f"--weights {weights!r} was given and {spec.weights!r} in --net too; give one or the other")
+    if isinstance(spec.net, Factory) and not os.path.exists(weights):
+        raise UsageError(f"--weights {weights!r}: there is no such file")
+    return replace(spec, weights=weights)
+
+
+def check_files(weights: str | None, labels: Path | None) -> None:
+    """Find files that aren't there.
+
+    Raises:
+        UsageError: one isn't.
+    """
+    if weights is not None and re.search(r"[/\\.]", weights) and not os.path.exists(weights):
+        raise UsageError(f"--weights {weights!r}: there is no such file")
+    if labels is not None and not os.path.isfile(labels):
+        raise UsageError(f"--labels {str(labels)!r}: there is no such file")
+
+
+def check_meaning(scores: str | None, layout: str | None) -> None:
+    """Find wrong words for what outputs and layers mean.
+
+    Raises:
+        UsageError: one is wrong.
+    """
+    if scores is not None:
+        check_choice("--scores", scores, SCORES)
+    if layout is not None:
+        from funcam.network.layout_words import read_words
+
+        try:
+            read_words(layout)
+        except FuncamError as error:
+            raise UsageError(f"--{error}") from error
+
+
+def load_on_device(
+    spec: NetSpec, labels: Path | None, device: str, silent: bool, scores: str | None, output: str | None
+) -> tuple[Net, str]:
+    """The network on the device, and what that is.
+
+    Args:
+        spec: which.
+        labels: `--labels`.
+        device: `--device`.
+        silent: whether neither a spinner nor a bar is drawn.
+        scores: `--scores`.
+        output: `--output`.
+    """
+    with loading(spec.label, silent):
+        where = find_device(device)
+        net = None if needs_download(spec) else load(spec, labels=labels, output=output)
+    if net is None:  # the download draws a bar of its own
+        net = load(spec, labels=labels, progress=not silent)
+    net = net if scores is None else replace(net, scores=cast(Scores, scores))
+    return replace(net, model=net.model.to(where)), where
+
+
+def class_index(text: str, classes: Sequence[str]) -> int:
+    """The index of the class that is meant; `~index` for `not NAME`.
+
+    Args:
+        text: an index, a name, or `not NAME`.
+        classes: the network's.
+
+    Raises:
+        FuncamError: it has no such class.
+    """
+    from funcam.zoo.labels import find_class
+
+    try:
+        return find_class(text, classes)
+    except FuncamError:
+        if not text.lower().startswith("not "):
+            raise
+    return ~find_class(text[4:].strip(), classes)
