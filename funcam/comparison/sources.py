@@ -18,6 +18,7 @@ from funcam.errors import FuncamError
 
 _FUNCAM = Path(funcam.__file__).resolve().parent
 _INSTALLED = {Path(sysconfig.get_path(name)).resolve() for name in ("stdlib", "platstdlib", "purelib", "platlib")}
+_PACKAGES = {"site-packages", "dist-packages"}  # of the system, of the user, of another environment on the path
 
 
 def source_letters(definitions: Iterable[Any]) -> list[str]:
@@ -45,7 +46,7 @@ def source_letters(definitions: Iterable[Any]) -> list[str]:
             known[file] = file_letters(file)
         except (FuncamError, OSError):  # typed in, or in an archive
             continue
-        if not _INSTALLED & {*file.parents}:
+        if not _is_of_package(file):
             tree = _parsed(file)
             todo += _imported(tree, file)
             named |= _named(tree, file)
@@ -67,8 +68,12 @@ def _is_installed(name: str) -> bool:
     file = getattr(sys.modules.get(name), "__file__", None)
     if file is None:
         return name in sys.builtin_module_names
-    parents = {*Path(file).resolve().parents}
-    return bool(_INSTALLED & parents) or _FUNCAM in parents
+    path = Path(file).resolve()
+    return _is_of_package(path) or _FUNCAM in path.parents
+
+
+def _is_of_package(file: Path) -> bool:
+    return bool(_INSTALLED & {*file.parents} or _PACKAGES & {*file.parts})
 
 
 def _files_of(definition: Any) -> Iterator[Path]:
@@ -130,4 +135,4 @@ def _modules(name: str, roots: Iterable[Path]) -> list[Path]:
     found = [place.with_name(f"{place.name}.py") for place in places] + [place / "__init__.py" for place in places]
     loaded = [getattr(sys.modules.get(".".join(words)), "__file__", None) for words in names]
     files = [*found, *(Path(file) for file in loaded if file)]
-    return [path.resolve() for path in files if path.is_file() and not _INSTALLED & {*path.resolve().parents}]
+    return [path.resolve() for path in files if path.is_file() and not _is_of_package(path.resolve())]

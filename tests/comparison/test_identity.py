@@ -20,6 +20,7 @@ from torch import nn
 
 from funcam.comparison import Plan, Rival
 from funcam.comparison.identity import letters_of, model_letters
+from funcam.comparison.sources import source_letters
 from funcam.zoo.nets import load_net
 from funcam.zoo.user_code import Factory, load_from_factory
 
@@ -178,3 +179,15 @@ def test_letters_of_a_function_hold_what_it_takes() -> None:
         return letters_of(lambda: held)
 
     assert of([1]) == of([1]) != of([2])
+
+
+@pytest.mark.parametrize("folder", ["site-packages", "dist-packages", "mine"])
+def test_packages_of_another_environment_on_the_path_are_not_followed(tmp_path: Path, folder: str) -> None:
+    """Torch of the system, or of the user: its thousand files took minutes."""
+    home = tmp_path / folder
+    home.mkdir()
+    (home / f"deep_{tmp_path.name}.py").write_text("GAIN = 1\n")
+    words = {"top": f"import deep_{tmp_path.name}", "held": "pass", "lazy": "pass", "gain": "1.0"}
+    (home / "mine.py").write_text(NET.format(**words))
+    net = load_from_factory(Factory(str(home / "mine.py"), "mine"))
+    assert len(source_letters([type(net.model)])) == (2 if folder == "mine" else 1)
