@@ -33,8 +33,10 @@ _Run: TypeAlias = Callable[["Asked", "Writer", _Done], None]
 
 def batch(
     sources: Annotated[
-        list[str], typer.Argument(help="Folders, globs, .txt or .csv lists, .tar or .parquet shards, s3://..., or -.")
-    ],
+        list[str] | None,
+        typer.Argument(help="Folders, globs, .txt or .csv lists, .tar or .parquet shards, s3://..., or -."),
+    ] = None,
+    *,
     net: Annotated[str, typer.Option("--net", "--network", "-n", help=f"Name (`funcam nets`), {OWN}.")],
     out: Annotated[Path, typer.Option("--out", "-o", help="The store: a folder of its own.")],
     weights: Annotated[
@@ -108,6 +110,9 @@ def batch(
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Print errors only.")] = False,
 ) -> int:
     """Explain any number of images into a store of maps and figures; the same command goes on where one stopped."""
+    if bool(sources) == as_listed:
+        given = "--as-listed was given and images too" if sources else "no images"
+        raise UsageError(f"{given}; give folders, globs, lists or shards, or --as-listed to go on with those listed")
     _check(weights, labels, fit, maps, target, class_, threshold, device)
     check_meaning(scores, layout)
     run = _engine(engine, device, workers, address, gpus_per_worker)
@@ -116,7 +121,7 @@ def batch(
     loaded, where = load_on_device(spec, labels, "cpu" if engine == "ray" else device, quiet, scores, output)
     asked = _asked(loaded, recipe, class_, target, fit, layout, threshold, where)
     sizes = {"shard_size": shard_size, "batch_size": min(batch_size, shard_size)}
-    return _into_store(asked, None if as_listed else sources, out, {"map_type": maps, **sizes}, run, quiet)
+    return _into_store(asked, sources or None, out, {"map_type": maps, **sizes}, run, quiet)
 
 
 def _check(
@@ -195,7 +200,7 @@ def _into_store(
     from funcam.bulk.asked import question_of
     from funcam.cli.batch_progress import batch_progress
     from funcam.sources import list_items
-    from funcam.store import Writer
+    from funcam.store import Writer, open_store
 
     with Writer(out, question_of(asked, **kept)) as writer:
         with loading("the list of images", quiet):
@@ -210,11 +215,13 @@ def _into_store(
                 f"{writer.count - left + told.images:,} of {writer.count:,} images are done; the same command goes on"
             )
             raise
+    failures = open_store(out).failures
+    if not quiet:
+        failed = f", {failures:,} of them failed" if failures else ""
+        console().print(f"{writer.count:,} images in {out}{failed}; `funcam batch show {out}` draws them", markup=False)
     if told.failures:
         _complain_of_some(out)
-    if not quiet:
-        console().print(f"{writer.count:,} images in {out}; `funcam batch show {out}` draws them", markup=False)
-    return FAILURE if told.failures else 0
+    return FAILURE if failures else 0
 
 
 def _complain_of_some(out: Path) -> None:
@@ -225,4 +232,4 @@ def _complain_of_some(out: Path) -> None:
     for row in islice(rows, _SHOWN):
         complain(about(row.path, row.error or ""))
     if next(rows, None) is not None:
-        complain(f"and more: `funcam batch show {out} --query 'error != null'`")
+        complain(f"and more: `funcam batch show {out} --query 'error != null' --json` tells all")

@@ -24,7 +24,14 @@ class Command(TyperCommand):
 
 
 class Group(TyperGroup):
-    """A command with others below it, whose help suits the terminal."""
+    """A command with others below it, whose help suits the terminal; a command may be called by two words."""
+
+    def resolve_command(self, ctx: Any, args: list[str]) -> Any:
+        """The command that is called, and its arguments."""
+        name = " ".join(args[:2])
+        if len(args) > 1 and name in self.commands:
+            return name, self.commands[name], args[2:]
+        return super().resolve_command(ctx, args)
 
     def format_help(self, ctx: Any, formatter: Any) -> None:
         """Print the help, in a narrow terminal as a list."""

@@ -13,6 +13,8 @@ from typing import Annotated
 import typer
 
 from funcam import __version__
+from funcam.cli.batch import batch
+from funcam.cli.batch_show import batch_show
 from funcam.cli.collector import collector_off
 from funcam.cli.compare import compare
 from funcam.cli.evaluate import evaluate
@@ -33,8 +35,9 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
     epilog=EPILOG,
 )
-for command in (explain, compare, evaluate, export, nets, layers, methods):
+for command in (explain, compare, evaluate, batch, export, nets, layers, methods):
     app.command(cls=Command)(command)
+app.command("batch show", cls=Command)(batch_show)
 
 
 def _print_version(wanted: bool) -> None:

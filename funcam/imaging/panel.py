@@ -200,9 +200,7 @@ def _name(row: PanelRow, width: int, scale: _Scale) -> Pixels:
     return np.vstack([above, line, below])
 
 
-def _lines(
-    named: Sequence[tuple[str, Pixels]], columns: int, box: tuple[int, int], scale: _Scale
-) -> list[Pixels]:
+def _lines(named: Sequence[tuple[str, Pixels]], columns: int, box: tuple[int, int], scale: _Scale) -> list[Pixels]:
     """The tiles under their titles, `columns` in a line."""
     lines = [_line(named[start : start + columns], box, scale) for start in range(0, len(named), columns)]
     width = lines[0].shape[1]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import difflib
 import glob
 import os
+import tempfile
 import unicodedata
 from collections.abc import Iterable, Sequence
 from contextlib import suppress
@@ -98,6 +99,32 @@ def read(path: str | os.PathLike[str]) -> Read:
         raise FuncamError(f"{name} needs more memory than there is; make it smaller first") from error
     except Exception as error:  # Pillow's decoders raise nearly anything on a damaged file.
         raise FuncamError(f"{name} is truncated or damaged ({reason_in(error)}); save or download it again") from error
+
+
+def read_data(data: bytes, name: str) -> Read:
+    """The image in some bytes, as `read` reads it from a file.
+
+    Args:
+        data: what a file would hold.
+        name: what messages call it.
+
+    Raises:
+        FuncamError: as `read_image`.
+
+    Example:
+        >>> read_data(b"GIF89a", "dog.gif")
+        Traceback (most recent call last):
+        funcam.errors.FuncamError: 'dog.gif' begins like a GIF file but is truncated or damaged; save or download it again
+    """
+    # What bounds a picture asks for its file, and for it again: it gets one.
+    with tempfile.TemporaryDirectory(prefix="funcam-") as folder:
+        file = os.path.join(folder, "image")
+        with open(file, "wb") as stream:
+            stream.write(data)
+        try:
+            return read(file)
+        except FuncamError as error:
+            raise FuncamError(str(error).replace(_quoted(file), repr(name))) from None
 
 
 def announced_bytes(path: str | os.PathLike[str]) -> int:

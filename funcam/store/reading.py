@@ -14,7 +14,7 @@ from funcam.store.layout import shard_path
 from funcam.store.listing import listed_count, listed_run
 from funcam.store.query import Condition, kept, parse_query
 from funcam.store.question import read_question, sizes_of
-from funcam.store.rows import COLUMNS, Row, read_table, rows_of
+from funcam.store.rows import COLUMNS, Row, arrow, read_table, rows_of
 from funcam.store.shard import MOST_BYTES
 
 _PLAIN = [*COLUMNS, "top_classes", "top_scores"]
@@ -49,6 +49,12 @@ class Store:
     def whole(self) -> bool:
         """Whether every image has its row."""
         return bool(self.count) and len(self.shards) == -(-self.count // self._sizes.shard)
+
+    @property
+    def failures(self) -> int:
+        """How many images of the shards that are there have an error instead of a map."""
+        told = (arrow().parquet.read_metadata(shard_path(self.folder, number)).metadata for number in self.shards)
+        return sum(int((words or {}).get(b"failures", 0)) for words in told)
 
     def rows(self, query: Sequence[str] = (), *, maps: bool = True) -> Iterator[Row]:
         """The rows that meet all conditions, in the order of the listing; one shard is in memory.

@@ -6,6 +6,7 @@ import json
 import os
 from collections.abc import Sequence
 from contextlib import suppress
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,7 @@ from funcam.sources import Item
 from funcam.store.layout import part_path, shard_path
 from funcam.store.listing import listed_count, listed_run
 from funcam.store.question import question_letters, read_question, sizes_of
-from funcam.store.rows import Row, arrow, read_table, rows_of, table_bytes, table_of
+from funcam.store.rows import Row, arrow, read_table, repeated, rows_of, table_bytes, table_of
 
 MOST_BYTES = 2048 * MIB
 _MOST_HALVINGS = 16
@@ -40,12 +41,7 @@ class Shard:
             raise FuncamError(f"the images of {str(path)!r} aren't listed yet; list them first")
         self._items = listed_run(self.folder, number, self._sizes.shard, count)
         self.batches = -(-len(self._items) // self._sizes.batch)
-        self._parts: dict[int, Any] = {}
-        self._known: dict[str, tuple[int, Row]] = {}
-        self._halvings: dict[int, int] = {}
         self.whole = is_whole(self.folder, number, self._letters, len(self._items))
-        if not self.whole:
-            self._take_up()
 
     def missing(self) -> list[int]:
         """The batches that aren't there yet, in order."""
@@ -57,13 +53,17 @@ class Shard:
         start = self.number * self._sizes.shard + first
         return list(enumerate(self._items[first : first + self._sizes.batch], start=start))
 
-    def known(self, batch: int) -> dict[str, Row]:
-        """The rows of earlier batches by their images' content, errors left out: what needs no second computation."""
-        return {content: row for content, (place, row) in self._known.items() if place < batch}
+    def contents(self, batch: int) -> set[tuple[str, str | None]]:
+        """The contents of the images of a batch that is there, each with the class that the source tells."""
+        told = self._parts[batch].select(["content", "label"]).to_pylist()
+        return {(cells["content"], cells["label"]) for cells in told if cells["content"]}
 
     def halvings(self, batch: int) -> int:
         """How often a batch was halved because memory ran out, now or by the run that this one goes on with."""
-        return self._halvings.get(batch, 0)
+        path = self._halved(batch)
+        with suppress(FuncamError, ValueError):  # what is damaged is found out anew
+            return whole_number("halvings", int(read_bytes(path, most=MIB)), 0) if exists(path) else 0
+        return 0
 
     def halve(self, batch: int) -> None:
         """Record that a batch is halved once more: whoever does it again halves it at once, to the same figures.
@@ -75,7 +75,6 @@ class Shard:
         if times > _MOST_HALVINGS:
             raise FuncamError("memory runs out even for one image; choose a smaller network or input")
         write_atomically(self._halved(batch), b"%d\n" % times, links=False)
-        self._halvings[batch] = times
 
     def add(self, batch: int, rows: Sequence[Row]) -> None:
         """Write the rows of a batch, all of them or none.
@@ -92,7 +91,8 @@ class Shard:
             raise FuncamError(f"batch {batch} of shard {self.number} was given other rows; expected {len(expected)}")
         data = table_bytes(table_of(rows, self._sizes.map_type), {"question": self._letters})
         write_atomically(self._part(batch), data, links=False)
-        self._keep(batch, data)  # as it is read, not as it came: after a kill it is that, too
+        if "_parts" in self.__dict__:  # who only adds need not read what others added
+            self._parts[batch] = self._table(batch, data)  # as it is read, not as it came: after a kill it is that, too
 
     def finish(self) -> None:
         """Make one file of the batches, and remove them.
@@ -103,8 +103,10 @@ class Shard:
         if self.missing():
             raise FuncamError(f"shard {self.number} lacks {len(self.missing())} batches; add them first")
         if not self.whole:
-            table = arrow().concat_tables([self._parts[batch] for batch in range(self.batches)]).combine_chunks()
-            told = {"question": self._letters, "halved": json.dumps(self._halvings, sort_keys=True)}
+            table = repeated(arrow().concat_tables([self._parts[batch] for batch in range(self.batches)]))
+            failures = len(table) - table.column("error").null_count
+            halved = {batch: times for batch in range(self.batches) if (times := self.halvings(batch))}
+            told = {"question": self._letters, "halved": json.dumps(halved), "failures": str(failures)}
             write_atomically(shard_path(self.folder, self.number), table_bytes(table, told), links=False)
             self.whole = True
         for batch in range(self.batches):
@@ -112,26 +114,28 @@ class Shard:
                 path.unlink(missing_ok=True)
         self._parts.clear()
 
-    def _take_up(self) -> None:
-        """What an earlier run wrote of this shard; what is damaged is done again."""
-        for batch in range(self.batches):
-            with suppress(FuncamError, ValueError):
-                if exists(self._halved(batch)):
-                    self._halvings[batch] = whole_number("halvings", int(read_bytes(self._halved(batch), most=MIB)), 0)
+    @cached_property
+    def _parts(self) -> dict[int, Any]:
+        """The batches that are there, of this run and of one that it goes on with; what is damaged is done again."""
+        found: dict[int, Any] = {}
+        for batch in range(self.batches if not self.whole else 0):
             with suppress(FuncamError):
                 if exists(self._part(batch)):
-                    self._keep(batch, read_bytes(self._part(batch), most=MOST_BYTES))
+                    found[batch] = self._table(batch, read_bytes(self._part(batch), most=MOST_BYTES))
+        return found
 
-    def _keep(self, batch: int, data: bytes) -> None:
+    def _table(self, batch: int, data: bytes) -> Any:
+        """A batch as it was written.
+
+        Raises:
+            FuncamError: it is damaged, or another one.
+        """
         table = read_table(data, repr(str(self._part(batch))))
         told = (table.schema.metadata or {}).get(b"question", b"").decode(errors="replace")
         if told != self._letters or table.num_rows != len(self.items(batch)):
-            return
-        rows = list(rows_of(table, self._sizes.map_type))
-        self._parts[batch] = table.replace_schema_metadata(None)
-        for row in rows:
-            if row.content and not row.error and batch < self._known.get(row.content, (batch + 1,))[0]:
-                self._known[row.content] = batch, row
+            raise FuncamError(f"{str(self._part(batch))!r} is of another store; remove it, and it is made again")
+        list(rows_of(table, self._sizes.map_type))  # none of which is damaged
+        return table.replace_schema_metadata(None)
 
     def _part(self, batch: int) -> Path:
         return part_path(self.folder, self.number, batch)

@@ -251,7 +251,7 @@ def test_every_row_is_there_once_and_tells_of_its_image(photos):
         store.item(25)
 
 
-def test_one_content_is_known_to_later_batches_of_its_shard(photos):
+def test_rows_of_one_content_and_one_class_say_what_the_first_says(photos):
     Path("photos/009.jpg").write_bytes(b"0")
     with Writer("store", QUESTION) as writer:
         writer.list_items(list_items([photos]))
@@ -260,11 +260,13 @@ def test_one_content_is_known_to_later_batches_of_its_shard(photos):
     with Writer("again", QUESTION) as writer:
         writer.list_items(list_items([photos]))
     shard = Shard("again", 0)
-    shard.add(2, [Row(index, item.path, content="c", target=2) for index, item in shard.items(2)])
+    shard.add(2, [Row(index, item.path, content="c") for index, item in shard.items(2)])
     shard.add(0, [Row(index, item.path, content="c", target=0) for index, item in shard.items(0)])
-    assert shard.known(0) == {}
-    assert [shard.known(batch)["c"].target for batch in (1, 2, 3)] == [0, 0, 0]
-    assert shard.known(1)["c"].index == 0
+    shard.add(1, [Row(index, item.path, "x", content="c", target=1) for index, item in shard.items(1)])
+    assert (shard.contents(0), shard.contents(1)) == ({("c", None)}, {("c", "x")})
+    shard.finish()
+    told = [(row.index, row.target) for row in open_store("again").rows()]
+    assert told == [(index, 1 if 4 <= index < 8 else 0) for index in range(len(told))]
 
 
 def test_rows_that_are_not_the_batch_are_refused(photos):
