@@ -2,34 +2,29 @@
 
 from __future__ import annotations
 
-import os
-import re
 from collections.abc import Sequence
 from contextlib import closing
-from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, cast
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from funcam.cli.collector import collect_again
-from funcam.cli.device import check_device, find_device
+from funcam.cli.device import check_device
 from funcam.cli.messages import (
     FAILURE,
     UsageError,
     check_choice,
     complain,
     console,
-    loading,
     make_results_folder,
     reason,
 )
-from funcam.cli.net_option import OWN, NetSpec, load, needs_download, parse_net_spec
+from funcam.cli.net_loading import check_files, check_meaning, class_index, load_on_device, with_weights
+from funcam.cli.net_option import OWN, NetSpec, parse_net_spec
 from funcam.cli.recipe_options import RUNNER_UP, recipe_of
-from funcam.errors import FuncamError, about, json_text, nearest
+from funcam.errors import about, json_text, nearest
 from funcam.pipeline.recipes import RECIPES
-from funcam.recipe import SCORES, Scores
-from funcam.zoo.user_code import Factory
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -150,10 +145,10 @@ def explain(
 ) -> int:
     """Explain what a network says of images: heatmaps, overlays, guided backpropagation, a panel, a JSON record."""
     _check(weights, labels, fit, device, format_)
-    _check_meaning(scores, layout)
+    check_meaning(scores, layout)
     if fit == "native" and (input_size or recipe):
         raise UsageError("--fit native keeps the image's own size; leave out --input-size and --recipe")
-    spec = _with_weights(parse_net_spec(net or (DEFAULT_NET if images else "scenes")), weights)
+    spec = with_weights(parse_net_spec(net or (DEFAULT_NET if images else "scenes")), weights)
     made = recipe_of(recipe, methods or [], layers or [], combine, smooth or [], settings or [], input_size)
     if fast:
         _check_fast(made, contrast, layout)
@@ -163,7 +158,7 @@ def explain(
     for problem in problems:
         complain(problem)
     silent = quiet or as_json
-    loaded, where = _load(spec, labels, device, silent, scores, output)
+    loaded, where = load_on_device(spec, labels, device, silent, scores, output)
     job = replace(_job(spec.label, loaded, where, classes, contrast, fit, made, layout, style, out), fast=fast)
     done, records = _run(job, sources, as_json, silent)
     if records:
@@ -171,17 +166,6 @@ def explain(
 
         print_summary(console(), job.net, records, out)
     return FAILURE if problems or done < len(sources) else 0
-
-
-def _with_weights(spec: NetSpec, weights: str | None) -> NetSpec:
-    """The network with what `--weights` says."""
-    if weights is None:
-        return spec
-    if spec.weights is not None:
-        raise UsageError(f"--weights {weights!r} was given and {spec.weights!r} in --net too; give one or the other")
-    if isinstance(spec.net, Factory) and not os.path.exists(weights):
-        raise UsageError(f"--weights {weights!r}: there is no such file")
-    return replace(spec, weights=weights)
 
 
 def _sources(images: Sequence[str], scene: int | None, spec: NetSpec) -> tuple[list[ImageSource], list[str]]:
@@ -212,22 +196,7 @@ def _check(weights: str | None, labels: Path | None, fit: str, device: str, form
     check_choice("--fit", fit, FITS)
     check_choice("--format", format_, FORMATS)
     check_device(device)
-    if weights is not None and re.search(r"[/\\.]", weights) and not os.path.exists(weights):
-        raise UsageError(f"--weights {weights!r}: there is no such file")
-    if labels is not None and not os.path.isfile(labels):
-        raise UsageError(f"--labels {str(labels)!r}: there is no such file")
-
-
-def _check_meaning(scores: str | None, layout: str | None) -> None:
-    if scores is not None:
-        check_choice("--scores", scores, SCORES)
-    if layout is not None:
-        from funcam.network.layout_words import read_words
-
-        try:
-            read_words(layout)
-        except FuncamError as error:
-            raise UsageError(f"--{error}") from error
+    check_files(weights, labels)
 
 
 def _check_fast(recipe: Recipe, contrast: str | None, layout: str | None) -> None:
@@ -254,19 +223,6 @@ def _style(format_: str, colormap: str, alpha: float, size: int | None, maps: bo
     return Style(format_, colormap, alpha, size, maps, tuple(pictures) or PICTURES)
 
 
-def _load(
-    spec: NetSpec, labels: Path | None, device: str, silent: bool, scores: str | None, output: str | None
-) -> tuple[Net, str]:
-    """The network on the device, and what that is."""
-    with loading(spec.label, silent):
-        where = find_device(device)
-        net = None if needs_download(spec) else load(spec, labels=labels, output=output)
-    if net is None:  # the download draws a bar of its own
-        net = load(spec, labels=labels, progress=not silent)
-    net = net if scores is None else replace(net, scores=cast(Scores, scores))
-    return replace(net, model=net.model.to(where)), where
-
-
 def _job(
     label: str,
     net: Net,
@@ -288,25 +244,13 @@ def _job(
     if sized.size[0] * sized.size[1] > max(_LARGE_INPUT, 4 * net.size[0] * net.size[1]):
         height, width = sized.size
         complain(f"an input of {width}x{height} pixels takes gigabytes of memory: up to 2 kB a pixel")
-    chosen = tuple(dict.fromkeys(_class(text, net.classes) for text in classes)) if classes else None
+    chosen = tuple(dict.fromkeys(class_index(text, net.classes) for text in classes)) if classes else None
     against = find_class(contrast, net.classes) if contrast not in (None, RUNNER_UP) else contrast
     return Job(label, net, device, chosen, against, fit, recipe, layout, style, out)
 
 
 _LARGE_INPUT = 2**20
 """Pixels: a larger input is told before it is allocated."""
-
-
-def _class(text: str, classes: Sequence[str]) -> int:
-    """The index of the class that is meant; `~index` for `not NAME`."""
-    from funcam.zoo.labels import find_class
-
-    try:
-        return find_class(text, classes)
-    except FuncamError:
-        if not text.lower().startswith("not "):
-            raise
-    return ~find_class(text[4:].strip(), classes)
 
 
 def _run(job: Job, sources: Sequence[ImageSource], as_json: bool, silent: bool) -> tuple[int, list[dict[str, Any]]]:

@@ -112,9 +112,9 @@ def read_data(data: bytes, name: str) -> Read:
         FuncamError: as `read_image`.
 
     Example:
-        >>> read_data(b"GIF89a", "dog.gif")
+        >>> read_data(b"GIF89a", "a.gif")
         Traceback (most recent call last):
-        funcam.errors.FuncamError: 'dog.gif' begins like a GIF file but is truncated or damaged; save or download it again
+        funcam.errors.FuncamError: 'a.gif' begins like a GIF file but is truncated or damaged; save or download it again
     """
     # What bounds a picture asks for its file, and for it again: it gets one.
     with tempfile.TemporaryDirectory(prefix="funcam-") as folder:
