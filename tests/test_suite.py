@@ -138,8 +138,8 @@ def _declared(*extras: str) -> set[str]:
 @pytest.mark.parametrize(
     ("room", "extras"),
     [
-        ("funcam", ["safetensors", "batch"]),
-        ("tests", ["test", "docs"]),
+        ("funcam", ["safetensors", "batch", "export", "ray"]),
+        ("tests", ["test", "docs", "ray"]),
         ("benchmarks", ["bench", "models", "docs"]),
     ],
 )

@@ -6,7 +6,6 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
 
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
@@ -16,40 +15,30 @@ _EVERY = 30.0
 """Seconds between two lines."""
 
 
-@dataclass
 class Told:
-    """What is done of a batch, in this run.
+    """What is done in this run: `images`, `failures` among them with an error."""
 
-    Attributes:
-        left: images that there were to do.
-        images: that are done.
-        failures: those of them with an error.
-    """
-
-    left: int
-    images: int = 0
-    failures: int = 0
-    bar: Progress | None = None
-    lines: bool = False
-    started: float = field(default_factory=time.monotonic)
-    last: float = field(default_factory=time.monotonic)
+    def __init__(self, left: int, bar: Progress | None = None, lines: bool = False) -> None:
+        self.images = self.failures = 0
+        self._left, self._bar, self._lines = left, bar, lines
+        self._started = self._last = time.monotonic()
 
     def add(self, images: int, failures: int) -> None:
         """So many more images are done."""
         self.images += images
         self.failures += failures
-        if self.bar is not None:
+        if self._bar is not None:
             failed = f"{self.failures:,} failed" if self.failures else ""
-            self.bar.update(self.bar.task_ids[0], advance=images, failed=failed)
-        elif self.lines and time.monotonic() - self.last >= _EVERY:
-            self.last = time.monotonic()
+            self._bar.update(self._bar.task_ids[0], advance=images, failed=failed)
+        elif self._lines and time.monotonic() - self._last >= _EVERY:
+            self._last = time.monotonic()
             print(self._line(), file=sys.stderr, flush=True)
 
     def _line(self) -> str:
-        rate = self.images / max(time.monotonic() - self.started, 1e-9)
-        minutes = (self.left - self.images) / max(rate, 1e-9) / 60
+        rate = self.images / max(time.monotonic() - self._started, 1e-9)
+        minutes = (self._left - self.images) / max(rate, 1e-9) / 60
         failed = f", {self.failures:,} failed" if self.failures else ""
-        return f"funcam: {self.images:,} of {self.left:,}, {rate:.1f} images/s, {minutes:.0f} min left{failed}"
+        return f"funcam: {self.images:,} of {self._left:,}, {rate:.1f} images/s, {minutes:.0f} min left{failed}"
 
 
 @contextmanager

@@ -23,9 +23,10 @@ COMMANDS = {
     "compare": "compare --scenes 6 --net scenes --batch 2 --out out --report out/report.html --report out/gallery.md",
     "evaluate": "evaluate --scenes 4 --net scenes --batch 2 -m layer-cam -l trunk_output --by energy --out out",
     "explain": "explain a.png b.png c.png --net scenes -m grad-cam --maps --format png --out out",
+    "batch": "batch a.png b.png c.png --net scenes --batch 2 --shard 2 --out out",
 }
 TIMES = re.compile(r'"(seconds|cost|created)": ?("[^"]*"|[\d.]+)')  # what no two runs share, as the cheapest recipe
-KILLS = {"compare": 8, "evaluate": 6, "explain": 6}
+KILLS = {"compare": 8, "evaluate": 6, "explain": 6, "batch": 6}
 
 
 @pytest.fixture(scope="module")
@@ -50,6 +51,8 @@ def results(folder: Path) -> dict[str, object]:
         if path.name == "images.jsonl":
             lines = [line for line in path.read_text().splitlines() if line]
             found[name] = sorted({line for line in lines if line.endswith("]}")})
+        elif path.name in ("lock", "log.jsonl"):  # of a store, when and where
+            continue
         elif path.name == "costs.json":
             found[name] = sorted(json.loads(path.read_text()))
         elif path.name == "recipe.json":

@@ -28,16 +28,16 @@ IDENTITY = ("lock", "log.jsonl")
 """What is no part of what a store is."""
 
 
-def row_of(index: int, item: Item, reader: Reader, known: dict[str, Row]) -> Row:
+def row_of(index: int, item: Item, reader: Reader, known: set[tuple[str, str | None]]) -> Row:
     """What a network that draws says of an image: its map follows from its bytes."""
     try:
         data = reader.read(item)
     except ValueError as error:
         return Row(index, item.path, item.label, error=str(error))
     content = content_hash(data)
-    if content in known:
-        first = known[content]
-        return Row(index, item.path, item.label, content, 8, 6, first.top, 3, 0.5, first.figures, first.map)
+    if (content, item.label) in known:
+        return Row(index, item.path, item.label, content)
+    known.add((content, item.label))
     drawn = np.random.default_rng(int(content[:15], 16)).standard_normal((1, 7, 7)).astype(np.float32)
     top = ((3, float(drawn[0, 0, 0])), (1, 0.25))
     return Row(index, item.path, item.label, content, 8, 6, top, 3, 0.5, figures(drawn)[0], drawn[0])
@@ -45,10 +45,13 @@ def row_of(index: int, item: Item, reader: Reader, known: dict[str, Row]) -> Row
 
 def fill(path: str, number: int) -> Iterator[int]:
     """Make a shard; the batches that are done."""
-    shard = Shard(path, number)
+    shard, known = Shard(path, number), set[tuple[str, str | None]]()
+    missing = shard.missing()
     with Reader() as reader:
-        for batch in shard.missing():
-            known = shard.known(batch)
+        for batch in range(shard.batches):
+            if batch not in missing:
+                known |= shard.contents(batch)
+                continue
             shard.add(batch, [row_of(index, item, reader, known) for index, item in shard.items(batch)])
             yield batch
     shard.finish()

@@ -1,0 +1,161 @@
+"""`funcam batch` and `funcam batch show`: what a user types, and what comes of it."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from command_line import Funcam, photo
+from PIL import Image
+
+from funcam.imaging.reading import read_image
+
+
+@pytest.fixture
+def photos(tmp_path: Path) -> Path:
+    folder = tmp_path / "photos"
+    folder.mkdir()
+    for number in range(5):
+        Image.fromarray(photo(seed=number)).save(folder / f"{number}.png")
+    return folder
+
+
+def test_a_folder_becomes_a_store_and_the_same_command_finds_it_whole(funcam: Funcam, photos: Path) -> None:
+    ran = funcam("batch", "photos", "--net", "scenes", "--out", "store", "--batch", 2)
+    assert (ran.code, ran.out) == (0, "5 images in store; `funcam batch show store` draws them\n")
+    assert ran.err == ""
+    before = {path.name: path.read_bytes() for path in Path("store").glob("maps-*")}
+    assert len(before) == 1
+    assert funcam("batch", "photos", "--net", "scenes", "--out", "store", "--batch", 2).code == 0
+    assert funcam("batch", "--as-listed", "--net", "scenes", "--out", "store", "--batch", 2).code == 0
+    assert before == {path.name: path.read_bytes() for path in Path("store").glob("maps-*")}
+
+
+def test_a_damaged_picture_is_told_each_time_and_the_others_are_done(funcam: Funcam, photos: Path) -> None:
+    (photos / "2.png").write_bytes((photos / "2.png").read_bytes()[:99])
+    ran = funcam("batch", "photos", "--net", "scenes", "--out", "store")
+    assert ran.code == 1
+    assert ran.out == "5 images in store, 1 of them failed; `funcam batch show store` draws them\n"
+    assert ran.err.count("\n") == 1
+    assert "2.png' is truncated or damaged" in ran.err
+    again = funcam("batch", "photos", "--net", "scenes", "--out", "store")
+    assert (again.code, again.out) == (1, ran.out)
+
+
+def test_another_question_is_refused_and_the_store_stays(funcam: Funcam, photos: Path) -> None:
+    funcam("batch", "photos", "--net", "scenes", "--out", "store")
+    before = {path: path.read_bytes() for path in Path("store").rglob("*") if path.is_file()}
+    funcam("batch", "photos", "--net", "scenes", "--out", "store", "--class", 3).error(
+        1, "target is 3, there 'predicted'"
+    )
+    assert before == {path: path.read_bytes() for path in Path("store").rglob("*") if path.is_file()}
+
+
+@pytest.mark.parametrize(
+    ("words", "expected"),
+    [
+        (["--net", "scenes", "--out", "s"], "no images; give folders"),
+        (["photos", "--as-listed", "--net", "scenes", "--out", "s"], "--as-listed was given and images too"),
+        (["photos", "--out", "s"], "--net"),
+        (["photos", "--net", "scenes"], "--out"),
+        (["photos", "--net", "scenes", "--out", "s", "--fit", "native"], "--fit 'native' is unknown"),
+        (["photos", "--net", "scenes", "--out", "s", "--maps", "float8"], "--maps 'float8' is unknown"),
+        (["photos", "--net", "scenes", "--out", "s", "--threshold", "0"], "share of the peak"),
+        (["photos", "--net", "scenes", "--out", "s", "--target", "label", "--class", "3"], "give one or the other"),
+        (["photos", "--net", "scenes", "--out", "s", "--engine", "spark"], "expected local or ray"),
+        (["photos", "--net", "scenes", "--out", "s", "--address", "auto"], "--engine ray"),
+        (["photos", "--net", "scenes", "--out", "s", "--engine", "ray", "--device", "cpu"], "of the local engine"),
+        (["photos", "--net", "scenez", "--out", "s"], "scenes"),
+    ],
+)
+def test_wrong_use_is_told_before_anything_is_written(
+    funcam: Funcam, photos: Path, words: list[str], expected: str
+) -> None:
+    funcam("batch", *words).error(2, expected)
+    assert not Path("s").exists()
+
+
+@pytest.mark.parametrize("method", ["guided-backprop", "gradient"])
+def test_methods_that_give_no_map_are_refused(funcam: Funcam, photos: Path, method: str) -> None:
+    funcam("batch", "photos", "--net", "scenes", "--out", "s", "-m", method).error(1, "one map of each image")
+
+
+def test_a_folder_that_is_no_store_is_left_alone(funcam: Funcam, photos: Path) -> None:
+    before = sorted(photos.iterdir())
+    funcam("batch", "photos", "--net", "scenes", "--out", "photos").error(1, "holds other files")
+    assert sorted(photos.iterdir()) == before
+
+
+def test_show_draws_pictures_of_the_images_own_size_and_a_sheet(funcam: Funcam, photos: Path) -> None:
+    funcam("batch", "photos", "--net", "scenes", "--out", "store")
+    ran = funcam("batch", "show", "store", "--query", "index < 3", "--format", "png", "--alpha", "0")
+    assert (ran.code, ran.out) == (0, "3 pictures and sheet.jpg in store-pictures\n")
+    assert sorted(path.name for path in Path("store-pictures").iterdir()) == [
+        *(f"0000000{number}-{number}.png" for number in range(3)),
+        "sheet.jpg",
+    ]
+    for number in range(3):  # without heat the picture is the image
+        shown = read_image(f"store-pictures/0000000{number}-{number}.png")
+        np.testing.assert_array_equal(shown, read_image(photos / f"{number}.png"))
+
+
+def test_show_prints_rows_as_json(funcam: Funcam, photos: Path) -> None:
+    (photos / "4.png").write_bytes(b"")
+    funcam("batch", "photos", "--net", "scenes", "--out", "store", "--class", "3")
+    ran = funcam("batch", "show", "store", "--json")
+    rows = [json.loads(line) for line in ran.out.splitlines()]
+    assert [row["index"] for row in rows] == list(range(5))
+    assert [row["class"] for row in rows] == [3, 3, 3, 3, None]
+    assert all(row["top"][0]["name"] for row in rows[:4])
+    assert "empty" in rows[4]["error"]
+    assert [
+        json.loads(line)["index"]
+        for line in funcam("batch", "show", "store", "--json", "--query", "error != null").out.splitlines()
+    ] == [4]
+
+
+def test_show_says_of_an_image_that_changed_and_draws_the_others(funcam: Funcam, photos: Path) -> None:
+    funcam("batch", "photos", "--net", "scenes", "--out", "store")
+    (photos / "1.png").write_bytes((photos / "2.png").read_bytes())
+    (photos / "3.png").unlink()
+    ran = funcam("batch", "show", "store", "--out", "drawn")
+    assert ran.code == 1
+    assert "1.png' has changed since it was explained" in ran.err
+    assert "3.png" in ran.err
+    assert len(list(Path("drawn").glob("0*"))) == 3
+
+
+def test_show_of_figures_without_maps_says_so(funcam: Funcam, photos: Path) -> None:
+    funcam("batch", "photos", "--net", "scenes", "--out", "store", "--maps", "none")
+    ran = funcam("batch", "show", "store", "--query", "index = 0")
+    assert ran.code == 1
+    assert "holds no maps" in ran.err
+
+
+@pytest.mark.parametrize(
+    ("words", "code", "expected"),
+    [
+        (["nowhere"], 1, "is no store"),
+        (["store", "--query", "colour = 3"], 1, "no column 'colour'"),
+        (["store", "--query", "index > 99"], 1, "no row"),
+        (["store", "--colormap", "jett"], 2, "nearest: 'jet'"),
+        (["store", "--format", "tif"], 2, "--format 'tif' is unknown"),
+    ],
+)
+def test_show_says_what_is_wrong(funcam: Funcam, photos: Path, words: list[str], code: int, expected: str) -> None:
+    funcam("batch", "photos", "--net", "scenes", "--out", "store", "-q")
+    funcam("batch", "show", *words).error(code, expected)
+
+
+def test_names_that_a_tar_tells_name_no_file(funcam: Funcam, tmp_path: Path, photos: Path) -> None:
+    import tarfile
+
+    with tarfile.open(tmp_path / "evil.tar", "w") as tar:
+        tar.add(photos / "0.png", "../../etc/\x1b[31mevil.png")
+    assert funcam("batch", "evil.tar", "--net", "scenes", "--out", "store").code == 0
+    ran = funcam("batch", "show", "store")
+    assert ran.code == 0
+    (drawn,) = Path("store-pictures").glob("0*")
+    assert drawn.name == "00000000-x1b_31mevil.jpg"
