@@ -94,6 +94,20 @@ def test_style_options(funcam: Funcam, image: Path, suffix: str, kind: str) -> N
     assert not Path("results").exists()
 
 
+def test_only_some_pictures(funcam: Funcam, image: Path) -> None:
+    for number in range(4):
+        shutil.copy(image, f"pic{number}.png")
+    run = ("explain", *(f"pic{number}.png" for number in range(4)), *SCENES)
+    done(funcam(*run, "--pictures", "overlay", "--pictures", "panel", "--out", "two"))
+    ran = done(funcam(*run, "--pictures", "none", "--out", "none"))
+
+    for number in range(4):
+        part = f"pic{number}-scenes"
+        assert expected(part, kinds=("cam", "cam++")) | {f"{part}-panel.png"} < names("two")
+        assert f"{part}.json" in ran.out
+    assert names("none") == {f"pic{number}-scenes.json" for number in range(4)}
+
+
 @pytest.mark.parametrize("fit", ["squash", "crop", "pad", "native"])
 @pytest.mark.parametrize("size", [(60, 90), (140, 50)])
 def test_pictures_come_at_the_images_size(funcam: Funcam, fit: str, size: tuple[int, int]) -> None:

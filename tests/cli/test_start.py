@@ -61,6 +61,8 @@ ANSWERED = [
     (["explain", "pic.png", "--alpha", "nan"], 2),
     (["explain", "pic.png", "--size", "0"], 2),
     (["explain", "pic.png", "--size", "big"], 2),
+    (["explain", "pic.png", "--pictures", "overlays"], 2),
+    (["explain", "pic.png", "--pictures", "none", "--pictures", "panel"], 2),
     (["explain", "pic.png", "--device", "gpu"], 2),
     (["explain", "pic.png", "--device", "cuda:x"], 2),
     (["explain", "pic.png", "--scene", "3"], 2),

@@ -271,3 +271,38 @@ def test_the_record_comes_last(tmp_path: Path, image: Pixels, net: Net, monkeypa
 def test_a_folder_that_went_away(tmp_path: Path, image: Pixels, net: Net) -> None:
     with pytest.raises(FuncamError, match="make the folder first"):
         write_results(tmp_path / "gone", "pic-net", "pic.jpg", image, net, explanation(), Style())
+
+
+@pytest.mark.parametrize(
+    ("pictures", "kinds"),
+    [
+        (("overlay",), {"cam", "cam++"}),
+        (("heatmap", "gradient"), {"heatmap", "heatmap++", "gb", "cam_gb"}),
+        (("panel",), set()),
+        (("none",), set()),
+    ],
+)
+def test_only_the_pictures_that_are_asked_for(
+    tmp_path: Path, image: Pixels, net: Net, pictures: tuple[str, ...], kinds: set[str]
+) -> None:
+    for folder, style in (("some", Style(pictures=pictures)), ("all", Style())):
+        (tmp_path / folder).mkdir()
+        write_results(tmp_path / folder, "pic-net", "pic.jpg", image, net, explanation(), style)
+
+    panel = {"pic-net-panel.png"} if "panel" in pictures else set()
+    assert names(tmp_path / "some") == {f"pic-net-{kind}.jpg" for kind in kinds} | panel | {"pic-net.json"}
+    record = json.loads((tmp_path / "some/pic-net.json").read_text(encoding="utf-8"))
+    assert {*record["explained"][0]["files"]} == kinds
+    assert {*record["files"]} == {"record"} | {"panel" for _ in panel}
+    for name in names(tmp_path / "some") - {"pic-net.json"}:
+        assert (tmp_path / "some" / name).read_bytes() == (tmp_path / "all" / name).read_bytes()
+
+
+def test_a_map_finer_than_its_picture_is_averaged(tmp_path: Path, image: Pixels, net: Net) -> None:
+    """Lines of one cell, which lie between the pixels of a small picture, are still to be seen."""
+    cells = np.zeros((1, 240, 360), np.float32)
+    cells[:, :, ::4] = 1
+    fine = replace(explanation(), maps={"grad-cam": cells})
+    write_results(tmp_path, "pic-net", "pic.jpg", image, net, fine, Style(format="png", colormap="gray"))
+
+    assert pixels(tmp_path / "pic-net-heatmap.png").min() > 250
