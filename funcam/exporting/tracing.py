@@ -13,7 +13,9 @@ from torch._subclasses.fake_tensor import FakeTensorMode
 from torch.export import Dim, ExportedProgram
 from torch.fx.experimental.proxy_tensor import make_fx
 from torch.fx.experimental.symbolic_shapes import DimDynamic, ShapeEnv, StatelessSymbolicContext
+from torch.nn import functional
 from torch.nn.attention import SDPBackend, sdpa_kernel
+from torch.overrides import TorchFunctionMode
 
 from funcam.attribution.batch_run import BatchRun, run_again
 from funcam.attribution.dispatch import ResolvedMethod, apply_methods
@@ -67,6 +69,18 @@ def _function(run: BatchRun, method: ResolvedMethod, form: Form) -> Callable[...
     return lambda images: explained(images, None)
 
 
+class _LinearOfRows(TorchFunctionMode):
+    """Linear layers of more than rows, as linear layers of rows: torch.func settles the sizes of the others."""
+
+    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        """Run a function of torch's."""
+        if func is functional.linear and args[0].ndim > 2:
+            images, *rest = args
+            rows = func(images.reshape(-1, images.shape[-1]), *rest, **(kwargs or {}))
+            return rows.view(*images.shape[:-1], rows.shape[-1])
+        return func(*args, **(kwargs or {}))
+
+
 def _graph(function: Callable[..., Explained], example: tuple[torch.Tensor, ...]) -> fx.GraphModule:
     """The function's operations. Its inputs stand for any number of images, of one size."""
     images, *classes = example
@@ -75,7 +89,7 @@ def _graph(function: Callable[..., Explained], example: tuple[torch.Tensor, ...]
     symbolic = StatelessSymbolicContext(dynamic_sizes=sizes)  # type: ignore[var-annotated]
     standing: Any = mode.from_tensor(images, source=ConstantSource("images"), symbolic_context=symbolic)
     # (the fused attention's derivative is no operator of ONNX)
-    with mode, enable_python_dispatcher(), sdpa_kernel(SDPBackend.MATH):
+    with mode, enable_python_dispatcher(), sdpa_kernel(SDPBackend.MATH), _LinearOfRows():
         # (of one and the same number: two symbols would have to be told that they are equal)
         others = [torch.zeros(standing.shape[0], dtype=each.dtype, device=each.device) for each in classes]
         return make_fx(function, DECOMPOSED, _allow_non_fake_inputs=True)(standing, *others)

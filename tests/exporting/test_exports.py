@@ -12,7 +12,7 @@ import onnx
 import onnxruntime
 import pytest
 import torch
-from small import small, state_of
+from small import small, state_of, tiny_swin, tiny_vit
 from torch import Tensor, nn
 
 import funcam
@@ -88,6 +88,15 @@ def test_a_class_that_goes_in_where_all_behind_the_layer_is_differentiated(
     _, classes, maps = ran(made.path, IMAGES, targets)
     assert torch.equal(classes, targets)
     assert_same(maps, funcam.explain(model, IMAGES, targets, method=method, layer=layer).maps)
+
+
+@pytest.mark.parametrize("build", [tiny_vit, tiny_swin])
+def test_attention_behind_the_layer(build: Callable[[], nn.Module], tmp_path: Path) -> None:
+    """Linear layers of tokens, of which torch.func settles the number of images if it is let."""
+    model, targets = build(), torch.tensor([3, 1, 0, 2, 2])
+    made = funcam.export(model, tmp_path / "e.onnx", example=EXAMPLE, targets="input")
+    _, _, maps = ran(made.path, IMAGES, targets)
+    assert_same(maps, funcam.explain(model, IMAGES, targets).maps)
 
 
 def test_grad_cam_of_a_file_is_autograd_s(tmp_path: Path) -> None:
