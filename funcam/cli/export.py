@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import os
+import warnings
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from funcam.cli.messages import UsageError, console, loading
+from funcam.cli.messages import UsageError, complain, console, loading
 from funcam.cli.net_option import OWN, load, needs_download, parse_net_spec
 from funcam.cli.recipe_options import check_methods, settings_of
-from funcam.errors import FuncamError, json_text
+from funcam.errors import FuncamError, FuncamWarning, json_text
 from funcam.exporting.kinds import EXPLAINED, format_of, refuse_method, require_packages
 from funcam.methods import find_method
 
@@ -52,8 +53,12 @@ def export(
     silent = quiet or as_json
     with loading(spec.label, silent or needs_download(spec)):
         loaded = load(spec, labels=labels, progress=not silent)
-    with loading(f"{out.name}: tracing, writing, verifying", silent):
+    with warnings.catch_warnings(record=True) as told, loading(f"{out.name}: tracing, writing, verifying", silent):
+        warnings.simplefilter("always", FuncamWarning)
         made = _export(loaded, out, format_, target, method, layer, preprocessing, size, opset, options)
+    for warning in told:
+        if issubclass(warning.category, FuncamWarning):
+            complain(str(warning.message))
     if as_json:
         print(json_text(_document(made), indent=1, ascii_only=True))
     elif not quiet:
