@@ -83,7 +83,7 @@ def test_what_is_public_is_there() -> None:
 
 
 def test_the_exit_codes_are_those_of_the_command_line() -> None:
-    from funcam.cli.messages import FAILURE, INTERRUPTED, USAGE
+    from funcam.cli.messages import FAILURE, INTERRUPTED, UNREAD, USAGE
 
     paragraph = PUBLIC.split("**Exit codes**")[1].split("\n\n")[0]
-    assert re.findall(r"\b(\d+), ", paragraph) == [str(code) for code in (0, FAILURE, USAGE, INTERRUPTED)]
+    assert re.findall(r"\b(\d+), ", paragraph) == [str(code) for code in (0, FAILURE, USAGE, INTERRUPTED, UNREAD)]

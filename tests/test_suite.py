@@ -138,7 +138,7 @@ def _declared(*extras: str) -> set[str]:
 @pytest.mark.parametrize(
     ("room", "extras"),
     [
-        ("funcam", ["safetensors", "batch", "export", "ray"]),
+        ("funcam", ["safetensors", "batch", "export", "ray", "figures"]),
         ("tests", ["test", "docs", "ray"]),
         ("benchmarks", ["bench", "models", "docs"]),
     ],

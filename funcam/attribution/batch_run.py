@@ -13,7 +13,7 @@ from funcam.attribution.belonging import belonging
 from funcam.attribution.cuts import places_of, told_of
 from funcam.attribution.meaning import meaning_of
 from funcam.attribution.rows import full_precision, one_by_one_where_vmap_fails
-from funcam.attribution.tails import Pullback, Tail, Tensors, tail_of, vjp_of
+from funcam.attribution.tails import Pullback, Tail, Tensors, as_they_are, run_tail, tail_of, vjp_of
 from funcam.attribution.whole import Kind, Whole, whole
 from funcam.errors import FuncamError
 from funcam.network import budget
@@ -25,7 +25,6 @@ from funcam.network.finer import finer_beside
 from funcam.network.inputs import of_image
 from funcam.network.linear_head import linear_head
 from funcam.network.mixing import refuse_mixed, rows_mix
-from funcam.network.outputs import unpacked
 from funcam.network.rewrites.attention import AttentionRun
 from funcam.network.rewrites.batchnorm import fused
 from funcam.network.rewrites.channels_last import channels_last, in_channels_last
@@ -33,14 +32,13 @@ from funcam.network.settled import LinearHead, Settled, TapCut
 from funcam.network.tap import Inputs
 from funcam.network.tap import run as run_model
 from funcam.recipe import Scores
+from funcam.targets.kinds import names_classes, of_classes
 from funcam.targets.target import (
     Meaning,
     Output,
     Target,
     Targets,
     logits_of,
-    names_classes,
-    of_classes,
     placed,
     read_by,
     scored,
@@ -356,10 +354,10 @@ def _run_found(found: _Found, given: Inputs, targets: Targets, gradient: bool, u
     of_logits = found.output is None and names_classes(targets)  # whose derivative is known
     if linear is None or not gradient or of_logits:
         differentiated = gradient and linear is None
-        features, outputs, target, values, pullback = _run(inputs, tail, settled, differentiated, tapped, plain)
+        features, outputs, target, values, pullback = run_tail(inputs, tail, settled, differentiated, tapped, plain)
     else:
         logits, features = tail(*inputs)
-        _, outputs, target, values, by_logits = _run((logits,), _as_they_are, settled, True, False, False)
+        _, outputs, target, values, by_logits = run_tail((logits,), as_they_are, settled, True, False, False)
     by_name = dict(zip([*here, *more], features, strict=True))
     return BatchRun(
         cuts=cuts,
@@ -384,36 +382,3 @@ def _run_found(found: _Found, given: Inputs, targets: Targets, gradient: bool, u
         meaning=found.meaning,
         left=found.left,
     )
-
-
-def _as_they_are(logits: torch.Tensor) -> tuple[torch.Tensor, Tensors]:
-    """A tail that is nothing; what is explained may write into the logits."""
-    return logits.clone(), ()
-
-
-def _run(
-    inputs: Tensors,
-    tail: Tail,
-    settled: Callable[[Any], tuple[Target, torch.Tensor]],
-    gradient: bool,
-    tapped: bool,
-    plain: bool,
-) -> tuple[Tensors, Any, Target, torch.Tensor, Pullback | None]:
-    """The tail's features and outputs, the target, its scores, and (if asked for) their pullback."""
-    if not gradient:
-        outputs, features = tail(*inputs)
-        return features, outputs, *settled(outputs), None
-    seen: list[Any] = []
-
-    def scores(*inputs: torch.Tensor) -> tuple[torch.Tensor, Any]:
-        outputs, features = tail(*inputs)
-        target, values = settled(outputs)
-        tensors, rest = unpacked(outputs)
-        seen[:] = [(target, rest)]
-        return values, (tensors, features, target.indices, target.constants)
-
-    values, pullback, (tensors, features, indices, constants) = vjp_of(scores, inputs, tapped, plain)
-    target, rest = seen[0]
-    class_score = target.class_score and replace(target.class_score, classes=indices)
-    bound = replace(target, indices=indices, constants=tuple(constants), class_score=class_score)
-    return tuple(features), rest(tensors), bound, values, pullback

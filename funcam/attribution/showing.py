@@ -128,7 +128,7 @@ class Shown:
             from matplotlib.figure import Figure
         except ImportError as error:
             raise FuncamError(
-                "figures need matplotlib, which isn't here: pip install matplotlib, or .panel()"
+                "figures need matplotlib, which isn't here: pip install 'funcam[figures]', or .panel()"
             ) from error
         rows = tiles(self._own, images, Look(colormap, alpha))
         if not rows:

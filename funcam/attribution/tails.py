@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import Any
 
 import torch
@@ -11,9 +12,11 @@ from torch.func import vjp
 
 from funcam.network import derivative
 from funcam.network.cutting import run_cut
+from funcam.network.outputs import unpacked
 from funcam.network.settled import Settled
 from funcam.network.tap import Inputs
 from funcam.network.taps import run_tapped
+from funcam.targets.target import Target
 
 Tensors = tuple[torch.Tensor, ...]
 Pullback = Callable[[torch.Tensor], Tensors]
@@ -42,3 +45,36 @@ def vjp_of(
         return derivative.vjp(function, inputs, plain)[:3]
     values, pullback, *aux = vjp(function, *inputs, has_aux=True)
     return values, pullback, aux[0]
+
+
+def as_they_are(logits: torch.Tensor) -> tuple[torch.Tensor, Tensors]:
+    """A tail that is nothing; what is explained may write into the logits."""
+    return logits.clone(), ()
+
+
+def run_tail(
+    inputs: Tensors,
+    tail: Tail,
+    settled: Callable[[Any], tuple[Target, torch.Tensor]],
+    gradient: bool,
+    tapped: bool,
+    plain: bool,
+) -> tuple[Tensors, Any, Target, torch.Tensor, Pullback | None]:
+    """The tail's features and outputs, the target, its scores, and (if asked for) their pullback."""
+    if not gradient:
+        outputs, features = tail(*inputs)
+        return features, outputs, *settled(outputs), None
+    seen: list[Any] = []
+
+    def scores(*inputs: torch.Tensor) -> tuple[torch.Tensor, Any]:
+        outputs, features = tail(*inputs)
+        target, values = settled(outputs)
+        tensors, rest = unpacked(outputs)
+        seen[:] = [(target, rest)]
+        return values, (tensors, features, target.indices, target.constants)
+
+    values, pullback, (tensors, features, indices, constants) = vjp_of(scores, inputs, tapped, plain)
+    target, rest = seen[0]
+    class_score = target.class_score and replace(target.class_score, classes=indices)
+    bound = replace(target, indices=indices, constants=tuple(constants), class_score=class_score)
+    return tuple(features), rest(tensors), bound, values, pullback

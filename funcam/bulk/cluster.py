@@ -10,13 +10,13 @@ from __future__ import annotations
 
 import logging
 import os
-import pickle
 import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 from torch import nn
 
 from funcam.bulk.asked import Asked, on_device
@@ -109,8 +109,14 @@ def _read(batch: Block, folder: str, net: Net, fit: str) -> Iterator[dict[str, A
     for number in batch["shard"]:
         with Images(net, fit, workers=2) as images:
             for index, read in images.missing_of(Shard(folder, int(number))):
-                data = np.frombuffer(pickle.dumps(read, protocol=5), np.uint8)
-                yield {"shard": [number], "batch": [index], "data": [data]}
+                yield {"shard": [number], "batch": [index], "images": _one(read)}
+
+
+def _one(read: list[Ready]) -> NDArray[np.object_]:
+    """A batch as the one value of a column."""
+    column = np.empty(1, object)
+    column[0] = read
+    return column
 
 
 class _Explainer:
@@ -127,8 +133,7 @@ class _Explainer:
 
     def __call__(self, batch: Block) -> dict[str, Any]:
         told: dict[str, list[int]] = {"shard": [], "batch": [], "images": [], "failures": []}
-        for number, index, data in zip(batch["shard"], batch["batch"], batch["data"], strict=True):
-            images = pickle.loads(np.asarray(data, np.uint8).tobytes())  # of `_read`, in this run
+        for number, index, images in zip(batch["shard"], batch["batch"], batch["images"], strict=True):
             rows = self._made(int(number), int(index), images)
             values = (number, index, len(rows), sum(row.error is not None for row in rows))
             for name, value in zip(told, values, strict=True):

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import json
 import os
+import sys
 import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
-from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -216,7 +216,7 @@ def _settled(cut: Any, form: Form, method: ResolvedMethod, output: Output) -> An
 
 
 def _told(result: Explanation, options: dict[str, Any], classes: Sequence[str] | None) -> dict[str, str]:
-    version: str = import_module("funcam").__version__  # (of the package itself, which stands above its rooms)
+    version: str = sys.modules["funcam"].__version__  # (of the package itself, which stands above its rooms)
     told = {"funcam": version, "torch": torch.__version__, "method": result.method, "layer": result.layer}
     if options:
         told["options"] = json.dumps(options, default=str)

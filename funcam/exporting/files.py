@@ -9,7 +9,6 @@ import shutil
 import tempfile
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +17,7 @@ from torch.export import ExportedProgram
 
 from funcam.errors import FuncamError, reason_in
 from funcam.exporting.form import OUTPUTS, Form
-from funcam.exporting.kinds import RUNTIME, Format
+from funcam.exporting.kinds import Format
 
 Run = Callable[..., tuple[torch.Tensor, ...]]
 INSIDE = 1_500_000_000
@@ -113,7 +112,7 @@ def _reason(error: BaseException) -> str:
 
 
 def _run_onnx(path: Path, form: Form) -> Run:
-    onnxruntime: Any = import_module(RUNTIME)  # an optional package
+    import onnxruntime
 
     def asked(ask: Callable[[], Any]) -> Any:
         try:

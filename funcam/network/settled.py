@@ -64,8 +64,8 @@ class Settled:
         cut: the graph cut there, or where the model's code is tapped.
         layout: how the layer holds a feature map; None while that isn't known yet.
         others: where it is the default and one branch's end, the ends of all.
-        beside: that its map is drawn far beside what its cells see, in words; "" where it isn't.
         carries: whether it is the default and is known to carry everything.
+        beside: that its map is drawn far beside what its cells see, in words; "" where it isn't.
         linear: once it was looked for, the linear layer of a head that is the mean over space and that layer; or None.
     """
 

@@ -41,10 +41,10 @@ class Seen:
         active: whether none of its values is negative.
         blank: a tensor of its shape, type and device that takes no memory.
         parts: of which of the image's axes its cells cover another part than the whole.
-        carries: whether everything was seen to pass through it.
         followed: how it holds the image's axes, as far as they could be followed: a layout, None where it has none of
             them, `UNKNOWN` where they were lost. A signal's spectrum, behind convolutions over frequencies and times,
             is a map of both.
+        carries: whether everything was seen to pass through it.
     """
 
     place: Place

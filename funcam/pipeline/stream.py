@@ -22,7 +22,8 @@ from funcam.streaming.together import Together
 
 if TYPE_CHECKING:
     from funcam.imaging.reading import Pixels
-    from funcam.pipeline.explaining import FittedImage, ImageExplanation
+    from funcam.pipeline.explaining import ImageExplanation
+    from funcam.pipeline.fitting import FittedImage
     from funcam.recipe import Recipe
     from funcam.zoo.nets import Net
 
@@ -113,7 +114,8 @@ def explain_files(
     import torch
 
     from funcam.network.budget import most_images
-    from funcam.pipeline.explaining import are_dear, sized
+    from funcam.pipeline.explaining import are_dear
+    from funcam.pipeline.fitting import sized
 
     def write(explained: Outcome[ImageSource, _Explained]) -> dict[str, Any]:
         record = _written(job, explained.get())
@@ -130,7 +132,7 @@ def explain_files(
 
 
 def _seen(job: Job, net: Net, source: ImageSource) -> _Seen:
-    from funcam.pipeline.explaining import fit_for
+    from funcam.pipeline.fitting import fit_for
 
     image, known, notes = _picture(source)
     if job.classes is not None or net.classes != SCENE_CLASSES:

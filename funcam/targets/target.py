@@ -197,33 +197,9 @@ def read_by(targets: Targets, output: Output = None) -> Callable[[Any], torch.Te
     return lambda outputs: logits_of(outputs, output)
 
 
-def of_classes(targets: Targets) -> bool:
-    """Whether classes are explained, not the values of a function.
-
-    Example:
-        >>> of_classes([1, 2]), of_classes(torch.Tensor.max)
-        (True, False)
-    """
-    return targets.class_score is not None if isinstance(targets, Target) else not callable(targets)
-
-
 def explains_logits(target: Target) -> bool:
     """Whether nothing but logits of classes are explained."""
     return target.class_score is not None and target.class_score.of is _logit
-
-
-def names_classes(targets: Targets) -> bool:
-    """Whether nothing but classes were given, whose logits are explained.
-
-    Example:
-        >>> names_classes(None), names_classes([[1, 2]]), names_classes(torch.Tensor.max)
-        (True, True, False)
-    """
-    return (
-        explains_logits(targets)
-        if isinstance(targets, Target)
-        else not isinstance(targets, ClassScore | PerImage) and not callable(targets)
-    )
 
 
 def restated(target: Target, make: Callable[[], Score], output: Output = None) -> Target:

@@ -260,7 +260,7 @@ def test_a_figure_has_an_axis_for_each_picture():
 
 def test_figures_without_matplotlib_say_what_to_do(monkeypatch):
     monkeypatch.setitem(__import__("sys").modules, "matplotlib.figure", None)
-    with pytest.raises(FuncamError, match="pip install matplotlib"):
+    with pytest.raises(FuncamError, match=r"pip install .funcam\[figures\]."):
         ONE.figure()
 
 
