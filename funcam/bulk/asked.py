@@ -108,8 +108,8 @@ def target_of(asked: Asked) -> Callable[[str | None], int | None]:
 
     Example:
         >>> from funcam.zoo import build_net
-        >>> target_of(Asked(build_net("resnet18"), Recipe(methods=("grad-cam",)), "label"))("class 7")
-        7
+        >>> target_of(Asked(build_net("resnet18"), Recipe(methods=("grad-cam",)), "label"))("tabby")
+        281
     """
     if isinstance(asked.target, int):
         index = asked.target

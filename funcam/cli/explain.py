@@ -279,7 +279,7 @@ def _run(job: Job, sources: Sequence[ImageSource], as_json: bool, silent: bool) 
                 elif record is not None and not silent:
                     records.append(record)
     except KeyboardInterrupt:
-        if len(sources) > 1:
+        if done and len(sources) > 1:
             complain(f"{len(done)} of {len(sources)} images are explained; their results are in {str(job.out)!r}")
         raise
     return len(done), records

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from funcam.cli.messages import UsageError, complain, console, loading
-from funcam.cli.net_option import OWN, load, needs_download, parse_net_spec
+from funcam.cli.net_option import load, needs_download, parse_net_spec
 from funcam.cli.recipe_options import check_methods, settings_of
 from funcam.errors import FuncamError, FuncamWarning, json_text
 from funcam.exporting.kinds import EXPLAINED, format_of, refuse_method, require_packages
@@ -23,7 +23,12 @@ if TYPE_CHECKING:
 
 
 def export(
-    net: Annotated[str, typer.Option("--net", "-n", help=f"Name (`funcam nets`), {OWN}; =WEIGHTS behind it.")],
+    net: Annotated[
+        str,
+        typer.Option(
+            "--net", "-n", help="Name (`funcam nets`), or FILE.py:FUNCTION (runs that code); =WEIGHTS behind it."
+        ),
+    ],
     out: Annotated[Path, typer.Option("--out", "-o", help="The file, e.g. explainer.onnx or explainer.pt2.")],
     kind: Annotated[str | None, typer.Option("--format", help="onnx or pt2; else what the file's name says.")] = None,
     target: Annotated[

@@ -105,7 +105,7 @@ def contact_sheet(named: Sequence[tuple[str, Pixels]], *, columns: int = 6, tile
 
     Example:
         >>> contact_sheet([("a", np.zeros((40, 60, 3), np.uint8)), ("b", np.zeros((9, 9, 3), np.uint8))]).shape
-        (268, 429, 3)
+        (259, 429, 3)
     """
     if not named:
         raise FuncamError("a contact sheet has at least one picture; got none")

@@ -9,6 +9,7 @@ def of_classes(targets: Targets) -> bool:
     """Whether classes are explained, not the values of a function.
 
     Example:
+        >>> import torch
         >>> of_classes([1, 2]), of_classes(torch.Tensor.max)
         (True, False)
     """
@@ -19,6 +20,7 @@ def names_classes(targets: Targets) -> bool:
     """Whether nothing but classes were given, whose logits are explained.
 
     Example:
+        >>> import torch
         >>> names_classes(None), names_classes([[1, 2]]), names_classes(torch.Tensor.max)
         (True, True, False)
     """

@@ -149,8 +149,8 @@ def test_both_gradients_are_recognised():
 
 def test_no_forward_pass_is_added(monkeypatch):
     calls = []
-    tail = batch_run._run
-    monkeypatch.setattr(batch_run, "_run", lambda *args: calls.append(1) or tail(*args))
+    tail = batch_run.run_tail
+    monkeypatch.setattr(batch_run, "run_tail", lambda *args: calls.append(1) or tail(*args))
     funcam.explain_methods(MODEL, IMAGES, "all", methods=[weighted, branching, "grad-cam"])
     assert calls == [1]
 

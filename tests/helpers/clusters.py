@@ -11,9 +11,6 @@ import sys
 import threading
 from pathlib import Path
 
-import ray
-from ray.cluster_utils import Cluster
-
 from funcam.bulk.asked import Asked, question_of
 from funcam.bulk.cluster import run_cluster
 from funcam.bulk.local import run_local
@@ -28,6 +25,9 @@ MEMORY = 200 * 2**20
 def main(source: str, folder: Path) -> None:
     """The local engine, then the cluster, whose second node is gone once two shards are explained."""
     os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
+    import ray
+    from ray.cluster_utils import Cluster
+
     asked = Asked(load_net("scenes"), Recipe(methods=("grad-cam",)))
     question = question_of(asked, map_type="float16", shard_size=12, batch_size=4)
     with Writer(folder / "local", question) as writer:
