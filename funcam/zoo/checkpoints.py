@@ -198,7 +198,7 @@ def _without_prefixes(state: dict[str, Tensor]) -> dict[str, Tensor]:
 
 def _check_claims(state: Mapping[str, Tensor], size: int, file: Path) -> None:
     """Views of one storage may claim terabytes that nobody stored; tied weights are there several times."""
-    claimed = sum(tensor.numel() * _read_as(tensor).itemsize for tensor in state.values() if not tensor.is_meta)
+    claimed = sum(tensor.numel() * _bytes_of(tensor) for tensor in state.values() if not tensor.is_meta)
     if claimed > _MOST_CLAIMED * size + _ALWAYS:
         raise FuncamError(
             f"{file} has {size} bytes and its tensors claim {claimed}; save tensors of their own, not expanded views"
@@ -210,12 +210,22 @@ def _own_copy(tensor: Tensor, name: str, file: Path) -> Tensor:
     if tensor.is_meta or tensor.is_quantized or tensor.layout != torch.strided:
         kind = "without values" if tensor.is_meta else f"of {tensor.dtype}, {tensor.layout}"
         raise FuncamError(f"{file}: {name!r} is a tensor {kind}; expected dense float tensors: save a plain state dict")
+    if tensor.is_complex() and tensor.data_ptr() % tensor.element_size():  # to read these ends the process
+        raise FuncamError(
+            f"{file}: {name!r} lies askew in the file, which something else than torch packed; load it with torch.load "
+            "and torch.save what comes back"
+        )
     dtype = _read_as(tensor)
     torch.empty(0, dtype=dtype).numpy()  # a type of bits that nothing can compute with has no array
     single = tuple(
         slice(0, 1) if step == 0 else slice(None) for step in tensor.stride()
     )  # one value for many stays one
     return tensor.detach()[single].to(dtype, copy=True).expand(tensor.shape)
+
+
+def _bytes_of(tensor: Tensor) -> int:
+    """Of a number of it, in whatever is computed with it: of whole numbers torch makes the longest."""
+    return _read_as(tensor).itemsize if tensor.is_floating_point() or tensor.is_complex() else 8
 
 
 def _read_as(tensor: Tensor) -> torch.dtype:

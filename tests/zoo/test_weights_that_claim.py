@@ -17,6 +17,7 @@ import torch
 from checkpoint_cases import assert_same, refusal, saved
 from torch import nn
 
+from funcam.errors import FuncamError
 from funcam.zoo import load_net
 from funcam.zoo.architectures import meta_network, shapes
 from funcam.zoo.checkpoints import read_checkpoint, wrapping
@@ -144,6 +145,9 @@ def test_a_pickle_that_asks_for_too_much(listing: bytes, told: str, form: str, t
 def test_views_that_claim_gigabytes(size: int, zip_format: bool, tmp_path: Path) -> None:
     content = {"w": torch.ones(1).expand(size)}
     file = saved(content, tmp_path / "a.pth", _use_new_zipfile_serialization=zip_format)
+    assert "expanded views" in refusal(lambda: read_checkpoint(file))
+    short = {"w": torch.ones(1, dtype=torch.uint8).expand(2**27)}  # a sum of which would take a gigabyte
+    file = saved(short, tmp_path / "c.pth", _use_new_zipfile_serialization=zip_format)
     assert "expanded views" in refusal(lambda: read_checkpoint(file))
     many = {f"w{index}": torch.ones(1).expand(2**20) for index in range(200)}
     file = saved(many, tmp_path / "b.pth", _use_new_zipfile_serialization=zip_format)
@@ -373,3 +377,21 @@ def test_a_vision_transformer_of_images_without_end(tmp_path: Path) -> None:
     state["encoder.pos_embedding"] = value.expand(1, 150**2 + 1, 768)
     file = saved(state, tmp_path / "a.pth")
     assert "expected [1, 1025, 768]" in refusal(lambda: load_net("vit_b_32", file))
+
+
+@pytest.mark.parametrize("shift", range(1, 16, 2))
+def test_complex_numbers_that_lie_askew_are_refused(shift: int, tmp_path: Path) -> None:
+    """Torch copies them with instructions that end the process."""
+    torch.save({"w": torch.ones(2, dtype=torch.complex128)}, tmp_path / "straight.pth")
+    with (
+        zipfile.ZipFile(tmp_path / "straight.pth") as straight,
+        zipfile.ZipFile(tmp_path / "askew.pth", "w") as askew,
+    ):
+        for entry in straight.infolist():
+            data, info = straight.read(entry), zipfile.ZipInfo(entry.filename)
+            offset = askew.fp.tell() + 30 + len(entry.filename)  # type: ignore[union-attr]
+            info.extra = struct.pack("<HH", 0, (shift - offset - 4) % 16) + bytes((shift - offset - 4) % 16)
+            askew.writestr(info, data)
+    assert read_checkpoint(tmp_path / "straight.pth")["w"].tolist() == [1, 1]
+    with pytest.raises(FuncamError, match="askew"):
+        read_checkpoint(tmp_path / "askew.pth")
