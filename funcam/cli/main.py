@@ -60,6 +60,8 @@ def main() -> None:
     for name in ("stdout", "stderr"):  # closed by the shell, or there is none: what is printed goes nowhere
         if getattr(sys, name) is None:
             setattr(sys, name, open(os.devnull, "w"))  # noqa: SIM115
+    # Torch's threads that wait would take the processors from those that read and draw.
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     if isinstance(sys.stdout, io.TextIOWrapper):  # a file's name may hold what the terminal's encoding can't
         sys.stdout.reconfigure(errors="backslashreplace")
     try:
