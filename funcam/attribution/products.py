@@ -26,7 +26,7 @@ def grad_cam_pp(A: torch.Tensor, w: torch.Tensor) -> torch.Tensor:
     """Grad-CAM++: the same alpha in every cell, made of `sum(A_k)`."""
     positive = w.relu()
     divisor = _divisor(A, positive)
-    return _weighted(A, positive.div_(divisor).masked_fill_(divisor == 0, 0)) * A[0].numel()
+    return _weighted(A, (positive / divisor).masked_fill_(divisor == 0, 0)) * A[0].numel()
 
 
 def grad_cam_pp_normalised(A: torch.Tensor, w: torch.Tensor) -> torch.Tensor:

@@ -160,7 +160,7 @@ def _explained(job: Job, net: Net, images: Sequence[_Seen]) -> list[_Explained]:
     how: Any = {"contrast": job.contrast, "device": job.device, "layout": job.layout, "fast": job.fast}
     if len(images) == 1:
         fitted = images[0].fitted
-        return [_Explained(images[0], explain_image(net, fitted.image, classes, job.recipe, fit=fitted.fit, **how))]
+        return [_Explained(images[0], explain_image(job.net, fitted.image, classes, job.recipe, fit=fitted.fit, **how))]
     explanations = explain_fitted(net, [each.fitted for each in images], classes, job.recipe, **how)
     return [*map(_Explained, images, explanations)]
 

@@ -11,7 +11,7 @@ from small import small
 from torch.nn import functional
 
 import funcam
-from funcam.attribution import batch_run
+from funcam.attribution import tails
 
 
 def everything_frozen():
@@ -42,8 +42,8 @@ def test_every_mode_of_autograd_gives_the_same_maps(method, make, mode):
 def test_nothing_is_recorded_for_a_gradient_that_nobody_asked_for(monkeypatch):
     """A graph would hold on to the activations of the whole network."""
     recorded = []
-    vjp = batch_run.vjp
-    monkeypatch.setattr(batch_run, "vjp", lambda f, A, **more: recorded.append(A.requires_grad) or vjp(f, A, **more))
+    vjp = tails.vjp
+    monkeypatch.setattr(tails, "vjp", lambda f, A, **more: recorded.append(A.requires_grad) or vjp(f, A, **more))
     for mode in (torch.enable_grad, torch.no_grad, torch.inference_mode):
         with mode():
             funcam.explain(MODEL, IMAGES, layer="blocks.0")

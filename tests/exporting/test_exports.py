@@ -94,7 +94,7 @@ def test_a_class_that_goes_in_where_all_behind_the_layer_is_differentiated(
 def test_attention_behind_the_layer(build: Callable[[], nn.Module], tmp_path: Path) -> None:
     """Linear layers of tokens, of which torch.func settles the number of images if it is let."""
     model, targets = build(), torch.tensor([3, 1, 0, 2, 2])
-    made = funcam.export(model, tmp_path / "e.onnx", example=EXAMPLE, targets="input")
+    made = funcam.export(model, tmp_path / "e.pt2", example=EXAMPLE, targets="input")
     _, _, maps = ran(made.path, IMAGES, targets)
     assert_same(maps, funcam.explain(model, IMAGES, targets).maps)
 
