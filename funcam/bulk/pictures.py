@@ -15,6 +15,7 @@ from funcam.imaging.reading import Pixels, read_data
 from funcam.imaging.render import overlay, picture_size, resize_picture, save_picture
 from funcam.sources import Reader
 from funcam.store import Row, Store, content_hash
+from funcam.zoo.labels import class_name
 
 SHEET = "sheet.jpg"
 _ON_SHEET = 192
@@ -103,8 +104,7 @@ def _small(picture: Pixels) -> Pixels:
 
 
 def _caption(row: Row, classes: Sequence[str]) -> str:
-    index = 0 if row.target is None else row.target
-    name = classes[index] if index >= 0 else f"not {classes[~index]}"
+    name = "" if row.target is None else class_name(row.target, classes)
     share = "" if row.score is None else f" {100 * row.score:.0f} %" if 0 <= row.score <= 1 else f" {row.score:.3g}"
     return f"{row.index} {name}{share}"
 

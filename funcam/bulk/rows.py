@@ -12,6 +12,7 @@ from funcam.bulk.asked import Asked, target_of
 from funcam.bulk.ready import Ready
 from funcam.errors import FuncamError, one_line
 from funcam.pipeline.explain_recipe import explain_recipe
+from funcam.pipeline.explaining import check_logits
 from funcam.pipeline.predictions import Prediction, likeliest, predictions
 from funcam.store import Row, figures
 from funcam.targets.target import ClassScore, Targets, take
@@ -91,10 +92,7 @@ class Rows:
         )
         logits, maps = result.logits.float().cpu(), result.maps.float().cpu()
         maps = maps.mean(1) if maps.ndim == 4 else maps  # a clip's frames are all the image
-        if not bool(logits.isfinite().all() and maps.isfinite().all()):
-            if len(images) == 1:
-                raise FuncamError(f"{net.name} returns NaN or infinity for it; look for huge values in its weights")
-            raise FuncamError("an image of these")
+        check_logits(logits, net)  # (the maps were looked at by who made them)
         chosen = [index if told is None else told for index, told in zip(result.targets.tolist(), targets, strict=True)]
         told = figures(maps.numpy(), asked.threshold)
         return [

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any, TypeAlias, cast
 
 import typer
 
+from funcam.cli import input_options as options
 from funcam.cli.device import check_device
 from funcam.cli.messages import FAILURE, UsageError, check_choice, complain, console, loading
 from funcam.cli.net_loading import check_files, check_meaning, class_index, load_on_device, with_weights
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
     from funcam.zoo.net import Net
 
 _TARGETS, _ENGINES = ("predicted", "label"), ("local", "ray")
-_INPUT, _STORE, _ENGINE = "Input", "Store", "Engine"
+_STORE, _ENGINE = "Store", "Engine"
 _SHOWN = 5
 
 _Done: TypeAlias = Callable[[int, int], None]
@@ -52,33 +53,24 @@ def batch(
     layers: Annotated[
         list[str] | None, typer.Option("--layer", "-l", help="Where to cut (`funcam layers NET`); repeat.")
     ] = None,
-    device: Annotated[str, typer.Option("--device", "-d", help="auto, cpu, cuda, cuda:1, xpu or mps.")] = "auto",
+    device: options.Device = "auto",
     combine: Annotated[
         str | None, typer.Option("--combine", help="Several layers as one map: mean, max or product.")
     ] = None,
     smooth: Annotated[list[str] | None, typer.Option("--smooth", help="aug or eigen; repeat.")] = None,
     settings: Annotated[list[str] | None, typer.Option("--set", help="METHOD.OPTION=VALUE; repeat.")] = None,
-    labels: Annotated[
-        Path | None, typer.Option("--labels", help="File of class names, one a line or JSON.", rich_help_panel=_INPUT)
-    ] = None,
+    labels: options.Labels = None,
     fit: Annotated[
-        str, typer.Option("--fit", help="squash, crop or pad: onto the network's input.", rich_help_panel=_INPUT)
+        str, typer.Option("--fit", help="squash, crop or pad: onto the network's input.", rich_help_panel=options.INPUT)
     ] = "squash",
-    input_size: Annotated[
-        int | None,
-        typer.Option("--input-size", min=1, help="Side of the network's input in pixels.", rich_help_panel=_INPUT),
-    ] = None,
-    scores: Annotated[
-        str | None,
-        typer.Option("--scores", help="Outputs are: softmax, sigmoid or none (as they are).", rich_help_panel=_INPUT),
-    ] = None,
-    output: Annotated[
-        str | None,
-        typer.Option("--output", help="Which of a model's several outputs: a key or number.", rich_help_panel=_INPUT),
-    ] = None,
+    input_size: options.InputSize = None,
+    scores: options.Scores = None,
+    output: options.Output = None,
     layout: Annotated[
         str | None,
-        typer.Option("--layout", help="Axes of --layer: channels-last, 'tokens 14x14', ...", rich_help_panel=_INPUT),
+        typer.Option(
+            "--layout", help="Axes of --layer: channels-last, 'tokens 14x14', ...", rich_help_panel=options.INPUT
+        ),
     ] = None,
     batch_size: Annotated[int, typer.Option("--batch", min=1, help="Images at once.")] = 32,
     maps: Annotated[

@@ -11,6 +11,7 @@ import typer
 
 from funcam.cli.messages import FAILURE, UsageError, check_choice, complain, console
 from funcam.errors import about, json_text, nearest
+from funcam.zoo.labels import class_name
 
 if TYPE_CHECKING:
     from funcam.store import Row
@@ -75,13 +76,9 @@ def _record(row: Row, classes: Sequence[str]) -> dict[str, Any]:
         "content": row.content,
         "width": row.width,
         "height": row.height,
-        "top": [{"class": index, "name": _name(index, classes), "score": score} for index, score in row.top],
+        "top": [{"class": index, "name": class_name(index, classes), "score": score} for index, score in row.top],
         "class": row.target,
         "score": row.score,
         "figures": None if row.figures is None else row.figures._asdict(),
         "error": row.error,
     }
-
-
-def _name(index: int, classes: Sequence[str]) -> str:
-    return classes[index] if index >= 0 else f"not {classes[~index]}"

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from funcam.cli import input_options as options
 from funcam.cli.collector import collect_again
 from funcam.cli.device import check_device
 from funcam.cli.messages import (
@@ -39,7 +40,7 @@ if TYPE_CHECKING:
 DEFAULT_NET = "resnet50"
 DEFAULT_SCENE = 2
 NO_PICTURES = "none"
-_METHOD, _INPUT, _PICTURES, _OUTPUT = "Method", "Input", "Pictures", "Output"
+_METHOD, _PICTURES, _OUTPUT = "Method", "Pictures", "Output"
 
 
 def explain(
@@ -66,10 +67,8 @@ def explain(
         list[str] | None,
         typer.Option("--layer", "--layer-name", "-l", help="Where to cut (`funcam layers NET`), or last-conv; repeat."),
     ] = None,
-    device: Annotated[str, typer.Option("--device", "-d", help="auto, cpu, cuda, cuda:1, xpu or mps.")] = "auto",
-    labels: Annotated[
-        Path | None, typer.Option("--labels", help="File of class names, one a line or JSON.", rich_help_panel=_INPUT)
-    ] = None,
+    device: options.Device = "auto",
+    labels: options.Labels = None,
     combine: Annotated[
         str | None,
         typer.Option("--combine", help="Several layers as one map: mean, max or product.", rich_help_panel=_METHOD),
@@ -92,26 +91,20 @@ def explain(
     ] = None,
     fit: Annotated[
         str,
-        typer.Option("--fit", help="squash, crop, pad or native: onto the network's input.", rich_help_panel=_INPUT),
+        typer.Option(
+            "--fit", help="squash, crop, pad or native: onto the network's input.", rich_help_panel=options.INPUT
+        ),
     ] = "squash",
-    input_size: Annotated[
-        int | None,
-        typer.Option("--input-size", min=1, help="Side of the network's input in pixels.", rich_help_panel=_INPUT),
-    ] = None,
-    scores: Annotated[
-        str | None,
-        typer.Option("--scores", help="Outputs are: softmax, sigmoid or none (as they are).", rich_help_panel=_INPUT),
-    ] = None,
-    output: Annotated[
-        str | None,
-        typer.Option("--output", help="Which of a model's several outputs: a key or number.", rich_help_panel=_INPUT),
-    ] = None,
+    input_size: options.InputSize = None,
+    scores: options.Scores = None,
+    output: options.Output = None,
     layout: Annotated[
         str | None,
         typer.Option("--layout", help="Axes of --layer: channels-last, 'tokens 14x14', ...", rich_help_panel=_METHOD),
     ] = None,
     scene: Annotated[
-        int | None, typer.Option("--scene", min=0, help="Explain the scene of this seed.", rich_help_panel=_INPUT)
+        int | None,
+        typer.Option("--scene", min=0, help="Explain the scene of this seed.", rich_help_panel=options.INPUT),
     ] = None,
     format_: Annotated[str, typer.Option("--format", help="jpg, png or webp.", rich_help_panel=_PICTURES)] = "jpg",
     colormap: Annotated[

@@ -23,7 +23,6 @@ def explain_recipe(
     output: Output = None,
     scores: Scores | None = None,
     layout: LayoutLike | None = None,
-    fast: bool = False,
 ) -> list[Explanation]:
     """Explain with every method of a recipe, in one forward pass for all of them and all layers.
 
@@ -35,7 +34,6 @@ def explain_recipe(
         output: as in `funcam.explain`.
         scores: as in `funcam.explain`.
         layout: as in `funcam.explain`.
-        fast: whether each method is prepared, as in `funcam.explain`; there is one layer then.
 
     Returns:
         For each method an explanation at each layer, or one if layers are combined or the method has none.
@@ -51,9 +49,6 @@ def explain_recipe(
     """
     several = len(recipe.layers) > 1
     with without_warnings():  # notes of the command line tell what the API warns of
-        if fast:
-            runs = prepared_recipe(model, images, targets, recipe, output=output, scores=scores)
-            return [run(images, targets if run.takes_classes else None) for run in runs]
         return explain_methods(
             model,
             images,

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from funcam.attribution.dispatch import resolve_method
 from funcam.attribution.explanation import Explanation
 from funcam.attribution.fast import said_of
+from funcam.attribution.finite import without_warnings
 from funcam.attribution.whole import OF_IMAGE_GRADIENT
 from funcam.errors import FuncamError
 from funcam.imaging.fit import View
@@ -161,7 +162,7 @@ def explain_fitted(
     batch = normalised(net, [each.pixels for each in images], device)
     results, notes = _results(net, batch, _targets(classes, contrast, len(images)), recipe, layout, fast)
     logits = results[0].logits
-    _check_finite(logits, net)
+    check_logits(logits, net)
     names = _names(results)
     layer = ", ".join(dict.fromkeys(r.layer for r in results if METHODS[r.method].at_layer)) or results[0].layer
     provenance = _provenance(results, names, recipe)
@@ -231,13 +232,13 @@ def _results(
     def results_of(methods: Sequence[str]) -> list[Explanation]:
         options = {name: _options(recipe, name) for name in methods}
         asked = replace(recipe, methods=tuple(methods), options=options)
-        return explain_recipe(
-            net.model, images, targets, asked, output=net.output, scores=net.scores, layout=layout, fast=fast
-        )
+        return explain_recipe(net.model, images, targets, asked, output=net.output, scores=net.scores, layout=layout)
 
     if fast:
         runs = prepared_recipe(net.model, images, targets, recipe, output=net.output, scores=net.scores)
-        return results_of(recipe.methods), list(dict.fromkeys(map(said_of, runs)))
+        with without_warnings():  # notes tell them
+            results = [run(images, targets if run.takes_classes else None) for run in runs]
+        return results, list(dict.fromkeys(map(said_of, runs)))
     if recipe.methods == (ALL,):
         return _every_one(net, results_of)
     methods, notes = (recipe.methods, []) if recipe.methods else _usual_methods(net, images)
@@ -290,7 +291,16 @@ def _usual_methods(net: Net, images: torch.Tensor) -> tuple[Sequence[str], list[
     return (*CAMS, *GUIDED), [f"guided backpropagation covers a part of {net.name}: {count}"]
 
 
-def _check_finite(logits: torch.Tensor, net: Net) -> None:
+def check_logits(logits: torch.Tensor, net: Net) -> None:
+    """Refuse logits that are no numbers.
+
+    Args:
+        logits: of any number of images.
+        net: the network.
+
+    Raises:
+        FuncamError: some are NaN or infinite.
+    """
     if not bool(logits.isfinite().all()):
         count = int(logits.isfinite().logical_not().sum())
         raise FuncamError(

@@ -24,6 +24,20 @@ _SHOWN = 8
 """So many candidates an error message lists before it counts."""
 
 
+def class_name(index: int, classes: Sequence[str]) -> str:
+    """What an index means: a class, or with `~index` what speaks against one.
+
+    Args:
+        index: of the class, or `~index`.
+        classes: the name of each.
+
+    Example:
+        >>> class_name(0, ["cat"]), class_name(~0, ["cat"])
+        ('cat', 'not cat')
+    """
+    return classes[index] if index >= 0 else f"not {classes[~index]}"
+
+
 def find_class(text: str, classes: Sequence[str]) -> int:
     """The index of the class that a user means.
 
