@@ -8,6 +8,7 @@ import io
 import os
 import signal
 import sys
+from contextlib import suppress
 from typing import Annotated
 
 import typer
@@ -69,6 +70,7 @@ def main() -> None:
             code = _run()
     except KeyboardInterrupt:  # another one, while the first is told
         code = INTERRUPTED
+        _hear_no_more()
     atexit.register(signal.signal, signal.SIGINT, signal.SIG_IGN)  # Python tells where it ended while it ends
     sys.exit(code if isinstance(code, int) else 0)
 
@@ -82,6 +84,7 @@ def _run() -> object:
         sys.stdout.flush()
         return code
     except (KeyboardInterrupt, typer.Abort):
+        _hear_no_more()
         return complain("interrupted", INTERRUPTED)
     except BrokenPipeError:  # the reader of our output went away, as `head` does
         return _without_output(UNREAD)
@@ -94,6 +97,12 @@ def _run() -> object:
             complain(f"the output can't be written ({error.strerror}); make room or send it elsewhere")
             return _without_output(FAILURE)
         return _other(error)
+
+
+def _hear_no_more() -> None:
+    """Interrupted, and about to end: another Ctrl-C, while threads finish their file, would end in a traceback."""
+    with suppress(ValueError):  # this is another program's thread: Python interrupts the main one only
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
 
 
 _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO)

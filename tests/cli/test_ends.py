@@ -21,6 +21,26 @@ sys.argv = ["funcam", *sys.argv[1:]]
 main()
 """
 
+HELD_DOWN = """
+import os, signal, sys, threading, time
+import funcam.cli
+cli = sys.modules["funcam.cli.main"]
+signal.signal(signal.SIGINT, signal.default_int_handler)
+def held():
+    while True:
+        os.kill(os.getpid(), signal.SIGINT)
+        time.sleep(0.002)
+def complain(message, code, tell=cli.complain):
+    threading.Thread(target=held, daemon=True).start()
+    time.sleep(0.05)
+    return tell(message, code)
+def command(**_):
+    threading.Thread(target=time.sleep, args=(0.3,)).start()  # as one that finishes its file
+    raise KeyboardInterrupt
+cli.complain, cli.app = complain, command
+cli.main()
+"""
+
 
 @pytest.mark.skipif(not FULL.exists(), reason="a device that is always full, as Linux has it")
 @pytest.mark.parametrize("arguments", [["nets"], ["--help"], ["--version"], ["methods"]])
@@ -57,3 +77,10 @@ def test_ctrl_c_while_python_ends(process: Process, arguments: list[str], code: 
     assert started.returncode == code
     assert "Traceback" not in told
     assert "KeyboardInterrupt" not in told
+
+
+@pytest.mark.skipif(os.name != "posix", reason="signals as POSIX has them")
+def test_ctrl_c_held_down(process: Process) -> None:
+    started = process("-c", HELD_DOWN)
+    assert started.communicate() == ("", "funcam: interrupted\n")
+    assert started.returncode == 130
