@@ -64,7 +64,7 @@ class Copies:
     def value(self, value: Any) -> Any:
         """A value whose parts belong to the copy, as far as code could write into them."""
         kind = type(value)
-        if kind in ATOMS:
+        if kind in ATOMS or (kind is tuple and ATOMS.issuperset(map(type, value))):
             return value
         if id(value) in self.done:
             return self.done[id(value)]
@@ -179,8 +179,6 @@ class Copies:
         return copy
 
     def _tuple(self, value: Any) -> Any:
-        if all(type(part) in ATOMS for part in value):
-            return value
         parts = [self.value(part) for part in value]
         if all(new is old for new, old in zip(parts, value, strict=True)):
             return value

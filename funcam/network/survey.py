@@ -19,6 +19,7 @@ from funcam.network.provenance import UNKNOWN, Provenance, Unknown
 from funcam.network.reach import Reach
 from funcam.network.samples import kind_of
 from funcam.network.tap import Inputs, Manner, Place, run
+from funcam.network.tracing import transformations
 from funcam.network.traits import sets_grid
 
 Shape = tuple[int, ...]
@@ -93,10 +94,13 @@ def survey(model: nn.Module, inputs: Inputs, manner: Manner) -> list[Seen]:
     numbers: dict[tuple[int, int], int] = {}  # by identity and version: what writes in place makes other values
     seen: list[Seen] = []
     grid: Shape = ()
+    around = transformations()
     raised = 0  # the channels of the last convolution of more axes than a signal has
 
     def note(place: Place, module: nn.Module, returned: Any) -> None:
         nonlocal grid, raised
+        if transformations() != around:
+            return  # the model's own code maps over its calls, or differentiates them: no tap can be there
         for path, tensor in leaves(returned):
             if not tensor.is_floating_point():
                 continue

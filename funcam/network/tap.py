@@ -25,6 +25,7 @@ from funcam.network.copies import Copies
 from funcam.network.outputs import Path, leaf, leaves, mapped, with_leaf
 from funcam.network.outside import Outside
 from funcam.network.tracing import uncompiled
+from funcam.network.transforms import Unseen
 from funcam.network.twin import kept_tables, twin_of
 from funcam.network.writes import kept_flags
 
@@ -195,12 +196,14 @@ def run(
             own_parameters=manner.own_parameters,
         )
         own, outside = made.root, Outside(made)
-        visited = _tap(own, taps, manner)
+        unseen = Unseen(None if recording or inputs.has_others else inputs.images)
+        visited = _tap(own, taps, manner, unseen)
         for path, look in (watch or {}).items():
-            visit_module(own.get_submodule(path), look, manner.own_tables)
+            visit_module(own.get_submodule(path), _taps_modes()(look), manner.own_tables)
         given, images = inputs.own(manner.own_images), _given(inputs.images, manner)
         try:
-            outputs = called(own, lambda: given.call(own, images), inputs.taken, inputs.has_others)
+            with unseen:
+                outputs = called(own, lambda: given.call(own, images), inputs.taken, inputs.has_others)
         finally:
             outside.restore()
         if manner.plain and not keeps:
@@ -226,7 +229,7 @@ def _recorded(tensor: Tensor) -> Tensor:
     return tensor.clone()
 
 
-def _tap(own: nn.Module, taps: Mapping[Place, Visit], manner: Manner) -> dict[Place, int]:
+def _tap(own: nn.Module, taps: Mapping[Place, Visit], manner: Manner, unseen: Unseen) -> dict[Place, int]:
     """Put taps at the modules of a twin; returned is how often each was called, once it has run."""
     calls = dict.fromkeys(taps, 0)
     by_path: dict[str, list[Place]] = {}
@@ -239,7 +242,9 @@ def _tap(own: nn.Module, taps: Mapping[Place, Visit], manner: Manner) -> dict[Pl
             for place in places:
                 calls[place] += 1
                 if calls[place] == place.call:
-                    returned = _visited(returned, place, taps[place], manner)
+                    unseen.end(str(place))
+                    with _taps_modes():
+                        returned = _visited(returned, place, taps[place], manner)
             return returned
 
         visit_module(module, visit, manner.own_tables)
@@ -270,9 +275,15 @@ def _own_bases(kind: type) -> Sequence[type]:
 
 
 def _seen(visit: Callable[[Any], Any], returned: Any) -> Any:
-    with torch.inference_mode(False), torch.enable_grad():  # the tap's own: the model's code may be under no_grad
-        changed = visit(returned)
+    changed = visit(returned)
     return returned if changed is None else changed
+
+
+@contextmanager
+def _taps_modes() -> Iterator[None]:
+    """A tap's own modes: the model's code may be under `no_grad`."""
+    with torch.inference_mode(False), torch.enable_grad():
+        yield
 
 
 _TAPPED: weakref.WeakValueDictionary[type, type] = weakref.WeakValueDictionary()
@@ -321,14 +332,16 @@ def submodule(model: nn.Module, path: str) -> nn.Module:
     Raises:
         FuncamError: there is none; the nearest are named.
     """
-    modules: dict[str, nn.Module] = dict(model.named_modules(remove_duplicate=False))
-    if path not in modules:
-        names = [name for name in modules if name]
+    found: nn.Module | None = model
+    for name in path.split(".") if path else ():
+        found = None if found is None else found._modules.get(name)
+    if found is None:
+        names = [name for name, _ in model.named_modules(remove_duplicate=False) if name]
         raise FuncamError(
             f"layer {path!r} is not in {type(model).__name__}; nearest: {nearest(path, names)} "
             "(funcam.list_layers(model, images) lists them all)"
         )
-    return modules[path]
+    return found
 
 
 def _called(model: nn.Module, inputs: Inputs, manner: Manner) -> list[str]:
@@ -381,6 +394,6 @@ def _modes(model: nn.Module) -> Iterator[None]:
         stack.enter_context(torch.inference_mode(False))
         stack.enter_context(torch.enable_grad())
         stack.enter_context(uncompiled())
-        if any(isinstance(module, _FUSED) for module in model.modules()):
+        if any(issubclass(kind, _FUSED) for kind in set(map(type, model.modules()))):
             stack.enter_context(SlowPath())
         yield

@@ -50,7 +50,12 @@ def untracked(tensor: Tensor) -> Tensor:
 
 def is_transformed() -> bool:
     """Whether a transformation of `torch.func`'s is under way in this thread."""
-    return torch._C._functorch.peek_interpreter_stack() is not None
+    return transformations() > 0
+
+
+def transformations() -> int:
+    """How many transformations of `torch.func` are under way in this thread, one inside another."""
+    return len(torch._C._functorch.get_interpreter_stack() or ())
 
 
 def untransformed() -> AbstractContextManager[Any]:

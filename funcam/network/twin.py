@@ -184,25 +184,26 @@ class Twin(Copies):
         return self.done[id(module)]  # type: ignore[no-any-return]
 
     def _fill(self, module: nn.Module, copy: nn.Module) -> None:
-        fields = module.__dict__.copy()
-        for name in _TABLES:
-            table = fields.get(name)
-            if table:
-                fields[name] = self.table(table)
-                fields[name].update(table)
-            elif self.own_tables and table is not None:
-                fields[name] = type(table)()
-        fields["_parameters"] = {name: self._parameter(value) for name, value in module._parameters.items()}
-        fields["_buffers"] = {name: self._buffer(value) for name, value in module._buffers.items()}
-        modules = module._modules.items()
-        fields["_modules"] = {name: None if child is None else self.done[id(child)] for name, child in modules}
+        given = module.__dict__
+        fields = given.copy()
+        filled = [name for name in _TABLES if given.get(name)]
+        for name in filled:
+            fields[name] = self.table(given[name])
+            fields[name].update(given[name])
+        if self.own_tables:
+            fields.update({name: type(given[name])() for name in _TABLES if name in given and name not in filled})
+        fields["_parameters"] = {name: self._parameter(value) for name, value in given["_parameters"].items()}
+        fields["_buffers"] = {name: self._buffer(value) for name, value in given["_buffers"].items()}
+        children = given["_modules"].items()
+        fields["_modules"] = {name: None if child is None else self.done[id(child)] for name, child in children}
         fields["training"] = False
         self.own_mode = self.own_mode or "train" in fields or "eval" in fields
         fields.pop("_compiled_call_impl", None)  # what model.compile() made is bound to the original
-        for name, value in islice(module.__dict__.items(), _OWN_FIELDS, None):
+        for name, value in islice(given.items(), _OWN_FIELDS, None):
             if type(value) not in ATOMS and name in fields:
                 fields[name] = self.value(value)
-        self._copy_hooks(fields)
+        if filled:
+            self._copy_hooks(fields)
         copy.__dict__.update(fields)
 
     def _copy_hooks(self, fields: dict[str, Any]) -> None:
@@ -280,7 +281,8 @@ def kept_tables(model: nn.Module, hooks: bool = True) -> Iterator[None]:
         model: a module.
         hooks: whether hooks run at all.
     """
-    tables = [table for module in model.modules() if hooks for name in _TABLES if (table := vars(module).get(name))]
+    modules = model.modules() if hooks else ()
+    tables = [table for module in modules for name in _TABLES if (table := vars(module).get(name))]
     before = [table.copy() for table in tables]
     try:
         yield
