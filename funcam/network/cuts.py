@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from operator import attrgetter
 from typing import Any
 
 import torch
-from torch import fx
+from torch import fx, nn
 
 from funcam.errors import FuncamError
 from funcam.network.graph import Graph, acyclic
@@ -61,7 +62,24 @@ def feature_extractor(graph: Graph, crossing: dict[fx.Node, str]) -> fx.GraphMod
     copy.output({name: placed[node] for node, name in crossing.items()})
     copy.eliminate_dead_code(lambda node: node.op in ("placeholder", "output"))
     reuse_memory(copy, graph.module)
-    return acyclic(fx.GraphModule(graph.module, copy, graph.model).eval())
+    return acyclic(fx.GraphModule(_flat(copy, graph.module), copy, graph.model).eval())
+
+
+def _flat(copy: fx.Graph, root: nn.Module) -> dict[str, Any]:
+    """What a graph's nodes name, by names without dots: each step to a module would take time at each call."""
+    names: dict[Any, str] = {}
+    held: dict[str, Any] = {}
+    for node in copy.nodes:
+        if node.op not in ("call_module", "get_attr"):
+            continue
+        if node.target not in names:
+            name = "at_" + str(node.target).replace(".", "_")
+            while name in held:
+                name += "_"
+            names[node.target] = name
+            held[name] = attrgetter(node.target)(root)
+        node.target = names[node.target]
+    return held
 
 
 def _head(graph: Graph, crossing: dict[fx.Node, str], rest: list[fx.Node]) -> fx.GraphModule:

@@ -6,6 +6,7 @@ caches; this takes less than half of it.
 
 from __future__ import annotations
 
+from itertools import chain
 from typing import Any
 
 import torch
@@ -60,16 +61,11 @@ class Tables:
 
     def _within(self) -> list[Any]:
         """Which modules, of which classes, parameters and buffers are in them, and what the classes do."""
-        found: list[Any] = [getattr(getattr(kind, "forward", None), "__code__", None) for kind in self._kinds]
-        for fields, _ in self._tables:
-            modules = fields["_modules"]
-            if modules:
-                found += modules
-                found += map(id, modules.values())
-                found += map(type, modules.values())
-            found += map(id, fields["_parameters"].values())
-            found += map(id, fields["_buffers"].values())
-        return found
+        modules, parameters, buffers = ([fields[name] for fields, _ in self._tables] for name in _HELD)
+        children = list(chain.from_iterable(map(dict.values, modules)))
+        held = chain(children, *map(dict.values, parameters), *map(dict.values, buffers))
+        codes = [getattr(getattr(kind, "forward", None), "__code__", None) for kind in self._kinds]
+        return [codes, *chain(*modules, *parameters, *buffers), *map(type, children), *map(id, held)]
 
 
 def _copy(fields: dict[str, Any]) -> dict[str, Any]:
@@ -91,6 +87,7 @@ def _is_plain(value: Any) -> bool:
 
 
 _OWN = frozenset(nn.Module().__dict__)
+_HELD = ("_modules", "_parameters", "_buffers")
 
 
 def tables_of(model: nn.Module) -> Tables | None:
