@@ -28,6 +28,7 @@ class Method:
         explains: what of a class the paper differentiates or measures: `logit`, `probability` or `logit and
             log-probability`.
         needs: what the model must have, if anything: `linear head`, `classes`.
+        beware: when not to use it, where its map misleads; told with its results.
     """
 
     name: str
@@ -40,6 +41,7 @@ class Method:
     options: Mapping[str, Any] = field(default_factory=dict)
     explains: str = "logit"
     needs: str = ""
+    beware: str = ""
 
     @property
     def module(self) -> str:
@@ -168,8 +170,9 @@ METHODS: dict[str, Method] = {
         ),
         _line(
             "Prototype CAM | prototype-cam | prototypes:prototype_cam | A g finer | map",
-            "cells compared with the mean features of object and rest, also at a finer layer; tight boxes on photos",
+            "cells compared with the mean features of object and rest, also at a finer layer; for photos of one object",
             "funcam; prototypes after Xu et al. (CREAM), CVPR 2022, arXiv:2205.13922",
+            beware="outlines the object and hardly tells classes apart: where a picture shows several, take grad-cam",
         ),
         _line(
             "DFF | dff | factorization:dff | head A | map",

@@ -29,7 +29,7 @@ from funcam.pipeline.recipes import ALL, CAMS, GUIDED
 from funcam.recipe import Recipe
 from funcam.targets.class_scores import contrast
 from funcam.targets.target import ClassScore, Targets, take
-from funcam.zoo.nets import Net
+from funcam.zoo.nets import Net, at_size
 from funcam.zoo.preprocessing import normalised
 
 # What "all" sets: masking an image with each of 2,048 channels takes minutes, with the strongest ones seconds.
@@ -160,8 +160,10 @@ def explain_fitted(
     """
     started = time.perf_counter()
     batch = normalised(net, [each.pixels for each in images], device)
-    results, notes = _results(net, batch, _targets(classes, contrast, len(images)), recipe, layout, fast)
-    logits = results[0].logits
+    seen = _at_own_size(net, images, recipe, device, layout)
+    asked = seen.targets[:, None].tolist() if seen and classes is None else [classes] * len(images)
+    results, notes = _results(net, batch, _targets(asked, contrast), recipe, layout, fast)
+    logits = (seen or results[0]).logits
     check_logits(logits, net)
     names = _names(results)
     layer = ", ".join(dict.fromkeys(r.layer for r in results if METHODS[r.method].at_layer)) or results[0].layer
@@ -172,7 +174,7 @@ def explain_fitted(
     def of(row: int) -> ImageExplanation:
         chosen = results[0].targets[row].flatten().tolist() if classes is None else classes
         explained, best = predictions(net, logits[row], chosen), likeliest(net, logits[row])
-        said = (meaning(net, best[0]), _says_another(best, explained) if classes is None else None)
+        said = (meaning(net, best[0]), _says_another(best, explained) if classes is None else None, _sizes(net, recipe))
         return ImageExplanation(
             fit=images[row].fit,
             view=images[row].view,
@@ -190,6 +192,29 @@ def explain_fitted(
     return [of(row) for row in range(len(images))]
 
 
+def _at_own_size(
+    net: Net, images: Sequence[FittedImage], recipe: Recipe, device: str | torch.device, layout: str | None
+) -> Explanation | None:
+    """What the network says of images at the size it was trained for, where a recipe enlarges them for the map's sake:
+    of larger ones it is less sure.
+    """
+    if _own_size(net, recipe) == net.input_size:
+        return None
+    own = at_size(net, _own_size(net, recipe))
+    batch = normalised(own, [fit_for(own, each.image, each.fit).pixels for each in images], device)
+    plain = Recipe(("random-cam",), recipe.layers[:1])
+    return explain_recipe(own.model, batch, None, plain, output=own.output, scores=own.scores, layout=layout)[0]
+
+
+def _own_size(net: Net, recipe: Recipe) -> int:
+    return net.input_size // recipe.scale if recipe.input_size is None else net.input_size
+
+
+def _sizes(net: Net, recipe: Recipe) -> str | None:
+    own = _own_size(net, recipe)
+    return None if own == net.input_size else f"predicted at {own} pixels, explained at {net.input_size}"
+
+
 def _provenance(results: Sequence[Explanation], names: Sequence[str], recipe: Recipe) -> tuple[Provenance, ...]:
     return tuple(
         Provenance(
@@ -203,14 +228,16 @@ def _provenance(results: Sequence[Explanation], names: Sequence[str], recipe: Re
     )
 
 
-def _targets(classes: Sequence[int] | None, contrast_with: int | str | None, images: int) -> Targets:
-    if classes is not None and min(classes, default=0) < 0:
+def _targets(classes: Sequence[Sequence[int] | None], contrast_with: int | str | None) -> Targets:
+    """The classes of each image as a target; None for the predicted ones."""
+    asked = [list(each) for each in classes if each is not None]
+    if any(index < 0 for each in asked for index in each):
         if contrast_with is not None:
             raise FuncamError("what speaks against a class has no contrast; leave out --contrast, or the `not`")
-        signs = torch.tensor([1.0 if index >= 0 else -1.0 for index in classes])
-        own = [[max(index, ~index) for index in classes]] * images
+        signs = torch.tensor([1.0 if index >= 0 else -1.0 for index in asked[0]])  # the same for all images
+        own = [[max(index, ~index) for index in each] for each in asked]
         return ClassScore(own, lambda logits, chosen: take(logits, chosen) * signs.to(logits))
-    targets = None if classes is None else [list(classes)] * images
+    targets = asked or None
     return targets if contrast_with is None else contrast(targets, contrast_with)
 
 
@@ -310,8 +337,10 @@ def check_logits(logits: torch.Tensor, net: Net) -> None:
 
 
 def _notes(results: list[Explanation], row: int) -> list[str]:
-    """Maps of an image with nothing on them, said in words: they're drawn as nothing."""
-    return [
+    """What a reader of the maps should know: which have nothing on them, and which methods mislead when."""
+    methods = dict.fromkeys(result.method for result in results)
+    misleading = [f"{name} {beware}" for name in methods if (beware := METHODS[name].beware)]
+    return misleading + [
         f"{result.method} at {result.layer} is zero everywhere for class {index}: nothing there speaks for it"
         for result in results
         for index, values in zip(result.targets[row].flatten().tolist(), _by_class(result)[row], strict=True)

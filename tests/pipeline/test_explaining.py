@@ -255,3 +255,29 @@ def test_a_map_that_is_not_finite_is_refused() -> None:
 def test_wrong_words_are_refused(arguments: dict[str, object], message: str) -> None:
     with pytest.raises(FuncamError, match=message):
         explain_image(brightness_net(), random_image(), **arguments)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("fit", ["squash", "crop", "pad"])
+def test_a_recipe_that_enlarges_predicts_at_the_networks_own_size(fit: str) -> None:
+    """Weights that answer by size: 256 pixels are "bright" to it, 512 are "dark"."""
+    net = brightness_net()
+    look = net.model.look
+    net.model.say.register_forward_pre_hook(lambda _, given: (given[0] * (1 if cells[-1] == 256 // CELL else -1),))
+    cells: list[int] = []
+    look.register_forward_hook(lambda _, __, out: cells.append(out.shape[-1]))
+    image, _ = square(300, 400)
+    small = explain_image(net, image, None, Recipe(("grad-cam",)), fit=fit)
+    large = explain_image(net, image, None, Recipe(("grad-cam",), scale=2), fit=fit)
+    asked = explain_image(net, image, None, Recipe(("grad-cam",), input_size=512), fit=fit)
+    assert large.predictions == small.predictions
+    assert [one.name for one in (*small.explained, *large.explained, *asked.explained)] == ["bright", "bright", "dark"]
+    assert large.maps["grad-cam"].shape[-2:] == (128, 128)
+    assert "predicted at 256 pixels, explained at 512" in large.notes
+    assert not any("predicted at" in note for note in (*small.notes, *asked.notes))
+
+
+def test_methods_that_mislead_say_when() -> None:
+    image, _ = square(300, 400)
+    said = explain_image(brightness_net(), image, None, Recipe(("prototype-cam", "grad-cam"))).notes
+    (beware,) = [note for note in said if note.startswith("prototype-cam ")]
+    assert "take grad-cam" in beware
