@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
-from command_line import Funcam, photo
+from command_line import SCENES, Funcam, photo
 from PIL import Image
 
 from funcam.comparison import Plan
@@ -170,3 +170,11 @@ def test_every_character_that_is_no_letter_is_known() -> None:
     marks = {"\u061c", "\u200e", "\u200f"}
     assert {letter for letter in every if printable(letter) != letter} == dangerous | marks
     assert all(printable(letter).isascii() and printable(letter).isprintable() for letter in dangerous)
+
+
+@pytest.mark.parametrize(("side", "told"), [(1000, False), (1500, True)])
+def test_a_large_input_is_told_before_it_is_computed(funcam: Funcam, image: Path, side: int, told: bool) -> None:
+    ran = funcam("explain", image, *SCENES, "-m", "grad-cam", "--input-size", side, "--pictures", "none")
+    assert ran.code == 0
+    said = f"funcam: an input of {side}x{side} pixels takes gigabytes of memory: up to 2 kB a pixel"
+    assert (said in ran.err.splitlines()) is told
