@@ -18,6 +18,7 @@ from funcam.cli.batch import batch
 from funcam.cli.batch_show import batch_show
 from funcam.cli.collector import collector_off
 from funcam.cli.compare import compare
+from funcam.cli.completion import completed
 from funcam.cli.evaluate import evaluate
 from funcam.cli.explain import explain
 from funcam.cli.export import export
@@ -31,14 +32,13 @@ app = typer.Typer(
     name="funcam",
     cls=Group,
     no_args_is_help=True,
-    add_completion=False,
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
     epilog=EPILOG,
 )
 for command in (explain, compare, evaluate, batch, export, nets, layers, methods):
-    app.command(cls=Command)(command)
-app.command("batch show", cls=Command)(batch_show)
+    app.command(cls=Command)(completed(command))
+app.command("batch show", cls=Command)(completed(batch_show))
 
 
 def _print_version(wanted: bool) -> None:
