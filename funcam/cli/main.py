@@ -19,6 +19,7 @@ from funcam.cli.batch_show import batch_show
 from funcam.cli.collector import collector_off
 from funcam.cli.compare import compare
 from funcam.cli.completion import completed
+from funcam.cli.configuration import Styled
 from funcam.cli.evaluate import evaluate
 from funcam.cli.explain import explain
 from funcam.cli.export import export
@@ -37,8 +38,8 @@ app = typer.Typer(
     epilog=EPILOG,
 )
 for command in (explain, compare, evaluate, batch, export, nets, layers, methods):
-    app.command(cls=Command)(completed(command))
-app.command("batch show", cls=Command)(completed(batch_show))
+    app.command(cls=Styled if command is explain else Command)(completed(command))
+app.command("batch show", cls=Styled)(completed(batch_show))
 
 
 def _print_version(wanted: bool) -> None:
