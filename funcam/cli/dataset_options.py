@@ -85,11 +85,11 @@ def _photos(images: Sequence[str], truth: str | None, names: Path | None) -> Loa
         from funcam.truth import match, read_names, read_truth
 
         if truth is None:
-            return image_examples(files.paths), files.problems
+            return image_examples(files.paths), [*files.problems, *files.notes]
         meanings = read_names(names, classes) if names else None
         known = read_truth(truth, classes, names=meanings, images=files.paths)
         matched = match(known.by_file, files.paths)
         examples = image_examples([path for path in files.paths if path in matched.truths], matched.truths)
-        return examples, [*files.problems, *known.problems, *matched.problems]
+        return examples, [*files.problems, *files.notes, *known.problems, *matched.problems]
 
     return load

@@ -146,12 +146,12 @@ def explain(
     made = recipe_of(recipe, methods or [], layers or [], combine, smooth or [], settings or [], input_size)
     if fast:
         _check_fast(made, contrast, layout)
-    sources, problems = _sources(images or [], scene, spec)
+    sources, problems, notes = _sources(images or [], scene, spec)
     style = _style(format_, colormap, alpha, size, maps, pictures or [])
     make_results_folder(out)
-    for problem in problems:
-        complain(problem)
     silent = quiet or as_json
+    for told in [*problems, *([] if silent else notes)]:
+        complain(told)
     loaded, where = load_on_device(spec, labels, device, silent, scores, output)
     job = replace(_job(spec.label, loaded, where, classes, contrast, fit, made, layout, style, out), fast=fast)
     done, records = _run(job, sources, as_json, silent)
@@ -162,8 +162,8 @@ def explain(
     return FAILURE if problems or done < len(sources) else 0
 
 
-def _sources(images: Sequence[str], scene: int | None, spec: NetSpec) -> tuple[list[ImageSource], list[str]]:
-    """What to explain, and what could not be found."""
+def _sources(images: Sequence[str], scene: int | None, spec: NetSpec) -> tuple[list[ImageSource], list[str], list[str]]:
+    """What to explain, what could not be found, and what was left out."""
     from funcam.pipeline.stream import ImageSource
 
     if scene is not None and images:
@@ -172,14 +172,15 @@ def _sources(images: Sequence[str], scene: int | None, spec: NetSpec) -> tuple[l
         if scene is None and not spec.is_scenes:
             raise UsageError(f"no image for {spec.label} to explain; give image files, folders or globs (or --scene 1)")
         seed = DEFAULT_SCENE if scene is None else scene
-        return [ImageSource(f"scene {seed}", f"scene{seed}", seed)], []
+        return [ImageSource(f"scene {seed}", f"scene{seed}", seed)], [], []
     from funcam.imaging.reading import find_images, output_stems
 
     files = find_images(images)
     if not files.paths:
         raise UsageError("; ".join(files.problems))
     stems = output_stems(files.paths)
-    return [ImageSource(str(path), stem) for path, stem in zip(files.paths, stems, strict=True)], files.problems
+    sources = [ImageSource(str(path), stem) for path, stem in zip(files.paths, stems, strict=True)]
+    return sources, files.problems, files.notes
 
 
 def _check(weights: str | None, labels: Path | None, fit: str, device: str, format_: str) -> None:

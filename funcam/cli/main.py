@@ -5,6 +5,7 @@ from __future__ import annotations
 import atexit
 import errno
 import io
+import itertools
 import os
 import signal
 import sys
@@ -28,6 +29,7 @@ from funcam.cli.layers import layers
 from funcam.cli.messages import EPILOG, FAILURE, INTERRUPTED, UNREAD, USAGE, UsageError, complain, reason
 from funcam.cli.methods import methods
 from funcam.cli.nets import nets
+from funcam.errors import shown
 
 app = typer.Typer(
     name="funcam",
@@ -118,11 +120,22 @@ def _without_output(code: int) -> int:
 def _other(error: Exception) -> int:
     """Wrong use, ours and Typer's; what's left is a failure, also if nobody foresaw it without a traceback."""
     if isinstance(error, UsageError):
-        return complain(str(error), USAGE)
+        return complain(str(error) + _dashed(), USAGE)
     format_message = getattr(error, "format_message", None)
     if format_message is not None:
         message = format_message().rstrip(".")
         context = getattr(error, "ctx", None)
         command = "funcam" if context is None or context.parent is None else f"funcam {context.info_name}"
-        return complain(f"{message}; see `{command} --help`", USAGE) if message else USAGE
-    return complain(reason(error))
+        return complain(f"{message}; see `{command} --help`{_dashed()}", USAGE) if message else USAGE
+    return complain(reason(error) + _dashed())
+
+
+def _dashed() -> str:
+    """A hint where a file's name was taken for an option."""
+    before = itertools.takewhile(lambda argument: argument != "--", sys.argv[1:])
+    name = next((one for one in before if one.startswith("-") and one != "-" and os.path.lexists(one)), None)
+    return (
+        ""
+        if name is None
+        else f" (the file {shown(name)} begins with a dash: give it as {shown(f'./{name}')}, or behind --)"
+    )

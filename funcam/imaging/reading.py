@@ -30,6 +30,9 @@ SUFFIXES: tuple[str, ...] = (
 # fmt: on
 """The suffixes, in lower case, by which an image is known in a folder and among a glob's matches."""
 
+_OF_CAMERAS = (".heic", ".heif", ".cr2", ".cr3", ".nef", ".arw", ".dng", ".orf", ".rw2", ".raf", ".psd", ".svg", ".jxl")
+"""Those of images that can't be read: of a folder they are counted, so that nobody misses them later."""
+
 _BEGINNINGS = {
     b"\xff\xd8\xff": "JPEG",
     b"\x89PNG": "PNG",
@@ -47,10 +50,12 @@ class Read(NamedTuple):
     Attributes:
         pixels: uint8 RGB `[H, W, 3]`, upright.
         stretched: whether it has grey values of 16 bits that use no more than 12 of them, so that they were stretched.
+        several: whether the file has more frames or pages than this, its first.
     """
 
     pixels: Pixels
     stretched: bool
+    several: bool = False
 
 
 def read_image(path: str | os.PathLike[str]) -> Pixels:
@@ -88,7 +93,9 @@ def read(path: str | os.PathLike[str]) -> Read:
         with opened(path) as image:
             load_whole(image, path)
             ends = stretch_of(image)
-            return Read(upright_rgb(image, ends), ends is not None and image.mode.startswith("I;16"))
+            pixels = upright_rgb(image, ends)
+            stretched = ends is not None and image.mode.startswith("I;16")
+            return Read(pixels, stretched, _has_several(image))
     except FuncamError:
         raise
     except Image.DecompressionBombError as error:
@@ -99,6 +106,13 @@ def read(path: str | os.PathLike[str]) -> Read:
         raise FuncamError(f"{name} needs more memory than there is; make it smaller first") from error
     except Exception as error:  # Pillow's decoders raise nearly anything on a damaged file.
         raise FuncamError(f"{name} is truncated or damaged ({reason_in(error)}); save or download it again") from error
+
+
+def _has_several(image: Image.Image) -> bool:
+    """Whether a file has more frames or pages; not how many, for which a decoder would go through all of them."""
+    with suppress(Exception):  # the next one is damaged
+        return bool(getattr(image, "is_animated", False))
+    return False
 
 
 def read_data(data: bytes, name: str) -> Read:
@@ -179,10 +193,12 @@ class Found(NamedTuple):
     Attributes:
         paths: the files, in order.
         problems: a line for each argument that gave none.
+        notes: a line for each folder or glob with images of formats that can't be read.
     """
 
     paths: list[Path]
     problems: list[str]
+    notes: list[str]
 
 
 def find_images(arguments: Sequence[str | os.PathLike[str]]) -> Found:
@@ -191,7 +207,8 @@ def find_images(arguments: Sequence[str | os.PathLike[str]]) -> Found:
     A file stands for itself, whatever its suffix; a folder for its own images, sorted by name, hidden ones left out;
     a glob that no shell expanded (`**` goes through folders) for the images that match it, sorted. What can't be read
     as an image, a broken link or a pipe too, is found by its name, and whoever reads it tells why. An argument that
-    gives nothing becomes a line in `problems`, so that the others can still be done.
+    gives nothing becomes a line in `problems`, so that the others can still be done; images of formats that can't be
+    read, beside others in a folder, become one in `notes`.
 
     Raises:
         FuncamError: one path was given where a list of them is expected.
@@ -204,13 +221,14 @@ def find_images(arguments: Sequence[str | os.PathLike[str]]) -> Found:
         raise FuncamError(f"find_images takes a list of paths; got {shown(arguments)}; put it in brackets")
     paths: dict[str, Path] = {}
     problems: list[str] = []
+    notes: list[str] = []
     for argument in arguments:
         try:
-            for path in _expanded(_path(argument)):
+            for path in _expanded(_path(argument), notes):
                 paths.setdefault(_entry(path), path)
         except FuncamError as error:
             problems.append(str(error))
-    return Found(list(paths.values()), problems)
+    return Found(list(paths.values()), problems, notes)
 
 
 def output_stems(paths: Sequence[str | os.PathLike[str]]) -> list[str]:
@@ -275,40 +293,57 @@ def _unidentified(beginning: bytes) -> str:
     return "is not an image that can be read; convert it to JPEG or PNG"
 
 
-def _expanded(argument: str) -> list[Path]:
-    """The files that one argument means; an error where there are none."""
+def _expanded(argument: str, notes: list[str]) -> list[Path]:
+    """The files that one argument means, with notes on what is left out; an error where there are none."""
     if not argument:
         raise FuncamError("an empty path was given; name a file, a folder or a glob")
     if "://" in argument:
         raise FuncamError(f"{argument!r} is an address, not a file; download it first")
     place = argument if os.path.lexists(argument) else os.path.expanduser(argument)
     if os.path.isdir(place):
-        return _in_folder(Path(place))
+        return _in_folder(Path(place), notes)
     if os.path.exists(place):  # Before the glob: 'photo[1].jpg' may be a file's name.
         return [Path(place)]
     if glob.has_magic(place) and not os.path.lexists(place):
-        return _matching(place)
+        return _matching(place, notes)
     raise _missing(Path(place))
 
 
-def _in_folder(folder: Path) -> list[Path]:
+def _in_folder(folder: Path, notes: list[str]) -> list[Path]:
     try:
         names = sorted(os.listdir(folder))
     except OSError as error:
         raise FuncamError(f"folder {_quoted(folder)} can't be read: {error.strerror}; check its permissions") from error
     images = [folder / name for name in names if not name.startswith(".") and is_image_name(name)]
     images = [path for path in images if not path.is_dir()]
+    left = _left_out(name for name in names if not name.startswith("."))
     if not images:
-        raise FuncamError(f"folder {_quoted(folder)} holds no images ({_some_suffixes()}); for folders in it add '/**'")
+        advice = left or "for folders in it add '/**'"
+        raise FuncamError(f"folder {_quoted(folder)} holds no images ({_some_suffixes()}); {advice}")
+    notes += [f"folder {_quoted(folder)}: {left}"] if left else []
     return images
 
 
-def _matching(pattern: str) -> list[Path]:
+def _left_out(names: Iterable[str]) -> str:
+    """Which files are images of formats that can't be read, in words; "" where none is."""
+    left = [name for name in names if _suffix(name) in _OF_CAMERAS]
+    if not left:
+        return ""
+    shown_first = ", ".join(map(repr, left[:3])) + (", ..." if len(left) > 3 else "")
+    several = f"{len(left)} images are" if len(left) > 1 else "1 image is"
+    return (
+        f"{several} left out, of formats that can't be read ({shown_first}); convert to JPEG or PNG what is to be done"
+    )
+
+
+def _matching(pattern: str, notes: list[str]) -> list[Path]:
     files = [name for name in sorted(glob.glob(pattern, recursive=True)) if not os.path.isdir(name)]
     images = [Path(name) for name in files if is_image_name(name)]
     if not images:
         what = f"{len(files)} file(s), but no images ({_some_suffixes()})" if files else "no file"
         raise FuncamError(f"glob {pattern!r} matches {what}; check the pattern")
+    left = _left_out(files)
+    notes += [f"glob {pattern!r}: {left}"] if left else []
     return images
 
 
@@ -319,7 +354,11 @@ def is_image_name(name: str) -> bool:
         >>> is_image_name("photos/dog.JPG"), is_image_name("photos/dog.txt")
         (True, False)
     """
-    return os.path.splitext(name)[1].lower() in SUFFIXES
+    return _suffix(name) in SUFFIXES
+
+
+def _suffix(name: str) -> str:
+    return os.path.splitext(name)[1].lower()
 
 
 def _some_suffixes() -> str:

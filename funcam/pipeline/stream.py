@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from funcam.recipe import Recipe
     from funcam.zoo.nets import Net
 
+_FIRST = "the file has several frames or pages; the first is explained"
 _STRETCHED = "the picture's 16 bits use 12 or fewer: its values are stretched from their minimum to their maximum"
 _BYTES_A_PIXEL = 256  # of a network's input, while it is explained: so 8 of 256 x 256 go at once
 _BYTES_A_IMAGE = 2**24  # times as many images as go at once where they are small
@@ -147,7 +148,8 @@ def _picture(source: ImageSource) -> tuple[Pixels, tuple[int, ...], tuple[str, .
     """The image, the classes that are known to be on it, and what there is to say of how it was read."""
     if source.seed is None:
         image = read(source.name)
-        return image.pixels, (), (_STRETCHED,) if image.stretched else ()
+        said = ((_STRETCHED, image.stretched), (_FIRST, image.several))
+        return image.pixels, (), tuple(note for note, holds in said if holds)
     drawn = scene(source.seed, "different")
     return drawn.image, tuple(dict.fromkeys(thing.label for thing in drawn.things)), ()
 

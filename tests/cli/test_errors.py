@@ -335,3 +335,23 @@ def test_a_map_that_is_zero_everywhere_is_said_and_drawn_as_nothing(funcam: Func
         assert cam.tobytes() == original.tobytes()
     with Image.open("results/pic-scenes-heatmap.png") as heat:
         assert len(heat.getcolors()) == 1
+
+
+def test_a_file_that_begins_with_a_dash(funcam: Funcam, image: Path) -> None:
+    for name in ("-c.png", "-zz.png"):
+        Path(name).write_bytes(image.read_bytes())
+        ran = funcam("explain", name, "--net", "scenes")
+        assert ran.code in (1, 2)
+        assert f"(the file {name!r} begins with a dash: give it as './{name}', or behind --)" in ran.err
+        assert funcam("explain", f"./{name}", *SCENES, "-q", "-m", "grad-cam").code == 0
+        assert funcam("explain", *SCENES, "-q", "-m", "grad-cam", "--", name).code == 0
+
+
+def test_what_is_left_out_is_told(funcam: Funcam, image: Path) -> None:
+    Path("photos").mkdir()
+    image.rename(Path("photos") / image.name)
+    Path("photos/phone.heic").write_bytes(b"?")
+    ran = funcam("explain", "photos", *SCENES, "-m", "grad-cam")
+    assert ran.code == 0
+    assert ran.err.splitlines()[0].startswith("funcam: folder 'photos': 1 image is left out")
+    assert funcam("explain", "photos", *SCENES, "-m", "grad-cam", "--quiet").err == ""
