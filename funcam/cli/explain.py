@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
@@ -25,13 +25,15 @@ from funcam.cli.messages import (
 from funcam.cli.net_loading import check_files, check_meaning, class_index, load_on_device, with_weights
 from funcam.cli.net_option import OWN, NetSpec, parse_net_spec
 from funcam.cli.recipe_options import RUNNER_UP, recipe_of
+from funcam.cli.skip_done import GOES_ON, SkipDone, asked, earlier_records
 from funcam.errors import about, json_text, nearest
 from funcam.pipeline.recipes import RECIPES
 
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from funcam.pipeline.stream import ImageSource, Job
+    from funcam.pipeline.earlier import ImageSource
+    from funcam.pipeline.stream import Job
     from funcam.pipeline.writing import Style
     from funcam.recipe import Recipe
     from funcam.streaming.outcome import Outcome
@@ -132,6 +134,7 @@ def explain(
         "results"
     ),
     maps: Annotated[bool, typer.Option("--maps", help="Also write raw maps (.npz).", rich_help_panel=_OUTPUT)] = False,
+    skip_done: SkipDone = False,
     as_json: Annotated[
         bool, typer.Option("--json", help="Print one JSON document per image, only.", rich_help_panel=_OUTPUT)
     ] = False,
@@ -154,17 +157,21 @@ def explain(
         complain(told)
     loaded, where = load_on_device(spec, labels, device, silent, scores, output)
     job = replace(_job(spec.label, loaded, where, classes, contrast, fit, made, layout, style, out), fast=fast)
-    done, records = _run(job, sources, as_json, silent)
+    job = asked(job) if skip_done or len(sources) > 1 else job
+    earlier = earlier_records(job, sources) if skip_done else {}
+    done, records = _run(job, sources, earlier, as_json, silent)
     if records:
         from funcam.cli.explain_summary import print_summary
 
         print_summary(console(), job.net, records, out)
+    if earlier and not silent:
+        print(f"{len(earlier)} of {len(sources)} images were explained before, and are left as they are")
     return FAILURE if problems or done < len(sources) else 0
 
 
 def _sources(images: Sequence[str], scene: int | None, spec: NetSpec) -> tuple[list[ImageSource], list[str], list[str]]:
     """What to explain, what could not be found, and what was left out."""
-    from funcam.pipeline.stream import ImageSource
+    from funcam.pipeline.earlier import ImageSource
 
     if scene is not None and images:
         raise UsageError("--scene was given and images too; give one or the other")
@@ -248,8 +255,14 @@ _LARGE_INPUT = 2**20
 """Pixels: a larger input is told before it is allocated."""
 
 
-def _run(job: Job, sources: Sequence[ImageSource], as_json: bool, silent: bool) -> tuple[int, list[dict[str, Any]]]:
-    """Explain all images; a bad one is reported and the others are done.
+def _run(
+    job: Job,
+    sources: Sequence[ImageSource],
+    earlier: Mapping[ImageSource, dict[str, Any]],
+    as_json: bool,
+    silent: bool,
+) -> tuple[int, list[dict[str, Any]]]:
+    """Explain all images but those that were explained before; a bad one is reported and the others are done.
 
     Returns:
         How many were done, and their records, if there is something to be told of them.
@@ -259,24 +272,32 @@ def _run(job: Job, sources: Sequence[ImageSource], as_json: bool, silent: bool) 
 
     shown = bar_console()
     records: list[dict[str, Any]] = []
-    done: list[ImageSource] = []
+    done = list(earlier)
+    left = [source for source in sources if source not in earlier]
+    for before in earlier.values():
+        _told(before, records, as_json, silent)
     try:
         with (
-            explaining_bar(shown, len(sources), silent) as tick,
-            closing(explain_files(job, sources, done.append)) as outcomes,
+            explaining_bar(shown, len(left), silent) as tick,
+            closing(explain_files(job, left, done.append)) as outcomes,
         ):
             for outcome in outcomes:
                 record = _record(outcome, shown)
                 tick()
-                if record is not None and as_json:
-                    print(json_text(record, ascii_only=True), flush=True)
-                elif record is not None and not silent:
-                    records.append(record)
+                if record is not None:
+                    _told(record, records, as_json, silent)
     except KeyboardInterrupt:
         if done and len(sources) > 1:
-            complain(f"{len(done)} of {len(sources)} images are explained; their results are in {str(job.out)!r}")
+            complain(f"{len(done)} of {len(sources)} images are explained, in {str(job.out)!r}; {GOES_ON}")
         raise
     return len(done), records
+
+
+def _told(record: dict[str, Any], records: list[dict[str, Any]], as_json: bool, silent: bool) -> None:
+    if as_json:
+        print(json_text(record, ascii_only=True), flush=True)
+    elif not silent:
+        records.append(record)
 
 
 def _record(outcome: Outcome[ImageSource, dict[str, Any]], shown: Console) -> dict[str, Any] | None:

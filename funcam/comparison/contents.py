@@ -15,8 +15,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from funcam.errors import FuncamError
-from funcam.files import open_regular
-from funcam.imaging.bounds import MOST_BYTES
+from funcam.imaging.letters import file_letters
 
 if TYPE_CHECKING:
     from funcam.comparison.dataset import Example
@@ -89,16 +88,6 @@ class Contents:
         if callable(value):
             return _array(np.asarray(value(*size)))
         return value if value is None or isinstance(value, str | int | float) else repr(value)
-
-
-def file_letters(path: Path) -> str:
-    """What tells the bytes of a file from others.
-
-    Raises:
-        FuncamError: it is no file, or a larger one than any picture that is read.
-    """
-    with open_regular(path, most=MOST_BYTES) as stream:
-        return hashlib.file_digest(stream, "sha256").hexdigest()[:32]
 
 
 def _array(array: np.ndarray[Any, Any]) -> str:

@@ -13,8 +13,8 @@ from types import FunctionType
 from typing import Any
 
 import funcam
-from funcam.comparison.contents import file_letters
 from funcam.errors import FuncamError
+from funcam.imaging.letters import file_letters
 
 _FUNCAM = Path(funcam.__file__).resolve().parent
 _INSTALLED = {Path(sysconfig.get_path(name)).resolve() for name in ("stdlib", "platstdlib", "purelib", "platlib")}

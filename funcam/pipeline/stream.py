@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from funcam.imaging.reading import announced_bytes, read
+from funcam.pipeline.earlier import ImageSource, made_from
 from funcam.pipeline.writing import Style, write_results
 from funcam.scenes import CLASSES as SCENE_CLASSES
 from funcam.scenes import scene
@@ -34,21 +35,6 @@ _BYTES_A_IMAGE = 2**24  # times as many images as go at once where they are smal
 
 
 @dataclass(frozen=True)
-class ImageSource:
-    """An image to explain.
-
-    Attributes:
-        name: its file, or what the scene is called.
-        stem: what the names of its results start with.
-        seed: of the scene; None for a file.
-    """
-
-    name: str
-    stem: str
-    seed: int | None = None
-
-
-@dataclass(frozen=True)
 class Job:
     """Everything that is the same for all images of a call.
 
@@ -64,6 +50,8 @@ class Job:
         style: how the pictures look.
         out: the folder for the results.
         fast: whether the network is prepared for the methods first.
+        question: what tells all of this from what else could be asked, in letters: with what tells the image from
+            others it stands in the record, for `funcam.pipeline.earlier`. "" where nobody will ask.
     """
 
     label: str
@@ -77,6 +65,7 @@ class Job:
     style: Style
     out: Path
     fast: bool = False
+    question: str = ""
 
 
 class _Seen(NamedTuple):
@@ -86,6 +75,7 @@ class _Seen(NamedTuple):
     fitted: FittedImage
     known: tuple[int, ...]
     notes: tuple[str, ...]
+    made_from: str | None
 
 
 class _Explained(NamedTuple):
@@ -135,13 +125,14 @@ def explain_files(
 def _seen(job: Job, net: Net, source: ImageSource) -> _Seen:
     from funcam.pipeline.fitting import fit_for
 
+    made = made_from(job.question, source) if job.question else None
     image, known, notes = _picture(source)
     if job.classes is not None or net.classes != SCENE_CLASSES:
         known = ()
     if known:
         shown = ", ".join(net.classes[index] for index in known)
         notes = (f"the scene shows {shown}: what it shows is explained",)
-    return _Seen(source, fit_for(net, image, job.fit), known, notes)
+    return _Seen(source, fit_for(net, image, job.fit), known, notes, made)
 
 
 def _picture(source: ImageSource) -> tuple[Pixels, tuple[int, ...], tuple[str, ...]]:
@@ -171,7 +162,8 @@ def _written(job: Job, explained: _Explained) -> dict[str, Any]:
     seen, explanation = explained
     name, image = f"{seen.source.stem}-{job.label}", seen.fitted.image
     explanation = replace(explanation, notes=(*seen.notes, *explanation.notes))
-    return write_results(job.out, name, seen.source.name, image, job.net, explanation, job.style)
+    made = seen.made_from
+    return write_results(job.out, name, seen.source.name, image, job.net, explanation, job.style, made_from=made)
 
 
 def _kind(seen: _Seen) -> Hashable:

@@ -82,7 +82,15 @@ class Style:
 
 
 def write_results(
-    folder: Path, name: str, source: str, image: Pixels, net: Net, explanation: ImageExplanation, style: Style
+    folder: Path,
+    name: str,
+    source: str,
+    image: Pixels,
+    net: Net,
+    explanation: ImageExplanation,
+    style: Style,
+    *,
+    made_from: str | None = None,
 ) -> dict[str, Any]:
     """Write every picture of an explanation, its panel, its record and (if asked for) its raw maps.
 
@@ -94,6 +102,7 @@ def write_results(
         net: the network.
         explanation: what is written.
         style: how pictures are drawn, and whether raw maps are written.
+        made_from: what tells all that this was made from, for the record; None where nobody will ask.
 
     Returns:
         The record, as it is written to `<stem>-<net>.json` (last, so that it tells of complete results).
@@ -121,7 +130,7 @@ def write_results(
     if style.raw_maps:
         shared["maps"] = f"{name}-maps.npz"
         write_atomically(folder / shared["maps"], _npz(explanation), links=False)
-    record = _record(source, net, explanation, files, shared)
+    record = _record(source, net, explanation, files, shared) | ({} if made_from is None else {"made_from": made_from})
     text = json_text(record, indent=2) + "\n"
     write_atomically(folder / shared["record"], text.encode(errors=_ESCAPED), links=False)
     return record

@@ -13,10 +13,11 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from funcam.comparison.contents import Contents, file_letters
+from funcam.comparison.contents import Contents
 from funcam.comparison.dataset import Example
 from funcam.errors import FuncamError
 from funcam.imaging import bounds
+from funcam.imaging.letters import file_letters
 from funcam.imaging.reading import find_images, read_image
 
 GIGABYTE = 900_000_000

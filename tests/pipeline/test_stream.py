@@ -17,8 +17,9 @@ from torch import nn
 
 from funcam.errors import FuncamError
 from funcam.imaging.reading import announced_bytes, read_image
+from funcam.pipeline.earlier import ImageSource
 from funcam.pipeline.explaining import explain_image
-from funcam.pipeline.stream import ImageSource, Job, explain_files
+from funcam.pipeline.stream import Job, explain_files
 from funcam.pipeline.writing import Style
 from funcam.recipe import Recipe
 from funcam.zoo import own_net

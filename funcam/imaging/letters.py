@@ -1,0 +1,19 @@
+"""What is in a picture's file, in a few letters: a name says nothing of it. No torch."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+
+from funcam.files import open_regular
+from funcam.imaging.bounds import MOST_BYTES
+
+
+def file_letters(path: str | os.PathLike[str]) -> str:
+    """What tells the bytes of a file from others.
+
+    Raises:
+        FuncamError: it is no file, or a larger one than any picture that is read.
+    """
+    with open_regular(path, most=MOST_BYTES) as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()[:32]

@@ -1,0 +1,69 @@
+"""Which images an earlier run has explained: known by all that their results were made from, not by a file's name. No
+torch.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from funcam.errors import FuncamError
+from funcam.files import MIB, parse_json, read_text
+from funcam.imaging.letters import file_letters
+
+_MADE_FROM = "made_from"
+
+
+@dataclass(frozen=True)
+class ImageSource:
+    """An image to explain.
+
+    Attributes:
+        name: its file, or what the scene is called.
+        stem: what the names of its results start with.
+        seed: of the scene; None for a file.
+    """
+
+    name: str
+    stem: str
+    seed: int | None = None
+
+
+def made_from(question: str, source: ImageSource) -> str:
+    """What tells the results of an image from others: what was asked, and what is in its file.
+
+    Args:
+        question: all that is the same for all images, in letters.
+        source: the image.
+
+    Raises:
+        FuncamError: the file can't be read.
+
+    Example:
+        >>> scene = ImageSource("scene 1", "scene1", 1)
+        >>> made_from("a", scene) == made_from("a", scene) != made_from("b", scene)
+        True
+    """
+    content = f"scene {source.seed}" if source.seed is not None else file_letters(source.name)
+    return hashlib.sha256(f"{question} {content}".encode()).hexdigest()[:32]
+
+
+def explained_before(question: str, source: ImageSource, record: Path) -> dict[str, Any] | None:
+    """The record of an image whose results are all there, and made from just this; else None.
+
+    Args:
+        question: as in `made_from`.
+        source: the image.
+        record: where its record would be.
+    """
+    try:
+        found = parse_json(read_text(record, most=MIB), "the record", "a record")
+        if not isinstance(found, dict) or found.get(_MADE_FROM) != made_from(question, source):
+            return None
+        files = [found["files"], *(each["files"] for each in found["explained"])]
+        names = [name for each in files for name in each.values()]
+        return found if all((record.parent / name).is_file() for name in names) else None
+    except (FuncamError, LookupError, TypeError, AttributeError, OSError, ValueError):
+        return None  # no record, another file in its place, or an image that can't be read: whoever explains it tells

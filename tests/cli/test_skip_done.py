@@ -1,0 +1,108 @@
+"""`funcam explain --skip-done`: what holds is left, and nothing else."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import pytest
+import torch
+from command_line import SCENES, Funcam, photo
+from PIL import Image
+
+OPTIONS = (*SCENES, "-m", "grad-cam")
+NAMES = ("a", "b", "c")
+
+
+@pytest.fixture
+def photos(funcam: Funcam) -> Path:
+    folder = Path("photos")
+    folder.mkdir()
+    for number, name in enumerate(NAMES):
+        Image.fromarray(photo(seed=number)).save(folder / f"{name}.png")
+    return folder
+
+
+def made_again(funcam: Funcam, options: Sequence[object]) -> set[str]:
+    """Which images another run computes, by their records' times and the numbers of their files."""
+    records = {name: Path(f"results/{name}-scenes.json") for name in NAMES}
+    before = {name: path.stat().st_ino for name, path in records.items()}  # a file that is written anew is another
+    ran = funcam("explain", "photos", *options, "--skip-done", "--json")
+    assert ran.code == 0
+    assert sorted(json.loads(line)["image"] for line in ran.out.splitlines()) == [f"photos/{n}.png" for n in NAMES]
+    return {name for name, path in records.items() if path.stat().st_ino != before[name]}
+
+
+def test_nothing_is_made_again(funcam: Funcam, photos: Path) -> None:
+    assert funcam("explain", photos, *OPTIONS, "--quiet").code == 0
+    assert made_again(funcam, OPTIONS) == set()
+    ran = funcam("explain", photos, *OPTIONS, "--skip-done")
+    assert "3 of 3 images were explained before, and are left as they are" in ran.out
+
+
+def pixels(photos: Path) -> None:
+    Image.fromarray(photo(seed=9)).save(photos / "b.png")
+
+
+def a_picture(_: Path) -> None:
+    Path("results/b-scenes-cam.jpg").unlink()
+
+
+def a_damaged_record(_: Path) -> None:
+    Path("results/b-scenes.json").write_text("[" * 100_000)
+
+
+def another_record(_: Path) -> None:
+    path = Path("results/b-scenes.json")
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"made_from": "0" * 32}))
+
+
+def no_list(_: Path) -> None:
+    path = Path("results/b-scenes.json")
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"explained": None}))
+
+
+@pytest.mark.parametrize("change", [pixels, a_picture, a_damaged_record, another_record, no_list])
+def test_what_holds_no_longer_is_made_again(funcam: Funcam, photos: Path, change: Callable[[Path], None]) -> None:
+    assert funcam("explain", photos, *OPTIONS, "--quiet").code == 0
+    change(photos)
+    assert made_again(funcam, OPTIONS) == {"b"}
+    assert made_again(funcam, OPTIONS) == set()
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        (*SCENES, "-m", "layer-cam"),
+        (*OPTIONS, "--class", "3"),
+        (*OPTIONS, "--fit", "pad"),
+        (*OPTIONS, "--colormap", "viridis"),
+        (*OPTIONS, "--input-size", "160"),
+        (*OPTIONS, "--maps"),
+    ],
+)
+def test_other_options_are_another_question(funcam: Funcam, photos: Path, options: tuple[str, ...]) -> None:
+    assert funcam("explain", photos, *OPTIONS, "--quiet").code == 0
+    assert made_again(funcam, options) == set(NAMES)
+
+
+def test_other_weights_of_the_same_name(funcam: Funcam, photos: Path) -> None:
+    from funcam.zoo.nets import load_net
+
+    state = load_net("scenes").model.state_dict()
+    torch.save(state, "w.pth")
+    words = ("--net", "scenes", "--weights", "w.pth")
+    assert funcam("explain", photos, *words, "-m", "grad-cam", "--quiet").code == 0
+    assert made_again(funcam, (*words, "-m", "grad-cam")) == set()
+    torch.save({name: value * 1.01 if value.is_floating_point() else value for name, value in state.items()}, "w.pth")
+    assert made_again(funcam, (*words, "-m", "grad-cam")) == set(NAMES)
+
+
+def test_an_image_that_cannot_be_read_is_told_again(funcam: Funcam, photos: Path) -> None:
+    (photos / "b.png").write_bytes(b"?" * 50)
+    for _ in range(2):
+        ran = funcam("explain", photos, *OPTIONS, "--skip-done")
+        assert ran.code == 1
+        assert "b.png" in ran.err
+    assert "2 of 3 images were explained before" in ran.out
