@@ -31,7 +31,7 @@ from funcam.cli.recipe_options import (
     settings_of,
 )
 from funcam.cli.report_option import Overwrite, Reports, check_reports
-from funcam.comparison.plan import CONFIDENCE, FAITHFULNESS, GROUPS, LOCALISATION, USUAL_RECIPE, Plan
+from funcam.comparison.plan import BASELINES, CONFIDENCE, FAITHFULNESS, GROUPS, LOCALISATION, USUAL_RECIPE, Plan
 from funcam.errors import FuncamError, json_text
 from funcam.recipe import Recipe
 
@@ -100,6 +100,8 @@ def compare(
     plan = Plan(recipe, cuts, groups, against, target, fit, batch=batch)
     if not silent and not metrics and groups == (CONFIDENCE,):
         complain(_CHEAP)
+    if not silent and FAITHFULNESS in groups:
+        complain(_dear(rivals, examples, plan))
     result = _compare(rivals, examples, plan, out, silent)
     for path in report or []:
         _write_report(path, result, rivals, examples, plan, out)
@@ -107,6 +109,17 @@ def compare(
         complain(problem)
     _print(result, out, as_json, quiet)
     return FAILURE if result.problems else 0
+
+
+def _dear(rivals: Sequence[Rival], examples: Sequence[Example], plan: Plan) -> str:
+    """What insertion and deletion take, before they are begun."""
+    maps = sum(len(plan.recipe.methods) * max(1, len(plan.layers.get(rival.label, ()))) for rival in rivals)
+    maps += len(BASELINES) * len(rivals)
+    passes = 100 * maps * len(examples)
+    return (
+        f"insertion and deletion take about 100 forward passes a map: {passes:,} for {len(examples):,} image(s) with "
+        f"{maps} maps each, and the bar tells the time; --metrics {CONFIDENCE} takes two a map"
+    )
 
 
 def _recipe(

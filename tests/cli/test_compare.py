@@ -145,3 +145,10 @@ def test_classes_of_the_truth_that_nobody_knows(funcam: Funcam, photos: Path) ->
     assert json.loads(ran.out)["images"] == 1
     assert "999" in ran.err
     assert len(CLASSES) == 10
+
+
+def test_what_is_dear_is_told_before(funcam: Funcam, image: Path) -> None:
+    ran = funcam("compare", image, "--net", "scenes", "-m", "grad-cam", "--metrics", "faithfulness")
+    assert ran.code == 0
+    assert "about 100 forward passes a map: 400 for 1 image(s) with 4 maps each" in ran.err.splitlines()[0]
+    assert "passes a map" not in funcam("compare", image, "--net", "scenes", "--metrics", "faithfulness", "--quiet").err
