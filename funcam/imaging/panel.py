@@ -29,6 +29,7 @@ TILE = 256
 
 _MOST_COLUMNS = 8
 _WIDEST = 10  # square tiles: where a panel of wide images ends, so that it is not shrunk beyond reading.
+_LEADING = 1.35  # a line of text is so many times as high as its letters' size
 _STEEPEST = 3.0  # A longer image lies in a tray of this aspect: tiles as long as it would leave no room to read.
 
 
@@ -89,7 +90,7 @@ def panel(
     for row in rows:
         tiles = [*shared.items(), *row.pictures.items()]
         parts += [_name(row, width, scale), *_lines(tiles, columns, box, scale)]
-    return _framed(np.vstack(parts), scale.px(24))
+    return _framed(parts, scale.px(24))
 
 
 def contact_sheet(named: Sequence[tuple[str, Pixels]], *, columns: int = 6, tile: int = 192) -> Pixels:
@@ -113,7 +114,7 @@ def contact_sheet(named: Sequence[tuple[str, Pixels]], *, columns: int = 6, tile
         check_image(picture)
     scale = _Scale(tile)
     lines = _lines(named, min(columns, len(named)), (tile, tile), scale)
-    return _framed(np.vstack(lines), scale.px(24))
+    return _framed(lines, scale.px(24))
 
 
 @dataclass(frozen=True)
@@ -202,23 +203,24 @@ def _name(row: PanelRow, width: int, scale: _Scale) -> Pixels:
 
 def _lines(named: Sequence[tuple[str, Pixels]], columns: int, box: tuple[int, int], scale: _Scale) -> list[Pixels]:
     """The tiles under their titles, `columns` in a line."""
-    lines = [_line(named[start : start + columns], box, scale) for start in range(0, len(named), columns)]
-    width = lines[0].shape[1]
-    return [np.pad(line, ((0, 0), (0, width - line.shape[1]), (0, 0)), constant_values=255) for line in lines]
+    width = columns * box[1] + (columns - 1) * scale.px(12)
+    return [_line(named[start : start + columns], width, box, scale) for start in range(0, len(named), columns)]
 
 
-def _line(named: Sequence[tuple[str, Pixels]], box: tuple[int, int], scale: _Scale) -> Pixels:
-    """Tiles side by side, all titles as high as the highest."""
-    size, width = scale.text(20), box[1]
-    wrapped = [_wrapped(title, width, size) for title, _ in named]
-    height = max(map(len, wrapped))
-    above, below = _blank(scale.px(3), width), _blank(scale.px(12), width)
-    parts: list[Pixels] = []
-    for (_, picture), words in zip(named, wrapped, strict=True):
-        title = [_text(line, width, size, _SOFT) for line in [""] * (height - len(words)) + words]
-        block = np.vstack([*title, above, _tile(picture, box), below])
-        parts += [_blank(len(block), scale.px(12)), block]
-    return np.hstack(parts[1:])
+def _line(named: Sequence[tuple[str, Pixels]], width: int, box: tuple[int, int], scale: _Scale) -> Pixels:
+    """Tiles side by side on a sheet so wide, all titles as high as the highest."""
+    size = scale.text(20)
+    wrapped = [_wrapped(title, box[1], size) for title, _ in named]
+    letters = round(_LEADING * size)
+    below = letters * max(map(len, wrapped))
+    top = below + scale.px(3)
+    sheet = _blank(top + box[0] + scale.px(12), width)
+    for column, ((_, picture), words) in enumerate(zip(named, wrapped, strict=True)):
+        cell = sheet[:, column * (box[1] + scale.px(12)) :][:, : box[1]]
+        for up, line in enumerate(reversed(words)):
+            cell[below - (up + 1) * letters : below - up * letters] = _text(line, box[1], size, _SOFT)
+        cell[top : top + box[0]] = _tile(picture, box)
+    return sheet
 
 
 def _tile(picture: Pixels, box: tuple[int, int]) -> Pixels:
@@ -240,9 +242,9 @@ def _wrapped(title: str, width: int, size: int) -> list[str]:
 
 @lru_cache(maxsize=64)  # most of it is the same in every panel of a folder
 def _text(text: str, width: int, size: int, colour: Colour, keep_end: bool = False) -> Pixels:
-    """One line of text on white, [about 1.35 size, width, 3], all on the same baseline whatever the font."""
+    """One line of text on white, [`_LEADING` sizes, width, 3], all on the same baseline whatever the font."""
     line, font = lettered(text, size)
-    sheet = Image.new("RGB", (width, round(1.35 * size)), "white")
+    sheet = Image.new("RGB", (width, round(_LEADING * size)), "white")
     ImageDraw.Draw(sheet).text((0, size), shorten(line, width, font, keep_end), fill=colour, font=font, anchor="ls")
     written = np.array(sheet)
     written.setflags(write=False)
@@ -255,5 +257,11 @@ def _blank(height: int, width: int, colour: Colour = _PAPER) -> Pixels:
     return np.full((height, width, 3), colour, np.uint8)
 
 
-def _framed(picture: Pixels, margin: int) -> Pixels:
-    return np.pad(picture, ((margin, margin), (margin, margin), (0, 0)), constant_values=255)
+def _framed(parts: Sequence[Pixels], margin: int) -> Pixels:
+    """Parts of one width, one below the other on a sheet with margins."""
+    sheet = _blank(sum(map(len, parts)) + 2 * margin, parts[0].shape[1] + 2 * margin)
+    top = margin
+    for part in parts:
+        sheet[top : top + len(part), margin:-margin] = part
+        top += len(part)
+    return sheet

@@ -153,6 +153,27 @@ def test_a_signed_picture_of_nothing_is_grey_and_of_one_pixel_shows_it():
     assert (signed_picture(np.full((2, 2, 3), np.nan)) == 128).all()
 
 
+@quick
+@given(
+    hnp.arrays(np.float32, st.integers(1, 400), elements=st.floats(0, 8, width=16)),
+    st.sampled_from([0.0, 50.0, 90.0, 99.5, 100.0]),
+)
+def test_a_signed_pictures_limit_is_numpys_percentile(values, percentile):
+    gradient = np.tile(values[:, None, None], (1, 1, 3))
+    limit = np.percentile(np.abs(gradient), percentile) or gradient.max() or 1.0
+    expected = 128 + 127 * np.clip(gradient / limit, -1, 1)
+    assert np.abs(signed_picture(gradient, percentile) - expected).max() <= 0.51
+
+
+@pytest.mark.parametrize("far", [np.inf, -np.inf, 1e30, -1e30, np.nan])
+def test_a_value_that_is_far_away_saturates_in_a_signed_picture(far):
+    gradient = np.random.default_rng(0).standard_normal((40, 50, 3)).astype(np.float32)
+    gradient[3, 4, 1] = far
+    limit = np.percentile(np.abs(gradient[np.isfinite(gradient)]), 99.5)
+    expected = np.nan_to_num(128 + 127 * np.clip(gradient / limit, -1, 1), nan=128)
+    assert np.abs(signed_picture(gradient) - expected).max() <= 0.51
+
+
 @given(st.tuples(st.integers(1, 9000), st.integers(1, 9000)), st.integers(1, 2000))
 def test_picture_size_keeps_the_aspect(size, longest):
     height, width = picture_size(size, longest)
