@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from contextlib import closing
 
 from funcam.bulk.ready import Images, Ready
 from funcam.bulk.rows import OutOfMemory, Rows
@@ -31,9 +32,10 @@ def make_shard(images: Images, rows: Rows, shard: Shard, done: Callable[[int, in
         return batch[1]
 
     explained = ((batch, explain_batch(rows, shard, batch, read)) for batch, read in images.missing_of(shard))
-    for outcome in in_order(write, explained, workers=1, ahead=1):
-        written = outcome.get()
-        done(len(written), sum(row.error is not None for row in written))
+    with closing(in_order(write, explained, workers=1, ahead=1)) as outcomes:  # Ctrl-C: what is begun is written
+        for outcome in outcomes:
+            written = outcome.get()
+            done(len(written), sum(row.error is not None for row in written))
     shard.finish()
 
 

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from funcam.store import Writer
     from funcam.zoo.net import Net
 
-_TARGETS, _ENGINES = ("predicted", "label"), ("local", "ray")
+_TARGETS, _ENGINES, _PICTURES = ("predicted", "label"), ("local", "ray"), ("overlay",)
 _STORE, _ENGINE = "Store", "Engine"
 _SHOWN = 5
 
@@ -79,6 +79,9 @@ def batch(
     threshold: Annotated[
         float, typer.Option("--threshold", help="The box goes round this share of the peak.", rich_help_panel=_STORE)
     ] = 0.5,
+    pictures: Annotated[
+        str | None, typer.Option("--pictures", help="overlay: one of each, beside the shards.", rich_help_panel=_STORE)
+    ] = None,
     shard_size: Annotated[
         int, typer.Option("--shard", min=1, help="Images of one file of the store.", rich_help_panel=_STORE)
     ] = 4096,
@@ -106,6 +109,7 @@ def batch(
         given = "--as-listed was given and images too" if sources else "no images"
         raise UsageError(f"{given}; give folders, globs, lists or shards, or --as-listed to go on with those listed")
     _check(weights, labels, fit, maps, target, class_, threshold, device)
+    _check_pictures(pictures, maps)
     check_meaning(scores, layout)
     run = _engine(engine, device, workers, address, gpus_per_worker)
     spec = with_weights(parse_net_spec(net), weights)
@@ -113,7 +117,7 @@ def batch(
     loaded, where = load_on_device(spec, labels, "cpu" if engine == "ray" else device, quiet, scores, output)
     asked = _asked(loaded, recipe, class_, target, fit, layout, threshold, where)
     sizes = {"shard_size": shard_size, "batch_size": min(batch_size, shard_size)}
-    return _into_store(asked, sources or None, out, {"map_type": maps, **sizes}, run, quiet)
+    return _into_store(asked, sources or None, out, {"map_type": maps, **sizes}, run, pictures is not None, quiet)
 
 
 def _check(
@@ -139,6 +143,13 @@ def _check(
         raise UsageError(f"--threshold {threshold:g}: expected a share of the peak above 0, such as 0.5")
     if class_ is not None and target != "predicted":
         raise UsageError(f"--class {class_!r} was given and --target {target} too; give one or the other")
+
+
+def _check_pictures(pictures: str | None, maps: str) -> None:
+    if pictures is not None:
+        check_choice("--pictures", pictures, _PICTURES)
+        if maps == "none":
+            raise UsageError(f"--pictures {pictures} needs maps, and --maps is none; leave one of them out")
 
 
 def _engine(engine: str, device: str, workers: int | None, address: str | None, gpus_per_worker: float) -> _Run:
@@ -186,7 +197,7 @@ def _asked(
 
 
 def _into_store(
-    asked: Asked, sources: Sequence[str] | None, out: Path, kept: Mapping[str, Any], run: _Run, quiet: bool
+    asked: Asked, sources: Sequence[str] | None, out: Path, kept: Mapping[str, Any], run: _Run, draw: bool, quiet: bool
 ) -> int:
     """Make what is missing of the store, and say what became of it."""
     from funcam.bulk.asked import question_of
@@ -197,23 +208,40 @@ def _into_store(
     with Writer(out, question_of(asked, **kept)) as writer:
         with loading("the list of images", quiet):
             writer.list_items(None if sources is None else list_items(sources, sys.stdin.buffer))
-        missing = writer.missing()
-        left = sum(min(kept["shard_size"], writer.count - number * kept["shard_size"]) for number in missing)
         try:
-            with batch_progress(left, writer.count, quiet) as told:
+            with batch_progress(writer.count - writer.written(), writer.count, quiet) as told:
                 run(asked, writer, told.add)
         except KeyboardInterrupt:
-            complain(
-                f"{writer.count - left + told.images:,} of {writer.count:,} images are done; the same command goes on"
-            )
+            complain(f"{writer.written():,} of {writer.count:,} images are done; the same command goes on")
             raise
+        undrawn = _draw_missing(out, quiet) if draw else 0
     failures = open_store(out).failures
     if not quiet:
         failed = f", {failures:,} of them failed" if failures else ""
         console().print(f"{writer.count:,} images in {out}{failed}; `funcam batch show {out}` draws them", markup=False)
     if told.failures:
         _complain_of_some(out)
-    return FAILURE if failures else 0
+    return FAILURE if failures or undrawn else 0
+
+
+def _draw_missing(out: Path, quiet: bool) -> int:
+    """Draw what isn't drawn yet of a store that is whole: how many images can't be seen again."""
+    from funcam.bulk.pictures import Look, draw_missing, pictures_there
+    from funcam.cli.batch_progress import batch_progress
+    from funcam.store import open_store
+
+    store = open_store(out)
+    count = store.count - store.failures
+    try:
+        with batch_progress(count - pictures_there(store), count, quiet, "drawing") as told:
+            for row, made in draw_missing(store, Look()):
+                told.add(1, int(not isinstance(made, Path)))
+                if not isinstance(made, Path) and told.failures <= _SHOWN:
+                    complain(about(row.path, str(made)))
+    except KeyboardInterrupt:
+        complain(f"{pictures_there(store):,} of {count:,} pictures are drawn; the same command goes on")
+        raise
+    return told.failures
 
 
 def _complain_of_some(out: Path) -> None:

@@ -42,13 +42,14 @@ class Told:
 
 
 @contextmanager
-def batch_progress(left: int, count: int, quiet: bool) -> Iterator[Told]:
+def batch_progress(left: int, count: int, quiet: bool, verb: str = "explaining") -> Iterator[Told]:
     """What to tell of images that are done.
 
     Args:
         left: images to do.
         count: images of the store.
         quiet: whether nothing is shown.
+        verb: what is done with them.
     """
     shown = bar_console()
     if quiet or not left:
@@ -60,7 +61,7 @@ def batch_progress(left: int, count: int, quiet: bool) -> Iterator[Told]:
         yield Told(left, lines=True)
         return
     columns = (
-        TextColumn("explaining"),
+        TextColumn(verb),
         BarColumn(),
         MofNCompleteColumn(),
         ImagesPerSecond(),

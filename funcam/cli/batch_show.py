@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -14,7 +14,7 @@ from funcam.errors import about, json_text, nearest
 from funcam.zoo.labels import class_name
 
 if TYPE_CHECKING:
-    from funcam.store import Row
+    from funcam.store import Row, Store
 
 
 def batch_show(
@@ -24,8 +24,14 @@ def batch_show(
         typer.Option("--query", help="'score < 0.5 and path ~ dog', 'predicted = 207', 'error != null'; repeat."),
     ] = None,
     most: Annotated[int, typer.Option("--most", min=1, help="So many images, the first ones.")] = 60,
+    sample: Annotated[
+        int | None, typer.Option("--sample", min=1, help="So many by lot instead, the same each time.")
+    ] = None,
     out: Annotated[
         Path | None, typer.Option("--out", "-o", help="Folder for the pictures; else STORE-pictures.")
+    ] = None,
+    report: Annotated[
+        Path | None, typer.Option("--report", help="Write them as one page, .html, instead of pictures.")
     ] = None,
     colormap: Annotated[str, typer.Option("--colormap", help="jet, turbo, viridis, inferno, cividis, ...")] = "jet",
     alpha: Annotated[float, typer.Option("--alpha", min=0, max=1, help="Weight of the heat.")] = 0.5,
@@ -36,7 +42,7 @@ def batch_show(
     as_json: Annotated[bool, typer.Option("--json", help="Print the rows, a JSON line each; draw nothing.")] = False,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Print errors only.")] = False,
 ) -> int:
-    """Draw maps of a store over their images, and a contact sheet of them; or print its rows."""
+    """Draw maps of a store over their images, and a contact sheet of them; or a page of them; or print its rows."""
     from funcam.imaging.render import COLORMAPS
     from funcam.pipeline.writing import FORMATS
     from funcam.store import open_store, parse_query
@@ -44,21 +50,63 @@ def batch_show(
     check_choice("--format", format_, FORMATS)
     if colormap not in COLORMAPS:
         raise UsageError(f"--colormap {colormap!r} is unknown; nearest: {nearest(colormap, COLORMAPS)}")
+    if report is not None:
+        _check_report(report, out, as_json)
     parse_query(query or [])
     opened = open_store(store)
     rows = opened.rows(query or [], maps=not as_json)
     if as_json:
-        for row in rows:
+        for row in rows if sample is None else _sampled(rows, sample):
             print(json_text(_record(row, opened.question["classes"]), ascii_only=True))
         return 0
-    from funcam.bulk.pictures import Look, draw_rows
-
-    folder = out or store.with_name(f"{store.name}-pictures")
-    chosen = list(islice(rows, most))
+    chosen = list(islice(rows, most)) if sample is None else _sampled(rows, sample)
     if not chosen:
         return complain(f"no row of {store} {'answers ' + ' and '.join(query) if query else 'is there yet'}")
+    if report is not None:
+        return _report(opened, chosen, report, quiet)
+    return _draw(
+        opened,
+        chosen,
+        out or store.with_name(f"{store.name}-pictures"),
+        look=(colormap, alpha, size, format_),
+        quiet=quiet,
+    )
+
+
+def _check_report(report: Path, out: Path | None, as_json: bool) -> None:
+    if report.suffix.lower() not in (".html", ".htm"):
+        raise UsageError(f"--report {str(report)!r}: expected a page, such as report.html")
+    if out is not None or as_json:
+        raise UsageError(f"--report and {'--json' if as_json else '--out'} were given; give one or the other")
+
+
+def _sampled(rows: Iterable[Row], most: int) -> list[Row]:
+    from funcam.bulk.reporting import sample
+
+    return sample(rows, most)
+
+
+def _report(store: Store, rows: Sequence[Row], path: Path, quiet: bool) -> int:
+    """The page over rows."""
+    from funcam.bulk.reporting import report_of
+    from funcam.report import write_report
+
+    page, failed = report_of(store, rows, f"{len(rows):,} of {store.count:,} images in {store.folder.name}")
+    for row, error in failed:
+        complain(about(row.path, str(error)))
+    if page.images:
+        write_report(path, page)
+        if not quiet:
+            console().print(f"{len(page.images)} images in {path}", markup=False)
+    return FAILURE if failed else 0
+
+
+def _draw(store: Store, chosen: Sequence[Row], folder: Path, look: tuple[Any, ...], quiet: bool) -> int:
+    """A picture of each row, and the contact sheet."""
+    from funcam.bulk.pictures import Look, draw_rows
+
     failures = 0
-    for row, made in draw_rows(opened, chosen, folder, Look(colormap, alpha, size, format_)):
+    for row, made in draw_rows(store, chosen, folder, Look(*look)):
         if not isinstance(made, Path):
             failures += 1
             complain(about(row.path, str(made)))

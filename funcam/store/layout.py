@@ -4,6 +4,7 @@ question.json           what it answers
 listing/00000.jsonl     the images of a shard, a line each; listing/whole.json once all are listed
 maps-00000.parquet      a whole shard
 parts/00001-0000.parquet, .halved   batches of one that isn't whole yet
+pictures/00000/  where they were asked for
 log.jsonl, lock         when and where; who writes
 """
 
@@ -19,7 +20,7 @@ from pathlib import Path
 from funcam.errors import FuncamError
 from funcam.files import make_folder
 
-_OURS = re.compile(r"question\.json|listing|parts|maps-\d+\.parquet|log\.jsonl|lock|\..*")
+_OURS = re.compile(r"question\.json|listing|parts|pictures|maps-\d+\.parquet|log\.jsonl|lock|\..*")
 
 
 def shard_path(folder: Path, number: int) -> Path:
@@ -35,6 +36,17 @@ def listing_path(folder: Path, number: int) -> Path:
 def part_path(folder: Path, number: int, batch: int, ending: str = "parquet") -> Path:
     """Where a batch lies until its shard is whole."""
     return folder / "parts" / f"{number:05d}-{batch:04d}.{ending}"
+
+
+def pictures_path(folder: Path, number: int) -> Path:
+    """Where the pictures of a shard lie, where they were asked for."""
+    return folder / "pictures" / f"{number:05d}"
+
+
+def batches_there(folder: Path) -> list[tuple[int, int]]:
+    """The batches that are written, each with its shard, of shards that aren't whole yet."""
+    found = (re.fullmatch(r"(\d+)-(\d+)\.parquet", name) for name in os.listdir(folder / "parts"))
+    return [(int(name[1]), int(name[2])) for name in found if name]
 
 
 def remove_parts(folder: Path, whole: Container[int]) -> None:

@@ -38,6 +38,7 @@ class Store:
         self.question = read_question(self.folder)
         self._sizes = sizes_of(self.question)
         self.count = listed_count(self.folder) or 0
+        self._listed: tuple[int, list[Item]] = -1, []
 
     @property
     def shards(self) -> list[int]:
@@ -56,12 +57,15 @@ class Store:
         told = (arrow().parquet.read_metadata(shard_path(self.folder, number)).metadata for number in self.shards)
         return sum(int((words or {}).get(b"failures", 0)) for words in told)
 
-    def rows(self, query: Sequence[str] = (), *, maps: bool = True) -> Iterator[Row]:
+    def rows(
+        self, query: Sequence[str] = (), *, maps: bool = True, shards: Sequence[int] | None = None
+    ) -> Iterator[Row]:
         """The rows that meet all conditions, in the order of the listing; one shard is in memory.
 
         Args:
             query: conditions, see `parse_query`.
             maps: whether the maps are read too.
+            shards: of which shards; None for all that are there.
 
         Raises:
             FuncamError: a condition can't be read, at once; a shard is damaged, when it is reached.
@@ -71,7 +75,8 @@ class Store:
             ...     print(row.path, row.figures.peak)
         """
         conditions = parse_query(query)
-        return (row for number in self.shards for row in self._rows(number, conditions, maps))
+        numbers = self.shards if shards is None else shards
+        return (row for number in numbers for row in self._rows(number, conditions, maps))
 
     def item(self, index: int) -> Item:
         """An image of the listing, so that it can be read again.
@@ -84,9 +89,10 @@ class Store:
         """
         if not 0 <= index < self.count:
             raise FuncamError(f"there is no image {index:,} in the store; expected 0 to {self.count - 1:,}")
-        return listed_run(self.folder, index // self._sizes.shard, self._sizes.shard, self.count)[
-            index % self._sizes.shard
-        ]
+        number, place = divmod(index, self._sizes.shard)
+        if self._listed[0] != number:  # whoever reads on reads the same shard's next
+            self._listed = number, listed_run(self.folder, number, self._sizes.shard, self.count)
+        return self._listed[1][place]
 
     def _rows(self, number: int, conditions: Sequence[Condition], maps: bool) -> Iterator[Row]:
         path = shard_path(self.folder, number)

@@ -9,9 +9,9 @@ from pathlib import Path
 from typing import Any
 
 from funcam.errors import FuncamError, json_text
-from funcam.files import append
+from funcam.files import append, exists
 from funcam.sources import Item
-from funcam.store.layout import locked, remove_parts
+from funcam.store.layout import batches_there, locked, remove_parts, shard_path
 from funcam.store.listing import listed_count, settle_listing
 from funcam.store.question import question_letters, settle_question, sizes_of
 from funcam.store.rows import arrow
@@ -92,6 +92,16 @@ class Writer:
                 whole.add(number)
         remove_parts(self.folder, whole)
         return [number for number in range(self.shards) if number not in whole]
+
+    def written(self) -> int:
+        """How many images have their row, in shards that are whole and in batches of others: files are counted."""
+        run, batch = self._sizes.shard, self._sizes.batch
+        whole = {number for number in range(self.shards) if exists(shard_path(self.folder, number))}
+        images = sum(min(run, self.count - number * run) for number in whole)
+        for number, part in batches_there(self.folder):
+            if number not in whole:
+                images += max(0, min(batch, run - part * batch, self.count - number * run - part * batch))
+        return images
 
     def log(self, told: Mapping[str, Any]) -> None:
         """Write a line to the log, which is no part of what the store is.

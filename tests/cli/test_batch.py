@@ -68,6 +68,8 @@ def test_another_question_is_refused_and_the_store_stays(funcam: Funcam, photos:
         (["photos", "--net", "scenes", "--out", "s", "--address", "auto"], "--engine ray"),
         (["photos", "--net", "scenes", "--out", "s", "--engine", "ray", "--device", "cpu"], "of the local engine"),
         (["photos", "--net", "scenez", "--out", "s"], "scenes"),
+        (["photos", "--net", "scenes", "--out", "s", "--pictures", "panel"], "--pictures 'panel' is unknown"),
+        (["photos", "--net", "scenes", "--out", "s", "--pictures", "overlay", "--maps", "none"], "needs maps"),
     ],
 )
 def test_wrong_use_is_told_before_anything_is_written(
@@ -142,6 +144,8 @@ def test_show_of_figures_without_maps_says_so(funcam: Funcam, photos: Path) -> N
         (["store", "--query", "index > 99"], 1, "no row"),
         (["store", "--colormap", "jett"], 2, "nearest: 'jet'"),
         (["store", "--format", "tif"], 2, "--format 'tif' is unknown"),
+        (["store", "--report", "page.pdf"], 2, "expected a page"),
+        (["store", "--report", "page.html", "--json"], 2, "give one or the other"),
     ],
 )
 def test_show_says_what_is_wrong(funcam: Funcam, photos: Path, words: list[str], code: int, expected: str) -> None:
@@ -159,3 +163,92 @@ def test_names_that_a_tar_tells_name_no_file(funcam: Funcam, tmp_path: Path, pho
     assert ran.code == 0
     (drawn,) = Path("store-pictures").glob("0*")
     assert drawn.name == "00000000-x1b_31mevil.jpg"
+
+
+def test_pictures_that_are_asked_for_lie_beside_the_shards_and_only_missing_ones_are_drawn(
+    funcam: Funcam, photos: Path
+) -> None:
+    (photos / "2.png").write_bytes((photos / "2.png").read_bytes()[:99])
+    words = ("batch", "photos", "--net", "scenes", "--out", "store", "--batch", 2, "--shard", 3)
+    assert funcam(*words).code == 1
+    assert not Path("store/pictures").exists()
+    shards = {path: path.read_bytes() for path in Path("store").glob("maps-*")}
+    assert funcam(*words, "--pictures", "overlay").code == 1
+    drawn = {str(path): path.read_bytes() for path in Path("store/pictures").rglob("*.*")}
+    assert sorted(drawn) == [f"store/pictures/{number // 3:05d}/{number:08d}-{number}.jpg" for number in (0, 1, 3, 4)]
+    assert shards == {path: path.read_bytes() for path in Path("store").glob("maps-*")}
+    funcam("batch", "show", "store", "--query", "error = null", "--out", "shown", "-q")
+    for path, data in drawn.items():
+        assert Path("shown", Path(path).name).read_bytes() == data
+    kept, gone = sorted(drawn)[:2]
+    Path(gone).unlink()
+    Path(kept).write_bytes(b"mine")
+    assert funcam(*words, "--pictures", "overlay").code == 1
+    assert Path(kept).read_bytes() == b"mine"
+    assert Path(gone).read_bytes() == drawn[gone]
+
+
+def test_a_picture_of_an_image_that_is_gone_is_told_and_the_others_are_drawn(funcam: Funcam, photos: Path) -> None:
+    funcam("batch", "photos", "--net", "scenes", "--out", "store", "-q")
+    (photos / "1.png").unlink()
+    ran = funcam("batch", "--as-listed", "--net", "scenes", "--out", "store", "--pictures", "overlay")
+    assert ran.code == 1
+    assert ran.err.count("\n") == 1
+    assert "1.png" in ran.err
+    assert len(list(Path("store/pictures").rglob("*.jpg"))) == 4
+
+
+def test_a_folder_of_pictures_that_somebody_planted_is_refused(funcam: Funcam, photos: Path, tmp_path: Path) -> None:
+    funcam("batch", "photos", "--net", "scenes", "--out", "store", "-q")
+    (tmp_path / "elsewhere").mkdir()
+    Path("store/pictures").symlink_to(tmp_path / "elsewhere")
+    funcam("batch", "photos", "--net", "scenes", "--out", "store", "--pictures", "overlay").error(1, "it is a link")
+    assert not list((tmp_path / "elsewhere").iterdir())
+
+
+def test_show_writes_a_page_over_a_sample_that_is_the_same_each_time(funcam: Funcam, photos: Path) -> None:
+    (photos / "4.png").write_bytes(b"")
+    funcam("batch", "photos", "--net", "scenes", "--out", "store", "-q", "--fit", "pad")
+    words = ("batch", "show", "store", "--query", "error = null", "--sample", 3)
+    ran = funcam(*words, "--report", "page.html")
+    assert (ran.code, ran.out) == (0, "3 images in page.html\n")
+    chosen = [json.loads(line)["path"] for line in funcam(*words, "--json").out.splitlines()]
+    page = Path("page.html").read_text()
+    assert [f"{number}.png" in page for number in range(5)] == [f"photos/{n}.png" in chosen for n in range(5)]
+    funcam(*words, "--out", "drawn", "-q")
+    assert [path.name[9:-4] for path in sorted(Path("drawn").glob("0*"))] == [Path(path).stem for path in chosen]
+
+
+def test_show_tells_what_a_page_can_not_show(funcam: Funcam, photos: Path) -> None:
+    (photos / "3.png").write_bytes(b"")
+    funcam("batch", "photos", "--net", "scenes", "--out", "store", "-q")
+    (photos / "1.png").unlink()
+    ran = funcam("batch", "show", "store", "--report", "page.html")
+    assert (ran.code, ran.out) == (1, "3 images in page.html\n")
+    assert ran.err.count("\n") == 2
+
+
+@pytest.mark.parametrize("at", [1, 2])
+def test_an_interrupt_tells_what_the_store_holds(
+    funcam: Funcam, photos: Path, monkeypatch: pytest.MonkeyPatch, at: int
+) -> None:
+    from pyarrow import parquet
+
+    from funcam.cli.batch_progress import Told
+
+    calls = []
+
+    def interrupted(told: Told, images: int, failures: int) -> None:
+        calls.append(images)
+        if len(calls) == at:
+            raise KeyboardInterrupt
+
+    words = ("batch", "photos", "--net", "scenes", "--out", "store", "--batch", 1, "--shard", 2)
+    with monkeypatch.context() as patched:
+        patched.setattr(Told, "add", interrupted)
+        ran = funcam(*words)
+    held = sum(parquet.read_table(path).num_rows for path in Path("store").rglob("*.parquet"))
+    assert ran.code == 130
+    assert f"{held} of 5 images are done; the same command goes on" in ran.err
+    assert held >= at
+    assert funcam(*words).code == 0

@@ -51,6 +51,8 @@ def test_a_run_that_stops_behind_a_batch_goes_on_with_the_next(photos, at):
                     break
             if not left:
                 break
+        expected = sum(len(Shard("store", number).items(batch)) for number, batch in BATCHES[:at])
+        assert writer.written() == expected
     assert not open_store("store").whole
     assert write_store(photos, "store") == BATCHES[at:]
     assert content_of("store") == content_of("whole")
