@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any, TypeAlias, cast
 import typer
 
 from funcam.cli import input_options as options
+from funcam.cli.collector import collect_again
 from funcam.cli.device import check_device
 from funcam.cli.messages import FAILURE, UsageError, check_choice, complain, console, loading
 from funcam.cli.net_loading import check_files, check_meaning, class_index, load_on_device, with_weights
@@ -208,6 +209,7 @@ def _into_store(
     with Writer(out, question_of(asked, **kept)) as writer:
         with loading("the list of images", quiet):
             writer.list_items(None if sources is None else list_items(sources, sys.stdin.buffer))
+        collect_again()
         try:
             with batch_progress(writer.count - writer.written(), writer.count, quiet) as told:
                 run(asked, writer, told.add)

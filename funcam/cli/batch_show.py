@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from funcam.cli.collector import collect_again
 from funcam.cli.messages import FAILURE, UsageError, check_choice, complain, console
 from funcam.errors import about, json_text, nearest
 from funcam.zoo.labels import class_name
@@ -54,6 +55,7 @@ def batch_show(
         _check_report(report, out, as_json)
     parse_query(query or [])
     opened = open_store(store)
+    collect_again()
     rows = opened.rows(query or [], maps=not as_json)
     if as_json:
         for row in rows if sample is None else _sampled(rows, sample):

@@ -1,0 +1,1 @@
+"""What `funcam batch` costs: time, memory, bytes, more workers, 100 million images."""

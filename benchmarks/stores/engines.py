@@ -1,0 +1,83 @@
+"""`python -m benchmarks.stores.engines ENGINE PHOTOS FOLDER --cpus N`: seconds of one engine after its start.
+
+A process of its own, because Ray may live in another environment than what else is measured. Two stores are made, one of
+a few images and one of many, and the rate is that of what the second has more: starting is in both.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import torch
+
+from funcam.bulk.asked import Asked, question_of
+from funcam.bulk.local import run_local
+from funcam.recipe import Recipe
+from funcam.sources import list_items
+from funcam.store import Writer
+from funcam.zoo.nets import build_net
+
+SHARD, BATCH = 64, 16
+
+
+def main() -> None:
+    """Measure, and print it as JSON."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("engine", choices=("local", "ray"))
+    parser.add_argument("photos", type=Path)
+    parser.add_argument("folder", type=Path)
+    parser.add_argument("--net", default="mobilenet_v2")
+    parser.add_argument("--cpus", type=int, default=2)
+    parser.add_argument("--images", type=int, nargs=2, default=(128, 768), metavar=("FEW", "MANY"))
+    given = parser.parse_args()
+    torch.manual_seed(0)
+    asked = Asked(build_net(given.net), Recipe(methods=("grad-cam",)))
+    question = question_of(asked, map_type="float16", shard_size=SHARD, batch_size=BATCH)
+    seconds = []
+    with _engine(given.engine, given.cpus) as run:
+        for count in given.images:
+            with Writer(given.folder / f"{given.engine}-{count}", question) as writer:
+                writer.list_items(list_items([str(_listing(given.photos, given.folder, count))]))
+                started = time.perf_counter()
+                run(asked, writer, lambda _images, _failures: None)
+                seconds.append(time.perf_counter() - started)
+    few, many = given.images
+    rate = (many - few) / (seconds[1] - seconds[0])
+    told = {"images_s": rate, "start_s": seconds[0] - few / rate, "seconds": seconds}
+    print(json.dumps({"engine": given.engine, "cpus": given.cpus, **told}))
+
+
+def _listing(photos: Path, folder: Path, count: int) -> Path:
+    """As many photos as are wanted, by copies: two paths with one content of a shard would be one computation."""
+    found = [path for path in sorted(photos.rglob("*")) if path.suffix.lower() in (".jpg", ".jpeg")][:SHARD]
+    if len(found) < SHARD:
+        raise SystemExit(f"{photos} holds {len(found)} JPEG files; {SHARD} are needed")
+    path = folder / "listing.txt"
+    path.write_text("".join(f"{found[number % SHARD].resolve()}\n" for number in range(count)))
+    return path
+
+
+@contextmanager
+def _engine(name: str, cpus: int) -> Iterator[Callable[..., None]]:
+    if name == "local":
+        torch.set_num_threads(cpus)
+        yield lambda asked, writer, done: run_local(asked, writer, done, cpus)
+        return
+    os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
+    import ray
+
+    from funcam.bulk.cluster import run_cluster
+
+    ray.init(num_cpus=cpus, log_to_driver=False, include_dashboard=False, object_store_memory=400 * 2**20)
+    yield lambda asked, writer, done: run_cluster(asked, writer, done)
+    ray.shutdown()
+
+
+if __name__ == "__main__":
+    main()
