@@ -139,8 +139,8 @@ def _declared(*extras: str) -> set[str]:
     ("room", "extras"),
     [
         ("funcam", ["safetensors", "batch", "export", "ray", "figures"]),
-        ("tests", ["test", "docs", "ray"]),
-        ("benchmarks", ["bench", "models", "docs"]),
+        ("tests", ["test", "docs", "ray", "examples"]),
+        ("benchmarks", ["bench", "models", "docs", "batch", "ray"]),
     ],
 )
 def test_every_import_is_declared(room: str, extras: list[str]) -> None:

@@ -94,7 +94,8 @@ def _engine(
 ) -> None:
     if folder is None:
         with tempfile.TemporaryDirectory() as name:
-            return _engine(asked, photos, workers, Path(name), map_type)
+            _engine(asked, photos, workers, Path(name), map_type)
+        return
     question = question_of(asked, map_type=map_type, shard_size=4096, batch_size=BATCH)
     with Writer(folder, question) as writer:
         writer.list_items(list_items([str(photo) for photo in photos]))

@@ -1,7 +1,7 @@
 """`python -m benchmarks.stores.engines ENGINE PHOTOS FOLDER --cpus N`: seconds of one engine after its start.
 
-A process of its own, because Ray may live in another environment than what else is measured. Two stores are made, one of
-a few images and one of many, and the rate is that of what the second has more: starting is in both.
+A process of its own, because Ray may live in another environment than what else is measured. Two stores are made,
+one of a few images and one of many, and the rate is that of what the second has more: starting is in both.
 """
 
 from __future__ import annotations
