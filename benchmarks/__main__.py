@@ -8,9 +8,11 @@ import sys
 
 from benchmarks import exports
 from benchmarks.models import command as models
+from benchmarks.stores import command as batch
 from benchmarks.suite import compare, report, run
 
 COMMANDS = {
+    "batch": batch,
     "exports": exports,
     "models": models,
     "run": run,

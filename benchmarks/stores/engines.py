@@ -47,9 +47,12 @@ def main() -> None:
                 started = time.perf_counter()
                 run(asked, writer, lambda _images, _failures: None)
                 seconds.append(time.perf_counter() - started)
-    few, many = given.images
-    rate = (many - few) / (seconds[1] - seconds[0])
-    told = {"images_s": rate, "start_s": seconds[0] - few / rate, "seconds": seconds}
+    more = given.images[1] - given.images[0]
+    told = {
+        "images_s": more / (seconds[1] - seconds[0]),
+        "few_s": seconds[0],
+        "load": os.getloadavg()[0],
+    }
     print(json.dumps({"engine": given.engine, "cpus": given.cpus, **told}))
 
 

@@ -1,0 +1,61 @@
+"""What a hundred million images cost: arithmetic over measured figures, and over assumptions that are said."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+IMAGES = 100_000_000
+
+
+class Rates(NamedTuple):
+    """What the estimate is made of.
+
+    Attributes:
+        decoded: images a second that one core reads, decodes and fits (measured).
+        around: seconds of one core for an image for everything around the network (measured).
+        explained: images a second that one GPU explains (assumed).
+        cores: cores for each GPU (assumed).
+        read: bytes of an image as it is read (measured).
+        stored: bytes of an image in the store (measured).
+    """
+
+    decoded: float
+    around: float
+    explained: float
+    cores: int
+    read: float
+    stored: float
+
+
+class Cost(NamedTuple):
+    """Hours, and which stage they are due to."""
+
+    gpus: int
+    hours: float
+    gpu_hours: float
+    bottleneck: str
+    needed_cores: float
+    read_gb_s: float
+
+
+def cost(rates: Rates, gpus: int) -> Cost:
+    """A pipeline is as fast as its slowest stage.
+
+    Example:
+        >>> cost(Rates(400, 0, 3000, 16, 1e5, 500), 1).bottleneck
+        'explaining'
+        >>> cost(Rates(400, 0, 3000, 4, 1e5, 500), 1).bottleneck
+        'decoding'
+    """
+    on_core = 1 / rates.decoded + rates.around
+    stages = {"explaining": gpus * rates.explained, "decoding": gpus * rates.cores / on_core}
+    slowest = min(stages, key=lambda stage: stages[stage])
+    rate = stages[slowest]
+    return Cost(
+        gpus,
+        IMAGES / rate / 3600,
+        gpus * IMAGES / rate / 3600,
+        slowest,
+        rates.explained * on_core,
+        rate * rates.read / 1e9,
+    )

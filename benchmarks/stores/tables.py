@@ -1,0 +1,128 @@
+"""What was measured of `funcam batch`, as the tables of its page."""
+
+from __future__ import annotations
+
+import statistics
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from benchmarks.stores.estimate import Rates, cost
+
+ASSUMED = (1_000, 3_000, 10_000)
+"""Images a second that one GPU explains: no GPU was at hand."""
+
+CORES = 16
+"""For each GPU, as machines with eight of them and 128 cores have it."""
+
+
+def tables(report: Mapping[str, Any]) -> dict[str, str]:
+    """By their marks in the page."""
+    return {
+        "batch figures": "\n".join(
+            ["| what | measured | goal | when, where |", "| --- | --- | --- | --- |", *_rows(report)]
+        ),
+        "batch estimate": _estimate(report),
+    }
+
+
+def _rows(report: Mapping[str, Any]) -> Iterator[str]:
+    if "cost" in report:
+        told = report["cost"]["figures"]
+        yield _row(
+            f"`cost`: files to maps, {told['net']}, {told['cores']} cores, over decoding and then the plain batched "
+            f"forward pass, {told['images']} photos, median of {told['rounds']}",
+            f"processor time {told['processor']:.2f}, wall time {told['wall']:.2f}",
+            "1.15",
+            report["cost"],
+        )
+    if "memory" in report:
+        few, many = report["memory"]["figures"]
+        more = 100 * (many["peak_mib"] / few["peak_mib"] - 1)
+        yield _row(
+            f"`memory`: the most at {few['images']:,} and at {many['images']:,} images of 64x64 in tar shards",
+            f"{few['peak_mib']:.0f} and {many['peak_mib']:.0f} MiB: {more:.1f} % more",
+            "5 %",
+            report["memory"],
+        )
+        yield _row(
+            "the same: images a second, a network of two convolutions",
+            f"{many['images'] / many['seconds']:.0f}",
+            "",
+            report["memory"],
+        )
+    if "bytes" in report:
+        told = report["bytes"]["figures"]
+        yield _row(
+            "`bytes`: of an image's map of 7x7 beside the table, float16 and uint8 (whole row with its path)",
+            f"{told['float16']:.0f} and {told['uint8']:.0f} ({told['float16_file']:.0f} and {told['uint8_file']:.0f})",
+            "150",
+            report["bytes"],
+        )
+    if "decoding" in report:
+        yield _row(
+            "`decoding`: images a second that one core reads, decodes and fits",
+            f"{report['decoding']['figures']['images_s']:.0f}",
+            "",
+            report["decoding"],
+        )
+    if "engines" in report:
+        yield from _engine_rows(report["engines"])
+
+
+def _engine_rows(told: Mapping[str, Any]) -> Iterator[str]:
+    rates = {
+        (engine, cpus): statistics.median(
+            row["images_s"] for row in told["figures"] if (row["engine"], row["cpus"]) == (engine, cpus)
+        )
+        for engine in ("local", "ray")
+        for cpus in (1, 2)
+    }
+    rounds = len(told["figures"]) // len(rates)
+    low, high = (f(row["load"] for row in told["figures"]) for f in (min, max))
+    beside = f", beside other work (load {low:.0f} to {high:.0f} on two cores)" if high > 3 else ""
+    yield _row(
+        f"`engines`: Ray's time over the local engine's after both have started, two cores, median of {rounds}{beside}",
+        f"{rates['local', 2] / rates['ray', 2]:.2f}",
+        "1.2",
+        told,
+    )
+    for engine in ("local", "ray"):
+        yield _row(
+            f"images a second with one and two workers, {engine}{beside}",
+            f"{rates[engine, 1]:.1f} and {rates[engine, 2]:.1f}",
+            "",
+            told,
+        )
+
+
+def _row(what: str, measured: str, goal: str, told: Mapping[str, Any]) -> str:
+    machine = told["machine"]
+    return f"| {what} | {measured} | {goal} | {told['date']}, {machine['processor']}, {machine['cores']} cores |"
+
+
+def _estimate(report: Mapping[str, Any]) -> str:
+    if not {"bytes", "decoding", "memory"} <= report.keys():
+        return ""
+    many = report["memory"]["figures"][-1]
+    told = report["bytes"]["figures"]
+    lines = [
+        "| a GPU explains (assumed) | GPUs | hours | GPU hours | bottleneck | cores a GPU would need | read, GB/s "
+        "| store, GB |",
+        "| --- | --- | --- | --- | --- | --- | --- | --- |",
+    ]
+    for explained in ASSUMED:
+        rates = Rates(
+            decoded=report["decoding"]["figures"]["images_s"],
+            around=many["seconds"] / many["images"],
+            explained=explained,
+            cores=CORES,
+            read=told["read"],
+            stored=told["float16_file"],
+        )
+        for gpus in (8, 64, 512):
+            found = cost(rates, gpus)
+            lines.append(
+                f"| {explained:,} images/s | {gpus} | {found.hours:.2g} | {found.gpu_hours:.0f} | {found.bottleneck} | "
+                f"{found.needed_cores:.0f} | {found.read_gb_s:.1f} | {rates.stored / 10:.0f} |"
+            )
+    return "\n".join(lines)
