@@ -74,15 +74,19 @@ def _cost(given: argparse.Namespace) -> Any:
 def _bytes(given: argparse.Namespace) -> Any:
     from benchmarks.stores.cost import stored
 
-    photos = _photos(given)
-    return stored(NET, photos) | {"read": sum(path.stat().st_size for path in photos) / len(photos)}
+    return stored(NET, _photos(given))
 
 
 def _decoding(given: argparse.Namespace) -> Any:
-    from benchmarks.stores.cost import decoding_rate
+    from benchmarks.stores.cost import decoding_rate, serial_ms
     from funcam.zoo.nets import build_net
 
-    return {"images_s": decoding_rate(build_net(NET), _photos(given), given.rounds)}
+    photos = _photos(given)
+    return {
+        "images_s": decoding_rate(build_net(NET), photos, given.rounds),
+        "bytes": sum(path.stat().st_size for path in photos) / len(photos),
+        "serial_ms": serial_ms(),
+    }
 
 
 def _memory(given: argparse.Namespace) -> Any:

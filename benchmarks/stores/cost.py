@@ -12,6 +12,7 @@ from typing import Any
 
 import torch
 
+from benchmarks.stores.generated import tiny, write_shards
 from funcam.bulk.asked import Asked, question_of
 from funcam.bulk.local import run_local
 from funcam.imaging.reading import Pixels, read_data
@@ -19,7 +20,7 @@ from funcam.recipe import Recipe
 from funcam.sources import list_items
 from funcam.store import Writer, open_store
 from funcam.zoo.net import Net
-from funcam.zoo.nets import build_net
+from funcam.zoo.nets import build_net, own_net
 from funcam.zoo.preprocessing import fitted, normalised
 
 BATCH = 32
@@ -57,6 +58,18 @@ def decoding_rate(net: Net, photos: Sequence[Path], rounds: int = 5) -> float:
     """Images a second that one core reads, decodes and fits, by processor time, in the median."""
     seconds = [_timed(lambda: _decoded(net, photos, 1))[1] for _ in range(rounds)]
     return len(photos) / statistics.median(seconds)
+
+
+def serial_ms(images: int = 3000) -> float:
+    """What the thread that explains spends on an image, the network next to nothing: by its own processor time."""
+    with tempfile.TemporaryDirectory() as name:
+        shards = write_shards(Path(name) / "shards", images)
+        asked = Asked(own_net(tiny(), input_size=64), Recipe(methods=("grad-cam",)))
+        torch.set_num_threads(1)
+        _engine(asked, shards, 2)  # warms up
+        started = time.thread_time()
+        _engine(asked, shards, 2)
+        return 1000 * (time.thread_time() - started) / images
 
 
 def stored(name: str, photos: Sequence[Path]) -> dict[str, float]:

@@ -12,15 +12,15 @@ class Rates(NamedTuple):
 
     Attributes:
         decoded: images a second that one core reads, decodes and fits (measured).
-        around: seconds of one core for an image for everything around the network (measured).
+        serial: seconds that the process of a GPU spends on an image around the network, in one thread (measured).
         explained: images a second that one GPU explains (assumed).
-        cores: cores for each GPU (assumed).
+        cores: cores for each GPU, one of them its process's own (assumed).
         read: bytes of an image as it is read (measured).
         stored: bytes of an image in the store (measured).
     """
 
     decoded: float
-    around: float
+    serial: float
     explained: float
     cores: int
     read: float
@@ -42,13 +42,16 @@ def cost(rates: Rates, gpus: int) -> Cost:
     """A pipeline is as fast as its slowest stage.
 
     Example:
-        >>> cost(Rates(400, 0, 3000, 16, 1e5, 500), 1).bottleneck
+        >>> cost(Rates(400, 1e-4, 3000, 16, 1e5, 500), 1).bottleneck
         'explaining'
-        >>> cost(Rates(400, 0, 3000, 4, 1e5, 500), 1).bottleneck
+        >>> cost(Rates(400, 1e-4, 3000, 4, 1e5, 500), 1).bottleneck
         'decoding'
     """
-    on_core = 1 / rates.decoded + rates.around
-    stages = {"explaining": gpus * rates.explained, "decoding": gpus * rates.cores / on_core}
+    stages = {
+        "explaining": gpus * rates.explained,
+        "decoding": gpus * (rates.cores - 1) * rates.decoded,
+        "the process around the GPU": gpus / rates.serial,
+    }
     slowest = min(stages, key=lambda stage: stages[stage])
     rate = stages[slowest]
     return Cost(
@@ -56,6 +59,6 @@ def cost(rates: Rates, gpus: int) -> Cost:
         IMAGES / rate / 3600,
         gpus * IMAGES / rate / 3600,
         slowest,
-        rates.explained * on_core,
+        rates.explained / rates.decoded,
         rate * rates.read / 1e9,
     )

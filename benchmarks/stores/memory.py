@@ -10,16 +10,28 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-from benchmarks.stores.generated import write_network, write_shards
+from benchmarks.stores import generated
+from benchmarks.stores.generated import write_shards
 from benchmarks.stores.peak import WORD
+
+NETWORK = generated.__file__
 
 
 def measured(count: int) -> dict[str, Any]:
     """A store of so many small images in tar shards: the peak, the seconds, the bytes of it."""
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        shards, net = write_shards(folder / "shards", count), write_network(folder)
-        words = [*map(str, shards), "--net", net, "--input-size", "64", "--out", str(folder / "store"), "--quiet"]
+        shards = write_shards(folder / "shards", count)
+        words = [
+            *map(str, shards),
+            "--net",
+            f"{NETWORK}:tiny",
+            "--input-size",
+            "64",
+            "--out",
+            str(folder / "store"),
+            "--quiet",
+        ]
         ran = subprocess.run(
             [sys.executable, "-m", "benchmarks.stores.peak", "batch", *words],
             capture_output=True,
