@@ -22,6 +22,7 @@ REPORT = ROOT / "benchmarks" / "results" / "batch.json"
 PAGE = ROOT / "docs" / "batch.md"
 NET = "mobilenet_v2"
 PHOTOS = 128
+LARGE = 2048  # pixels of a photo's longer side, as a camera makes it
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -78,15 +79,21 @@ def _bytes(given: argparse.Namespace) -> Any:
 
 
 def _decoding(given: argparse.Namespace) -> Any:
-    from benchmarks.stores.cost import decoding_rate, serial_ms
+    from benchmarks.stores.cost import decoding_rate, enlarged, serial_ms
     from funcam.zoo.nets import build_net
 
-    photos = _photos(given)
-    return {
-        "images_s": decoding_rate(build_net(NET), photos, given.rounds),
-        "bytes": sum(path.stat().st_size for path in photos) / len(photos),
-        "serial_ms": serial_ms(),
-    }
+    net, small = build_net(NET), _photos(given)
+    with tempfile.TemporaryDirectory() as folder:
+        large = enlarged(small[:16], Path(folder), LARGE)
+        sizes = [
+            {"images_s": decoding_rate(net, photos, given.rounds), "bytes": _mean_size(photos)}
+            for photos in (small, large)
+        ]
+    return {"sizes": sizes, "serial_ms": serial_ms()}
+
+
+def _mean_size(photos: list[Path]) -> float:
+    return sum(path.stat().st_size for path in photos) / len(photos)
 
 
 def _memory(given: argparse.Namespace) -> Any:

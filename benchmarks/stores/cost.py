@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from PIL import Image
 
 from benchmarks.stores.generated import tiny, write_shards
 from funcam.bulk.asked import Asked, question_of
@@ -58,6 +59,18 @@ def decoding_rate(net: Net, photos: Sequence[Path], rounds: int = 5) -> float:
     """Images a second that one core reads, decodes and fits, by processor time, in the median."""
     seconds = [_timed(lambda: _decoded(net, photos, 1))[1] for _ in range(rounds)]
     return len(photos) / statistics.median(seconds)
+
+
+def enlarged(photos: Sequence[Path], folder: Path, side: int) -> list[Path]:
+    """The photos as a camera would have them, their longer side so many pixels."""
+    paths = []
+    for photo in photos:
+        with Image.open(photo) as image:
+            scale = side / max(image.size)
+            larger = image.convert("RGB").resize((round(image.width * scale), round(image.height * scale)))
+        paths.append(folder / f"{photo.stem}.jpg")
+        larger.save(paths[-1], quality=90)
+    return paths
 
 
 def serial_ms(images: int = 3000) -> float:

@@ -16,7 +16,6 @@ class Rates(NamedTuple):
         explained: images a second that one GPU explains (assumed).
         cores: cores for each GPU, one of them its process's own (assumed).
         read: bytes of an image as it is read (measured).
-        stored: bytes of an image in the store (measured).
     """
 
     decoded: float
@@ -24,11 +23,10 @@ class Rates(NamedTuple):
     explained: float
     cores: int
     read: float
-    stored: float
 
 
 class Cost(NamedTuple):
-    """Hours, and which stage they are due to."""
+    """Hours, which stage they are due to, the cores that a GPU would need to be that stage, and what is read."""
 
     gpus: int
     hours: float
@@ -42,9 +40,9 @@ def cost(rates: Rates, gpus: int) -> Cost:
     """A pipeline is as fast as its slowest stage.
 
     Example:
-        >>> cost(Rates(400, 1e-4, 3000, 16, 1e5, 500), 1).bottleneck
+        >>> cost(Rates(400, 1e-4, 3000, 16, 1e5), 1).bottleneck
         'explaining'
-        >>> cost(Rates(400, 1e-4, 3000, 4, 1e5, 500), 1).bottleneck
+        >>> cost(Rates(400, 1e-4, 3000, 4, 1e5), 1).bottleneck
         'decoding'
     """
     stages = {
