@@ -258,3 +258,52 @@ def test_another_network_or_layer_is_another_question(asked: Asked, photos: Path
     for changed in (other, replace(asked, fit="pad"), replace(asked, target=3), replace(asked, threshold=0.4)):
         with pytest.raises(FuncamError, match="answers another question"):
             store_of(changed, [str(photos)], tmp_path / "store")
+
+
+def test_who_goes_on_halves_at_once_what_was_halved_and_makes_the_same_bytes(
+    asked: Asked, photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen, stops = list[int](), list[int]()
+
+    def small(model: nn.Module, images: torch.Tensor, *rest: Any, **options: Any) -> list[funcam.Explanation]:
+        """Has memory for two images, and is interrupted at a call."""
+        seen.append(len(images))
+        if len(seen) in stops:
+            raise KeyboardInterrupt
+        if len(images) > 2:
+            raise MemoryError
+        return explain_recipe(model, images, *rest, **options)
+
+    monkeypatch.setattr("funcam.bulk.rows.explain_recipe", small)
+    store_of(asked, [str(photos)], tmp_path / "whole")
+    assert seen[0] > 2 >= seen[1]
+    whole = list(seen)
+    seen.clear()
+    stops.append(2)
+    with pytest.raises(KeyboardInterrupt):
+        store_of(asked, [str(photos)], tmp_path / "store")
+    assert [path.suffix for path in (tmp_path / "store" / "parts").iterdir()] == [".halved"]
+    seen.clear()
+    stops.clear()
+    store_of(asked, [str(photos)], tmp_path / "store")
+    assert seen == whole[1:]
+    assert same_files(tmp_path / "store", tmp_path / "whole")
+
+
+@pytest.mark.parametrize(
+    ("name", "data", "told"),
+    [
+        ("page.png", b"<!doctype html><p>not found</p>", "not an image"),
+        ("cut.jpg", b"\xff\xd8\xff\xe0" + bytes(100), "begins like a JPEG"),
+        ("empty.webp", b"", "empty"),
+    ],
+)
+def test_what_is_not_what_its_name_says_is_the_error_of_its_row(
+    asked: Asked, photos: Path, tmp_path: Path, name: str, data: bytes, told: str
+) -> None:
+    (photos / name).write_bytes(data)
+    (photos / "png.jpg").write_bytes((photos / "00.png").read_bytes())  # what it is counts, not its name
+    rows = {Path(row.path).name: row for row in store_of(asked, [str(photos)], tmp_path / "store")}
+    assert told in (rows[name].error or "")
+    assert rows["png.jpg"].figures == rows["00.png"].figures
+    assert [row.error for row in rows.values()].count(None) == len(rows) - 2
