@@ -97,86 +97,8 @@ def _engine_rows(told: Mapping[str, Any]) -> Iterator[str]:
     )
     for engine in ("local", "ray"):
         yield _row(
-            f"the same: images a second with one and two processors, {engine} ({load})",
-            f"{middle('images_s', engine, 1):.1f} and {middle('images_s', engine, 2):.1f}",
-            "",
-            told,
-        )
-
-
-def _rows(report: Mapping[str, Any]) -> Iterator[str]:
-    if "cost" in report:
-        told = report["cost"]["figures"]
-        yield _row(
-            f"`cost`: files to maps, {told['net']}, {told['cores']} cores, over decoding and then the plain batched "
-            f"forward pass, {told['images']} photos, median of {told['rounds']}",
-            f"processor time {told['processor']:.2f}, wall time {told['wall']:.2f}",
-            "1.15",
-            report["cost"],
-        )
-    if "memory" in report:
-        few, many = report["memory"]["figures"]
-        more = 100 * (many["peak_mib"] / few["peak_mib"] - 1)
-        yield _row(
-            f"`memory`: the most at {few['images']:,} and at {many['images']:,} images of 64x64 in tar shards",
-            f"{few['peak_mib']:.0f} and {many['peak_mib']:.0f} MiB: {more:.1f} % more",
-            "5 %",
-            report["memory"],
-        )
-        yield _row(
-            "the same: images a second, a network of two convolutions",
-            f"{many['images'] / many['seconds']:.0f}",
-            "",
-            report["memory"],
-        )
-    if "bytes" in report:
-        told = report["bytes"]["figures"]
-        yield _row(
-            "`bytes`: of an image's map of 7x7 beside the table, float16 and uint8 (whole row with its path)",
-            f"{told['float16']:.0f} and {told['uint8']:.0f} ({told['float16_file']:.0f} and {told['uint8_file']:.0f})",
-            "150",
-            report["bytes"],
-        )
-    if "decoding" in report:
-        told = report["decoding"]["figures"]
-        small, large = told["sizes"]
-        yield _row(
-            f"`decoding`: images a second that a core reads, decodes and fits, of {_kb(small)}; enlarged, {_kb(large)}",
-            f"{small['images_s']:.0f}; {large['images_s']:.1f}",
-            "",
-            report["decoding"],
-        )
-        yield _row(
-            "the same: processor time of the thread that explains, for an image, a network of two convolutions",
-            f"{told['serial_ms']:.2f} ms",
-            "",
-            report["decoding"],
-        )
-    if "engines" in report:
-        yield from _engine_rows(report["engines"])
-
-
-def _engine_rows(told: Mapping[str, Any]) -> Iterator[str]:
-    rates = {
-        (engine, cpus): statistics.median(
-            row["images_s"] for row in told["figures"] if (row["engine"], row["cpus"]) == (engine, cpus)
-        )
-        for engine in ("local", "ray")
-        for cpus in (1, 2)
-    }
-    rounds = len(told["figures"]) // len(rates)
-    low, high = (f(row["load"] for row in told["figures"]) for f in (min, max))
-    beside = f", beside other work (load {low:.0f} to {high:.0f} on two cores)" if high > 3 else ""
-    yield _row(
-        f"`engines`: Ray's time over the local engine's after both have started, two cores, median of {rounds}{beside}",
-        f"{rates['local', 2] / rates['ray', 2]:.2f}",
-        "1.2",
-        told,
-    )
-    for engine in ("local", "ray"):
-        yield _row(
-            f"images a second with one and two workers, {engine}{beside}",
-            f"{rates[engine, 1]:.1f} and {rates[engine, 2]:.1f}",
+            f"the same: images a second with one and with two workers, {engine}, each at its load",
+            " and ".join(f"{middle('images_s', engine, n):.1f} (load {middle('load', engine, n):.0f})" for n in (1, 2)),
             "",
             told,
         )
