@@ -81,7 +81,13 @@ def _alone(measure: Callable[[str, Path], Row], name: str, assets: Path) -> Row:
 
 def _net(name: str, assets: Path) -> Net:
     weights = assets / "weights" / f"{name}.pth"
-    return load_net(name, weights) if weights.is_file() else build_net(name)
+    if weights.is_file():
+        return load_net(name, weights)
+    net = build_net(name)
+    for each in net.model.parameters():
+        if each.ndim > 1 and not each.any():  # a Vision Transformer's last layer begins with zeros, and so do its maps
+            torch.nn.init.normal_(each, std=0.02)
+    return net
 
 
 def row_of(name: str, assets: Path) -> Row:

@@ -75,6 +75,39 @@ def max_pool2d_backward(gradient: Tensor, images: Tensor, *rest: Any) -> Tensor:
     return torch.zeros_like(images).flatten(2).scatter_add(2, places, gradient.flatten(2)).view(images.shape)
 
 
+def as_strided(values: Tensor, sizes: Sequence[int], strides: Sequence[int], offset: int | None = None) -> Any:
+    """Another look at the same memory, where it is a view and a permutation: so autograd undoes writing in place."""
+    if offset not in (None, values.storage_offset()):
+        return NotImplemented
+    if _alike(values, sizes, strides):
+        return values.view(values.shape)
+    wide = [axis for axis, size in enumerate(sizes) if size != 1]
+    order = sorted(wide, key=strides.__getitem__, reverse=True)
+    inside = [sizes[axis] for axis in order]
+    dense = all(strides[axis] == math.prod(inside[place:]) for place, axis in enumerate(order, start=1))
+    if not (dense and values.is_contiguous() and values.numel() == math.prod(inside)):
+        return NotImplemented
+    return values.view(inside).permute([order.index(axis) for axis in wide]).view(tuple(sizes))
+
+
+def as_strided_(values: Tensor, sizes: Sequence[int], strides: Sequence[int], _offset: int | None = None) -> Any:
+    """The same in place, where nothing changes by it."""
+    return values if _alike(values, sizes, strides) else NotImplemented
+
+
+def new_empty_strided(values: Tensor, sizes: Sequence[int], strides: Sequence[int], **kind: Any) -> Any:
+    """Memory in an order of its axes."""
+    return as_strided(values.new_empty(math.prod(sizes), **kind), sizes, strides)
+
+
+def _alike(values: Tensor, sizes: Sequence[int], strides: Sequence[int]) -> bool:
+    """Whether a tensor has these sizes and strides; the stride of an axis of one place says nothing."""
+    return len(sizes) == values.ndim and all(
+        size == here and (size == 1 or stride == there)
+        for size, here, stride, there in zip(sizes, values.shape, strides, values.stride(), strict=True)
+    )
+
+
 def stable_sort(values: Tensor, *, stable: bool | None = None, dim: int = -1, descending: bool = False) -> Any:
     """The largest or smallest of all: of equals the first comes first in ONNX, as in a stable sort."""
     return _aten.topk(values, values.shape[dim], dim, descending, True)
@@ -82,6 +115,9 @@ def stable_sort(values: Tensor, *, stable: bool | None = None, dim: int = -1, de
 
 DECOMPOSED: Table = {
     _aten.sort.stable: stable_sort,
+    _aten.as_strided.default: as_strided,
+    _aten.as_strided_.default: as_strided_,
+    _aten.new_empty_strided.default: new_empty_strided,
     _aten.convolution_backward.default: convolution_backward,
     _aten._adaptive_avg_pool2d_backward.default: adaptive_avg_pool2d_backward,
     _aten.avg_pool2d_backward.default: avg_pool2d_backward,

@@ -90,13 +90,55 @@ def test_a_class_that_goes_in_where_all_behind_the_layer_is_differentiated(
     assert_same(maps, funcam.explain(model, IMAGES, targets, method=method, layer=layer).maps)
 
 
+@pytest.mark.parametrize("kind", FORMATS)
 @pytest.mark.parametrize("build", [tiny_vit, tiny_swin])
-def test_attention_behind_the_layer(build: Callable[[], nn.Module], tmp_path: Path) -> None:
+def test_attention_behind_the_layer(build: Callable[[], nn.Module], kind: str, tmp_path: Path) -> None:
     """Linear layers of tokens, of which torch.func settles the number of images if it is let."""
     model, targets = build(), torch.tensor([3, 1, 0, 2, 2])
-    made = funcam.export(model, tmp_path / "e.pt2", example=EXAMPLE, targets="input")
+    made = funcam.export(model, tmp_path / f"e.{kind}", example=EXAMPLE, targets="input")
     _, _, maps = ran(made.path, IMAGES, targets)
     assert_same(maps, funcam.explain(model, IMAGES, targets).maps)
+
+
+class Written(nn.Module):
+    """Behind the features, views of the whole are written in place: its rows, a permutation."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.features, self.fc = nn.Sequential(nn.Conv2d(3, 8, 3, stride=4), nn.ReLU()), nn.Linear(8, 5)
+        self.shift = nn.Parameter(torch.linspace(-1, 1, 8))
+
+    def forward(self, x: Tensor) -> Tensor:
+        A = self.features(x)
+        rows = (A * A).permute(2, 3, 0, 1).contiguous()
+        rows.flatten(0, 1).add_(self.shift)
+        rows.permute(2, 3, 0, 1).mul_(A.sigmoid())
+        return self.fc(rows.mean((0, 1)))
+
+
+class LastChannels(nn.Module):
+    """A mean over space of what holds its channels last, as ConvNeXt and Swin do."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.features = nn.Sequential(nn.Conv2d(3, 8, 3, stride=4), nn.ReLU())
+        self.mix, self.pool, self.fc = nn.Linear(8, 8), nn.AdaptiveAvgPool2d(1), nn.Linear(8, 5)
+
+    def forward(self, x: Tensor) -> Tensor:
+        A = self.features(x).permute(0, 2, 3, 1)
+        return self.fc(self.pool(nn.functional.gelu(self.mix(A)).permute(0, 3, 1, 2)).flatten(1))
+
+
+@pytest.mark.parametrize("build", [Written, LastChannels])
+def test_what_is_written_in_place_behind_the_layer(build: Callable[[], nn.Module], tmp_path: Path) -> None:
+    """autograd undoes it on the memory itself, which ONNX doesn't know."""
+    with torch.random.fork_rng():
+        torch.manual_seed(1)
+        model = build().eval()
+    targets = torch.tensor([3, 1, 0, 2, 2])
+    made = funcam.export(model, tmp_path / "e.onnx", example=EXAMPLE, targets="input", layer="features")
+    _, _, maps = ran(made.path, IMAGES, targets)
+    assert_same(maps, funcam.explain(model, IMAGES, targets, layer="features").maps)
 
 
 def test_grad_cam_of_a_file_is_autograd_s(tmp_path: Path) -> None:
