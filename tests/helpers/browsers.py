@@ -6,6 +6,7 @@ import json
 import os
 import shutil
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -35,11 +36,12 @@ class Browser:
     def __init__(self, driver: Any) -> None:
         self.driver = driver
 
-    def open(self, path: Path) -> None:
+    def open(self, page: Path | str) -> None:
+        """A file, or an address."""
         self.driver.get("about:blank")
         self.logs()
         self.requests()
-        self.driver.get(path.as_uri())
+        self.driver.get(page if isinstance(page, str) else page.as_uri())
 
     def js(self, script: str, *arguments: object) -> Any:
         return self.driver.execute_script(script, *arguments)
@@ -101,9 +103,9 @@ class Browser:
         return [each["request"]["url"] for each in asked]
 
 
-@pytest.fixture(scope="session")
-def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browser]:
-    """Chromium with a fresh profile; FUNCAM_CHROMIUM and FUNCAM_CHROMEDRIVER name other programs."""
+@contextmanager
+def started(profile: Path, *flags: str) -> Iterator[Browser]:
+    """Chromium with a profile of its own; FUNCAM_CHROMIUM and FUNCAM_CHROMEDRIVER name other programs."""
     webdriver = pytest.importorskip("selenium.webdriver")
     binary = found("FUNCAM_CHROMIUM", "chromium", "chromium-browser", "google-chrome")
     program = found("FUNCAM_CHROMEDRIVER", "chromedriver")
@@ -111,10 +113,19 @@ def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browser]:
         pytest.skip("no chromium with chromedriver; install both (Debian: chromium chromium-driver)")
     options = webdriver.ChromeOptions()
     options.binary_location = binary
-    for flag in [*FLAGS, f"--user-data-dir={tmp_path_factory.mktemp('profile')}"]:
+    for flag in [*FLAGS, f"--user-data-dir={profile}", *flags]:
         options.add_argument(flag)
     options.set_capability("goog:loggingPrefs", {"browser": "ALL", "performance": "ALL"})
     driver = webdriver.Chrome(options=options, service=webdriver.ChromeService(program))
     driver.set_script_timeout(20)
-    yield Browser(driver)
-    driver.quit()
+    try:
+        yield Browser(driver)
+    finally:
+        driver.quit()
+
+
+@pytest.fixture(scope="session")
+def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browser]:
+    """Chromium with a fresh profile."""
+    with started(tmp_path_factory.mktemp("profile")) as one:
+        yield one
