@@ -6,13 +6,14 @@ import argparse
 import os
 import sys
 
-from benchmarks import exports
+from benchmarks import browser, exports
 from benchmarks.models import command as models
 from benchmarks.stores import command as batch
 from benchmarks.suite import compare, report, run
 
 COMMANDS = {
     "batch": batch,
+    "browser": browser,
     "exports": exports,
     "models": models,
     "run": run,

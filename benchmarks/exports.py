@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from torch.utils._python_dispatch import TorchDispatchMode
 
 import funcam
 from benchmarks.machine import describe
@@ -27,7 +28,11 @@ HELP = "export every classifier of torchvision's, verify the maps and measure th
 ROOT = Path(__file__).resolve().parents[1]
 REPORT = ROOT / "benchmarks" / "results" / "exports.json"
 PAGE = ROOT / "docs" / "export.md"
-TIMED = ("mobilenet_v2", "shufflenet_v2_x1_0", "squeezenet1_1", "resnet18", "resnet50", "mobilenet_v3_large", "vgg11")
+TIMED = (
+    *("shufflenet_v2_x1_0", "mobilenet_v2", "squeezenet1_1", "efficientnet_b0", "densenet121", "resnet18", "resnet50"),
+    *("convnext_tiny", "mobilenet_v3_large", "alexnet", "vgg11", "vit_b_32", "swin_t"),
+)
+ASSETS = Path(os.environ.get("FUNCAM_ASSETS", ROOT.parent / "shared/assets"))
 _ROUNDS = 40
 Row = dict[str, Any]
 
@@ -35,7 +40,7 @@ Row = dict[str, Any]
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """What may be asked for."""
     parser.add_argument("names", nargs="*", help="networks; else all that have no row yet, the smallest first")
-    parser.add_argument("--assets", type=Path, default=os.environ.get("FUNCAM_ASSETS", ROOT.parent / "shared/assets"))
+    parser.add_argument("--assets", type=Path, default=ASSETS)
     parser.add_argument("--latency", action="store_true", help=f"measure the cost, of {', '.join(TIMED)} or NAMES")
     parser.add_argument("--tables", action="store_true", help="only write the tables again")
 
@@ -79,7 +84,8 @@ def _alone(measure: Callable[[str, Path], Row], name: str, assets: Path) -> Row:
         child.join()
 
 
-def _net(name: str, assets: Path) -> Net:
+def net_of(name: str, assets: Path) -> Net:
+    """A network with real weights where they are, else random ones of which every layer says something."""
     weights = assets / "weights" / f"{name}.pth"
     if weights.is_file():
         return load_net(name, weights)
@@ -93,7 +99,7 @@ def _net(name: str, assets: Path) -> Net:
 def row_of(name: str, assets: Path) -> Row:
     """Export one and say how far its maps are from `explain`'s."""
     torch.set_num_threads(1)
-    net, start = _net(name, assets), time.perf_counter()
+    net, start = net_of(name, assets), time.perf_counter()
     with tempfile.TemporaryDirectory() as folder, warnings.catch_warnings():
         warnings.simplefilter("ignore")
         warnings.simplefilter("error", FuncamWarning)  # of maps that are zero everywhere, which agree with anything
@@ -123,31 +129,97 @@ def _exported(net: Net, path: Path) -> Exported:
 
 
 def latency_of(name: str, assets: Path) -> Row:
-    """The explainer's time over that of the same graph without the map, one image and one thread, turn by turn."""
-    import numpy as np
+    """The explainer's time over that of the same graph without the map, one image and one thread, turn by turn.
+
+    Where several linear layers lie behind the layer, what their derivatives take alone is measured beside them.
+    """
     import onnx
-    import onnxruntime
 
     torch.set_num_threads(1)
-    net = _net(name, assets)
-    settings = onnxruntime.SessionOptions()
-    settings.intra_op_num_threads = 1
+    net = net_of(name, assets)
     with tempfile.TemporaryDirectory() as folder, warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        whole, plain = f"{folder}/explainer.onnx", f"{folder}/plain.onnx"
-        funcam.export(net.model, whole, example=torch.rand(1, *net.image_shape))
+        whole, plain, backward = (f"{folder}/{file}.onnx" for file in ("explainer", "plain", "backward"))
+        made = funcam.export(net.model, whole, example=torch.rand(1, *net.image_shape))
         onnx.utils.extract_model(whole, plain, ["image"], ["logits"])
-        sessions = [onnxruntime.InferenceSession(file, settings) for file in (plain, whole)]
-        feed = {"image": np.random.default_rng(0).normal(size=(1, *net.image_shape)).astype(np.float32)}
-        seconds: list[list[float]] = [[], []]
-        for _ in range(_ROUNDS):
-            for session, taken in zip(sessions, seconds, strict=True):
-                start = time.thread_time()  # (of this thread, which does it all: others may keep the machine busy)
-                session.run(None, feed)
-                taken.append(time.thread_time() - start)
-    forward, explained = (min(taken) for taken in seconds)
-    ratios = [b / a for a, b in zip(*seconds, strict=True)]
-    return {"forward ms": 1e3 * forward, "ratio": explained / forward, "median of ratios": statistics.median(ratios)}
+        linears = linears_behind(net, made.layer)
+        files = [plain, whole]
+        if len(linears) > 1:
+            _write_backward(linears, backward)
+            files.append(backward)
+        seconds = _interleaved(files)
+    forward, explained, *rest = (min(taken) for taken in seconds)
+    ratios = [b / a for a, b, *_ in zip(*seconds, strict=True)]
+    return {
+        "forward ms": 1e3 * forward,
+        "ratio": explained / forward,
+        "median of ratios": statistics.median(ratios),
+        "over linear layers": explained / (forward + sum(rest)),
+        "linear layers": len(linears),
+    }
+
+
+def _interleaved(files: list[str]) -> list[list[float]]:
+    """Seconds of this thread's, which does it all: others may keep the machine busy."""
+    import numpy as np
+    import onnxruntime
+
+    settings = onnxruntime.SessionOptions()
+    settings.intra_op_num_threads = 1
+    numbers = np.random.default_rng(0)
+    sessions = [onnxruntime.InferenceSession(file, settings) for file in files]
+    feeds = [
+        {each.name: numbers.normal(size=[side if isinstance(side, int) else 1 for side in each.shape]).astype("f4")}
+        | {other.name: numbers.normal(size=other.shape).astype("f4") for other in others}
+        for each, *others in (session.get_inputs() for session in sessions)
+    ]
+    seconds: list[list[float]] = [[] for _ in files]
+    for _ in range(_ROUNDS):
+        for session, feed, taken in zip(sessions, feeds, seconds, strict=True):
+            start = time.thread_time()
+            session.run(None, feed)
+            taken.append(time.thread_time() - start)
+    return seconds
+
+
+class _Linears(TorchDispatchMode):
+    """The sizes of products of rows with a matrix: (rows, in, out)."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.sizes: list[tuple[int, int, int]] = []
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        if func in (torch.ops.aten.addmm.default, torch.ops.aten.mm.default):
+            rows, matrix = args[-2:]
+            self.sizes.append((len(rows), *matrix.shape))
+        return func(*args, **(kwargs or {}))
+
+
+def linears_behind(net: Net, layer: str) -> list[tuple[int, int, int]]:
+    """The linear layers behind a layer, for one image: (rows, in, out)."""
+    with _Linears() as seen:
+        module = dict(net.model.named_modules()).get(layer)
+        handle = module.register_forward_hook(lambda *_: seen.sizes.clear()) if module is not None else None
+        net.model.eval()(torch.rand(1, *net.image_shape).requires_grad_())
+    if handle is not None:
+        handle.remove()
+    return seen.sizes
+
+
+def _write_backward(linears: list[tuple[int, int, int]], path: str) -> None:
+    """The derivatives of linear layers by what they are given, and nothing else."""
+
+    class Products(torch.nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.weights = torch.nn.ParameterList(torch.randn(size[2], size[1]) for size in linears)
+
+        def forward(self, *cotangents: torch.Tensor) -> list[torch.Tensor]:
+            return [one @ weight for one, weight in zip(cotangents, self.weights, strict=True)]
+
+    given = tuple(torch.rand(size[0], size[2]) for size in linears)
+    torch.onnx.export(Products(), given, path, dynamo=True, verbose=False)
 
 
 def tables(report: Row) -> dict[str, str]:
@@ -170,11 +242,16 @@ def tables(report: Row) -> dict[str, str]:
         lines.append(
             f"| `{name}`{real} | `{row['layer']}` | {row['difference']:.0e} | {row['of logits']:.0e} | {size} |"
         )
-    costs = ["| network | forward (ms) | explainer / forward |", "| --- | --- | --- |"]
+    costs = [
+        "| network | forward (ms) | explainer / forward | linear layers | explainer / (forward + their backward) |",
+        "| --- | --- | --- | --- | --- |",
+    ]
     for name, row in report["latency"].items():
+        if "ratio" not in row:
+            costs.append(f"| `{name}` | | {row['error']} | | |")
+            continue
+        several = f"{row['over linear layers']:.2f}" if row["linear layers"] > 1 else ""
         costs.append(
-            f"| `{name}` | {row['forward ms']:.1f} | {row['ratio']:.2f} |"
-            if "ratio" in row
-            else f"| `{name}` | | {row['error']} |"
+            f"| `{name}` | {row['forward ms']:.1f} | {row['ratio']:.2f} | {row['linear layers']} | {several} |"
         )
     return {"exported networks": "\n".join(lines), "latency": "\n".join(costs)}

@@ -75,6 +75,22 @@ def max_pool2d_backward(gradient: Tensor, images: Tensor, *rest: Any) -> Tensor:
     return torch.zeros_like(images).flatten(2).scatter_add(2, places, gradient.flatten(2)).view(images.shape)
 
 
+def select_backward(gradient: Tensor, sizes: Sequence[int], dim: int, index: int) -> Any:
+    """A gradient where its place was, and zeros on both sides."""
+    return slice_backward(gradient.unsqueeze(dim), sizes, dim, index, index + 1, 1)
+
+
+def slice_backward(gradient: Tensor, sizes: Sequence[int], dim: int, start: int, _end: int, step: int) -> Any:
+    """The same of several places in a row."""
+    if step != 1:
+        return NotImplemented
+    size, whole = gradient.shape[dim], sizes[dim]
+    if size == whole:
+        return gradient.view(gradient.shape)
+    first = max(start + whole, 0) if start < 0 else start
+    return _aten.constant_pad_nd(gradient, [0, 0] * (len(sizes) - 1 - dim % len(sizes)) + [first, whole - first - size])
+
+
 def as_strided(values: Tensor, sizes: Sequence[int], strides: Sequence[int], offset: int | None = None) -> Any:
     """Another look at the same memory, where it is a view and a permutation: so autograd undoes writing in place."""
     if offset not in (None, values.storage_offset()):
@@ -115,6 +131,8 @@ def stable_sort(values: Tensor, *, stable: bool | None = None, dim: int = -1, de
 
 DECOMPOSED: Table = {
     _aten.sort.stable: stable_sort,
+    _aten.select_backward.default: select_backward,
+    _aten.slice_backward.default: slice_backward,
     _aten.as_strided.default: as_strided,
     _aten.as_strided_.default: as_strided_,
     _aten.new_empty_strided.default: new_empty_strided,

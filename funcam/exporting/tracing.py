@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from types import FunctionType
 from typing import Any
 
 import torch
@@ -69,16 +70,36 @@ def _function(run: BatchRun, method: ResolvedMethod, form: Form) -> Callable[...
     return lambda images: explained(images, None)
 
 
+def _linear_of_rows(images: torch.Tensor, *rest: Any, **options: Any) -> torch.Tensor:
+    """A linear layer of more than rows, as one of rows: torch.func settles the sizes of the others.
+
+    Attention's, of tokens that lie apart, would have a copy of the weights for each token.
+    """
+    if images.ndim <= 2:
+        return functional.linear(images, *rest, **options)
+    rows: torch.Tensor = functional.linear(images.reshape(-1, images.shape[-1]), *rest, **options)
+    return rows.view(*images.shape[:-1], rows.shape[-1])
+
+
+def _with_rows() -> Any:
+    """torch's own attention with such linear layers: inside it no mode is asked any more."""
+    names = {**vars(functional), "linear": _linear_of_rows, "has_torch_function": lambda _: False}
+    for name in ("_in_projection", "_in_projection_packed", "multi_head_attention_forward"):
+        own = getattr(functional, name)
+        names[name] = FunctionType(own.__code__, names, name, own.__defaults__)
+    return names[name]
+
+
 class _LinearOfRows(TorchFunctionMode):
-    """Linear layers of more than rows, as linear layers of rows: torch.func settles the sizes of the others."""
+    """Linear layers of rows, in attention too."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._instead = {functional.linear: _linear_of_rows, functional.multi_head_attention_forward: _with_rows()}
 
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         """Run a function of torch's."""
-        if func is functional.linear and args[0].ndim > 2:
-            images, *rest = args
-            rows = func(images.reshape(-1, images.shape[-1]), *rest, **(kwargs or {}))
-            return rows.view(*images.shape[:-1], rows.shape[-1])
-        return func(*args, **(kwargs or {}))
+        return self._instead.get(func, func)(*args, **(kwargs or {}))
 
 
 def _graph(function: Callable[..., Explained], example: tuple[torch.Tensor, ...]) -> fx.GraphModule:

@@ -129,9 +129,24 @@ class LastChannels(nn.Module):
         return self.fc(self.pool(nn.functional.gelu(self.mix(A)).permute(0, 3, 1, 2)).flatten(1))
 
 
-@pytest.mark.parametrize("build", [Written, LastChannels])
-def test_what_is_written_in_place_behind_the_layer(build: Callable[[], nn.Module], tmp_path: Path) -> None:
-    """autograd undoes it on the memory itself, which ONNX doesn't know."""
+class Parts(nn.Module):
+    """Parts are taken of what lies behind the features: one place, several in a row, from the end, every other."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.features, self.fc = nn.Sequential(nn.Conv2d(3, 8, 3, stride=4), nn.ReLU()), nn.Linear(8, 5)
+
+    def forward(self, x: Tensor) -> Tensor:
+        A = self.features(x) ** 2
+        parts = A[:, :, 2, -1], A[:, :, 1:3].mean((2, 3)), A[..., -2:].sum((2, 3)), A[:, :, ::2].amax((2, 3))
+        return self.fc(parts[0] + parts[1] * parts[2] + parts[3])
+
+
+@pytest.mark.parametrize("build", [Written, LastChannels, Parts])
+def test_what_is_written_in_place_or_taken_apart_behind_the_layer(
+    build: Callable[[], nn.Module], tmp_path: Path
+) -> None:
+    """autograd undoes it on memory, which ONNX doesn't know."""
     with torch.random.fork_rng():
         torch.manual_seed(1)
         model = build().eval()

@@ -1,0 +1,113 @@
+"""Frames a second of `examples/browser` in headless Chromium, of its fake camera: MobileNet v2 at 224 x 224."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import re
+import shutil
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+import torch
+
+import funcam
+from benchmarks.exports import ASSETS, PAGE, net_of
+from benchmarks.machine import describe_for
+from benchmarks.pages import filled
+
+HELP = "measure frames a second of the example in headless Chromium"
+ROOT = Path(__file__).resolve().parents[1]
+EXAMPLE = ROOT / "examples" / "browser"
+REPORT = ROOT / "benchmarks" / "results" / "browser.json"
+NET = "mobilenet_v2"
+SERVERS = {"http.server": ["-m", "http.server"], "serve.py": ["serve.py"]}
+FLAGS = [
+    *("--headless", "--no-sandbox", "--disable-gpu", "--no-first-run", "--disable-background-networking"),
+    *("--use-fake-device-for-media-stream=fps=60", "--use-fake-ui-for-media-stream"),
+]
+STATUS = "return document.querySelector('#status').textContent"
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """What may be asked for."""
+    parser.add_argument("--assets", type=Path, default=ASSETS)
+    parser.add_argument("--seconds", type=int, default=20, help="how long each is watched; its first five don't count")
+
+
+def main(given: argparse.Namespace) -> int:
+    """Export, build, measure without and with threads, and write what was found."""
+    with tempfile.TemporaryDirectory() as folder:
+        site = _site(Path(folder) / "browser", given.assets)
+        rows = {
+            name: _watched(site, line, 8760 + number, given.seconds)
+            for number, (name, line) in enumerate(SERVERS.items())
+        }
+    report = {"command": "python -m benchmarks browser", "machine": describe_for("cpu"), "rows": rows}
+    REPORT.write_text(json.dumps(report, indent=1, sort_keys=True) + "\n")
+    lines = ["| served by | threads | frames a second (median) | least |", "| --- | --- | --- | --- |"]
+    lines += [
+        f"| `{name}` | {row['threads']} | {row['median']:.0f} | {row['least']:.0f} |" for name, row in rows.items()
+    ]
+    table = "\n".join(lines)
+    PAGE.write_text(filled(PAGE.read_text(), {"frames": table}))
+    print(table)
+    return 0
+
+
+def _site(folder: Path, assets: Path) -> Path:
+    shutil.copytree(EXAMPLE, folder, ignore=shutil.ignore_patterns("node_modules", "*.onnx"))
+    if not (folder / "ort").is_dir():
+        subprocess.run(["npm", "ci"], cwd=folder, check=True)
+        subprocess.run(["npm", "run", "build"], cwd=folder, check=True)
+    net = net_of(NET, assets)
+    told = {"classes": net.classes, "mean": net.mean, "std": net.std}
+    funcam.export(
+        net.model, folder / "explainer.onnx", example=torch.zeros(1, *net.image_shape), preprocessing=True, **told
+    )
+    return folder
+
+
+def _watched(site: Path, line: list[str], port: int, seconds: int) -> dict[str, Any]:
+    """What the page says of itself, once a second."""
+    server = subprocess.Popen([sys.executable, *line, str(port)], cwd=site, stderr=subprocess.DEVNULL)
+    try:
+        time.sleep(2)
+        driver = _driver()
+        try:
+            driver.get(f"http://localhost:{port}/")
+            _until(driver, "Ready")
+            driver.find_element("id", "webcam").click()
+            _until(driver, "frames a second")
+            said = [driver.execute_script(STATUS) for _ in range(seconds) if not time.sleep(1)][5:]
+        finally:
+            driver.quit()
+    finally:
+        server.terminate()
+        server.wait()
+    rates = [float(re.match(r"[\d.]+", each)[0]) for each in said]
+    threads = re.search(r"(\w+) threads?$", said[-1])[1]
+    return {"threads": threads, "median": statistics.median(rates), "least": min(rates), "most": max(rates)}
+
+
+def _driver() -> Any:
+    from selenium import webdriver
+
+    options = webdriver.ChromeOptions()
+    options.binary_location = os.environ.get("FUNCAM_CHROMIUM") or shutil.which("chromium") or ""
+    for flag in FLAGS:
+        options.add_argument(flag)
+    program = os.environ.get("FUNCAM_CHROMEDRIVER") or shutil.which("chromedriver")
+    return webdriver.Chrome(options=options, service=webdriver.ChromeService(program))
+
+
+def _until(driver: Any, words: str) -> None:
+    from selenium.webdriver.support.ui import WebDriverWait
+
+    WebDriverWait(driver, 60).until(lambda _: words in driver.execute_script(STATUS))
