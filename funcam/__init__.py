@@ -39,6 +39,7 @@ if TYPE_CHECKING:  # what type checkers see; `as` (and `*`) says that it is publ
     from funcam.imaging.render import heatmap as heatmap
     from funcam.imaging.render import overlay as overlay
     from funcam.imaging.render import save_picture as save_picture
+    from funcam.live.serving import app as app
     from funcam.maps import combine_maps as combine_maps
     from funcam.maps import rescale as rescale
     from funcam.maps import upsample as upsample
@@ -86,6 +87,7 @@ _HOMES = {
     "imaging.panel": ("PanelRow", "panel"),
     "imaging.reading": ("read_image",),
     "imaging.render": ("heatmap", "overlay", "save_picture"),
+    "live.serving": ("app",),
     "maps": ("combine_maps", "rescale", "upsample"),
     "methods.factorization": ("deep_feature_factorization",),
     "methods.pixels": ("guided_backprop",),

@@ -15,6 +15,7 @@ from typing import Annotated
 import typer
 
 from funcam import __version__
+from funcam.cli.app import app as serve
 from funcam.cli.batch import batch
 from funcam.cli.batch_show import batch_show
 from funcam.cli.collector import collector_off
@@ -42,6 +43,7 @@ app = typer.Typer(
 for command in (explain, compare, evaluate, batch, export, nets, layers, methods):
     app.command(cls=Styled if command is explain else Command)(completed(command))
 app.command("batch show", cls=Styled)(completed(batch_show))
+app.command("app", cls=Command)(completed(serve))
 
 
 def _print_version(wanted: bool) -> None:

@@ -1,0 +1,1 @@
+"""A page to drop a picture on: what `funcam app` serves, and a Hugging Face Space."""
