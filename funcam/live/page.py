@@ -77,7 +77,8 @@ def build(shelf: Shelf) -> Page:
     Args:
         shelf: the networks.
     """
-    with Page(title="funcam", analytics_enabled=False, delete_cache=_FORGOTTEN) as page:
+    page = Page(title="funcam", analytics_enabled=False, delete_cache=_FORGOTTEN)
+    with page:
         _Parts(shelf).wire(page)
     return page
 

@@ -1,10 +1,9 @@
-"""What one reader of a page has before them: a picture, one or two sides, a class, a place. Nothing of it is written."""
+"""What one reader of a page has before them: a picture, one or two sides, a place. Nothing of it is written."""
 
 from __future__ import annotations
 
 import os
 from collections.abc import Sequence
-from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -19,7 +18,6 @@ from funcam.scenes import scene
 _SCENES = 100
 
 
-@dataclass
 class Session:
     """A picture and what was made of it.
 
@@ -31,12 +29,13 @@ class Session:
         seed: of the last scene.
     """
 
-    name: str = ""
-    picture: Pixels = field(default_factory=lambda: np.zeros((1, 1, 3), np.uint8), repr=False)
-    sides: list[Side] = field(default_factory=list)
-    place: tuple[float, float] | None = None
-    seed: int = 1
-    _filed: Any = None
+    def __init__(self) -> None:
+        self.name = ""
+        self.picture: Pixels = np.zeros((1, 1, 3), np.uint8)
+        self.sides: list[Side] = []
+        self.place: tuple[float, float] | None = None
+        self.seed = 1
+        self._filed: Any = None
 
     def open(self, path: str) -> None:
         """Take a picture from a file.

@@ -107,7 +107,7 @@ class Side:
         return overlay(resize_picture(self.picture, size), values, colormap, alpha=0.65)
 
     def cell_at(self, x: float, y: float) -> tuple[int, int] | None:
-        """Row and column of the cell at a place (0..1 from the left and the top); None where the network saw nothing."""
+        """Row and column of the cell at a place (0..1 from left and top); None where the network saw nothing."""
         rows, columns = self.map_of(0).shape
         height, width = self.view.image_size
         x0, y0, x1, y1 = self.view.box
@@ -132,7 +132,7 @@ class Side:
         order = np.argsort(-cells, kind="stable")[:most]
         targets, names = shares.targets[0].tolist(), self.loaded.net.classes
         told = [Share(names[targets[i]], float(cells[i]), float(shares.logits[0, targets[i]])) for i in order]
-        return Place(row, column, *values.shape[1:], told, exact)
+        return Place(row, column, values.shape[1], values.shape[2], told, exact)
 
 
 def look(loaded: Loaded, asked: Asked, picture: Pixels) -> Side:

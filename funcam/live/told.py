@@ -27,12 +27,13 @@ def pictures(sides: Sequence[Side], chosen: str | None, colormap: str, cells: Se
         colormap: a name of `COLORMAPS`.
         cells: row and column of the chosen cell of each side.
     """
-    return f'<div class="maps">{"".join(_figure(*each, chosen, colormap) for each in zip(sides, cells, strict=True))}</div>'
+    figures = [_figure(side, cell, chosen, colormap) for side, cell in zip(sides, cells, strict=True)]
+    return f'<div class="maps">{"".join(figures)}</div>'
 
 
 def _figure(side: Side, cell: tuple[int, int] | None, chosen: str | None, colormap: str) -> str:
     row = side.row_of(chosen)
-    words = html.escape(said(side, row))
+    words, seen = html.escape(said(side, row)), html.escape(described(side, row))
     mark = ""
     if cell is not None:
         box = zip(("left", "top", "width", "height"), side.cell_box(*cell), strict=True)
@@ -42,7 +43,7 @@ def _figure(side: Side, cell: tuple[int, int] | None, chosen: str | None, colorm
     return (
         f'<figure><div class="seen" tabindex="0" role="group" data-rows="{rows}" data-columns="{columns}" '
         'aria-label="Map; arrow keys move from cell to cell">'
-        f'<img src="{source}" alt="{html.escape(described(side, row))}">{mark}</div><figcaption>{words}</figcaption></figure>'
+        f'<img src="{source}" alt="{seen}">{mark}</div><figcaption>{words}</figcaption></figure>'
     )
 
 
