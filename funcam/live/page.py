@@ -53,13 +53,9 @@ class Page(gr.Blocks):  # type: ignore[misc]
         return super().launch(**{**usual, **how})
 
 
-class _Picture(gr.Image):  # type: ignore[misc]
-    """A picture as the file that it came in: funcam reads it, and says what is wrong with it."""
-
-    is_template = True
-
-    def preprocess(self, payload: Any) -> str | None:
-        return None if payload is None else str(payload.path)
+def _as_file(payload: Any) -> str | None:
+    """The file that a picture came in: funcam reads it, and says what is wrong with it."""
+    return None if payload is None else str(payload.path)
 
 
 class _Controls(NamedTuple):
@@ -90,11 +86,11 @@ class _Parts:
         self.shelf = shelf
         self.session = gr.State(Session, time_to_live=_FORGOTTEN[1])
         gr.Markdown(
-            "# Why did you say that?\nDrop, paste or photograph a picture. A map shows what speaks for a class."
+            "# Why did you say that?\nDrop, paste or photograph a picture: a map shows what speaks for a class."
         )
-        with gr.Row():
-            with gr.Column(scale=2, min_width=280):
-                self.picture = _Picture(
+        with gr.Row(elem_id="page"):
+            with gr.Column(elem_id="given"):
+                self.picture = gr.Image(
                     label="Picture",
                     sources=["upload", "webcam", "clipboard"],
                     type="filepath",
@@ -103,22 +99,24 @@ class _Parts:
                     elem_id="picture",
                     alt_text="The picture that you gave",
                 )
+                self.picture.preprocess = _as_file  # a class of ours would make Gradio write a file beside this one
                 self.draw = gr.Button("Draw a scene", elem_id="draw")
+            with gr.Column(elem_id="shown"):
+                self.problem = gr.HTML(elem_id="problem", apply_default_css=False)
+                self.classes = gr.Radio([], label="Class", elem_id="classes", visible=False)
+                script = (_HERE / "page.js").read_text(encoding="utf-8")
+                self.maps = gr.HTML(elem_id="maps", js_on_load=script, apply_default_css=False)
+                gr.Markdown("Click a place, or move there with the arrow keys: which classes does it speak for?")
+                self.place = gr.HTML(elem_id="place", apply_default_css=False)
+                self.files = gr.HTML(elem_id="files", apply_default_css=False)
+                with gr.Accordion("The same in Python", open=False):
+                    self.code = gr.Code(language="python", interactive=False, show_label=False, elem_id="code")
+            with gr.Column(elem_id="chosen"):
                 self.first = _controls(shelf, "first", "grad-cam")
                 self.two = gr.Checkbox(label="Two side by side", elem_id="two")
                 with gr.Group(visible=False) as self.beside:
                     self.second = _controls(shelf, "second", "grad-cam++")
                 self.colours = gr.Dropdown([*COLOURS], value=COLOURS[0], label="Colours", elem_id="colours")
-            with gr.Column(scale=5, min_width=280):
-                self.problem = gr.HTML(elem_id="problem")
-                self.classes = gr.Radio([], label="Class", elem_id="classes", visible=False)
-                script = (_HERE / "page.js").read_text(encoding="utf-8")
-                self.maps = gr.HTML(elem_id="maps", js_on_load=script)
-                gr.Markdown("Click a place, or move there with the arrow keys: which classes does it speak for?")
-                self.place = gr.HTML(elem_id="place", elem_classes="place")
-                self.files = gr.HTML(elem_id="files")
-                with gr.Accordion("The same in Python", open=False):
-                    self.code = gr.Code(language="python", interactive=False, show_label=False, elem_id="code")
 
     def wire(self, page: Page) -> None:
         """What happens when a part is used."""
@@ -126,19 +124,18 @@ class _Parts:
         shown = [self.problem, self.classes, self.maps, self.place, self.files, self.code]
         outputs = [self.session, *shown, self.beside, *self.first, *self.second]
 
-        def on(event: Any, function: Callable[..., Any], *more: Any, **how: Any) -> None:
-            event(function, [*more, *used], outputs, **{"show_progress": "minimal", "api_visibility": "private", **how})
+        def on(event: Any, function: Callable[..., Any], *more: Any, show_progress: str = "minimal") -> None:
+            how = {"show_progress": show_progress, "trigger_mode": "always_last", "api_visibility": "private"}
+            event(function, [*more, *used], outputs, **how)
 
-        quick = {"show_progress": "hidden", "trigger_mode": "always_last"}
         on(page.load, self._draw)
         on(self.draw.click, self._draw)
         on(self.picture.input, self._open, self.picture)
-        on(self.maps.click, self._point, **quick)
-        for part in (self.two, self.colours, self.classes):
-            on(part.input, self._show, **quick)
-        for side in (self.first, self.second):
-            for part in side:
-                on(part.input, self._show, **(quick if part is side.layer else {}))
+        for part in (*self.first, self.two, *self.second):
+            on(part.input, self._show)
+        on(self.maps.click, self._point, show_progress="hidden")
+        for quick in (self.colours, self.classes):
+            on(quick.input, self._show, show_progress="hidden")
 
     def _draw(self, session: Session, *used: Any) -> Any:
         return self._begun(session.draw_next, session, used)
@@ -158,9 +155,10 @@ class _Parts:
 
     def _show(self, session: Session, *used: Any) -> Any:
         """Everything that the session has to show; what isn't in the answer stays as it is."""
-        two, colours, chosen = used[4], used[9], used[10]
+        two, colours = used[4], used[9]
         asked = [Asked(*used[:4]), *([Asked(*used[5:9])] if two else [])]
         asked = [self._settled(session, number, each) for number, each in enumerate(asked)]
+        chosen = used[10] if session.sides else None  # of another picture the likeliest
         try:
             session.look(self.shelf, asked)
             place = session.tables()

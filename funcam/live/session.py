@@ -88,4 +88,5 @@ class Session:
         places = [
             None if cell is None else side.place(*cell) for side, cell in zip(self.sides, self.cells(), strict=True)
         ]
-        return "".join(told.place_table(place, side) for place, side in zip(places, self.sides, strict=True))
+        told_of = [told.place_table(place, side) for place, side in zip(places, self.sides, strict=True)]
+        return "".join(dict.fromkeys(told_of))  # two methods at one layer have the same cells

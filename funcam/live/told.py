@@ -85,6 +85,7 @@ def place_table(place: Place | None, side: Side) -> str:
     if place is None:
         return "<p>The network does not see this place.</p>"
     where = f"column {place.column + 1} of {place.columns}, row {place.row + 1} of {place.rows}"
+    net = f"{side.loaded.net.name}, {side.loaded.layers[side.layer].name}"
     how = (
         "Exact: the shares of all cells and the class's bias add up to its logit."
         if place.exact
@@ -95,8 +96,9 @@ def place_table(place: Place | None, side: Side) -> str:
         for each in place.shares
     )
     return (
-        f"<table><caption>{html.escape(side.loaded.net.name)}, the cell in {where}, speaks for</caption>"
-        '<thead><tr><th scope="col">class</th><th scope="col">adds</th><th scope="col">of a logit of</th></tr></thead>'
+        f"<table><caption>{html.escape(net)}: what the cell in {where} says</caption>"
+        '<thead><tr><th scope="col">class</th><th scope="col">this cell adds</th>'
+        '<th scope="col">whole logit</th></tr></thead>'
         f"<tbody>{rows}</tbody></table><p>{how}</p>"
     )
 
