@@ -37,7 +37,9 @@ class Page(gr.Blocks):  # type: ignore[misc]
     def launch(self, **how: Any) -> Any:
         """Serve it, on this machine only unless `server_name` or the environment says otherwise."""
         usual = {
-            "theme": gr.themes.Default(primary_hue="blue", neutral_hue="slate", **_FONTS),
+            "theme": gr.themes.Default(primary_hue="blue", neutral_hue="slate", **_FONTS).set(
+                body_text_color_subdued="*neutral_600"  # Gradio's own is too light to be read
+            ),
             "css": (_HERE / "page.css").read_text(encoding="utf-8"),
             "head": "<script>document.documentElement.lang = 'en'</script>",
             "max_file_size": _MOST_BYTES,

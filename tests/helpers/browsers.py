@@ -43,6 +43,11 @@ class Browser:
         self.requests()
         self.driver.get(page if isinstance(page, str) else page.as_uri())
 
+    def size(self, width: int) -> None:
+        """Look through a window of so many pixels: below 600 it is a phone's."""
+        device = {"width": width, "height": 900, "deviceScaleFactor": 1, "mobile": width < 600}
+        self.driver.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", device)
+
     def js(self, script: str, *arguments: object) -> Any:
         return self.driver.execute_script(script, *arguments)
 

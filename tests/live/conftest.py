@@ -42,7 +42,7 @@ def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 @pytest.fixture
 def page(browser: Browser, served: str) -> Iterator[Browser]:
     """The page, opened and drawn; afterwards it had asked nobody else for anything, and nothing was complained of."""
-    size(browser, 1280)
+    browser.size(1280)
     browser.driver.get("about:blank")
     browser.logs()
     browser.requests()
@@ -53,9 +53,3 @@ def page(browser: Browser, served: str) -> Iterator[Browser]:
     assert asked
     assert [url for url in asked if not url.startswith(served)] == []
     assert [line for line in browser.logs() if "Method not implemented" not in line] == []  # Gradio's, at an upload
-
-
-def size(browser: Browser, width: int) -> None:
-    """Look through a window of so many pixels."""
-    device = {"width": width, "height": 900, "deviceScaleFactor": 1, "mobile": width < 600}
-    browser.driver.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", device)

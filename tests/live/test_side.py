@@ -121,7 +121,7 @@ def test_the_shelf_has_the_callers_networks_first() -> None:
     shelf = Shelf([mine], zoo=True)
     assert shelf.names[:2] == [mine.name, "scenes"]
     assert "random" in shelf.weights("resnet18")
-    with pytest.raises(FuncamError, match="nearest: .*resnet50"):
+    with pytest.raises(FuncamError, match=r"nearest: .*resnet50"):
         shelf.load("resnet5O", "")
 
 
