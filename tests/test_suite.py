@@ -138,8 +138,8 @@ def _declared(*extras: str) -> set[str]:
 @pytest.mark.parametrize(
     ("room", "extras"),
     [
-        ("funcam", ["safetensors", "batch", "export", "ray", "figures"]),
-        ("tests", ["test", "docs", "ray", "examples"]),
+        ("funcam", ["safetensors", "app", "batch", "export", "ray", "figures"]),
+        ("tests", ["test", "docs", "ray", "examples", "app"]),
         ("benchmarks", ["bench", "models", "docs", "batch", "ray"]),
     ],
 )

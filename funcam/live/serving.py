@@ -22,7 +22,7 @@ def app(*nets: Net, zoo: bool = True) -> Page:
     anything.
 
     Args:
-        nets: the networks to begin with (`load_net`, `own_net`); without any the one of the scenes.
+        *nets: the networks to begin with (`load_net`, `own_net`); without any the one of the scenes.
         zoo: whether those of the zoo can be chosen, too: with the published weights in torch hub's cache, or random
             ones. Nothing is downloaded.
 

@@ -29,13 +29,15 @@ class Session:
         seed: of the last scene.
     """
 
-    def __init__(self) -> None:
-        self.name = ""
-        self.picture: Pixels = np.zeros((1, 1, 3), np.uint8)
-        self.sides: list[Side] = []
-        self.place: tuple[float, float] | None = None
+    name: str
+    picture: Pixels
+    sides: list[Side]
+    place: tuple[float, float] | None
+    seed: int
+
+    def __init__(self) -> None:  # no dataclass: Gradio would write one into the page
+        self._show("", np.zeros((1, 1, 3), np.uint8))
         self.seed = 1
-        self._filed: Any = None
 
     def open(self, path: str) -> None:
         """Take a picture from a file.
@@ -59,7 +61,8 @@ class Session:
         self.place = (float(x), float(y))
 
     def _show(self, name: str, picture: Pixels) -> None:
-        self.name, self.picture, self.sides, self.place, self._filed = name, picture, [], None, None
+        self.name, self.picture, self.sides, self.place = name, picture, [], None
+        self._filed: Any = None
 
     def look(self, shelf: Shelf, asked: Sequence[Asked]) -> None:
         """Bring the sides to what is asked for; what is there already is not made again.
