@@ -24,7 +24,6 @@ from funcam.network.rewrites.channels_last import channels_last, in_channels_las
 from funcam.network.rewrites.guidance import guided
 from funcam.targets.target import Target
 
-
 _Network = Callable[[torch.Tensor], torch.Tensor]
 
 

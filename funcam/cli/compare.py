@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -22,7 +22,7 @@ from funcam.cli.messages import (
     loading,
     make_results_folder,
 )
-from funcam.cli.net_option import OWN, load_rivals, nets_by_label
+from funcam.cli.net_option import OWN, layers_by_label, load_rivals, nets_by_label
 from funcam.cli.recipe_options import (
     check_combination,
     check_smoothings,
@@ -84,7 +84,7 @@ def compare(
     specs = nets_by_label(nets or [])
     recipe = _recipe(methods, combine, smooth or [], settings or [], size)
     groups = _groups(metrics, known=truth is not None or scenes is not None)
-    cuts = _layers_by_label(layers or [], specs)
+    cuts = layers_by_label(layers or [], specs)
     dataset.check_dataset(images, truth, names, scenes, fit)
     check_device(device)
     check_choice("--target", target, ("truth", "predicted"))
@@ -151,18 +151,6 @@ def _groups(metrics: Sequence[str] | None, known: bool) -> tuple[str, ...]:
         raise UsageError("--metrics localisation needs to know where the objects are; give --truth or --scenes")
     more = FAITHFULNESS in names  # which measures confidence, too
     return tuple(name for name in GROUPS if name in names and not (more and name == CONFIDENCE))
-
-
-def _layers_by_label(layers: Sequence[str], labels: Iterable[str]) -> dict[str, tuple[str, ...]]:
-    """`LAYER`, which is every network's, or `LABEL=LAYER`; a network without any is left out."""
-    cuts: dict[str, list[str]] = {label: [] for label in labels}
-    for text in layers:
-        label, equals, layer = text.partition("=")
-        if equals and label not in cuts:
-            raise UsageError(f"--layer {text!r}: no network is called {label!r}; there are {', '.join(cuts)}")
-        for name in [label] if equals else cuts:
-            cuts[name].append(layer if equals else text)
-    return {label: tuple(dict.fromkeys(names)) for label, names in cuts.items() if names}
 
 
 def _shared_classes(rivals: Sequence[Rival]) -> Sequence[str]:

@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from contextlib import closing
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from funcam.cli import input_options as options
-from funcam.cli.collector import collect_again
 from funcam.cli.device import check_device
+from funcam.cli.explain_run import run
 from funcam.cli.messages import (
     FAILURE,
     UsageError,
@@ -20,23 +19,20 @@ from funcam.cli.messages import (
     complain,
     console,
     make_results_folder,
-    reason,
 )
 from funcam.cli.net_loading import check_files, check_meaning, class_index, load_on_device, with_weights
-from funcam.cli.net_option import OWN, NetSpec, parse_net_spec
+from funcam.cli.net_option import OWN, NetSpec, layers_by_label, nets_by_label
 from funcam.cli.recipe_options import RUNNER_UP, recipe_of
-from funcam.cli.skip_done import GOES_ON, SkipDone, asked, earlier_records
-from funcam.errors import about, json_text, nearest
+from funcam.cli.report_option import Overwrite, Reports, check_reports
+from funcam.cli.skip_done import SkipDone, asked, earlier_records
+from funcam.errors import nearest
 from funcam.pipeline.recipes import RECIPES
 
 if TYPE_CHECKING:
-    from rich.console import Console
-
     from funcam.pipeline.earlier import ImageSource
     from funcam.pipeline.stream import Job
     from funcam.pipeline.writing import Style
     from funcam.recipe import Recipe
-    from funcam.streaming.outcome import Outcome
     from funcam.zoo.nets import Net
 
 DEFAULT_NET = "resnet50"
@@ -49,9 +45,14 @@ def explain(
     images: Annotated[
         list[str] | None, typer.Argument(help="Image files, folders or globs; without: a scene with known truth.")
     ] = None,
-    net: Annotated[
-        str | None,
-        typer.Option("--net", "--network", "-n", help=f"Name (`funcam nets`; else {DEFAULT_NET}), {OWN}."),
+    nets: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--net",
+            "--network",
+            "-n",
+            help=f"Name (`funcam nets`; else {DEFAULT_NET}), {OWN}; =WEIGHTS behind; repeat for several.",
+        ),
     ] = None,
     weights: Annotated[
         str | None,
@@ -61,13 +62,19 @@ def explain(
         list[str] | None,
         typer.Option("--class", "-c", help="Class to explain, index, name or 'not NAME'; repeat. Else the predicted."),
     ] = None,
+    top: Annotated[int | None, typer.Option("--top", min=1, help="Explain so many of the likeliest classes.")] = None,
     methods: Annotated[
         list[str] | None,
         typer.Option("--method", "-m", help="Method (`funcam methods`), repeat for several, or all. Else the usual."),
     ] = None,
     layers: Annotated[
         list[str] | None,
-        typer.Option("--layer", "--layer-name", "-l", help="Where to cut (`funcam layers NET`), or last-conv; repeat."),
+        typer.Option(
+            "--layer",
+            "--layer-name",
+            "-l",
+            help="Where to cut (`funcam layers NET`), last-conv, or NET=LAYER; repeat.",
+        ),
     ] = None,
     device: options.Device = "auto",
     labels: options.Labels = None,
@@ -134,6 +141,8 @@ def explain(
         "results"
     ),
     maps: Annotated[bool, typer.Option("--maps", help="Also write raw maps (.npz).", rich_help_panel=_OUTPUT)] = False,
+    report: Reports = None,
+    overwrite: Overwrite = False,
     skip_done: SkipDone = False,
     as_json: Annotated[
         bool, typer.Option("--json", help="Print one JSON document per image, only.", rich_help_panel=_OUTPUT)
@@ -142,42 +151,79 @@ def explain(
 ) -> int:
     """Explain what a network says of images: heatmaps, overlays, guided backpropagation, a panel, a JSON record."""
     _check(weights, labels, fit, device, format_)
+    if top is not None and classes:
+        raise UsageError("--top was given and --class too; give one or the other")
+    check_reports(report or [], overwrite)
     check_meaning(scores, layout)
     if fit == "native" and (input_size or recipe):
         raise UsageError("--fit native keeps the image's own size; leave out --input-size and --recipe")
-    spec = with_weights(parse_net_spec(net or (DEFAULT_NET if images else "scenes")), weights)
-    made = recipe_of(recipe, methods or [], layers or [], combine, smooth or [], settings or [], input_size)
+    specs = _specs(nets or [DEFAULT_NET if images else "scenes"], weights)
+    cuts = layers_by_label(layers or [], specs) if len(specs) > 1 else dict.fromkeys(specs, layers or [])
+    recipes = {
+        label: recipe_of(recipe, methods or [], cuts.get(label, []), combine, smooth or [], settings or [], input_size)
+        for label in specs
+    }
     if fast:
-        _check_fast(made, contrast, layout)
-    sources, problems, notes = _sources(images or [], scene, spec)
+        for made in recipes.values():
+            _check_fast(made, contrast, layout)
+    if skip_done and report:
+        raise UsageError("--report shows what this run explains, and --skip-done leaves images out; leave one out")
+    sources, problems, notes = _sources(images or [], scene, [*specs.values()])
     style = _style(format_, colormap, alpha, size, maps, pictures or [])
     make_results_folder(out)
     silent = quiet or as_json
     for told in [*problems, *([] if silent else notes)]:
         complain(told)
-    loaded, where = load_on_device(spec, labels, device, silent, scores, output)
-    job = replace(_job(spec.label, loaded, where, classes, contrast, fit, made, layout, style, out), fast=fast)
-    job = asked(job) if skip_done or len(sources) > 1 else job
-    earlier = earlier_records(job, sources) if skip_done else {}
-    done, records = _run(job, sources, earlier, as_json, silent)
-    if records:
-        from funcam.cli.explain_summary import print_summary
+    jobs = []
+    for label, spec in specs.items():
+        loaded, where = load_on_device(spec, labels, device, silent, scores, output)
+        job = _job(label, loaded, where, classes, contrast, fit, recipes[label], layout, style, out)
+        _check_top(top, job)
+        jobs.append(replace(job, fast=fast, top=top))
+    jobs = asked(jobs) if skip_done or len(sources) > 1 else jobs
+    earlier = earlier_records(jobs, sources) if skip_done else {}
+    done, records = run(jobs, sources, earlier, report or [], as_json, silent)
+    if records and not silent:
+        from funcam.cli.explain_summary import print_summary, print_summary_of_several
 
-        print_summary(console(), job.net, records, out)
+        if len(jobs) > 1:
+            print_summary_of_several(console(), jobs, records)
+        else:
+            print_summary(console(), jobs[0].net, records, out)
+        for path in report or []:
+            console().print(f"report in {path}", markup=False, soft_wrap=True)
     if earlier and not silent:
         print(f"{len(earlier)} of {len(sources)} images were explained before, and are left as they are")
     return FAILURE if problems or done < len(sources) else 0
 
 
-def _sources(images: Sequence[str], scene: int | None, spec: NetSpec) -> tuple[list[ImageSource], list[str], list[str]]:
+def _specs(nets: Sequence[str], weights: str | None) -> dict[str, NetSpec]:
+    """The networks by their labels."""
+    specs = nets_by_label(nets)
+    if len(specs) == 1:
+        return {label: with_weights(spec, weights) for label, spec in specs.items()}
+    if weights is not None:
+        raise UsageError(f"--weights {weights!r} is for one network; give each its own, as --net {nets[0]}=FILE")
+    return specs
+
+
+def _check_top(top: int | None, job: Job) -> None:
+    if top is not None and top > len(job.net.classes):
+        raise UsageError(f"--top {top}: {job.label} has {len(job.net.classes)} classes; ask for fewer")
+
+
+def _sources(
+    images: Sequence[str], scene: int | None, specs: Sequence[NetSpec]
+) -> tuple[list[ImageSource], list[str], list[str]]:
     """What to explain, what could not be found, and what was left out."""
     from funcam.pipeline.earlier import ImageSource
 
     if scene is not None and images:
         raise UsageError("--scene was given and images too; give one or the other")
     if not images:
-        if scene is None and not spec.is_scenes:
-            raise UsageError(f"no image for {spec.label} to explain; give image files, folders or globs (or --scene 1)")
+        others = [spec.label for spec in specs if not spec.is_scenes]
+        if scene is None and others:
+            raise UsageError(f"no image for {others[0]} to explain; give image files, folders or globs (or --scene 1)")
         seed = DEFAULT_SCENE if scene is None else scene
         return [ImageSource(f"scene {seed}", f"scene{seed}", seed)], [], []
     from funcam.imaging.reading import find_images, output_stems
@@ -253,58 +299,3 @@ def _job(
 
 _LARGE_INPUT = 2**20
 """Pixels: a larger input is told before it is allocated."""
-
-
-def _run(
-    job: Job,
-    sources: Sequence[ImageSource],
-    earlier: Mapping[ImageSource, dict[str, Any]],
-    as_json: bool,
-    silent: bool,
-) -> tuple[int, list[dict[str, Any]]]:
-    """Explain all images but those that were explained before; a bad one is reported and the others are done.
-
-    Returns:
-        How many were done, and their records, if there is something to be told of them.
-    """
-    from funcam.cli.progress import bar_console, explaining_bar
-    from funcam.pipeline.stream import explain_files
-
-    shown = bar_console()
-    records: list[dict[str, Any]] = []
-    done = list(earlier)
-    left = [source for source in sources if source not in earlier]
-    for before in earlier.values():
-        _told(before, records, as_json, silent)
-    try:
-        with (
-            explaining_bar(shown, len(left), silent) as tick,
-            closing(explain_files(job, left, done.append)) as outcomes,
-        ):
-            for outcome in outcomes:
-                record = _record(outcome, shown)
-                tick()
-                if record is not None:
-                    _told(record, records, as_json, silent)
-    except KeyboardInterrupt:
-        if done and len(sources) > 1:
-            complain(f"{len(done)} of {len(sources)} images are explained, in {str(job.out)!r}; {GOES_ON}")
-        raise
-    return len(done), records
-
-
-def _told(record: dict[str, Any], records: list[dict[str, Any]], as_json: bool, silent: bool) -> None:
-    if as_json:
-        print(json_text(record, ascii_only=True), flush=True)
-    elif not silent:
-        records.append(record)
-
-
-def _record(outcome: Outcome[ImageSource, dict[str, Any]], shown: Console) -> dict[str, Any] | None:
-    """What is known of an image, or nothing but its error, told."""
-    collect_again()
-    try:
-        return outcome.get()
-    except Exception as error:
-        complain(about(outcome.item.name, reason(error)), above=shown)
-        return None

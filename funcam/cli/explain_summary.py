@@ -11,6 +11,8 @@ from rich.bar import Bar
 from rich.console import Console
 
 from funcam.cli.tables import Column, plain, print_prose, print_table
+from funcam.pipeline.gallery import random_nets
+from funcam.pipeline.stream import Job
 from funcam.zoo.nets import Net
 
 _DETAILED = 3
@@ -43,6 +45,42 @@ def print_summary(console: Console, net: Net, records: Sequence[dict[str, Any]],
         f"results in [bold]{plain(str(folder))}[/]",
         soft_wrap=True,
     )
+
+
+def print_summary_of_several(console: Console, jobs: Sequence[Job], records: Sequence[dict[str, Any]]) -> None:
+    """Print what several networks said: a line for each image and network.
+
+    Example:
+        >>> print_summary_of_several(Console(), jobs, records)  # doctest: +SKIP
+    """
+    columns = (
+        Column("image"),
+        Column("network", prose=True),
+        Column("predicted", prose=True),
+        Column("value"),
+        Column("explained", prose=True),
+    )
+    rows = []
+    for record in records:
+        for own in record["nets"]:
+            first = own["predictions"][0]
+            names = ", ".join(entry["name"] for entry in own["explained"])
+            rows.append([*map(plain, (record["image"], own["label"], first["name"], _said(first), names))])
+    print_table(console, columns, rows)
+    for record in records[:_DETAILED]:
+        console.print(plain("  ".join(record["files"].values())), soft_wrap=True)
+    told = [note for record in records for own in record["nets"] for note in _notes_of(own)]
+    untrained = random_nets(jobs)
+    for note in dict.fromkeys([*([untrained] if untrained else []), *told]):
+        print_prose(console, f"[yellow]note[/] {plain(note)}")
+    count = f"{len(records)} image{'s' * (len(records) != 1)}"
+    console.print(
+        f"{count} explained with {len(jobs)} networks; results in [bold]{plain(str(jobs[0].out))}[/]", soft_wrap=True
+    )
+
+
+def _notes_of(own: dict[str, Any]) -> list[str]:
+    return [f"{own['label']}: {note}" for note in own["notes"]]
 
 
 def _print_predictions(console: Console, record: dict[str, Any], bar: int) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -97,6 +97,26 @@ def nets_by_label(nets: Sequence[str]) -> dict[str, NetSpec]:
             raise UsageError(f"two networks are called {spec.label!r}; {advice}")
         specs[spec.label] = spec
     return specs
+
+
+def layers_by_label(layers: Sequence[str], labels: Iterable[str]) -> dict[str, tuple[str, ...]]:
+    """`LAYER`, which is every network's, or `LABEL=LAYER`; a network without any is left out.
+
+    Args:
+        layers: `--layer`.
+        labels: the networks' labels.
+
+    Raises:
+        UsageError: a label that no network has.
+    """
+    cuts: dict[str, list[str]] = {label: [] for label in labels}
+    for text in layers:
+        label, equals, layer = text.partition("=")
+        if equals and label not in cuts:
+            raise UsageError(f"--layer {text!r}: no network is called {label!r}; there are {', '.join(cuts)}")
+        for name in [label] if equals else cuts:
+            cuts[name].append(layer if equals else text)
+    return {label: tuple(dict.fromkeys(names)) for label, names in cuts.items() if names}
 
 
 def load_rivals(specs: Mapping[str, NetSpec], device: str) -> list[Rival]:

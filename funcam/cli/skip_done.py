@@ -18,31 +18,41 @@ SkipDone: TypeAlias = Annotated[
 GOES_ON = "the same command with --skip-done goes on"
 
 
-def asked(job: Job) -> Job:
-    """The job with what tells it from others, so that a later run can tell which results are of this one.
+def asked(jobs: Sequence[Job]) -> list[Job]:
+    """The jobs with what tells them from others, so that a later run can tell which results are of this one.
 
-    Options, the network's values and code, its classes, and the versions of what computes; where the results go doesn't
-    count.
+    Options, the networks' values and code, their classes, and the versions of what computes; where the results go
+    doesn't count.
 
     Args:
-        job: what is the same for all images.
+        jobs: one for each network.
     """
-    from funcam.comparison.identity import letters_of, model_letters
+    from funcam.comparison.identity import letters_of
     from funcam.comparison.versions import all_versions
 
-    said = {field.name: getattr(job, field.name) for field in fields(job) if field.name not in ("net", "out")}
+    question = letters_of([*map(_said, jobs), dict(all_versions())])
+    return [replace(job, question=question) for job in jobs]
+
+
+def _said(job: Job) -> list[Any]:
+    from funcam.comparison.identity import model_letters
+
+    said = {field.name: getattr(job, field.name) for field in fields(job) if field.name not in ("net", "out", "also")}
     net = {field.name: getattr(job.net, field.name) for field in fields(job.net) if field.name != "model"}
-    return replace(job, question=letters_of([said, net, model_letters(job.net.model), dict(all_versions())]))
+    return [said, net, model_letters(job.net.model)]
 
 
-def earlier_records(job: Job, sources: Sequence[ImageSource]) -> dict[ImageSource, dict[str, Any]]:
+def earlier_records(jobs: Sequence[Job], sources: Sequence[ImageSource]) -> dict[ImageSource, dict[str, Any]]:
     """The records of the images that were explained before.
 
     Args:
-        job: as `asked` made it.
+        jobs: as `asked` made them.
         sources: all images.
     """
     from funcam.pipeline.earlier import explained_before
+    from funcam.pipeline.several import ENDING
 
-    found = {each: explained_before(job.question, each, job.out / f"{each.stem}-{job.label}.json") for each in sources}
+    first = jobs[0]
+    ending = first.label if len(jobs) == 1 else ENDING
+    found = {each: explained_before(first.question, each, first.out / f"{each.stem}-{ending}.json") for each in sources}
     return {source: record for source, record in found.items() if record is not None}

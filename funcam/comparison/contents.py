@@ -5,7 +5,6 @@ A name says nothing: behind it there may be other pixels, other boxes or other m
 
 from __future__ import annotations
 
-import hashlib
 import json
 from collections.abc import Iterable
 from dataclasses import fields, is_dataclass
@@ -15,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from funcam.errors import FuncamError
-from funcam.imaging.letters import file_letters
+from funcam.imaging.letters import file_letters, letters
 
 if TYPE_CHECKING:
     from funcam.comparison.dataset import Example
@@ -56,12 +55,12 @@ class Contents:
             return None
         example = self._examples[name]
         if isinstance(example.source, str) and example.source:
-            return _letters(example.source.encode(errors="backslashreplace"))
+            return letters(example.source.encode(errors="backslashreplace"))
         try:
             parts = [self._picture(example), self._plain(example.truth, _UNSIZED)]
         except (FuncamError, OSError):  # whoever loads it says what is wrong
             return None
-        return _letters(json.dumps(parts).encode())
+        return letters(json.dumps(parts).encode())
 
     def _picture(self, example: Example) -> str:
         return self._file(example.source) if isinstance(example.source, Path) else _array(example.load())
@@ -91,8 +90,4 @@ class Contents:
 
 
 def _array(array: np.ndarray[Any, Any]) -> str:
-    return _letters(f"{array.dtype} {array.shape} ".encode() + np.ascontiguousarray(array).tobytes())
-
-
-def _letters(data: bytes) -> str:
-    return hashlib.sha256(data).hexdigest()[:32]
+    return letters(f"{array.dtype} {array.shape} ".encode() + np.ascontiguousarray(array).tobytes())

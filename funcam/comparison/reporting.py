@@ -21,7 +21,7 @@ from funcam.comparison.journal import Journal
 from funcam.comparison.plan import BASELINES, METRICS, Plan, Rival
 from funcam.comparison.run import JOURNAL
 from funcam.comparison.versions import versions
-from funcam.imaging.fit import View, onto_image
+from funcam.imaging.fit import View
 from funcam.methods import METHODS
 from funcam.report.data import (
     MAP,
@@ -35,9 +35,9 @@ from funcam.report.data import (
     NetEntry,
     Report,
 )
+from funcam.report.pictures import on_picture
 
 _TITLES = {"centre-gaussian": "Centre Gaussian", "uniform": "Uniform", "random": "Random"}
-_PER_IMAGE = 64  # cells of a map's longer side on a picture that the network saw a part of
 
 
 def report_of(
@@ -153,13 +153,6 @@ def _map(method_maps: Mapping[str, Any], record: Mapping[str, Any]) -> MapEntry:
 
 def _on_picture(values: NDArray[np.float32], record: Mapping[str, Any]) -> NDArray[np.float32]:
     """A map that covers the whole picture: where the network saw a part of it, the rest is 0."""
-    height, width = record["size"]
     x0, y0, x1, y1 = record["view"]
-    if (x0, y0, x1, y1) == (0, 0, width, height):
-        return values
-    scale = _PER_IMAGE / max(height, width)
-    size = (max(1, round(height * scale)), max(1, round(width * scale)))
-    placed: NDArray[np.float32] = np.nan_to_num(
-        onto_image(values, View((height, width), values.shape[:2], (x0, y0, x1, y1)), size)
-    )
-    return placed
+    height, width = record["size"]
+    return on_picture(values, View((height, width), (values.shape[0], values.shape[1]), (x0, y0, x1, y1)))

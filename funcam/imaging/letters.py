@@ -9,6 +9,16 @@ from funcam.files import open_regular
 from funcam.imaging.bounds import MOST_BYTES
 
 
+def letters(data: bytes) -> str:
+    """What tells some bytes from others.
+
+    Example:
+        >>> letters(b"")[:8]
+        'e3b0c442'
+    """
+    return hashlib.sha256(data).hexdigest()[:32]
+
+
 def file_letters(path: str | os.PathLike[str]) -> str:
     """What tells the bytes of a file from others.
 

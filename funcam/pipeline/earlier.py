@@ -4,14 +4,13 @@ torch.
 
 from __future__ import annotations
 
-import hashlib
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from funcam.errors import FuncamError
 from funcam.files import MIB, parse_json, read_text
-from funcam.imaging.letters import file_letters
+from funcam.imaging.letters import file_letters, letters
 
 _MADE_FROM = "made_from"
 
@@ -24,11 +23,13 @@ class ImageSource:
         name: its file, or what the scene is called.
         stem: what the names of its results start with.
         seed: of the scene; None for a file.
+        data: what the file would hold, where there is none; `name` is what messages call it.
     """
 
     name: str
     stem: str
     seed: int | None = None
+    data: bytes | None = None
 
 
 def made_from(question: str, source: ImageSource) -> str:
@@ -46,8 +47,11 @@ def made_from(question: str, source: ImageSource) -> str:
         >>> made_from("a", scene) == made_from("a", scene) != made_from("b", scene)
         True
     """
-    content = f"scene {source.seed}" if source.seed is not None else file_letters(source.name)
-    return hashlib.sha256(f"{question} {content}".encode()).hexdigest()[:32]
+    if source.data is not None:
+        content = letters(source.data)
+    else:
+        content = f"scene {source.seed}" if source.seed is not None else file_letters(source.name)
+    return letters(f"{question} {content}".encode())
 
 
 def explained_before(question: str, source: ImageSource, record: Path) -> dict[str, Any] | None:
@@ -60,9 +64,10 @@ def explained_before(question: str, source: ImageSource, record: Path) -> dict[s
     """
     try:
         found = parse_json(read_text(record, most=MIB), "the record", "a record")
-        if not isinstance(found, dict) or found.get(_MADE_FROM) != made_from(question, source):
+        if not isinstance(found, dict) or found.get(_MADE_FROM) != made_from(question, source) or found.get("failed"):
             return None
-        files = [found["files"], *(each["files"] for each in found["explained"])]
+        nets = found.get("nets", [found])
+        files = [found["files"], *(each["files"] for net in nets for each in (net, *net["explained"]))]
         names = [name for each in files for name in each.values()]
         return found if all((record.parent / name).is_file() for name in names) else None
     except (FuncamError, LookupError, TypeError, AttributeError, OSError, ValueError):

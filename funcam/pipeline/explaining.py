@@ -90,6 +90,7 @@ def explain_image(
     device: str | torch.device = "cpu",
     layout: str | None = None,
     fast: bool = False,
+    top: int | None = None,
 ) -> ImageExplanation:
     """Predict and explain one image.
 
@@ -104,6 +105,7 @@ def explain_image(
         device: where to compute.
         layout: how the layer's tensor holds the map, in words (see `funcam.split`).
         fast: whether the network is prepared for each method (see `funcam.prepare`), and kept so for the next images.
+        top: so many of the likeliest classes are explained where `classes` is None; None for one.
 
     Returns:
         The explanation.
@@ -120,7 +122,15 @@ def explain_image(
     recipe = recipe or Recipe()
     net = sized(net, recipe, fit)
     (explanation,) = explain_fitted(
-        net, [fit_for(net, image, fit)], classes, recipe, contrast=contrast, device=device, layout=layout, fast=fast
+        net,
+        [fit_for(net, image, fit)],
+        classes,
+        recipe,
+        contrast=contrast,
+        device=device,
+        layout=layout,
+        fast=fast,
+        top=top,
     )
     return explanation
 
@@ -142,6 +152,7 @@ def explain_fitted(
     device: str | torch.device = "cpu",
     layout: str | None = None,
     fast: bool = False,
+    top: int | None = None,
 ) -> list[ImageExplanation]:
     """Predict and explain several images of one input size at once, each as if it were alone.
 
@@ -154,14 +165,16 @@ def explain_fitted(
         device: as in `explain_image`.
         layout: as in `explain_image`.
         fast: as in `explain_image`.
+        top: as in `explain_image`.
 
     Raises:
         FuncamError: as in `explain_image`, for any of them.
     """
     started = time.perf_counter()
     batch = normalised(net, [each.pixels for each in images], device)
-    seen = _at_own_size(net, images, recipe, device, layout)
-    asked = seen.targets[:, None].tolist() if seen and classes is None else [classes] * len(images)
+    several = top is not None and top > 1 and classes is None
+    seen = _before(net, images, recipe, device, layout, several)
+    asked = _asked(seen, top or 1) if seen and classes is None else [classes] * len(images)
     results, notes = _results(net, batch, _targets(asked, contrast), recipe, layout, fast)
     logits = (seen or results[0]).logits
     check_logits(logits, net)
@@ -172,7 +185,7 @@ def explain_fitted(
     seconds = (time.perf_counter() - started) / len(images)
 
     def of(row: int) -> ImageExplanation:
-        chosen = results[0].targets[row].flatten().tolist() if classes is None else classes
+        chosen = asked[row] or results[0].targets[row].flatten().tolist()
         explained, best = predictions(net, logits[row], chosen), likeliest(net, logits[row])
         said = (meaning(net, best[0]), _says_another(best, explained) if classes is None else None, _sizes(net, recipe))
         return ImageExplanation(
@@ -192,18 +205,31 @@ def explain_fitted(
     return [of(row) for row in range(len(images))]
 
 
-def _at_own_size(
-    net: Net, images: Sequence[FittedImage], recipe: Recipe, device: str | torch.device, layout: str | None
+def _before(
+    net: Net,
+    images: Sequence[FittedImage],
+    recipe: Recipe,
+    device: str | torch.device,
+    layout: str | None,
+    several: bool,
 ) -> Explanation | None:
-    """What the network says of images at the size it was trained for, where a recipe enlarges them for the map's sake:
-    of larger ones it is less sure.
+    """What the network says of images, where that has to be known before they are explained: where several of its
+    classes are asked for, and where a recipe enlarges images for the map's sake. It is asked at the size it was trained
+    for, because of larger ones it is less sure.
     """
-    if _own_size(net, recipe) == net.input_size:
+    if _own_size(net, recipe) == net.input_size and not several:
         return None
     own = at_size(net, _own_size(net, recipe))
     batch = normalised(own, [fit_for(own, each.image, each.fit).pixels for each in images], device)
     plain = Recipe(("random-cam",), recipe.layers[:1])
     return explain_recipe(own.model, batch, None, plain, output=own.output, scores=own.scores, layout=layout)[0]
+
+
+def _asked(seen: Explanation, top: int) -> list[list[int]]:
+    """The likeliest classes of each image."""
+    if top == 1:
+        return [[index] for index in seen.targets.tolist()]
+    return [row.topk(min(top, len(row))).indices.tolist() for row in seen.logits]
 
 
 def _own_size(net: Net, recipe: Recipe) -> int:

@@ -12,7 +12,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from funcam.imaging.reading import announced_bytes, read
+from funcam.imaging.reading import announced_bytes, read, read_data
 from funcam.pipeline.earlier import ImageSource, made_from
 from funcam.pipeline.writing import Style, write_results
 from funcam.scenes import CLASSES as SCENE_CLASSES
@@ -50,6 +50,8 @@ class Job:
         style: how the pictures look.
         out: the folder for the results.
         fast: whether the network is prepared for the methods first.
+        top: how many of the likeliest classes are explained; None for the one, or what a scene shows.
+        also: what else is done with an image and its explanation, in the thread that writes.
         question: what tells all of this from what else could be asked, in letters: with what tells the image from
             others it stands in the record, for `funcam.pipeline.earlier`. "" where nobody will ask.
     """
@@ -65,6 +67,8 @@ class Job:
     style: Style
     out: Path
     fast: bool = False
+    top: int | None = None
+    also: Callable[[ImageSource, Pixels, ImageExplanation], object] | None = None
     question: str = ""
 
 
@@ -127,7 +131,7 @@ def _seen(job: Job, net: Net, source: ImageSource) -> _Seen:
 
     made = made_from(job.question, source) if job.question else None
     image, known, notes = _picture(source)
-    if job.classes is not None or net.classes != SCENE_CLASSES:
+    if job.classes is not None or job.top is not None or net.classes != SCENE_CLASSES:
         known = ()
     if known:
         shown = ", ".join(net.classes[index] for index in known)
@@ -138,7 +142,7 @@ def _seen(job: Job, net: Net, source: ImageSource) -> _Seen:
 def _picture(source: ImageSource) -> tuple[Pixels, tuple[int, ...], tuple[str, ...]]:
     """The image, the classes that are known to be on it, and what there is to say of how it was read."""
     if source.seed is None:
-        image = read(source.name)
+        image = read(source.name) if source.data is None else read_data(source.data, source.name)
         said = ((_STRETCHED, image.stretched), (_FIRST, image.several))
         return image.pixels, (), tuple(note for note, holds in said if holds)
     drawn = scene(source.seed, "different")
@@ -150,7 +154,7 @@ def _explained(job: Job, net: Net, images: Sequence[_Seen]) -> list[_Explained]:
     from funcam.pipeline.explaining import explain_fitted, explain_image
 
     classes = job.classes or images[0].known or None
-    how: Any = {"contrast": job.contrast, "device": job.device, "layout": job.layout, "fast": job.fast}
+    how: Any = {"contrast": job.contrast, "device": job.device, "layout": job.layout, "fast": job.fast, "top": job.top}
     if len(images) == 1:
         fitted = images[0].fitted
         return [_Explained(images[0], explain_image(job.net, fitted.image, classes, job.recipe, fit=fitted.fit, **how))]
@@ -163,7 +167,10 @@ def _written(job: Job, explained: _Explained) -> dict[str, Any]:
     name, image = f"{seen.source.stem}-{job.label}", seen.fitted.image
     explanation = replace(explanation, notes=(*seen.notes, *explanation.notes))
     made = seen.made_from
-    return write_results(job.out, name, seen.source.name, image, job.net, explanation, job.style, made_from=made)
+    record = write_results(job.out, name, seen.source.name, image, job.net, explanation, job.style, made_from=made)
+    if job.also is not None:
+        job.also(seen.source, image, explanation)
+    return record
 
 
 def _kind(seen: _Seen) -> Hashable:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 import platform
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from functools import cache
 from importlib.metadata import version
@@ -71,6 +71,7 @@ class Style:
         size: the pictures' longest side in pixels; None for the image's own.
         raw_maps: whether the raw maps are written too, as `.npz`.
         pictures: which of `PICTURES` are written.
+        record: whether the record has a file of its own.
     """
 
     format: str = "jpg"
@@ -79,6 +80,7 @@ class Style:
     size: int | None = None
     raw_maps: bool = False
     pictures: tuple[str, ...] = PICTURES
+    record: bool = True
 
 
 def write_results(
@@ -123,17 +125,28 @@ def write_results(
             path = folder / f"{part}-{_suffix(map_, how)}.{style.format}"
             save_picture(path, picture)
             files[-1][_suffix(map_, how)] = path.name
-    shared = {"record": f"{name}.json"}
-    if "panel" in style.pictures:
-        shared = {"panel": f"{name}-panel.png", **shared}
+    shared = {"panel": f"{name}-panel.png"} if "panel" in style.pictures else {}
+    shared |= {"record": f"{name}.json"} if style.record else {}
+    if "panel" in shared:
         save_picture(folder / shared["panel"], draw_panel(image, net, explanation, style, title=Path(source).name))
     if style.raw_maps:
         shared["maps"] = f"{name}-maps.npz"
         write_atomically(folder / shared["maps"], _npz(explanation), links=False)
     record = _record(source, net, explanation, files, shared) | ({} if made_from is None else {"made_from": made_from})
-    text = json_text(record, indent=2) + "\n"
-    write_atomically(folder / shared["record"], text.encode(errors=_ESCAPED), links=False)
+    if style.record:
+        write_record(folder / shared["record"], record)
     return record
+
+
+def write_record(path: Path, record: Mapping[str, Any]) -> None:
+    """Write a record, a JSON document.
+
+    Args:
+        path: where to.
+        record: what.
+    """
+    text = json_text(record, indent=2) + "\n"
+    write_atomically(path, text.encode(errors=_ESCAPED), links=False)
 
 
 def draw_panel(image: Pixels, net: Net, explanation: ImageExplanation, style: Style, title: str) -> Pixels:
@@ -143,20 +156,37 @@ def draw_panel(image: Pixels, net: Net, explanation: ImageExplanation, style: St
         >>> draw_panel(image, net, explanation, Style(), "dog.jpg").shape  # doctest: +SKIP
         (420, 1900, 3)
     """
-    size = size_in_panel((image.shape[0], image.shape[1]))
-    small = resize_picture(image, size)
+    small = small_for_panel(image)
+    rows = panel_rows(small, explanation, style)
+    return panel(small, rows, title=title, subtitle=_subtitle(net, explanation))
+
+
+def small_for_panel(image: Pixels) -> Pixels:
+    """The image as large as a panel shows it."""
+    return resize_picture(image, size_in_panel((image.shape[0], image.shape[1])))
+
+
+def panel_rows(small: Pixels, explanation: ImageExplanation, style: Style, of: str = "") -> list[PanelRow]:
+    """What a panel shows of an explanation, a row for each class.
+
+    Args:
+        small: the image, of `small_for_panel`.
+        explanation: what is drawn.
+        style: how.
+        of: what stands before the class's name.
+    """
+    size = (small.shape[0], small.shape[1])
     drawn = _drawn(explanation)
     if sum(how == "overlay" for _, how in drawn) > _MOST_HEATMAPS:
         drawn = [(name, how) for name, how in drawn if how != "heatmap"]
-    rows = [
+    return [
         PanelRow(
-            prediction.name,
+            of + prediction.name,
             dict(zip(starmap(_title, drawn), _pictures(small, explanation, row, style, size, drawn), strict=True)),
             prediction.probability,
         )
         for row, prediction in enumerate(explanation.explained)
     ]
-    return panel(small, rows, title=title, subtitle=_subtitle(net, explanation))
 
 
 def _subtitle(net: Net, explanation: ImageExplanation) -> str:
@@ -268,12 +298,14 @@ def _record(
         "files": shared,
         "notes": list(explanation.notes),
         "seconds": round(explanation.seconds, 4),
-        "versions": {
-            "python": platform.python_version(),
-            "funcam": __version__,
-            **{name: _version(name) for name in ("torch", "torchvision", "numpy")},
-        },
+        "versions": versions(),
     }
+
+
+def versions() -> dict[str, str]:
+    """Those of what made the results."""
+    own = {"python": platform.python_version(), "funcam": __version__}
+    return own | {name: _version(name) for name in ("torch", "torchvision", "numpy")}
 
 
 _version = cache(version)  # it is read from a file

@@ -177,18 +177,18 @@ class Explained:
         net: a network's label.
         class_index: the class that is explained.
         class_name: its name.
-        probability: of that class, 0..1.
+        probability: of that class, 0..1; None where the network gives plain numbers.
         predicted_name: the name of the likeliest class.
-        predicted_probability: of the likeliest class, 0..1.
+        predicted_probability: of the likeliest class, likewise.
         maps: one for each layer and method.
     """
 
     net: str
     class_index: int
     class_name: str
-    probability: float
+    probability: float | None
     predicted_name: str
-    predicted_probability: float
+    predicted_probability: float | None
     maps: Sequence[MapEntry]
 
 

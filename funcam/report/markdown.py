@@ -133,7 +133,9 @@ def _rows(image: ImageEntry, methods: Iterable[MethodEntry]) -> list[tuple[Expla
 
 
 def _row_name(explained: Explained, layer: str) -> str:
-    said = f"{_text(explained.class_name)} {100 * explained.probability:.1f} %"
+    said = _text(explained.class_name)
+    if explained.probability is not None:
+        said += f" {100 * explained.probability:.1f} %"
     return f"{_text(explained.net)}{f', {_text(layer)}' if layer else ''}<br>{said}"
 
 

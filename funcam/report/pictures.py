@@ -12,11 +12,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from funcam.files import make_folder, write_atomically
+from funcam.imaging.fit import View, onto_image
 from funcam.imaging.reading import Pixels, read_image
 from funcam.imaging.render import picture_size, resize_picture
 
 LONGEST = 320
 """The longer side of a report's pictures, in pixels."""
+
+_PER_IMAGE = 64  # cells of a map's longer side on a picture that the network saw a part of
 
 
 class Shelf(Protocol):
@@ -81,6 +84,22 @@ def small_picture(picture: Pixels | Path, longest: int = LONGEST) -> Pixels:
     if max(pixels.shape[:2]) <= longest:
         return pixels
     return resize_picture(pixels, picture_size((pixels.shape[0], pixels.shape[1]), longest))
+
+
+def on_picture(values: NDArray[np.float32], view: View) -> NDArray[np.float32]:
+    """A map that covers the whole picture: where the network saw a part of it, the rest is 0.
+
+    Args:
+        values: the map, of what the network saw.
+        view: which part of the picture that is.
+    """
+    height, width = view.image_size
+    if view.box == (0, 0, width, height):
+        return values
+    scale = _PER_IMAGE / max(height, width)
+    size = (max(1, round(height * scale)), max(1, round(width * scale)))
+    placed: NDArray[np.float32] = np.nan_to_num(onto_image(values, view, size))
+    return placed
 
 
 def jpeg(picture: Pixels, quality: int = 84) -> bytes:

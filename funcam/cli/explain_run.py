@@ -1,0 +1,132 @@
+"""The run of `funcam explain`: every image's record printed or kept, every error told, the report written."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Generator, Mapping, Sequence
+from contextlib import closing
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from funcam.cli.collector import collect_again
+from funcam.cli.messages import complain, reason
+from funcam.cli.skip_done import GOES_ON
+from funcam.errors import about, json_text
+from funcam.pipeline.earlier import ImageSource
+from funcam.pipeline.stream import Job
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from funcam.pipeline.gallery import Gallery
+    from funcam.streaming.outcome import Outcome
+
+    Explain = Callable[[Callable[[ImageSource], object]], Generator[Outcome[ImageSource, dict[str, Any]], None, None]]
+
+
+def run(
+    jobs: Sequence[Job],
+    sources: Sequence[ImageSource],
+    earlier: Mapping[ImageSource, dict[str, Any]],
+    reports: Sequence[Path],
+    as_json: bool,
+    silent: bool,
+) -> tuple[int, list[dict[str, Any]]]:
+    """Explain all images but those that were explained before; a bad one is reported and the others are done.
+
+    Args:
+        jobs: one for each network.
+        sources: the images.
+        earlier: the records of those that were explained before.
+        reports: pages and galleries to write.
+        as_json: whether records are printed.
+        silent: whether nothing else is.
+
+    Returns:
+        How many were done, and their records; of a silent run the first one.
+    """
+    gallery = None
+    if reports:
+        from funcam.pipeline.gallery import Gallery
+
+        gallery = Gallery(jobs, sources)
+        jobs = [replace(job, also=partial(gallery.add, job.label)) for job in jobs]
+    left = [source for source in sources if source not in earlier]
+    counts = _explained(_explain(jobs, left), left, earlier, jobs[0].out, as_json, silent)
+    if gallery is not None and counts[1]:
+        _write_reports(gallery, reports)
+    return counts
+
+
+def _explain(jobs: Sequence[Job], sources: Sequence[ImageSource]) -> Explain:
+    if len(jobs) == 1:
+        from funcam.pipeline.stream import explain_files
+
+        return partial(explain_files, jobs[0], sources)
+    from funcam.pipeline.several import explain_with_several
+
+    return partial(explain_with_several, jobs, sources)
+
+
+def _explained(
+    explain: Explain,
+    left: Sequence[ImageSource],
+    earlier: Mapping[ImageSource, dict[str, Any]],
+    out: Path,
+    as_json: bool,
+    silent: bool,
+) -> tuple[int, list[dict[str, Any]]]:
+    from funcam.cli.progress import bar_console, explaining_bar
+
+    shown = bar_console()
+    records: list[dict[str, Any]] = []
+    done = list(earlier)
+    failed = 0
+    for before in earlier.values():
+        _told(before, records, as_json, silent)
+    try:
+        with explaining_bar(shown, len(left), silent) as tick, closing(explain(done.append)) as outcomes:
+            for outcome in outcomes:
+                record = _record(outcome, shown)
+                tick()
+                if record is None:
+                    continue
+                failed += bool(record.get("failed"))
+                _told(record, records, as_json, silent)
+    except KeyboardInterrupt:
+        if done and (total := len(left) + len(earlier)) > 1:
+            complain(f"{len(done)} of {total} images are explained, in {str(out)!r}; {GOES_ON}")
+        raise
+    return len(done) - failed, records
+
+
+def _told(record: dict[str, Any], records: list[dict[str, Any]], as_json: bool, silent: bool) -> None:
+    if not silent or not records:
+        records.append(record)
+    if as_json:
+        print(json_text(record, ascii_only=True), flush=True)
+
+
+def _record(outcome: Outcome[ImageSource, dict[str, Any]], shown: Console) -> dict[str, Any] | None:
+    """What is known of an image, or nothing but its error, told."""
+    collect_again()
+    try:
+        record = outcome.get()
+    except Exception as error:
+        complain(about(outcome.item.name, reason(error)), above=shown)
+        return None
+    for label, problem in record.get("failed", {}).items():
+        complain(about(outcome.item.name, f"{label}: {problem}"), above=shown)
+    return record
+
+
+def _write_reports(gallery: Gallery, paths: Sequence[Path]) -> None:
+    from funcam.pipeline.gallery import MOST
+    from funcam.report import write_gallery, write_report
+
+    report = gallery.report()
+    if len(gallery.sources) > MOST:
+        complain(f"--report shows the first {MOST} of {len(gallery.sources):,} images")
+    for path in paths:
+        (write_gallery if path.suffix.lower() == ".md" else write_report)(path, report)
