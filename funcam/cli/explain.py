@@ -22,9 +22,11 @@ from funcam.cli.messages import (
 )
 from funcam.cli.net_loading import check_files, check_meaning, class_index, load_on_device, with_weights
 from funcam.cli.net_option import OWN, NetSpec, layers_by_label, nets_by_label
+from funcam.cli.opening import show
 from funcam.cli.recipe_options import RUNNER_UP, recipe_of
 from funcam.cli.report_option import Overwrite, Reports, check_reports
 from funcam.cli.skip_done import SkipDone, asked, earlier_records
+from funcam.cli.standard_input import NAME, STEM, from_standard_input
 from funcam.errors import nearest
 from funcam.pipeline.recipes import RECIPES
 
@@ -43,7 +45,7 @@ _METHOD, _PICTURES, _OUTPUT = "Method", "Pictures", "Output"
 
 def explain(
     images: Annotated[
-        list[str] | None, typer.Argument(help="Image files, folders or globs; without: a scene with known truth.")
+        list[str] | None, typer.Argument(help="Image files, folders, globs, or - for standard input; without: a scene.")
     ] = None,
     nets: Annotated[
         list[str] | None,
@@ -144,6 +146,9 @@ def explain(
     report: Reports = None,
     overwrite: Overwrite = False,
     skip_done: SkipDone = False,
+    open_: Annotated[
+        bool, typer.Option("--open", help="Show the report, else the first panel.", rich_help_panel=_OUTPUT)
+    ] = False,
     as_json: Annotated[
         bool, typer.Option("--json", help="Print one JSON document per image, only.", rich_help_panel=_OUTPUT)
     ] = False,
@@ -170,6 +175,8 @@ def explain(
         raise UsageError("--report shows what this run explains, and --skip-done leaves images out; leave one out")
     sources, problems, notes = _sources(images or [], scene, [*specs.values()])
     style = _style(format_, colormap, alpha, size, maps, pictures or [])
+    if open_ and not report and "panel" not in style.pictures:
+        raise UsageError("--open shows a report or a panel, and none is made; give --report, or --pictures panel too")
     make_results_folder(out)
     silent = quiet or as_json
     for told in [*problems, *([] if silent else notes)]:
@@ -194,6 +201,8 @@ def explain(
             console().print(f"report in {path}", markup=False, soft_wrap=True)
     if earlier and not silent:
         print(f"{len(earlier)} of {len(sources)} images were explained before, and are left as they are")
+    if open_ and records:
+        show(report[0] if report else out / records[0]["files"]["panel"])
     return FAILURE if problems or done < len(sources) else 0
 
 
@@ -228,12 +237,14 @@ def _sources(
         return [ImageSource(f"scene {seed}", f"scene{seed}", seed)], [], []
     from funcam.imaging.reading import find_images, output_stems
 
-    files = find_images(images)
-    if not files.paths:
+    names, data = from_standard_input(images)
+    files = find_images(names)
+    if data is None and not files.paths:
         raise UsageError("; ".join(files.problems))
-    stems = output_stems(files.paths)
-    sources = [ImageSource(str(path), stem) for path, stem in zip(files.paths, stems, strict=True)]
-    return sources, files.problems, files.notes
+    piped = [] if data is None else [ImageSource(NAME, STEM, data=data)]
+    stems = output_stems([*(source.stem for source in piped), *files.paths])[len(piped) :]
+    found = [ImageSource(str(path), stem) for path, stem in zip(files.paths, stems, strict=True)]
+    return [*piped, *found], files.problems, files.notes
 
 
 def _check(weights: str | None, labels: Path | None, fit: str, device: str, format_: str) -> None:

@@ -53,11 +53,13 @@ def print_summary_of_several(console: Console, jobs: Sequence[Job], records: Seq
     Example:
         >>> print_summary_of_several(Console(), jobs, records)  # doctest: +SKIP
     """
+    every = [own for record in records for own in record["nets"]]
+    numbers = any(own["predictions"][0]["probability"] is None for own in every)
     columns = (
         Column("image"),
         Column("network", prose=True),
         Column("predicted", prose=True),
-        Column("value"),
+        Column("value" if numbers else "probability"),
         Column("explained", prose=True),
     )
     rows = []
@@ -69,7 +71,7 @@ def print_summary_of_several(console: Console, jobs: Sequence[Job], records: Seq
     print_table(console, columns, rows)
     for record in records[:_DETAILED]:
         console.print(plain("  ".join(record["files"].values())), soft_wrap=True)
-    told = [note for record in records for own in record["nets"] for note in _notes_of(own)]
+    told = [note for own in every for note in _notes_of(own)]
     untrained = random_nets(jobs)
     for note in dict.fromkeys([*([untrained] if untrained else []), *told]):
         print_prose(console, f"[yellow]note[/] {plain(note)}")

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
 
 MOST = 200
 """So many images a gallery shows, the first ones: their pictures are held until it is written."""
+_MOST_NAMED = 3  # networks in the title; more are counted
 
 
 class Gallery:
@@ -41,6 +43,7 @@ class Gallery:
         self._explained: dict[str, dict[str, list[Explained]]] = defaultdict(dict)
         self._layers: dict[str, str] = {}
         self._methods: dict[str, None] = {}
+        self._names = Counter(Path(source.name).name for source in sources)
         self._stems = {source.stem: f"i{number}" for number, source in enumerate(sources[:MOST])}
 
     def add(self, label: str, source: ImageSource, image: Pixels, explanation: ImageExplanation) -> None:
@@ -56,10 +59,15 @@ class Gallery:
             return
         height, width = image.shape[:2]
         name = self._stems[source.stem]
-        self._images[source.stem] = ImageEntry(name, source.name, small_picture(image), width, height)
+        self._images[source.stem] = ImageEntry(name, self._file(source), small_picture(image), width, height)
         self._explained[source.stem][label] = _explained(label, explanation)
         self._layers.setdefault(label, explanation.layer)
         self._methods.update(dict.fromkeys(each.method for each in explanation.provenance))
+
+    def _file(self, source: ImageSource) -> str:
+        """What the image is called: its file's name; where several share that, the path that was given."""
+        name = Path(source.name).name
+        return name if self._names[name] == 1 else source.name
 
     def report(self) -> Report:
         """The report of the images that were added; networks are in the order of the jobs."""
@@ -71,11 +79,10 @@ class Gallery:
         images = f"{len(self.sources)} image{'s' * (len(self.sources) != 1)}"
         first = self.jobs[0]
         return Report(
-            title=f"{', '.join(labels)} on {images}",
+            title=f"{', '.join(labels) if len(labels) <= _MOST_NAMED else f'{len(labels)} networks'} on {images}",
             created=datetime.now(UTC).isoformat(timespec="seconds"),
             config={
                 "images": len(self.sources),
-                "shown": len(entries),
                 "methods": ", ".join(name for name in METHODS if name in self._methods),
                 "fit": first.fit,
                 "smooth": ", ".join(first.recipe.smooth) or "none",

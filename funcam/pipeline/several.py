@@ -74,7 +74,8 @@ def _explain(job: Job, sources: Sequence[ImageSource], seen: Mapping[str, _Seen]
         if "panel" in job.style.pictures:
             of = seen[source.stem]
             of.small = small_for_panel(image) if of.small is None else of.small
-            name = f"{job.label}, {explanation.layer}: "
+            weights = " (random weights)" if job.net.weights.startswith("random") else ""
+            name = f"{job.label}{weights}, {explanation.layer}: "
             of.rows[job.label] = panel_rows(of.small, explanation, job.style, name)
         if job.also is not None:
             job.also(source, image, explanation)
