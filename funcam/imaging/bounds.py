@@ -20,6 +20,7 @@ from PIL import Image
 
 from funcam.errors import FuncamError
 from funcam.files import MIB, open_regular
+from funcam.imaging import webp
 from funcam.imaging.ending import bytes_beside
 from funcam.imaging.memory import ALLOWED, BYTES_A_PIXEL, beside
 
@@ -165,7 +166,8 @@ def refuse_large(image: Image.Image, path: str | os.PathLike[str]) -> None:
         raise FuncamError(
             f"{name} is larger than {most.size // 1024:,} KiB, too large for its kind; make it smaller first"
         )
-    taken = beside(image, size, scans=count)
+    moves = image.format == "WEBP" and webp.moves(path)
+    taken = beside(image, size, scans=count, moves=moves)
     if taken > max(BYTES_A_PIXEL * image.width * image.height, ALLOWED):
         told = f"its decoder may take {taken / MIB:,.0f} MiB beside the picture, more than {ALLOWED // MIB}"
         raise FuncamError(f"{name} holds more pixels than is safe to unpack ({told}); save it as PNG or smaller first")

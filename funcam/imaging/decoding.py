@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from funcam.files import open_regular
+from funcam.imaging import webp
 from funcam.imaging.bounds import MOST_BYTES, Header, refuse_large, refuse_strips
 from funcam.imaging.ending import ends_early
 
@@ -84,8 +85,8 @@ class _Quiet:
 _quiet = _Quiet()
 
 
-def load_whole(image: Image.Image, path: str | os.PathLike[str]) -> None:
-    """Decode a picture; Pillow leaves black what a PNG file ends before.
+def load_whole(image: Image.Image, path: str | os.PathLike[str]) -> Image.Image:
+    """The decoded picture; Pillow leaves black what a PNG file ends before.
 
     Args:
         image: its header was read.
@@ -97,6 +98,8 @@ def load_whole(image: Image.Image, path: str | os.PathLike[str]) -> None:
         Exception: whatever Pillow raises.
     """
     refuse_large(image, path)
+    if image.format == "WEBP" and (picture := webp.decoded(image, path)):
+        return picture
     image.load()
     if image.format == "PNG":
         last = image.crop((0, max(image.height - 2, 0), *image.size)).getbbox(alpha_only=False)
@@ -104,6 +107,7 @@ def load_whole(image: Image.Image, path: str | os.PathLike[str]) -> None:
             with open_regular(path) as stream:
                 if ends_early(stream):
                     raise OSError("its data end before the picture does")
+    return image
 
 
 def orientation_of(image: Image.Image) -> int:

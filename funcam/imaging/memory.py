@@ -10,21 +10,22 @@ from funcam.files import MIB
 
 BYTES_A_PIXEL = 4
 """So much beside the decoded picture any picture may take, ..."""
-ALLOWED = 320 * MIB
-"""... and so much in all even where that is more: a photo of 24 megapixels in the formats that cost most."""
+ALLOWED = 72 * MIB
+"""... and so much in all even where that is more: a photo of 12 megapixels in six bytes each."""
 
 _BITS, _COMPRESSION, _SAMPLES, _ROWS, _COUNTS, _ACROSS, _DOWN, _TILE_COUNTS = 258, 259, 277, 278, 279, 322, 323, 325
 _WITHIN = {6: 4, 7: 4, 50001: 4}
 """JPEG and WebP within a TIFF file: how many times their own decoders may hold a strip."""
 
 
-def beside(image: Image.Image, size: int, *, scans: int = 1) -> float:
+def beside(image: Image.Image, size: int, *, scans: int = 1, moves: bool = False) -> float:
     """How many bytes are taken beside the decoded picture at the most; four a pixel where the decoder is frugal.
 
     Args:
         image: its header was read.
         size: of its file.
         scans: how many a JPEG file's picture is in.
+        moves: whether a WebP file is an animation.
 
     Example:
         >>> beside(Image.new("RGB", (100, 10)), 999)
@@ -32,8 +33,10 @@ def beside(image: Image.Image, size: int, *, scans: int = 1) -> float:
     """
     pixels, parts = image.width * image.height, getattr(image, "tile", [])
     decoder = parts[0].codec_name if parts else ""
-    if image.format == "WEBP":  # the canvas, the one before, and a copy, of four bytes each; all of the file
+    if image.format == "WEBP" and moves:  # the canvas, the one before, and a copy, of four bytes each; all of the file
         return 12 * pixels + size
+    if image.format == "WEBP":  # as OpenCV has it; all of the file, twice
+        return len(image.getbands()) * pixels + 2 * size
     if image.format == "AVIF":  # of 12 bits and with transparency; all of the file
         return 13.5 * pixels + size
     if decoder == "jpeg2k":  # an int32 and at most as much again of each sample

@@ -91,10 +91,10 @@ def read(path: str | os.PathLike[str]) -> Read:
     name, beginning = _quoted(path), _beginning(Path(_path(path)))
     try:
         with opened(path) as image:
-            load_whole(image, path)
-            ends = stretch_of(image)
-            pixels = upright_rgb(image, ends)
-            stretched = ends is not None and image.mode.startswith("I;16")
+            picture = load_whole(image, path)
+            ends = stretch_of(picture)
+            pixels = upright_rgb(picture, ends)
+            stretched = ends is not None and picture.mode.startswith("I;16")
             return Read(pixels, stretched, _has_several(image))
     except FuncamError:
         raise

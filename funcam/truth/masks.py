@@ -179,9 +179,9 @@ def file_pixels(path: Path) -> NDArray[np.bool_]:
     """
     name = repr(str(path))
     with parsing(f"{name} can't be read as a mask", "save it as PNG again"), opened(path, _FORMATS) as image:
-        load_whole(image, path)
-        mask = np.empty(image.size[::-1], bool)
-        for rows, columns, tile in tiles(image):
+        picture = load_whole(image, path)
+        mask = np.empty(picture.size[::-1], bool)
+        for rows, columns, tile in tiles(picture):
             mask[rows, columns] = _not_zero(tile)
     return mask
 
