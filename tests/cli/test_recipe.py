@@ -53,3 +53,15 @@ def test_at_size_keeps_the_crop() -> None:
     assert at_size(net, None) is net
     assert at_size(net, 448).input_size == 448
     assert at_size(net, 448).resize_size == 2 * net.resize_size
+
+
+@pytest.mark.parametrize(("side", "told"), [(1024, 0), (1056, 1), (2048, 1)])
+def test_what_takes_gigabytes_is_told_once_before_it_is_allocated(funcam: Funcam, side: int, told: int) -> None:
+    """The images can't be read: nothing is ever computed, and the line is there, before they are."""
+    for name in ("a.png", "b.png"):
+        Path(name).write_bytes(b"no image")
+    ran = funcam("explain", "a.png", "b.png", *SCENES, "--input-size", str(side))
+    assert ran.code == 1
+    line = f"an input of {side}x{side} pixels takes gigabytes of memory"
+    assert ran.err.count("gigabytes") == ran.err.count(line) == told
+    assert told == 0 or ran.err.index(line) < ran.err.index("a.png")

@@ -226,7 +226,7 @@ KINDS = {
         _images,
         _read_image,
         r"is not an image|begins like a|is empty",
-        (*(f"imaging/{name}.py" for name in ("reading", "bounds", "decoding", "ending")), "files.py"),
+        (*(f"imaging/{name}.py" for name in ("reading", "bounds", "memory", "decoding", "webp", "ending")), "files.py"),
     ),
 }
 
