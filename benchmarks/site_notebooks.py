@@ -1,4 +1,4 @@
-"""The executed notebooks in docs/notebooks, made of the texts in benchmarks/notebooks: words are words, blocks are cells.
+"""The executed notebooks in docs/notebooks, made of the texts in benchmarks/notebooks: words and blocks are cells.
 
 python benchmarks/site_notebooks.py            # all of them (it needs nbclient and ipykernel)
 python benchmarks/site_notebooks.py volume     # one

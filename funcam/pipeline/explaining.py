@@ -81,7 +81,7 @@ class ImageExplanation:
 
 def explain_image(
     net: Net,
-    image: Pixels,
+    image: Pixels | FittedImage,
     classes: Sequence[int] | None = None,
     recipe: Recipe | None = None,
     *,
@@ -96,12 +96,12 @@ def explain_image(
 
     Args:
         net: the network, its model on `device`.
-        image: uint8 RGB `[H, W, 3]`.
+        image: uint8 RGB `[H, W, 3]`, or one that is before the network already.
         classes: indices of the classes to explain, `~index` for what speaks against one; None for the predicted one.
         recipe: how the maps are made. Without methods these are Grad-CAM, Grad-CAM++ and, where there are ReLUs, the
             two guided methods; the methods `("all",)` are all that the network can have.
         contrast: a class index, or `runner-up`: the class that the explained ones are contrasted with.
-        fit: how the image is put before the network (`funcam.imaging.fit`).
+        fit: how the image is put before the network (`funcam.imaging.fit`), if it isn't there.
         device: where to compute.
         layout: how the layer's tensor holds the map, in words (see `funcam.split`).
         fast: whether the network is prepared for each method (see `funcam.prepare`), and kept so for the next images.
@@ -120,10 +120,10 @@ def explain_image(
         (1, 7, 7)
     """
     recipe = recipe or Recipe()
-    net = sized(net, recipe, fit)
+    net = sized(net, recipe, image.fit if isinstance(image, FittedImage) else fit)
     (explanation,) = explain_fitted(
         net,
-        [fit_for(net, image, fit)],
+        [image if isinstance(image, FittedImage) else fit_for(net, image, fit)],
         classes,
         recipe,
         contrast=contrast,

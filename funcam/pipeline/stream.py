@@ -151,10 +151,12 @@ def _picture(source: ImageSource) -> tuple[Pixels, tuple[int, ...], tuple[str, .
 
 def _explained(job: Job, net: Net, images: Sequence[_Seen]) -> list[_Explained]:
     """Images of one size, with the same classes known to be on them."""
-    from funcam.pipeline.explaining import explain_fitted
+    from funcam.pipeline.explaining import explain_fitted, explain_image
 
     classes = job.classes or images[0].known or None
     how: Any = {"contrast": job.contrast, "device": job.device, "layout": job.layout, "fast": job.fast, "top": job.top}
+    if len(images) == 1:
+        return [_Explained(images[0], explain_image(job.net, images[0].fitted, classes, job.recipe, **how))]
     explanations = explain_fitted(net, [each.fitted for each in images], classes, job.recipe, **how)
     return [*map(_Explained, images, explanations)]
 
