@@ -11,6 +11,8 @@ import torch
 from command_line import SCENES, Funcam, photo
 from PIL import Image
 
+from funcam.pipeline.earlier import ImageSource, made_from
+
 OPTIONS = (*SCENES, "-m", "grad-cam")
 NAMES = ("a", "b", "c")
 
@@ -106,3 +108,27 @@ def test_an_image_that_cannot_be_read_is_told_again(funcam: Funcam, photos: Path
         assert ran.code == 1
         assert "b.png" in ran.err
     assert "2 of 3 images were explained before" in ran.out
+
+
+def test_several_networks_are_one_question(funcam: Funcam, photos: Path) -> None:
+    words = ("--net", "scenes", "--net", "other:scenes", "-m", "grad-cam")
+    assert funcam("explain", photos, *words, "--quiet").code == 0
+    records = {name: Path(f"results/{name}-nets.json") for name in NAMES}
+    before = {name: path.stat().st_ino for name, path in records.items()}
+    Path("results/b-other-cam.jpg").unlink()
+    ran = funcam("explain", photos, *words, "--skip-done")
+    assert "2 of 3 images were explained before" in ran.out
+    assert {name for name, path in records.items() if path.stat().st_ino != before[name]} == {"b"}
+    more = funcam("explain", photos, *words, "--net", "third:scenes", "--skip-done")
+    assert "were explained before" not in more.out
+
+
+def test_a_report_shows_all_or_says_that_it_cannot(funcam: Funcam, photos: Path) -> None:
+    funcam("explain", photos, *OPTIONS, "--skip-done", "--report", "page.html").error(2, "leave one out")
+
+
+def test_an_image_from_standard_input(funcam: Funcam, photos: Path) -> None:
+    data = (photos / "a.png").read_bytes()
+    one, other = (ImageSource("standard input", "stdin", data=each) for each in (data, data[::-1]))
+    assert made_from("q", one) == made_from("q", one) != made_from("q", other)
+    assert made_from("q", one) == made_from("q", ImageSource(str(photos / "a.png"), "a"))
