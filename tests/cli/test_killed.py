@@ -23,7 +23,7 @@ COMMANDS = {
     "compare": "compare --scenes 6 --net scenes --batch 2 --out out --report out/report.html --report out/gallery.md",
     "evaluate": "evaluate --scenes 4 --net scenes --batch 2 -m layer-cam -l trunk_output --by energy --out out",
     "explain": "explain a.png b.png c.png --net scenes -m grad-cam --maps --format png --out out",
-    "batch": "batch a.png b.png c.png --net scenes --batch 2 --shard 2 --out out",
+    "batch": "batch a.png b.png c.png --net scenes --batch 2 --shard 2 --pictures overlay --out out",
 }
 TIMES = re.compile(r'"(seconds|cost|created)": ?("[^"]*"|[\d.]+)')  # what no two runs share, as the cheapest recipe
 KILLS = {"compare": 8, "evaluate": 6, "explain": 6, "batch": 6}
