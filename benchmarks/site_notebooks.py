@@ -1,4 +1,4 @@
-"""The executed notebooks in docs/notebooks, made of the texts in benchmarks/notebooks: words and blocks are cells.
+"""The executed notebooks in docs/notebooks, made of the texts in benchmarks/notebooks: blocks of code are cells.
 
 python benchmarks/site_notebooks.py            # all of them (it needs nbclient and ipykernel)
 python benchmarks/site_notebooks.py volume     # one
@@ -6,15 +6,20 @@ python benchmarks/site_notebooks.py volume     # one
 
 from __future__ import annotations
 
+import base64
+import io
 import json
 import re
 import sys
 from pathlib import Path
 from typing import Any
 
+from PIL import Image
+
 ROOT = Path(__file__).parents[1]
 SOURCES = ROOT / "benchmarks" / "notebooks"
 NOTEBOOKS = ROOT / "docs" / "notebooks"
+_PNG = re.compile(r"data:image/png;base64,([A-Za-z0-9+/=]+)")
 _BLOCK = re.compile(r"^```python\n(.*?)^```$\n?", re.MULTILINE | re.DOTALL)
 
 
@@ -37,13 +42,26 @@ def executed(text: str) -> dict[str, Any]:
     NotebookClient(made, timeout=600, kernel_name="python3").execute()
     for cell in made.cells:
         cell.metadata = {}
-        for output in cell.get("outputs", ()):
-            output.get("data", {}).pop("image/jpeg", None)  # Pillow gives both
-            output["metadata"] = {} if "metadata" in output else output.get("metadata")
-            if output["metadata"] is None:
-                del output["metadata"]
+        if "outputs" in cell:  # warnings are of the machine that it was run on
+            cell.outputs = [_kept(each) for each in cell.outputs if each.get("name") != "stderr"]
     made.metadata = {"kernelspec": {"display_name": "Python 3", "language": "python", "name": "python3"}}
     return dict(made)
+
+
+def _kept(output: Any) -> Any:
+    """What a cell gave, its pictures as JPEG: a tenth of the size."""
+    data = output.get("data", {})
+    if "image/png" in data:
+        data["image/jpeg"] = _jpeg(data.pop("image/png"))
+    if "text/html" in data:
+        data["text/html"] = _PNG.sub(lambda found: f"data:image/jpeg;base64,{_jpeg(found[1])}", data["text/html"])
+    return output
+
+
+def _jpeg(png: str) -> str:
+    stream = io.BytesIO()
+    Image.open(io.BytesIO(base64.b64decode(png))).convert("RGB").save(stream, "JPEG", quality=80)
+    return base64.b64encode(stream.getvalue()).decode()
 
 
 def main(names: list[str]) -> None:
