@@ -39,7 +39,7 @@ def executed(text: str) -> dict[str, Any]:
     for number, (kind, source) in enumerate(cells(text)):
         new = nbformat.v4.new_code_cell if kind == "code" else nbformat.v4.new_markdown_cell
         made.cells.append(new(source, id=f"cell-{number}"))
-    NotebookClient(made, timeout=600, kernel_name="python3").execute()
+    NotebookClient(made, timeout=600, startup_timeout=300, kernel_name="python3").execute()
     for cell in made.cells:
         cell.metadata = {}
         if "outputs" in cell:  # warnings are of the machine that it was run on
