@@ -40,6 +40,7 @@ LONG = {
     "comparison/test_scoring.py",
     "exporting/test_exports.py",
     "exporting/test_example.py",
+    "live/test_side.py",
     "methods/test_several_layers.py",
     "models/test_every_method.py",
     "models/test_models.py",
