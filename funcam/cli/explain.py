@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -174,6 +174,7 @@ def explain(
     if skip_done and report:
         raise UsageError("--report shows what this run explains, and --skip-done leaves images out; leave one out")
     sources, problems, notes = _sources(images or [], scene, [*specs.values()])
+    _check_parts(sources, specs)
     style = _style(format_, colormap, alpha, size, maps, pictures or [])
     if open_ and not report and "panel" not in style.pictures:
         raise UsageError("--open shows a report or a panel, and none is made; give --report, or --pictures panel too")
@@ -214,6 +215,17 @@ def _specs(nets: Sequence[str], weights: str | None) -> dict[str, NetSpec]:
     if weights is not None:
         raise UsageError(f"--weights {weights!r} is for one network; give each its own, as --net {nets[0]}=FILE")
     return specs
+
+
+def _check_parts(sources: Sequence[ImageSource], labels: Iterable[str]) -> None:
+    """Refuse labels by which two images' results would have one name: pic.jpg of a-b, and pic-a.jpg of b."""
+    parts: dict[str, str] = {}
+    for label in labels:
+        for source in sources:
+            other = parts.setdefault(f"{source.stem}-{label}", source.name)
+            if other != source.name:
+                told = f"results of {other!r} and {source.name!r} would both be called {source.stem}-{label}"
+                raise UsageError(f"{told}; give --net another label, as LABEL:NET")
 
 
 def _check_top(top: int | None, job: Job) -> None:

@@ -144,6 +144,25 @@ def test_wrong_use_is_found_first(funcam: Funcam, image: Path, arguments: tuple[
     funcam("explain", image, *arguments).error(2, message)
 
 
+def test_results_of_two_images_never_share_a_name(funcam: Funcam, image: Path) -> None:
+    Image.fromarray(photo(seed=1)).save("pic-a.png")
+    ran = funcam("explain", image, "pic-a.png", "--net", "a-b:scenes", "--net", "b:scenes")
+
+    ran.error(2, "'pic.png' and 'pic-a.png' would both be called pic-a-b")
+
+
+@pytest.mark.parametrize("report", ["page.html", "page.md"])
+def test_plain_numbers_have_no_percent(funcam: Funcam, image: Path, report: str) -> None:
+    done(funcam("explain", image, *TWO, "--scores", "none", "--report", report))
+
+    text = Path(report).read_text()
+    assert "nan" not in text.split("<script>")[0].lower()
+    if report.endswith(".md"):
+        assert " % |" not in text
+    else:
+        assert '"probability":null' in text
+
+
 # The likeliest classes
 
 
