@@ -84,8 +84,12 @@ def _duration(seconds: float) -> str:
 
 @contextmanager
 def explaining_bar(shown: Console, total: int, silent: bool) -> Iterator[Callable[[], None]]:
-    """A bar of several images, on a terminal; gives what to call when one is done."""
-    hidden = silent or total == 1 or not shown.is_terminal
+    """A bar of several images, or lines where there is no terminal; gives what to call when one is done."""
+    if not (silent or shown.is_terminal):
+        lines = Lines("explaining", total)
+        yield lambda: lines.advance(1)
+        return
+    hidden = silent or total == 1
     columns = (TextColumn("explaining"), BarColumn(), TaskProgressColumn(), TimeRemainingColumn())
     with Progress(*columns, console=shown, transient=True, disable=hidden) as progress:
         task = progress.add_task("", total=total)

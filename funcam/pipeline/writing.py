@@ -194,6 +194,7 @@ def _subtitle(net: Net, explanation: ImageExplanation) -> str:
     recipe, contrast = explanation.recipe, explanation.contrast
     against = contrast if isinstance(contrast, str | None) else net.classes[contrast]
     parts = [f"{net.name}, {explanation.layer}"]
+    parts += ["random weights"] if net.weights.startswith("random") else []
     parts += [f"against {against}"] if against is not None else []
     parts += [f"{recipe.combine} of layers"] if recipe.combine else []
     parts += [f"smoothed ({', '.join(recipe.smooth)})"] if recipe.smooth else []

@@ -220,3 +220,15 @@ def test_open_shows_the_report_or_the_panel(
 
     assert ran.code == 0, ran.sent
     assert (tmp_path / "opened").read_text().strip() == (tmp_path / shown).as_uri()
+
+
+def test_ctrl_c_says_how_many_are_done(terminals: Terminals, tmp_path: Path) -> None:
+    for number in range(40):
+        Image.fromarray(photo(seed=number)).save(tmp_path / f"{number:02}.png")
+    ran = terminals.run("explain", ".", *TWO, folder=tmp_path, interrupt_at="explaining")
+
+    screen = ran.ended(130)
+    assert "interrupted" in screen.text
+    written = len(list((tmp_path / "results").glob("*-nets.json")))
+    assert written < 40
+    assert written == 0 or f"{written} of 40 images are explained" in screen.text
