@@ -109,12 +109,16 @@ def write_comparison(result: ComparisonResult, rivals: Sequence[Rival], plan: Pl
     write_atomically(folder / "results.json", text.encode(errors="backslashreplace"), links=False)
 
 
+_FORMULA = ("=", "+", "-", "@", "\uff1d", "\uff0b", "\uff0d", "\uff20")
+"""What a formula begins with; where letters are wide, these signs as wide ones too."""
+
+
 def _cell(value: Any) -> Any:
     """A cell that no spreadsheet takes for a formula, and no terminal for a command; numbers are themselves."""
     if not isinstance(value, str):
         return value
     text = printable(value)
-    return f"'{text}" if text.lstrip().startswith(("=", "+", "-", "@")) else text
+    return f"'{text}" if text.lstrip().startswith(_FORMULA) else text
 
 
 def _pair_document(pair: Pair) -> dict[str, Any]:

@@ -35,8 +35,8 @@ def beside(image: Image.Image, size: int, *, scans: int = 1, moves: bool = False
     decoder = parts[0].codec_name if parts else ""
     if image.format == "WEBP" and moves:  # the canvas, the one before, and a copy, of four bytes each; all of the file
         return 12 * pixels + size
-    if image.format == "WEBP":  # as OpenCV has it; all of the file, twice
-        return len(image.getbands()) * pixels + 2 * size
+    if image.format == "WEBP":  # OpenCV's picture until Pillow has it, and the plane of transparency; the file, twice
+        return (5 if "A" in image.getbands() else 3) * pixels + 2 * size
     if image.format == "AVIF":  # of 12 bits and with transparency; all of the file
         return 13.5 * pixels + size
     if decoder == "jpeg2k":  # an int32 and at most as much again of each sample

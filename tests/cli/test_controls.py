@@ -145,7 +145,9 @@ def test_records_are_json_that_says_what_the_names_are(funcam: Funcam, folder: P
         assert_harmless(text)
 
 
-@pytest.mark.parametrize("label", ["=1+1", "+1", "-1", "@SUM(A1)", "\t=1", "\r=1", " =1", '=cmd|" /C calc"!A0', "fair"])
+@pytest.mark.parametrize(
+    "label", ["=1+1", "+1", "-1", "@SUM(A1)", "\uff1d1", "\uff201", "\t=1", "\r=1", " =1", '=cmd|" /C calc"!A0', "fair"]
+)
 def test_no_cell_is_a_formula_and_numbers_are_numbers(tmp_path: Path, label: str) -> None:
     row = Result(label, label, label, "energy", "all", -0.5, -1e-9, math.nan, 3)
     result = ComparisonResult([row], [], [], [], 3, Measured({}, Contents([])), [])
@@ -153,7 +155,7 @@ def test_no_cell_is_a_formula_and_numbers_are_numbers(tmp_path: Path, label: str
     with open(tmp_path / "results.csv", newline="", encoding="utf-8") as stream:
         (read,) = csv.DictReader(stream)
     for column in ("net", "layer", "method"):
-        assert read[column].lstrip()[0] not in "=+-@\t\r"
+        assert read[column].lstrip()[0] not in "=+-@\uff1d\uff20\t\r"
         assert read[column].removeprefix("'") == printable(label)
     assert [read[column] for column in ("value", "low", "high", "n")] == ["-0.5", "-1e-09", "nan", "3"]
 

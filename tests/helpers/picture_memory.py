@@ -24,8 +24,9 @@ from pathlib import Path
 from PIL import Image
 from funcam.imaging.reading import read_image
 held = lambda what: 1024 * int(re.search(what + r":\\s+(\\d+)", Path("/proc/self/status").read_text())[1])
-Image.new("RGB", (9, 9)).save(sys.argv[1] + ".small.png")
-read_image(sys.argv[1] + ".small.png")  # what is imported is not the picture's
+for small in (sys.argv[1] + ".small.png", sys.argv[1] + ".small.webp"):  # what is imported is not the picture's
+    Image.new("RGB", (9, 9)).save(small)
+    read_image(small)
 before = held("VmRSS")
 Path("/proc/self/clear_refs").write_text("5")
 assert read_image(sys.argv[1]).size
@@ -88,6 +89,7 @@ CASES: dict[str, Callable[[int], bytes]] = {
     "TIFF of 16 bits, LZW, RGBA, noise": partial(_deep, ".tif", 16, 4, (cv2.IMWRITE_TIFF_COMPRESSION, 5)),
     "GIF": lambda side: _by_pillow(_noise, "L", "GIF", side),
     "WebP, flat": lambda side: _by_pillow(_flat, "RGB", "WEBP", side),
+    "WebP, RGBA, noise": lambda side: _by_pillow(_noise, "RGBA", "WEBP", side, method=0),
     "WebP without loss, RGBA, noise": lambda side: _by_pillow(
         _noise, "RGBA", "WEBP", side, lossless=True, method=0, quality=0
     ),

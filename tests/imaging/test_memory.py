@@ -17,6 +17,7 @@ from funcam.imaging.reading import read_image
 
 SIDE = 1500
 COSTLY = (
+    "WebP, RGBA",
     "WebP without",
     "WebP that",
     "AVIF",
