@@ -229,6 +229,14 @@ def write_atomically(path: str | os.PathLike[str], data: bytes, *, links: bool =
         raise _unusable(path, error) from error
 
 
+def remove(path: Path) -> None:
+    """Remove a file, if it is there; of a link the link. It raises `FuncamError` where that can't be done."""
+    try:
+        path.unlink(missing_ok=True)
+    except OSError as error:
+        raise _unusable(path, error, "remove") from error
+
+
 def append(path: str | os.PathLike[str], lines: bytes) -> None:
     """Write whole lines behind what a file of results holds; a line that was cut off before stays one of its own.
 

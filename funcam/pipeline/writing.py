@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 
 from funcam import __version__
 from funcam.errors import json_text
-from funcam.files import write_atomically
+from funcam.files import remove, write_atomically
 from funcam.imaging.fit import onto_image
 from funcam.imaging.panel import PanelRow, panel, size_in_panel
 from funcam.imaging.reading import Pixels
@@ -107,7 +107,8 @@ def write_results(
         made_from: what tells all that this was made from, for the record; None where nobody will ask.
 
     Returns:
-        The record, as it is written to `<stem>-<net>.json` (last, so that it tells of complete results).
+        The record, as it is written to `<stem>-<net>.json` (last, so that it tells of complete results; an earlier
+        one is removed first, so that none ever tells of another's pictures).
 
     Raises:
         FuncamError: a file can't be written; no half-written file stays.
@@ -115,6 +116,7 @@ def write_results(
     Example:
         >>> write_results(folder, "dog-resnet50", "dog.jpg", image, net, explanation, Style())  # doctest: +SKIP
     """
+    remove(folder / f"{name}.json")
     files: list[dict[str, str]] = []
     drawn = [(name, how) for name, how in _drawn(explanation) if how in style.pictures]
     size = picture_size(image.shape[:2], style.size)

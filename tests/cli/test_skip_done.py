@@ -11,6 +11,9 @@ import torch
 from command_line import SCENES, Funcam, photo
 from PIL import Image
 
+from funcam.errors import FuncamError
+from funcam.imaging.reading import Pixels
+from funcam.imaging.render import save_picture
 from funcam.pipeline.earlier import ImageSource, made_from
 
 OPTIONS = (*SCENES, "-m", "grad-cam")
@@ -132,3 +135,22 @@ def test_an_image_from_standard_input(funcam: Funcam, photos: Path) -> None:
     one, other = (ImageSource("standard input", "stdin", data=each) for each in (data, data[::-1]))
     assert made_from("q", one) == made_from("q", one) != made_from("q", other)
     assert made_from("q", one) == made_from("q", ImageSource(str(photos / "a.png"), "a"))
+
+
+@pytest.mark.parametrize("stops", [KeyboardInterrupt(), FuncamError("the disk is full")])
+def test_a_run_of_other_options_that_stopped_halfway(
+    funcam: Funcam, photos: Path, monkeypatch: pytest.MonkeyPatch, stops: BaseException
+) -> None:
+    """Its pictures stand where those of the run before stood: no record says that these are still there."""
+    assert funcam("explain", photos, *OPTIONS, "--quiet").code == 0
+
+    def panel_fails(path: Path, picture: Pixels) -> None:
+        if path.name == "b-scenes-panel.png":
+            raise stops
+        save_picture(path, picture)
+
+    with monkeypatch.context() as patched:
+        patched.setattr("funcam.pipeline.writing.save_picture", panel_fails)
+        assert funcam("explain", photos / "b.png", *OPTIONS, "--class", "star", "--quiet").code in (1, 130)
+    ran = funcam("explain", photos, *OPTIONS, "--skip-done")
+    assert "2 of 3 images were explained before" in ran.out
