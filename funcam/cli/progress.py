@@ -97,12 +97,38 @@ def explaining_bar(shown: Console, total: int, silent: bool) -> Iterator[Callabl
 
 
 @contextmanager
+def resumable(
+    advance: Callable[[int], None], shown: Console, silent: bool, total: int | None = None
+) -> Iterator[Callable[[int], None]]:
+    """What to call with the number done of work that goes on where an earlier run stopped, and says so.
+
+    Args:
+        advance: is called with each number, too.
+        shown: where bars are drawn.
+        silent: whether nothing is said of an earlier run, whose images are the first number; of Ctrl-C it is.
+        total: how many there are; None where nobody knows.
+    """
+    counts: list[int] = []
+    of = "" if total is None else f" of {total:,}"
+
+    def tick(count: int) -> None:
+        if count and not counts and not silent:
+            print(f"{count:,}{of} images were measured before; going on", flush=True)  # no error; above a bar by Rich
+        counts.append(count)
+        advance(count)
+
+    try:
+        yield tick
+    except KeyboardInterrupt:
+        if sum(counts):
+            complain(f"{sum(counts):,}{of} images are measured; the same command goes on", above=shown)
+        raise
+
+
+@contextmanager
 def comparison_bar(total: int, silent: bool) -> Iterator[Callable[[int], None]]:
     """A bar of images and networks, or lines where there is no terminal; gives what to call with the number done."""
     shown = bar_console()
-    if silent or not shown.is_terminal:
-        yield (lambda _count: None) if silent else Lines("comparing", total).advance
-        return
     columns = (
         TextColumn("comparing"),
         BarColumn(),
@@ -110,9 +136,13 @@ def comparison_bar(total: int, silent: bool) -> Iterator[Callable[[int], None]]:
         ImagesPerSecond(),
         TimeRemainingColumn(),
     )
-    with Progress(*columns, console=shown, transient=True) as progress:
+    drawn = shown.is_terminal and not silent
+    with Progress(*columns, console=shown, transient=True, disable=not drawn) as progress:
         task = progress.add_task("", total=total)
-        yield lambda count: progress.advance(task, count)
+        lines = Lines("comparing", total)
+        advance = (lambda count: progress.advance(task, count)) if drawn or silent else lines.advance
+        with resumable(advance, shown, silent, total) as tick:
+            yield tick
 
 
 @contextmanager
@@ -130,20 +160,13 @@ def stage_bars(
         the number of images just done.
     """
     shown = bar_console()
-    if silent:
-        yield lambda _number, _recipes, _images: None, lambda _count: None
-        return
-    if not shown.is_terminal:
-        lines: list[Lines] = []
-        yield (
-            lambda number, _recipes, images: lines.append(Lines(f"{stages[number - 1]} ({number})", images)),
-            lambda count: lines[-1].advance(count),
-        )
-        return
+    lines: list[Lines] = []
+    drawn = shown.is_terminal and not silent
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    with Progress(*columns, console=shown, transient=True) as progress:
+    with Progress(*columns, console=shown, transient=True, disable=not drawn) as progress:
 
         def start(number: int, recipes: int, images: int) -> None:
+            lines.append(Lines(f"{stages[number - 1]} ({number})", images))
             for task in progress.task_ids:
                 progress.remove_task(task)
             title = f"stage {number} of {len(stages)}"
@@ -151,4 +174,10 @@ def stage_bars(
                 title += f", {stages[number - 1]}: {recipes} recipe{'s' * (recipes != 1)}, images"
             progress.add_task(title, total=images)
 
-        yield start, lambda count: progress.advance(progress.task_ids[-1], count)
+        def advance(count: int) -> None:
+            progress.advance(progress.task_ids[-1], count)
+            if not drawn and not silent:
+                lines[-1].advance(count)
+
+        with resumable(advance, shown, silent) as tick:
+            yield start, tick
