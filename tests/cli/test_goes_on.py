@@ -58,7 +58,7 @@ def test_explaining(terminals: Terminals, tmp_path: Path) -> None:
     for number in range(3):
         Image.fromarray(photo(seed=number)).save(tmp_path / f"{number}.png")
     run = ("explain", ".", *SCENES, "-m", "grad-cam")
-    program = INTERRUPTED.format(module="funcam.cli.explain", function="_record", after=2)
+    program = INTERRUPTED.format(module="funcam.cli.explain_run", function="_record", after=2)
     told = words(terminals.run(*run, folder=tmp_path, program=program, columns=80).ended(130).text)
 
     (done,) = re.findall(r"funcam: (\d) of 3 images are explained, in 'results'; the same command", told)
