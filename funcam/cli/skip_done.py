@@ -50,7 +50,7 @@ def earlier_records(jobs: Sequence[Job], sources: Sequence[ImageSource]) -> dict
         sources: all images.
     """
     from funcam.pipeline.earlier import explained_before
-    from funcam.pipeline.several import ENDING
+    from funcam.pipeline.writing import ENDING
 
     first = jobs[0]
     ending = first.label if len(jobs) == 1 else ENDING

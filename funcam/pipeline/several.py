@@ -18,7 +18,7 @@ from funcam.imaging.reading import Pixels
 from funcam.imaging.render import save_picture
 from funcam.pipeline.earlier import ImageSource, made_from
 from funcam.pipeline.stream import Job, explain_files
-from funcam.pipeline.writing import panel_rows, small_for_panel, write_record
+from funcam.pipeline.writing import ENDING, panel_rows, small_for_panel, write_record
 from funcam.streaming.outcome import Outcome, outcome_of
 
 if TYPE_CHECKING:
@@ -27,7 +27,6 @@ if TYPE_CHECKING:
 _AT_ONCE = 8
 """So many images go through one network after the other, and are held until the last one has seen them."""
 _EMPTY = 244  # the grey of a picture that a network can't have
-ENDING = "nets"
 
 
 @dataclass

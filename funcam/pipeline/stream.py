@@ -12,9 +12,10 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from funcam.files import remove
 from funcam.imaging.reading import announced_bytes, read, read_data
 from funcam.pipeline.earlier import ImageSource, made_from
-from funcam.pipeline.writing import Style, write_results
+from funcam.pipeline.writing import ENDING, Style, write_results
 from funcam.scenes import CLASSES as SCENE_CLASSES
 from funcam.scenes import scene
 from funcam.streaming.in_order import in_order, worker_count
@@ -166,6 +167,7 @@ def _written(job: Job, explained: _Explained) -> dict[str, Any]:
     name, image = f"{seen.source.stem}-{job.label}", seen.fitted.image
     explanation = replace(explanation, notes=(*seen.notes, *explanation.notes))
     made = seen.made_from
+    remove(job.out / f"{seen.source.stem}-{ENDING}.json")  # of several networks: it would tell of another's pictures
     record = write_results(job.out, name, seen.source.name, image, job.net, explanation, job.style, made_from=made)
     if job.also is not None:
         job.also(seen.source, image, explanation)

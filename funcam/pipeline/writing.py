@@ -42,6 +42,9 @@ if TYPE_CHECKING:  # so that the command line can look at this module's names wi
 
 FORMATS = ("jpg", "png", "webp")
 
+ENDING = "nets"
+"""What the names of the panel and the record of several networks end with."""
+
 PICTURES = ("heatmap", "overlay", "gradient", "panel")
 """What can be written: maps as heatmaps and laid over the image, gradients of the image, all of them side by side."""
 

@@ -154,3 +154,14 @@ def test_a_run_of_other_options_that_stopped_halfway(
         assert funcam("explain", photos / "b.png", *OPTIONS, "--class", "star", "--quiet").code in (1, 130)
     ran = funcam("explain", photos, *OPTIONS, "--skip-done")
     assert "2 of 3 images were explained before" in ran.out
+
+
+@pytest.mark.parametrize("several_first", [True, False])
+def test_one_network_and_several_share_pictures(funcam: Funcam, photos: Path, several_first: bool) -> None:
+    """What one of them draws anew the other's record no longer tells of."""
+    one = ("--net", "scenes", "-m", "grad-cam")
+    runs = [(*one, "--net", "other:scenes"), (*one, "--class", "star")]
+    first, second = runs if several_first else runs[::-1]
+    assert funcam("explain", photos, *first, "--quiet").code == 0
+    assert funcam("explain", photos / "b.png", *second, "--quiet").code == 0
+    assert "2 of 3 images were explained before" in funcam("explain", photos, *first, "--skip-done").out
