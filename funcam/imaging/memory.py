@@ -38,7 +38,7 @@ def beside(image: Image.Image, size: int, *, scans: int = 1, moves: bool = False
     if image.format == "WEBP":  # OpenCV's picture until Pillow has it, and the plane of transparency; the file, twice
         return (5 if "A" in image.getbands() else 3) * pixels + 2 * size
     if image.format == "AVIF":  # of 12 bits and with transparency; all of the file
-        return 13.5 * pixels + size
+        return 18 * pixels + size
     if decoder == "jpeg2k":  # an int32 and at most as much again of each sample
         return 8 * len(image.getbands()) * pixels + size
     if decoder == "libtiff":
