@@ -12,7 +12,8 @@ from funcam.errors import FuncamError
 from funcam.files import MIB, parse_json, read_text
 from funcam.imaging.letters import file_letters, letters
 
-_MADE_FROM = "made_from"
+MADE_FROM = "made_from"
+_TOLD = {"image", "layer", "predictions", "explained", "notes", "seconds"}
 
 
 @dataclass(frozen=True)
@@ -64,9 +65,11 @@ def explained_before(question: str, source: ImageSource, record: Path) -> dict[s
     """
     try:
         found = parse_json(read_text(record, most=MIB), "the record", "a record")
-        if not isinstance(found, dict) or found.get(_MADE_FROM) != made_from(question, source) or found.get("failed"):
+        if not isinstance(found, dict) or found.get(MADE_FROM) != made_from(question, source) or found.get("failed"):
             return None
         nets = found.get("nets", [found])
+        if not all(net.keys() >= _TOLD for net in nets):
+            return None
         files = [found["files"], *(each["files"] for net in nets for each in (net, *net["explained"]))]
         names = [name for each in files for name in each.values()]
         return found if all((record.parent / name).is_file() for name in names) else None

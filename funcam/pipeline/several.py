@@ -16,7 +16,7 @@ from funcam.files import remove
 from funcam.imaging.panel import PanelRow, panel
 from funcam.imaging.reading import Pixels
 from funcam.imaging.render import save_picture
-from funcam.pipeline.earlier import ImageSource, made_from
+from funcam.pipeline.earlier import MADE_FROM, ImageSource
 from funcam.pipeline.stream import Job, explain_files
 from funcam.pipeline.writing import ENDING, panel_rows, small_for_panel, write_record
 from funcam.streaming.outcome import Outcome, outcome_of
@@ -106,14 +106,15 @@ def _written(jobs: Sequence[Job], source: ImageSource, seen: _Seen) -> dict[str,
     if seen.small is not None:
         files = {"panel": f"{name}-panel.png", **files}
         _save_panel(folder / files["panel"], jobs, source, seen)
-    record = {
+    record: dict[str, Any] = {
         "image": source.name,
         "nets": list(seen.records.values()),
         "failed": {label: _told(error) for label, error in seen.errors.items()},
         "files": files,
     }
-    if jobs[0].question:
-        record["made_from"] = made_from(jobs[0].question, source)
+    made = {each.get(MADE_FROM) for each in seen.records.values()}  # of the photo as each network saw it
+    if len(made) == 1 and None not in made:
+        record[MADE_FROM] = made.pop()
     write_record(folder / files["record"], record)
     return record
 

@@ -34,6 +34,7 @@ from funcam.imaging.render import (
     signed_picture,
 )
 from funcam.methods import METHODS
+from funcam.pipeline.earlier import MADE_FROM
 
 if TYPE_CHECKING:  # so that the command line can look at this module's names without importing torch
     from funcam.pipeline.explaining import ImageExplanation
@@ -137,7 +138,7 @@ def write_results(
     if style.raw_maps:
         shared["maps"] = f"{name}-maps.npz"
         write_atomically(folder / shared["maps"], _npz(explanation), links=False)
-    record = _record(source, net, explanation, files, shared) | ({} if made_from is None else {"made_from": made_from})
+    record = _record(source, net, explanation, files, shared) | ({} if made_from is None else {MADE_FROM: made_from})
     if style.record:
         write_record(folder / shared["record"], record)
     return record

@@ -68,7 +68,12 @@ def no_list(_: Path) -> None:
     path.write_text(json.dumps(json.loads(path.read_text()) | {"explained": None}))
 
 
-@pytest.mark.parametrize("change", [pixels, a_picture, a_damaged_record, another_record, no_list])
+def no_predictions(_: Path) -> None:
+    path = Path("results/b-scenes.json")
+    path.write_text(json.dumps({k: v for k, v in json.loads(path.read_text()).items() if k != "predictions"}))
+
+
+@pytest.mark.parametrize("change", [pixels, a_picture, a_damaged_record, another_record, no_list, no_predictions])
 def test_what_holds_no_longer_is_made_again(funcam: Funcam, photos: Path, change: Callable[[Path], None]) -> None:
     assert funcam("explain", photos, *OPTIONS, "--quiet").code == 0
     change(photos)
