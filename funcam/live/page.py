@@ -143,7 +143,7 @@ class _Parts:
         return self._begun(session.draw_next, session, used)
 
     def _open(self, path: str | None, session: Session, *used: Any) -> Any:
-        return self._begun(lambda: session.open(path) if path else None, session, used)
+        return self._begun(lambda: session.open(path) if path else session.close(), session, used)
 
     def _point(self, event: gr.EventData, session: Session, *used: Any) -> Any:
         return self._begun(lambda: session.point(event.x, event.y), session, used)
@@ -152,12 +152,22 @@ class _Parts:
         try:
             begin()
         except FuncamError as error:
-            return {self.problem: told.problem(str(error))}
+            return {self.problem: told.problem(str(error)), **({} if session.name else self._nothing(session))}
         return self._show(session, *used)
+
+    def _nothing(self, session: Session) -> dict[Any, Any]:
+        """No map of an earlier picture stands under a new one."""
+        return {
+            self.session: session,
+            self.classes: gr.update(visible=False),
+            **dict.fromkeys((self.maps, self.place, self.files, self.code), ""),
+        }
 
     def _show(self, session: Session, *used: Any) -> Any:
         """Everything that the session has to show; what isn't in the answer stays as it is."""
         two, colours = used[4], used[9]
+        if not session.name:
+            return {self.problem: "", self.beside: gr.update(visible=two), **self._nothing(session)}
         asked = [Asked(*used[:4]), *([Asked(*used[5:9])] if two else [])]
         asked = [self._settled(session, number, each) for number, each in enumerate(asked)]
         chosen = used[10] if session.sides else None  # of another picture the likeliest

@@ -22,7 +22,7 @@ class Session:
     """A picture and what was made of it.
 
     Attributes:
-        name: the picture's file, or `scene:` and the arguments of the scene.
+        name: the picture's file, or `scene:` and the arguments of the scene; "" while there is none.
         picture: uint8 RGB `[H, W, 3]`.
         sides: what is shown of it.
         place: where the reader pointed, 0..1 from the left and the top; None for nowhere.
@@ -40,16 +40,22 @@ class Session:
         self.seed = 1
 
     def open(self, path: str) -> None:
-        """Take a picture from a file.
+        """Take a picture from a file; one that can't be read leaves none.
 
         Raises:
             FuncamError: it can't be read.
         """
         try:
             picture = read_image(path)
-        except FuncamError as error:  # the reader knows the file by its name, not by where it lies here
+        except FuncamError as error:
+            self.close()
+            # The reader knows the file by its name, not by where it lies here.
             raise FuncamError(str(error).replace(path, os.path.basename(path))) from error
         self._show(os.path.basename(path), picture)
+
+    def close(self) -> None:
+        """Have no picture."""
+        self._show("", self.picture)
 
     def draw_next(self) -> None:
         """Take the next scene, with several different things in it."""

@@ -129,10 +129,11 @@ def test_a_wrong_file_is_told_and_the_next_one_taken(page: Browser) -> None:
     words = page.js("return document.querySelector('#problem').innerText")
     assert "'bad<i>.png' is not an image" in words or "badi.png" in words
     assert "/tmp" not in words
+    assert not page.js("return document.querySelector('#maps img')")  # the map of the picture before
     page.js("document.querySelector('#picture [aria-label^=Remove]').click()")
     page.wait("return document.querySelector('#picture .upload-container:not(.hidden)')")
     drop(page, png(3, (90, 90)), "good.png")
-    page.wait("return document.querySelector('#maps img').naturalWidth == 90")
+    page.wait("return (document.querySelector('#maps img') || {}).naturalWidth == 90")
     assert page.js("return document.querySelector('#problem').innerText").strip() == ""
 
 
