@@ -14,12 +14,13 @@ Font: TypeAlias = ImageFont.FreeTypeFont | ImageFont.ImageFont
 _OTHERS = (
     "DejaVuSans.ttf",
     "NotoSans-Regular.ttf",
-    "NotoSansCJK-Regular.ttc",
-    "arial.ttf",
-    "Arial Unicode.ttf",
-    "msyh.ttc",
-    "PingFang.ttc",
+    *("NotoSansCJK-Regular.ttc", "NotoSansCJKsc-Regular.otf", "wqy-microhei.ttc", "wqy-zenhei.ttc"),
+    *("DroidSansFallbackFull.ttf", "msyh.ttc", "YuGothM.ttc", "malgun.ttf", "PingFang.ttc", "Hiragino Sans GB.ttc"),
+    *("NotoSansArabic-Regular.ttf", "NotoSansHebrew-Regular.ttf", "NotoSansDevanagari-Regular.ttf", "Nirmala.ttf"),
+    *("NotoSansThai-Regular.ttf", "NotoSansBengali-Regular.ttf", "NotoSansTamil-Regular.ttf"),
+    *("arial.ttf", "Arial Unicode.ttf", "unifont.ttf"),
 )
+_ANY_SIZE = 16
 
 
 def clean(text: str) -> str:
@@ -50,6 +51,17 @@ def lettered(text: str, size: int) -> tuple[str, Font]:
         font = min([font, *others], key=lambda candidate: len(_lacking(candidate, line)))
     lacking = _lacking(font, line)
     return "".join(unicodedata.normalize("NFKD", char)[0] if char in lacking else char for char in line), font
+
+
+def undrawn(text: str) -> str:
+    """The characters of a text that no font here can write, each once: they are drawn as empty boxes.
+
+    Example:
+        >>> undrawn("tabby")
+        ''
+    """
+    line, font = lettered(text, _ANY_SIZE)
+    return "".join(dict.fromkeys(char for char in line if char in _lacking(font, line)))
 
 
 def shorten(text: str, width: float, font: Font, keep_end: bool = False) -> str:

@@ -12,8 +12,10 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from funcam.errors import shown
 from funcam.files import remove
 from funcam.imaging.reading import announced_bytes, read, read_data
+from funcam.imaging.text import undrawn
 from funcam.pipeline.earlier import ImageSource, made_from
 from funcam.pipeline.writing import ENDING, Style, write_results
 from funcam.scenes import CLASSES as SCENE_CLASSES
@@ -135,8 +137,8 @@ def _seen(job: Job, net: Net, source: ImageSource) -> _Seen:
     if job.classes is not None or job.top is not None or net.classes != SCENE_CLASSES:
         known = ()
     if known:
-        shown = ", ".join(net.classes[index] for index in known)
-        notes = (f"the scene shows {shown}: what it shows is explained",)
+        things = ", ".join(net.classes[index] for index in known)
+        notes = (f"the scene shows {things}: what it shows is explained",)
     return _Seen(source, fit_for(net, image, job.fit), known, notes, made)
 
 
@@ -165,13 +167,28 @@ def _explained(job: Job, net: Net, images: Sequence[_Seen]) -> list[_Explained]:
 def _written(job: Job, explained: _Explained) -> dict[str, Any]:
     seen, explanation = explained
     name, image = f"{seen.source.stem}-{job.label}", seen.fitted.image
-    explanation = replace(explanation, notes=(*seen.notes, *explanation.notes))
+    unwritten = _unwritten(job, seen.source, explanation)
+    explanation = replace(explanation, notes=(*seen.notes, *explanation.notes, *unwritten))
     made = seen.made_from
     remove(job.out / f"{seen.source.stem}-{ENDING}.json")  # of several networks: it would tell of another's pictures
     record = write_results(job.out, name, seen.source.name, image, job.net, explanation, job.style, made_from=made)
     if job.also is not None:
         job.also(seen.source, image, explanation)
     return record
+
+
+def _unwritten(job: Job, source: ImageSource, explanation: ImageExplanation) -> list[str]:
+    """Names in the panel that no font here can write."""
+    if "panel" not in job.style.pictures and job.also is None:
+        return []
+    names = [Path(source.name).name, *(prediction.name for prediction in explanation.explained)]
+    lacking = {name: undrawn(name) for name in names}
+    return [
+        f"no font of this system writes {letters[:8]!r} in {shown(name)}: empty boxes stand for it in the panel; "
+        "install one that does, such as Noto Sans for its script"
+        for name, letters in lacking.items()
+        if letters
+    ]
 
 
 def _kind(seen: _Seen) -> Hashable:
