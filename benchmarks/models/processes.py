@@ -14,6 +14,7 @@ import tempfile
 import time
 import warnings
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -96,7 +97,8 @@ def import_everything(origins: set[str]) -> None:
 
     for info in pkgutil.walk_packages(funcam.__path__, "funcam."):
         if not info.name.endswith("__main__"):
-            importlib.import_module(info.name)
+            with suppress(ModuleNotFoundError):  # of an extra
+                importlib.import_module(info.name)
     importlib.import_module("benchmarks.models.judge")
     gc.collect()
     gc.freeze()  # a child is not to look through what other models' libraries made, each page of which it would copy
