@@ -11,6 +11,7 @@ import typer
 
 from funcam.cli.collector import collect_again
 from funcam.cli.messages import FAILURE, UsageError, check_choice, complain, console
+from funcam.cli.report_option import Overwrite, check_reports
 from funcam.errors import about, json_text, nearest
 from funcam.zoo.labels import class_name
 
@@ -34,6 +35,7 @@ def batch_show(
     report: Annotated[
         Path | None, typer.Option("--report", help="Write them as one page, .html, instead of pictures.")
     ] = None,
+    overwrite: Overwrite = False,
     colormap: Annotated[str, typer.Option("--colormap", help="jet, turbo, viridis, inferno, cividis, ...")] = "jet",
     alpha: Annotated[float, typer.Option("--alpha", min=0, max=1, help="Weight of the heat.")] = 0.5,
     size: Annotated[
@@ -53,6 +55,7 @@ def batch_show(
         raise UsageError(f"--colormap {colormap!r} is unknown; nearest: {nearest(colormap, COLORMAPS)}")
     if report is not None:
         _check_report(report, out, as_json)
+        check_reports([report], overwrite)
     parse_query(query or [])
     opened = open_store(store)
     collect_again()

@@ -61,9 +61,13 @@ def compare(
     ] = None,
     truth: dataset.TruthPath = None,
     names: dataset.Names = None,
-    against: Annotated[str, typer.Option("--against", help="boxes, or masks where the truth has them.")] = "boxes",
+    against: Annotated[
+        str | None, typer.Option("--against", help="boxes (else), or masks where the truth has them.")
+    ] = None,
     scenes: dataset.Scenes = None,
-    target: Annotated[str, typer.Option("--target", help="truth (the labelled class) or predicted.")] = "truth",
+    target: Annotated[
+        str | None, typer.Option("--target", help="truth (the labelled class; where it is known) or predicted.")
+    ] = None,
     metrics: Annotated[
         list[str] | None, typer.Option("--metrics", help=f"{', '.join(GROUPS)}, or all; repeat.")
     ] = None,
@@ -87,8 +91,13 @@ def compare(
     cuts = layers_by_label(layers or [], specs)
     dataset.check_dataset(images, truth, names, scenes, fit)
     check_device(device)
-    check_choice("--target", target, ("truth", "predicted"))
-    check_choice("--against", against, ("boxes", "masks"))
+    check_choice("--target", target or "truth", ("truth", "predicted"))
+    check_choice("--against", against or "boxes", ("boxes", "masks"))
+    known = truth is not None or scenes is not None
+    for option, value in (("--target", target if target == "truth" else None), ("--against", against)):
+        if value is not None and not known:
+            raise UsageError(f"{option} {value} needs to know where the objects are; give --truth or --scenes")
+    target, against = target or ("truth" if known else "predicted"), against or "boxes"
     check_combination(combine, max(map(len, cuts.values()), default=0))
     check_reports(report or [], overwrite)
     load_examples = dataset.find_dataset(images or [], truth, names, scenes)

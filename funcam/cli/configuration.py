@@ -86,9 +86,11 @@ def _read(file: Path) -> Mapping[str, Any] | None:
 def _checked(file: Path, found: Mapping[str, Any]) -> dict[str, Any]:
     for key, value in found.items():
         if key not in _KINDS:
+            if key == "tool":
+                raise UsageError(f"{str(file)!r} has a table [tool]; leave the line [tool.funcam] out there")
             raise UsageError(
                 f"{str(file)!r} sets {shown(key)}, and a configuration says how pictures look, nothing else: "
-                f"{', '.join(_KINDS)} (nearest: {nearest(key, _KINDS, 1)}); give the option on the command line"
+                f"{', '.join(_KINDS)} (nearest: {nearest(key, _KINDS, 1)}); leave it out, and say it on the command line"
             )
         kind, expected = _KINDS[key]
         if not isinstance(value, kind) or isinstance(value, bool) or not _fits(key, value):
@@ -97,11 +99,12 @@ def _checked(file: Path, found: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _fits(key: str, value: Any) -> bool:
+    from funcam.cli.explain import NO_PICTURES
     from funcam.imaging.colormaps import COLORMAPS
     from funcam.pipeline.writing import FORMATS, PICTURES
 
     if key == "pictures":
-        return all(name in PICTURES for name in value)
+        return all(name in PICTURES for name in value) or value == [NO_PICTURES]
     if key in ("alpha", "size"):
         return bool(0 <= value <= 1 if key == "alpha" else value >= 1)
     return value in (COLORMAPS if key == "colormap" else FORMATS)

@@ -27,7 +27,7 @@ from funcam.cli.recipe_options import RUNNER_UP, recipe_of
 from funcam.cli.report_option import Overwrite, Reports, check_reports
 from funcam.cli.skip_done import SkipDone, asked, earlier_records
 from funcam.cli.standard_input import NAME, STEM, from_standard_input
-from funcam.errors import nearest
+from funcam.errors import FuncamError, nearest
 from funcam.pipeline.recipes import RECIPES
 
 if TYPE_CHECKING:
@@ -185,7 +185,12 @@ def explain(
     jobs = []
     for label, spec in specs.items():
         loaded, where = load_on_device(spec, labels, device, silent, scores, output)
-        job = _job(label, loaded, where, classes, contrast, fit, recipes[label], layout, style, out)
+        try:
+            job = _job(label, loaded, where, classes, contrast, fit, recipes[label], layout, style, out)
+        except FuncamError as error:
+            if len(specs) == 1:
+                raise
+            raise FuncamError(f"{label}: {error}") from error
         _check_top(top, job)
         jobs.append(replace(job, fast=fast, top=top))
     jobs = asked(jobs) if skip_done or len(sources) > 1 else jobs

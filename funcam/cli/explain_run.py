@@ -53,7 +53,8 @@ def run(
         gallery = Gallery(jobs, sources)
         jobs = [replace(job, also=partial(gallery.add, job.label)) for job in jobs]
     left = [source for source in sources if source not in earlier]
-    counts = _explained(_explain(jobs, left), left, earlier, jobs[0].out, as_json, silent)
+    goes_on = GOES_ON if not reports else f"without --report {GOES_ON}"
+    counts = _explained(_explain(jobs, left), left, earlier, goes_on, jobs[0].out, as_json, silent)
     if gallery is not None and counts[1]:
         _write_reports(gallery, reports)
     return counts
@@ -73,6 +74,7 @@ def _explained(
     explain: Explain,
     left: Sequence[ImageSource],
     earlier: Mapping[ImageSource, dict[str, Any]],
+    goes_on: str,
     out: Path,
     as_json: bool,
     silent: bool,
@@ -96,7 +98,7 @@ def _explained(
                 _told(record, records, as_json, silent)
     except KeyboardInterrupt:
         if done and (total := len(left) + len(earlier)) > 1:
-            complain(f"{len(done)} of {total} images are explained, in {str(out)!r}; {GOES_ON}")
+            complain(f"{len(done)} of {total} images are explained, in {str(out)!r}; {goes_on}")
         raise
     return len(done) - failed, records
 

@@ -35,8 +35,7 @@ def print_summary(console: Console, net: Net, records: Sequence[dict[str, Any]],
             console.print()
     else:
         _print_overview(console, records)
-    for note in dict.fromkeys(note for record in records for note in record["notes"]):
-        print_prose(console, f"[yellow]note[/] {plain(note)}")
+    _print_notes(console, records)
     seconds = sum(record["seconds"] for record in records)
     count = f"{len(records)} image{'s' * (len(records) != 1)}"
     console.print(
@@ -83,6 +82,18 @@ def print_summary_of_several(console: Console, jobs: Sequence[Job], records: Seq
 
 def _notes_of(own: dict[str, Any]) -> list[str]:
     return [f"{own['label']}: {note}" for note in own["notes"]]
+
+
+def _print_notes(console: Console, records: Sequence[dict[str, Any]]) -> None:
+    """Each note once, with the images that it is of where it isn't of all."""
+    images: dict[str, list[str]] = {}
+    for record in records:
+        for note in record["notes"]:
+            images.setdefault(note, []).append(Path(record["image"]).name)
+    for note, names in images.items():
+        more = f" and {len(names) - _DETAILED} more" if len(names) > _DETAILED else ""
+        of = "" if len(names) == len(records) else f"{', '.join(names[:_DETAILED])}{more}: "
+        print_prose(console, f"[yellow]note[/] {plain(of + note)}")
 
 
 def _print_predictions(console: Console, record: dict[str, Any], bar: int) -> None:

@@ -2,18 +2,30 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import sys
 import textwrap
+from itertools import takewhile
 from typing import Any
 
 from typer.core import TyperCommand, TyperGroup
+
+from funcam.cli.messages import UsageError
 
 _ROOM = 80  # columns of the terminal in which Typer's tables show the longest names whole
 
 
 class Command(TyperCommand):
     """A command whose help suits the terminal."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        """Parse the arguments; a file's name is not read as options, as `-old.jpg` would be of `-o`."""
+        options = {name for parameter in self.get_params(ctx) for name in (*parameter.opts, *parameter.secondary_opts)}
+        for word in takewhile(lambda argument: argument != "--", args):
+            if word[:1] == "-" != word and word.partition("=")[0] not in options and os.path.lexists(word):
+                raise UsageError(f"{word!r} would be read as options")
+        return super().parse_args(ctx, args)
 
     def format_help(self, ctx: Any, formatter: Any) -> None:
         """Print the help, in a narrow terminal as a list."""

@@ -83,7 +83,7 @@ def main() -> None:
 def _run() -> object:
     """What the command returns, an exit code or nothing; every error is told."""
     try:
-        code: object = app(standalone_mode=False)
+        code: object = app(standalone_mode=False, prog_name="funcam")
         if code == INTERRUPTED:  # Typer's newer versions make this of Ctrl-C, older ones abort
             raise KeyboardInterrupt
         sys.stdout.flush()

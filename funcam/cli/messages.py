@@ -43,7 +43,8 @@ def check_choice(option: str, value: str, choices: Sequence[str]) -> None:
         funcam.cli.messages.UsageError: --fit 'stretch' is unknown; expected squash, crop or pad
     """
     if value not in choices:
-        raise UsageError(f"{option} {value!r} is unknown; expected {', '.join(choices[:-1])} or {choices[-1]}")
+        known = " or ".join(filter(None, (", ".join(choices[:-1]), choices[-1])))
+        raise UsageError(f"{option} {value!r} is unknown; expected {known}")
 
 
 def make_results_folder(out: Path) -> None:

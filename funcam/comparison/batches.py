@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -103,10 +104,11 @@ def baselines(names: Sequence[str], images: torch.Tensor) -> tuple[MethodMaps, .
         images: `[B, C, H, W]`.
     """
     count, size, device = len(images), images.shape[2:], images.device
+    seeds = [sum(os.fsencode(name)) for name in names]
     grids = {
         "centre-gaussian": metrics.centre_gaussian(count, size, device=device),
         "uniform": metrics.uniform_maps(count, size, device=device),
-        "random": torch.cat([metrics.random_maps(1, (7, 7), seed=sum(name.encode()), device=device) for name in names]),
+        "random": torch.cat([metrics.random_maps(1, (7, 7), seed=seed, device=device) for seed in seeds]),
     }
     return tuple(MethodMaps("", name, grids[name], metrics.prepared(grids[name], size)) for name in BASELINES)
 

@@ -72,6 +72,6 @@ def explained_before(question: str, source: ImageSource, record: Path) -> dict[s
             return None
         files = [found["files"], *(each["files"] for net in nets for each in (net, *net["explained"]))]
         names = [name for each in files for name in each.values()]
-        return found if all((record.parent / name).is_file() for name in names) else None
+        return found if all((record.parent / name).stat().st_size for name in names) else None
     except (FuncamError, LookupError, TypeError, AttributeError, OSError, ValueError):
         return None  # no record, another file in its place, or an image that can't be read: whoever explains it tells

@@ -252,3 +252,12 @@ def test_an_interrupt_tells_what_the_store_holds(
     assert f"{held} of 5 images are done; the same command goes on" in ran.err
     assert held >= at
     assert funcam(*words).code == 0
+
+
+def test_show_leaves_what_it_did_not_write(funcam: Funcam, photos: Path) -> None:
+    funcam("batch", photos.name, "--net", "scenes", "--out", "store", "-q")
+    Path("page.html").write_text("mine")
+    funcam("batch", "show", "store", "--report", "page.html").error(2, "funcam did not write it")
+    assert Path("page.html").read_text() == "mine"
+    assert funcam("batch", "show", "store", "--report", "page.html", "--overwrite", "-q").code == 0
+    assert funcam("batch", "show", "store", "--report", "page.html", "-q").code == 0

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import csv
 import json
+import os
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -152,3 +154,19 @@ def test_what_is_dear_is_told_before(funcam: Funcam, image: Path) -> None:
     assert ran.code == 0
     assert "about 100 forward passes a map: 400 for 1 image(s) with 4 maps each" in ran.err.splitlines()[0]
     assert "passes a map" not in funcam("compare", image, "--net", "scenes", "--metrics", "faithfulness", "--quiet").err
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="file names are bytes there")
+def test_a_name_that_is_no_text_costs_nothing(funcam: Funcam, image: Path) -> None:
+    folder = Path("photos")
+    folder.mkdir()
+    (folder / "ok.png").write_bytes(image.read_bytes())
+    (folder / os.fsdecode(b"bad\xff.png")).write_bytes(image.read_bytes())
+    ran = funcam("compare", folder, "--net", "scenes", "-m", "grad-cam", "--metrics", "confidence", "--quiet")
+    assert (ran.code, ran.err) == (0, "")
+    assert json.loads(Path("comparison/results.json").read_text())["config"]["target"] == "predicted"
+
+
+@pytest.mark.parametrize("words", [("--target", "truth"), ("--against", "masks"), ("--against", "boxes")])
+def test_what_needs_truth_is_refused_without(funcam: Funcam, image: Path, words: tuple[str, ...]) -> None:
+    funcam("compare", image, "--net", "scenes", *words).error(2, "give --truth or --scenes")

@@ -72,3 +72,11 @@ def test_a_configuration_that_is_no_table(funcam: Funcam, image: Path) -> None:
 def test_a_foreign_project_that_cannot_be_read_is_not_ours(funcam: Funcam, image: Path) -> None:
     Path("pyproject.toml").write_text("[tool.other\n")
     assert funcam("explain", image, *SCENES, "-m", "grad-cam", "--quiet").code == 0
+
+
+def test_no_pictures_and_a_table_too_many(funcam: Funcam, image: Path) -> None:
+    Path("funcam.toml").write_text('pictures = ["none"]')
+    assert funcam("explain", image, *SCENES, "-m", "grad-cam", "--quiet").code == 0
+    assert {path.suffix for path in Path("results").iterdir()} == {".json"}
+    Path("funcam.toml").write_text("[tool.funcam]\nalpha = 0.2")
+    funcam("explain", image, *SCENES).error(2, r"leave the line \[tool.funcam\] out")

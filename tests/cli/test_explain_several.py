@@ -232,3 +232,9 @@ def test_ctrl_c_says_how_many_are_done(terminals: Terminals, tmp_path: Path) -> 
     written = len(list((tmp_path / "results").glob("*-nets.json")))
     assert written < 40
     assert written == 0 or f"{written} of 40 images are explained" in screen.text
+
+
+def test_a_class_that_one_network_lacks_names_the_network(funcam: Funcam, image: Path) -> None:
+    ran = funcam("explain", image, "--net", "scenes", "--net", "other:scenes", "--class", "tiger cat")
+    assert ran.code == 1
+    assert ran.err.startswith("funcam: scenes: class 'tiger cat' is unknown")

@@ -54,6 +54,10 @@ def a_picture(_: Path) -> None:
     Path("results/b-scenes-cam.jpg").unlink()
 
 
+def an_empty_picture(_: Path) -> None:
+    Path("results/b-scenes-cam.jpg").write_bytes(b"")
+
+
 def a_damaged_record(_: Path) -> None:
     Path("results/b-scenes.json").write_text("[" * 100_000)
 
@@ -73,7 +77,9 @@ def no_predictions(_: Path) -> None:
     path.write_text(json.dumps({k: v for k, v in json.loads(path.read_text()).items() if k != "predictions"}))
 
 
-@pytest.mark.parametrize("change", [pixels, a_picture, a_damaged_record, another_record, no_list, no_predictions])
+@pytest.mark.parametrize(
+    "change", [pixels, a_picture, an_empty_picture, a_damaged_record, another_record, no_list, no_predictions]
+)
 def test_what_holds_no_longer_is_made_again(funcam: Funcam, photos: Path, change: Callable[[Path], None]) -> None:
     assert funcam("explain", photos, *OPTIONS, "--quiet").code == 0
     change(photos)
