@@ -90,7 +90,7 @@ def _checked(file: Path, found: Mapping[str, Any]) -> dict[str, Any]:
                 raise UsageError(f"{str(file)!r} has a table [tool]; leave the line [tool.funcam] out there")
             raise UsageError(
                 f"{str(file)!r} sets {shown(key)}, and a configuration says how pictures look, nothing else: "
-                f"{', '.join(_KINDS)} (nearest: {nearest(key, _KINDS, 1)}); leave it out, and say it on the command line"
+                f"{', '.join(_KINDS)} (nearest: {nearest(key, _KINDS, 1)}); leave it out and use the command line"
             )
         kind, expected = _KINDS[key]
         if not isinstance(value, kind) or isinstance(value, bool) or not _fits(key, value):
