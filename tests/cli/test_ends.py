@@ -84,3 +84,24 @@ def test_ctrl_c_held_down(process: Process) -> None:
     started = process("-c", HELD_DOWN)
     assert started.communicate() == ("", "funcam: interrupted\n")
     assert started.returncode == 130
+
+
+WHILE_IT_STARTS = """
+import builtins, os, runpy, signal, sys
+signal.signal(signal.SIGINT, signal.default_int_handler)
+load = builtins.__import__
+def interrupted(name, *arguments, **named):
+    if name == "funcam.cli.explain":
+        os.kill(os.getpid(), signal.SIGINT)
+    return load(name, *arguments, **named)
+builtins.__import__ = interrupted
+sys.argv = ["funcam", "nets"]
+runpy.run_module("funcam", run_name="__main__")
+"""
+
+
+@pytest.mark.skipif(os.name != "posix", reason="signals as POSIX has them")
+def test_ctrl_c_while_it_starts(process: Process) -> None:
+    started = process("-c", WHILE_IT_STARTS)
+    assert started.communicate() == ("", "funcam: interrupted\n")
+    assert started.returncode == 130
