@@ -18,10 +18,20 @@ NETS = ("resnet18", "resnet50", "mobilenet_v2", "vit_b_16", "swin_t", "convnext_
 
 def groups(setting: Setting) -> Iterator[Group]:
     for name in filter(there, setting.nets_or(*NETS)):
-        yield Group(f"{name}, batch 1", partial(_cases, setting, name), FORWARD, once=True)
+        yield Group(f"{name}, batch 1", partial(_first, setting, name), FORWARD, once=True)
+        yield Group(f"{name}, batch 1, by each way", partial(_next, setting, name), FORWARD)
 
 
-def _cases(setting: Setting, name: str) -> dict[str, Case]:
+def _first(setting: Setting, name: str) -> dict[str, Case]:
+    model, images = network(name, setting), setting.images(1)
+    return {
+        FORWARD: Case(lambda: forward(model, images)),
+        "a copy of the model": Case(lambda: copy.deepcopy(model)),
+        "a copy of the model, and its first Grad-CAM": Case(lambda: funcam.explain(copy.deepcopy(model), images)),
+    }
+
+
+def _next(setting: Setting, name: str) -> dict[str, Case]:
     model, images = network(name, setting), setting.images(1)
     layer = funcam.split(copy.deepcopy(model), example=images).layer
 
@@ -31,8 +41,6 @@ def _cases(setting: Setting, name: str) -> dict[str, Case]:
 
     return {
         FORWARD: Case(lambda: forward(model, images)),
-        "a copy of the model": Case(lambda: copy.deepcopy(model)),
-        "a copy of the model, and its first Grad-CAM": Case(lambda: funcam.explain(copy.deepcopy(model), images)),
         **{f"grad-cam, {via}": through(via) for via in _ways(setting, name)},
     }
 
