@@ -14,8 +14,8 @@ from funcam.bulk.pictures import Seen, seen_again
 from funcam.errors import FuncamError
 from funcam.imaging.fit import onto_image
 from funcam.imaging.render import picture_size, resize_picture, scale_map
-from funcam.methods import METHODS
-from funcam.report import Explained, ImageEntry, MapEntry, MethodEntry, NetEntry, Report
+from funcam.report import Explained, ImageEntry, MapEntry, NetEntry, Report
+from funcam.report.data import method_entry
 from funcam.store import Row, Store
 from funcam.zoo.labels import class_name
 
@@ -64,7 +64,7 @@ def report_of(store: Store, rows: Sequence[Row], title: str) -> tuple[Report, li
         config={name: value for name, value in question.items() if name not in ("classes", "versions")},
         versions=question["versions"],
         nets=[NetEntry(question["net"], question["net"], question["weights"], _layer(question))],
-        methods=[MethodEntry(method, METHODS[method].title)],
+        methods=[method_entry(method)],
         images=entries,
     )
     return report, failed

@@ -18,6 +18,7 @@ from funcam.cli.messages import UsageError
 from funcam.cli.net_loading import check_files, load_on_device
 from funcam.cli.net_option import OWN, parse_net_spec
 from funcam.errors import FuncamError
+from funcam.live import HINT
 
 _ALONE = {"GRADIO_ANALYTICS_ENABLED": "False", "HF_HUB_OFFLINE": "1", "HF_HUB_DISABLE_TELEMETRY": "1"}
 _LOCAL = "127.0.0.1"
@@ -45,7 +46,7 @@ def app(
     if labels is not None and not specs:
         raise UsageError("--labels names the classes of --net, and none was given; give --net too, or leave it out")
     if importlib.util.find_spec("gradio") is None:
-        raise FuncamError("the page needs Gradio, which isn't here: pip install 'funcam[app]'")
+        raise FuncamError(HINT)
     loaded = [load_on_device(spec, labels, device, quiet, None, None)[0] for spec in specs]
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))  # so that the folder goes then, too
     with tempfile.TemporaryDirectory(prefix="funcam-app-") as folder:

@@ -87,13 +87,13 @@ def compare(
     """Compare networks, layers and methods over images with known truth, or over scenes."""
     specs = nets_by_label(nets or [])
     recipe = _recipe(methods, combine, smooth or [], settings or [], size)
-    groups = _groups(metrics, known=truth is not None or scenes is not None)
+    known = truth is not None or scenes is not None
+    groups = _groups(metrics, known)
     cuts = layers_by_label(layers or [], specs)
     dataset.check_dataset(images, truth, names, scenes, fit)
     check_device(device)
     check_choice("--target", target or "truth", ("truth", "predicted"))
     check_choice("--against", against or "boxes", ("boxes", "masks"))
-    known = truth is not None or scenes is not None
     for option, value in (("--target", target if target == "truth" else None), ("--against", against)):
         if value is not None and not known:
             raise UsageError(f"{option} {value} needs to know where the objects are; give --truth or --scenes")

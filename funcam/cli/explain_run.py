@@ -13,13 +13,13 @@ from funcam.cli.collector import collect_again
 from funcam.cli.messages import complain, reason
 from funcam.cli.skip_done import GOES_ON
 from funcam.errors import about, json_text
-from funcam.pipeline.earlier import ImageSource
-from funcam.pipeline.stream import Job
 
 if TYPE_CHECKING:
     from rich.console import Console
 
+    from funcam.pipeline.earlier import ImageSource
     from funcam.pipeline.gallery import Gallery
+    from funcam.pipeline.stream import Job
     from funcam.streaming.outcome import Outcome
 
     Explain = Callable[[Callable[[ImageSource], object]], Generator[Outcome[ImageSource, dict[str, Any]], None, None]]

@@ -24,8 +24,6 @@ from funcam.comparison.versions import versions
 from funcam.imaging.fit import View
 from funcam.methods import METHODS
 from funcam.report.data import (
-    MAP,
-    PIXELS,
     Box,
     Explained,
     ImageEntry,
@@ -34,6 +32,7 @@ from funcam.report.data import (
     MetricEntry,
     NetEntry,
     Report,
+    method_entry,
 )
 from funcam.report.pictures import on_picture
 
@@ -87,7 +86,7 @@ def report_of(
 def _method(name: str) -> MethodEntry:
     if name not in METHODS:
         return MethodEntry(name, _TITLES[name])
-    return MethodEntry(name, METHODS[name].title, PIXELS if METHODS[name].gives == "pixels" else MAP)
+    return method_entry(name)
 
 
 def _layer_of(result: ComparisonResult, label: str) -> str:

@@ -5,13 +5,12 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from funcam.errors import FuncamError, shown
+from funcam.live import HINT
 from funcam.live.shelf import Shelf
 from funcam.zoo.net import Net
 
 if TYPE_CHECKING:
     from funcam.live.page import Page
-
-HINT = "the page needs Gradio, which isn't here: pip install 'funcam[app]'"
 
 
 def app(*nets: Net, zoo: bool = True) -> Page:

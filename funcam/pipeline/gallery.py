@@ -18,7 +18,7 @@ from funcam.methods import METHODS
 from funcam.pipeline.earlier import ImageSource
 from funcam.pipeline.stream import Job
 from funcam.pipeline.writing import versions
-from funcam.report.data import MAP, PIXELS, Explained, ImageEntry, MapEntry, MethodEntry, NetEntry, Report
+from funcam.report.data import Explained, ImageEntry, MapEntry, NetEntry, Report, method_entry
 from funcam.report.pictures import LONGEST, on_picture, small_picture
 
 if TYPE_CHECKING:
@@ -89,7 +89,7 @@ class Gallery:
             },
             versions=versions(),
             nets=[NetEntry(j.label, j.net.name, j.net.weights, self._layers.get(j.label, "")) for j in self.jobs],
-            methods=[_method(name) for name in METHODS if name in self._methods],
+            methods=[method_entry(name) for name in METHODS if name in self._methods],
             images=entries,
             headline=random_nets(self.jobs) or "",
         )
@@ -102,10 +102,6 @@ def random_nets(jobs: Sequence[Job]) -> str | None:
         return None
     have = "have" if len(labels) > 1 else "has"
     return f"{', '.join(labels)} {have} random weights: what the maps show there was not learned"
-
-
-def _method(name: str) -> MethodEntry:
-    return MethodEntry(name, METHODS[name].title, PIXELS if METHODS[name].gives == "pixels" else MAP)
 
 
 def _explained(label: str, explanation: ImageExplanation) -> list[Explained]:

@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from funcam.errors import FuncamError
-from funcam.files import remove
 from funcam.imaging.panel import PanelRow, panel
 from funcam.imaging.reading import Pixels
 from funcam.imaging.render import save_picture
@@ -58,8 +57,6 @@ def explain_with_several(
     for start in range(0, len(sources), _AT_ONCE):
         part = sources[start : start + _AT_ONCE]
         seen = {source.stem: _Seen() for source in part}
-        for source in part:  # before its pictures are drawn anew
-            remove(jobs[0].out / _record_of(source))
         for job in jobs:
             _explain(job, part, seen)
         for source in part:
@@ -67,10 +64,6 @@ def explain_with_several(
             if outcome.error is None:
                 wrote(source)
             yield outcome
-
-
-def _record_of(source: ImageSource) -> str:
-    return f"{source.stem}-{ENDING}.json"
 
 
 def _explain(job: Job, sources: Sequence[ImageSource], seen: Mapping[str, _Seen]) -> None:
@@ -102,7 +95,7 @@ def _written(jobs: Sequence[Job], source: ImageSource, seen: _Seen) -> dict[str,
     if not seen.records:
         raise _of_all(seen.errors)
     folder, name = jobs[0].out, f"{source.stem}-{ENDING}"
-    files = {"record": _record_of(source)}
+    files = {"record": f"{name}.json"}
     if seen.small is not None:
         files = {"panel": f"{name}-panel.png", **files}
         _save_panel(folder / files["panel"], jobs, source, seen)

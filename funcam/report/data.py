@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from funcam.errors import FuncamError, nearest
 from funcam.imaging.reading import Pixels, check_image
+from funcam.methods import METHODS
 
 MAP = "map"
 PIXELS = "pixels"
@@ -47,6 +48,17 @@ class MethodEntry:
     name: str
     title: str
     kind: str = MAP
+
+
+def method_entry(name: str) -> MethodEntry:
+    """A method of the table, as reports show it.
+
+    Example:
+        >>> method_entry("guided-backprop").kind
+        'pixels'
+    """
+    method = METHODS[name]
+    return MethodEntry(name, method.title, PIXELS if method.gives == "pixels" else MAP)
 
 
 @dataclass(frozen=True)
