@@ -6,6 +6,7 @@ import re
 from typing import Any
 
 from funcam.cli.messages import UsageError
+from funcam.cli.without_compiler import import_torchvision
 from funcam.errors import FuncamError
 
 _KNOWN = re.compile(r"auto|cpu|mps|(cuda|xpu)(:\d+)?")
@@ -25,6 +26,7 @@ def find_device(name: str) -> str:
     """The device of a name that is known to be one; `auto` is the GPU if there is one."""
     import torch
 
+    import_torchvision()
     if name == "auto":
         return "cuda" if torch.cuda.is_available() else "cpu"
     kind, _, number = name.partition(":")

@@ -166,11 +166,14 @@ class Split(OfAModel):
         return without_hooks(model) if self._hooks is False else model
 
 
-@torch.compiler.assume_constant_result  # type: ignore[untyped-decorator]
 def _settle_while_compiling(cut: Split, image: Image, dtype: torch.dtype, device: torch.device) -> bool:
     """Find the cut for images of a shape, run by the compiler, outside what it follows."""
     cut._settle(Inputs(numbers((1, *image), dtype, device)))
     return True
+
+
+# All that `torch.compiler.assume_constant_result` does, but for importing the compiler, which takes a second.
+vars(_settle_while_compiling)["_dynamo_marked_constant"] = True
 
 
 def split(

@@ -23,3 +23,37 @@ finally:
 def test_help_reads_no_large_package(process: Process, arguments: list[str]) -> None:
     told = process("-c", PROGRAM, *arguments).communicate()[1]
     assert told.splitlines()[-1] == "[]"
+
+
+WITHOUT_COMPILER = """
+import sys
+from funcam.cli.without_compiler import import_torchvision
+import_torchvision()
+from torchvision.ops import roi_align
+print("torch._dynamo" in sys.modules, "torch._dynamo.utils" in sys.modules)
+import torch
+torch.manual_seed(0)
+pooled = roi_align(torch.rand(1, 1, 8, 8, requires_grad=True), [torch.tensor([[0.0, 0.0, 4.0, 4.0]])], 2)
+print(list(pooled.shape), torch._dynamo.utils.__name__, hasattr(torch._dynamo.utils, "counters"))
+"""
+
+
+@pytest.mark.long
+def test_torchvision_is_read_without_the_compiler_which_is_there_when_asked(process: Process) -> None:
+    told = process("-c", WITHOUT_COMPILER).communicate()[0]
+    assert told.splitlines() == ["False False", "[1, 1, 2, 2] torch._dynamo.utils True"]
+
+
+ANOTHER_NAME = """
+import sys
+from funcam.cli.without_compiler import StandIn
+stand_in = sys.modules["torch._dynamo.utils"] = StandIn("torch._dynamo.utils")
+from torch._dynamo.utils import counters
+import torch
+print(counters is torch._dynamo.utils.counters, sys.modules["torch._dynamo.utils"] is stand_in)
+"""
+
+
+@pytest.mark.long
+def test_another_torchvision_may_ask_the_compiler_for_more(process: Process) -> None:
+    assert process("-c", ANOTHER_NAME).communicate()[0].split() == ["True", "False"]

@@ -11,6 +11,7 @@ from torch import Tensor, fx, nn
 from torch.utils._python_dispatch import TorchDispatchMode
 
 import funcam
+from funcam.network import cutting
 from funcam.network.checks import Reference, features_at, reference
 from funcam.network.choice import carriers
 from funcam.network.graph import Graph, trace
@@ -180,3 +181,9 @@ def test_inside_compile_a_model_is_refused_and_a_split_made_before_is_taken() ->
     split = funcam.split(model, example=images)
     maps = torch.compile(lambda x: funcam.explain(split, x, 1).maps, backend="eager")(images)
     torch.testing.assert_close(maps, funcam.explain(model, images, 1).maps)
+
+
+def test_what_the_compiler_is_told_by_hand_is_what_its_own_decorator_tells() -> None:
+    by_torch = torch.compiler.assume_constant_result(lambda: True)
+    assert vars(by_torch).items() <= vars(vars(cutting)["_settle_while_compiling"]).items()
+    assert vars(by_torch)
