@@ -35,7 +35,7 @@ def print_summary(console: Console, net: Net, records: Sequence[dict[str, Any]],
             console.print()
     else:
         _print_overview(console, records)
-    _print_notes(console, records)
+    _print_notes(console, [(record["image"], record["notes"]) for record in records])
     seconds = sum(record["seconds"] for record in records)
     count = f"{len(records)} image{'s' * (len(records) != 1)}"
     console.print(
@@ -70,29 +70,34 @@ def print_summary_of_several(console: Console, jobs: Sequence[Job], records: Seq
     print_table(console, columns, rows)
     for record in records[:_DETAILED]:
         console.print(plain("  ".join(record["files"].values())), soft_wrap=True)
-    told = [note for own in every for note in _notes_of(own)]
-    untrained = random_nets(jobs)
-    for note in dict.fromkeys([*([untrained] if untrained else []), *told]):
-        print_prose(console, f"[yellow]note[/] {plain(note)}")
+    if untrained := random_nets(jobs):
+        print_prose(console, f"[yellow]note[/] {plain(untrained)}")
+    _print_notes(console, [(record["image"], _notes_of(record)) for record in records])
     count = f"{len(records)} image{'s' * (len(records) != 1)}"
     console.print(
         f"{count} explained with {len(jobs)} networks; results in [bold]{plain(str(jobs[0].out))}[/]", soft_wrap=True
     )
 
 
-def _notes_of(own: dict[str, Any]) -> list[str]:
-    return [f"{own['label']}: {note}" for note in own["notes"]]
+def _notes_of(record: dict[str, Any]) -> list[str]:
+    """What is told of an image, by each of several networks."""
+    return [f"{own['label']}: {note}" for own in record["nets"] for note in own["notes"]]
 
 
-def _print_notes(console: Console, records: Sequence[dict[str, Any]]) -> None:
-    """Each note once, with the images that it is of where it isn't of all."""
+def _print_notes(console: Console, told: Sequence[tuple[str, Sequence[str]]]) -> None:
+    """Each note once, with the images that it is of where it isn't of all.
+
+    Args:
+        console: where to.
+        told: each image, and its notes.
+    """
     images: dict[str, list[str]] = {}
-    for record in records:
-        for note in record["notes"]:
-            images.setdefault(note, []).append(Path(record["image"]).name)
+    for image, notes in told:
+        for note in dict.fromkeys(notes):
+            images.setdefault(note, []).append(Path(image).name)
     for note, names in images.items():
         more = f" and {len(names) - _DETAILED} more" if len(names) > _DETAILED else ""
-        of = "" if len(names) == len(records) else f"{', '.join(names[:_DETAILED])}{more}: "
+        of = "" if len(names) == len(told) else f"{', '.join(names[:_DETAILED])}{more}: "
         print_prose(console, f"[yellow]note[/] {plain(of + note)}")
 
 

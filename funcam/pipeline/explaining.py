@@ -29,6 +29,7 @@ from funcam.pipeline.recipes import ALL, CAMS, GUIDED
 from funcam.recipe import Recipe
 from funcam.targets.class_scores import contrast
 from funcam.targets.target import ClassScore, Targets, take
+from funcam.zoo.labels import class_name
 from funcam.zoo.nets import Net, at_size
 from funcam.zoo.preprocessing import normalised
 
@@ -195,7 +196,7 @@ def explain_fitted(
             explained=explained,
             maps={name: maps[row] for name, maps in zip(names, arrays, strict=True)},
             layer=layer,
-            notes=(*filter(None, said), *notes, *_notes(results, row)),
+            notes=(*filter(None, said), *notes, *_notes(net, results, row)),
             seconds=seconds,
             recipe=recipe,
             contrast=contrast,
@@ -362,12 +363,13 @@ def check_logits(logits: torch.Tensor, net: Net) -> None:
         )
 
 
-def _notes(results: list[Explanation], row: int) -> list[str]:
+def _notes(net: Net, results: list[Explanation], row: int) -> list[str]:
     """What a reader of the maps should know: which have nothing on them, and which methods mislead when."""
     methods = dict.fromkeys(result.method for result in results)
     misleading = [f"{name} {beware}" for name in methods if (beware := METHODS[name].beware)]
     return misleading + [
-        f"{result.method} at {result.layer} is zero everywhere for class {index}: nothing there speaks for it"
+        f"{result.method} at {result.layer} is zero everywhere for class {index}, {class_name(index, net.classes)!r}: "
+        "nothing there speaks for it"
         for result in results
         for index, values in zip(result.targets[row].flatten().tolist(), _by_class(result)[row], strict=True)
         if not values.any()

@@ -8,12 +8,14 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
+import torch
 from command_line import SCENES, Funcam, Ran, photo
 from PIL import Image
 
 from funcam.imaging.panel import TILE
 from funcam.imaging.reading import read_image
 from funcam.scenes import CLASSES
+from funcam.zoo.nets import build_net
 
 if TYPE_CHECKING:
     from terminal import Terminals
@@ -238,3 +240,14 @@ def test_a_class_that_one_network_lacks_names_the_network(funcam: Funcam, image:
     ran = funcam("explain", image, "--net", "scenes", "--net", "other:scenes", "--class", "tiger cat")
     assert ran.code == 1
     assert ran.err.startswith("funcam: scenes: class 'tiger cat' is unknown")
+
+
+def test_a_note_names_the_network_and_the_class_once_for_all_images(funcam: Funcam, image: Path) -> None:
+    state = build_net("scenes").model.state_dict()
+    state["fc.weight"] = -state["fc.weight"].abs()  # everything on the image speaks against every class
+    torch.save(state, "against.pth")
+    Image.fromarray(photo(seed=1)).save("other.png")
+    ran = funcam("explain", image, "other.png", "--net", "a:scenes", "--net", "b:scenes=against.pth", "--class", "disk")
+
+    told = " ".join(done(ran).out.split())
+    assert told.count("note b: grad-cam at trunk_output is zero everywhere for class 4, 'disk'") == 1
