@@ -20,7 +20,8 @@ from funcam.network import budget
 from funcam.network.believed import structure_of
 from funcam.network.budget import bytes_of
 from funcam.network.checks import difference
-from funcam.network.cutting import USUAL, CutOptions, run_cut
+from funcam.network.cut_runs import run_cut
+from funcam.network.cutting import USUAL, CutOptions
 from funcam.network.finer import finer_beside
 from funcam.network.inputs import of_image
 from funcam.network.linear_head import linear_head

@@ -11,7 +11,7 @@ from torch import nn
 
 from funcam.errors import FuncamError
 from funcam.network.checks import own_random_numbers
-from funcam.network.cutting import run_cut
+from funcam.network.cut_runs import run_cut
 from funcam.network.derivative import vjp
 from funcam.network.known import known_of
 from funcam.network.outputs import leaves

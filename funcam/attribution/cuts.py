@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, NoReturn
 
 import torch
 from torch import nn
@@ -62,10 +62,7 @@ def places_of(
     """
     given = _wrt_of(model, given) if isinstance(model, Split) else given
     if isinstance(model, nn.Module) and is_compiled():
-        raise FuncamError(
-            "inside torch.compile a model can't be cut, because nothing can be checked there; cut it before, "
-            "split = funcam.split(model, example=images), and give explain the split"
-        )
+        _refuse_while_compiling()
     if given.images.is_meta and isinstance(model, nn.Module):
         refuse_without_values(model, given.images)
     try:
@@ -128,6 +125,14 @@ def _uncut(model: nn.Module, given: Inputs) -> Places:
     return Places((cut_by_hand(features, head),), lambda: model, given)
 
 
+def _refuse_while_compiling() -> NoReturn:
+    """A function of its own, since torch 2.11's compiler fails at a `raise` where it has given a frame up."""
+    raise FuncamError(
+        "inside torch.compile a model can't be cut, because nothing can be checked there; cut it before, "
+        "split = funcam.split(model, example=images), and give explain the split"
+    )
+
+
 def _wrt_of(split: Split, given: Inputs) -> Inputs:
     """A split says itself which argument the images are."""
     if given.wrt not in (0, split.wrt):
@@ -138,7 +143,7 @@ def _wrt_of(split: Split, given: Inputs) -> Inputs:
 def _splits(model: Any, given: Inputs, layers: Sequence[Any], options: CutOptions) -> list[Split]:
     if isinstance(model, nn.Module):
         return [split_for(model, layer, given, options) for layer in layers]
-    for name, value in vars(options).items():
+    for name, value in (("hooks", options.hooks), ("layout", options.layout)):  # (the compiler follows no `vars`)
         if value is not None:
             said = f"{name}={shown(value)}"
             raise FuncamError(f"{said} goes with a module; give it to split(model, layer, {said}) instead")

@@ -12,6 +12,7 @@ import torch
 
 from funcam.attribution.batch_run import BatchRun
 from funcam.errors import FuncamError, FuncamWarning
+from funcam.network.tracing import is_compiled
 from funcam.targets.concrete import is_concrete
 
 
@@ -87,7 +88,7 @@ def tell(message: str, stacklevel: int) -> None:
 
 def warn_of_zeros(results: Sequence[Any]) -> None:
     """Tell which maps are zero everywhere: they are drawn as nothing, and are right all the same."""
-    for result in results if _LEFT.get() is None else []:
+    for result in [] if is_compiled() or _LEFT.get() is not None else results:
         zero = _zeros(result.maps, result.targets)
         if zero:
             image, target = zero[0]

@@ -9,7 +9,7 @@ from typing import Any
 from torch import nn
 
 from funcam.network.believed import manner_for
-from funcam.network.cutting import run_cut
+from funcam.network.cut_runs import run_cut
 from funcam.network.ending import ending_of
 from funcam.network.known import known_of
 from funcam.network.samples import kind_of, sample_of

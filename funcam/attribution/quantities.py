@@ -259,6 +259,8 @@ def require_linear_head(run: BatchRun, method: Method) -> None:
         FuncamError: the head at one of the layers is something else, or unknown.
     """
     model = module_of(run, f"{method.name} has to look into the head")
+    if run.linear is not None:  # it was found and checked
+        return
     for cut in run.cuts:
         graph = graph_of(model, run.images)
         known = _HEADS.setdefault(graph, Recent())

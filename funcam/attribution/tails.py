@@ -11,7 +11,7 @@ from torch import nn
 from torch.func import vjp
 
 from funcam.network import derivative
-from funcam.network.cutting import run_cut
+from funcam.network.cut_runs import run_cut
 from funcam.network.outputs import unpacked
 from funcam.network.settled import Settled
 from funcam.network.tap import Inputs

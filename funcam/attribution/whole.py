@@ -13,7 +13,7 @@ import torch
 from torch import nn
 
 from funcam.methods import METHODS, Method
-from funcam.network.cutting import run_cut
+from funcam.network.cut_runs import run_cut
 from funcam.network.rewrites.attention import AttentionRun, attention_run
 from funcam.network.rewrites.guidance import guided
 from funcam.network.settled import Settled, TapCut

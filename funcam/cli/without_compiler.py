@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
 import sys
 from types import ModuleType
 
@@ -15,7 +14,9 @@ class StandIn(ModuleType):
     @staticmethod
     def is_compile_supported(device_type: str) -> bool:
         """What the module's own function says, which is imported when boxes are pooled."""
-        supported: bool = importlib.import_module(_ASKED).is_compile_supported(device_type)
+        from torch._dynamo.utils import is_compile_supported
+
+        supported: bool = is_compile_supported(device_type)
         return supported
 
     def __getattr__(self, name: str) -> object:
@@ -23,7 +24,9 @@ class StandIn(ModuleType):
             raise AttributeError(name)
         if sys.modules.get(_ASKED) is self:
             del sys.modules[_ASKED]
-        return getattr(importlib.import_module(_ASKED), name)
+        import torch._dynamo.utils as own
+
+        return getattr(own, name)
 
 
 def import_torchvision() -> None:
@@ -31,7 +34,7 @@ def import_torchvision() -> None:
     if _ASKED not in sys.modules:
         stand_in = sys.modules[_ASKED] = StandIn(_ASKED)
         try:
-            importlib.import_module("torchvision")
+            import torchvision  # noqa: F401
         finally:
             if sys.modules.get(_ASKED) is stand_in:
                 del sys.modules[_ASKED]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import weakref
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
@@ -11,11 +12,11 @@ import torch
 from torch import fx, nn
 
 from funcam.errors import FuncamError, nearest, shown
-from funcam.network.axes import LayoutLike, checked_map, parsed
+from funcam.network.axes import LayoutLike, parsed
 from funcam.network.believed import graph_of as graph_of
-from funcam.network.blame import called
 from funcam.network.choice import LAST_CONV, last_conv
 from funcam.network.copied import OfAModel
+from funcam.network.cut_runs import Head, run_cut
 from funcam.network.cuts import Cut as Cut
 from funcam.network.forms import in_form
 from funcam.network.hooks import without_hooks
@@ -26,19 +27,23 @@ from funcam.network.layers import find_node, output_of
 from funcam.network.layout import PLAIN
 from funcam.network.naming import Layer as Layer
 from funcam.network.naming import LayerLike, layer_name
-from funcam.network.pair import NAMES, check_features, closed_head, is_pair, named_features
+from funcam.network.pair import NAMES, closed_head, is_pair, named_features
 from funcam.network.samples import numbers
-from funcam.network.settled import Settled, TapCut
-from funcam.network.tap import Inputs, place_of, run
+from funcam.network.settled import Settled
+from funcam.network.tap import Inputs, place_of
 from funcam.network.tracing import is_compiled
 from funcam.network.twin import twin
 from funcam.network.wanted import Read
 from funcam.network.ways import VIA, settle
 from funcam.network.wrappers import plain_name, refuse_list, required_of, unwrapped
 
-Head = Callable[[torch.Tensor], Any]
 Functions = tuple[Callable[[torch.Tensor], Any], Callable[..., Any]]
 Image = tuple[int, ...]
+
+
+_NUMBERS = itertools.count()
+_SPLITS: weakref.WeakValueDictionary[str, Split] = weakref.WeakValueDictionary()
+"""The splits there are, by a word: torch 2.11's compiler hands no object on to what it runs itself."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -53,6 +58,10 @@ class Split(OfAModel):
     _wrt: int | str = field(repr=False, default=0)
     _layout: LayoutLike | None = field(repr=False, default=None)
     _latest: list[Settled] = field(repr=False, default_factory=list)
+    _key: str = field(repr=False, default_factory=lambda: f"split {next(_NUMBERS)}")
+
+    def __post_init__(self) -> None:
+        _SPLITS[self._key] = self
 
     @property
     def layer(self) -> str:
@@ -129,7 +138,9 @@ class Split(OfAModel):
             return self._settle(inputs, read)
         images = inputs.images
         if not inputs.has_others:
-            _settle_while_compiling(self, tuple(int(side) for side in images.shape[1:]), images.dtype, images.device)
+            _settle_while_compiling(
+                self._key, tuple(int(side) for side in images.shape[1:]), images.dtype, images.device
+            )
         return self._made_before()
 
     def _settle(self, inputs: Inputs, read: Read | None = None) -> Settled:
@@ -166,9 +177,9 @@ class Split(OfAModel):
         return without_hooks(model) if self._hooks is False else model
 
 
-def _settle_while_compiling(cut: Split, image: Image, dtype: torch.dtype, device: torch.device) -> bool:
+def _settle_while_compiling(key: str, image: Image, dtype: torch.dtype, device: torch.device) -> bool:
     """Find the cut for images of a shape, run by the compiler, outside what it follows."""
-    cut._settle(Inputs(numbers((1, *image), dtype, device)))
+    _SPLITS[key]._settle(Inputs(numbers((1, *image), dtype, device)))
     return True
 
 
@@ -317,76 +328,3 @@ def cut_by_hand(features: Callable[[torch.Tensor], Any], head: Callable[..., Any
     """A model that was cut into two functions."""
     cut = Cut(NAMES[0], named_features(features), closed_head(head), NAMES)
     return Settled(NAMES[0], "functions", "they were given", cut, PLAIN)
-
-
-def run_cut(settled: Settled, source: Callable[[], nn.Module] | None, inputs: Inputs) -> tuple[torch.Tensor, Head]:
-    """Features and head for some inputs."""
-    cut, images = settled.cut, inputs.images
-    if isinstance(cut, TapCut):
-        assert source is not None
-        return _run_tap(cut, settled, source(), inputs)
-    tensor, *crossing = run_features(cut, inputs.taken)
-    layout = settled.of_layer
-    if settled.way == "functions":
-        check_features(tensor, images)
-
-    def head(features: torch.Tensor) -> Any:
-        given = layout.from_map(features, tensor)
-        if is_compiled():
-            return cut.rest(given, *crossing)
-        return called(cut.rest, lambda: cut.rest(given, *crossing), images)
-
-    return checked_map(settled.layer, layout, tensor, images), head
-
-
-def _run_tap(cut: TapCut, settled: Settled, model: nn.Module, inputs: Inputs) -> tuple[torch.Tensor, Head]:
-    recording = torch.is_grad_enabled()
-    inputs = inputs if recording else replace(inputs, images=inputs.images.detach())
-    seen: list[torch.Tensor] = []
-
-    def read(tensor: torch.Tensor) -> torch.Tensor:
-        seen.append(tensor.clone())
-        return tensor
-
-    run(model, inputs, {cut.place: read}, cut.manner, recording)
-    tensor = seen[0]
-    layout = settled.of_layer
-
-    def head(features: torch.Tensor) -> Any:
-        rows = len(features) // max(1, len(inputs.images))
-        given = inputs if rows == 1 else _repeated(inputs, rows)
-        visits = {cut.place: lambda tensor: layout.from_map(features, tensor).clone()}  # its code may write into it
-        return run(model, given, visits, cut.manner, recording)
-
-    return checked_map(settled.layer, layout, tensor, inputs.images), head
-
-
-def _repeated(inputs: Inputs, rows: int) -> Inputs:
-    """The inputs with each image so many times: for rows of changed features."""
-    if inputs.has_others:  # who knows which of them are to be repeated
-        count = len(inputs.images)
-        raise FuncamError(
-            f"the head was given {rows * count} feature maps for {count} images, and the model takes more than images; "
-            f"give {count} at a time"
-        )
-    images = inputs.images.repeat_interleave(rows, 0)
-    return replace(inputs, images=images)
-
-
-def run_features(cut: Cut, images: torch.Tensor) -> list[Any]:
-    """The values that cross the cut, the layer's own first."""
-    if cut.image is not None and images.shape[1:] != cut.image[1:]:
-        raise FuncamError(f"the cut was made by torch.export for images of {list(cut.image)}, not {list(images.shape)}")
-    values = cut.features(images) if is_compiled() else _reporting(cut, images)
-    return [values[name] for name in cut.names]
-
-
-def _reporting(cut: Cut, images: torch.Tensor) -> Any:
-    recording = torch.is_grad_enabled()
-
-    def features() -> Any:
-        # autograd can't save an inference tensor; leaving inference mode would switch its recording on
-        with torch.inference_mode(False), torch.set_grad_enabled(recording):
-            return cut.features(images.clone() if images.is_inference() else images)
-
-    return called(cut.features, features, images)

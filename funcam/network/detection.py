@@ -16,7 +16,8 @@ from torchvision.models.detection.ssd import SSD
 
 from funcam.errors import FuncamError, nearest
 from funcam.network.believed import structure_of
-from funcam.network.cutting import Head, split
+from funcam.network.cut_runs import Head
+from funcam.network.cutting import split
 from funcam.network.images import check_images
 from funcam.network.layers import ancestors, name_of
 from funcam.network.naming import LayerLike, layer_name

@@ -15,7 +15,7 @@ from funcam.errors import FuncamError
 from funcam.network.axes import OwnLayout
 from funcam.network.believed import manner_for
 from funcam.network.checks import cotangents, own_random_numbers
-from funcam.network.cutting import run_cut
+from funcam.network.cut_runs import run_cut
 from funcam.network.derivative import vjp
 from funcam.network.graph import Graph
 from funcam.network.known import TracedModel, known_of

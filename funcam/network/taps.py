@@ -11,8 +11,8 @@ import torch
 from torch import fx, nn
 
 from funcam.network.axes import AnyLayout, checked_map
+from funcam.network.cut_runs import run_cut, run_features
 from funcam.network.cuts import Cut, feature_extractor
-from funcam.network.cutting import run_cut, run_features
 from funcam.network.graph import Graph, acyclic
 from funcam.network.known import TracedModel, known_of
 from funcam.network.layers import between, dependants, find_node, output_of, shapes_of

@@ -66,6 +66,9 @@ def refused(model, **options):
     return str(caught.value)
 
 
+BY_TORCH = pytest.mark.skipif(
+    torch.__version__ < "2.12", reason="torch 2.11's compiler fails in its own code, in what the model calls"
+)
 doubled = torch.compile(lambda x: torch.relu(x) * 2, backend="eager", fullgraph=True)
 
 
@@ -161,11 +164,14 @@ class HookWhileRunning(Net):
         return self.fc(torch.relu(x).mean((2, 3)) * (1 + 0 * x.sum().item()))
 
 
+OF_COMPILED, OF_COND = (pytest.param(kind, marks=BY_TORCH) for kind in (CompiledGlobal, Cond))
+
+
 @pytest.mark.filterwarnings("ignore:The .grad attribute of a Tensor")  # torch.compile looks at it
 @pytest.mark.parametrize("layer", ["a", "b"])
 @pytest.mark.parametrize(
     "kind",
-    [CompiledGlobal, CompiledAttribute, Cond, ByType, ByTypeAndValue, Making, Tutorial, Inner, Threads, HalfInThreads],
+    [OF_COMPILED, CompiledAttribute, OF_COND, ByType, ByTypeAndValue, Making, Tutorial, Inner, Threads, HalfInThreads],
 )
 def test_it_is_explained_as_by_hand(kind, layer):
     model = kind()
@@ -188,7 +194,7 @@ def test_hooks_hung_up_while_the_model_runs_are_before_the_tap():
 
 
 @pytest.mark.parametrize("method", ["ablation-cam", "smooth-grad", "grad-cam++"])
-@pytest.mark.parametrize("kind", [CompiledGlobal, Tutorial, HalfInThreads])
+@pytest.mark.parametrize("kind", [OF_COMPILED, Tutorial, HalfInThreads])
 def test_other_methods_go_the_same_way(kind, method):
     maps = funcam.explain(kind(), IMAGES, 0, layer="b", method=method).maps
     assert maps.isfinite().all()
