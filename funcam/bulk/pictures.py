@@ -179,7 +179,9 @@ def _seen(store: Store, row: Row, data: bytes | FuncamError) -> Seen:
     if isinstance(data, FuncamError):
         raise data
     if content_hash(data) != row.content:
-        raise FuncamError(f"{row.path!r} has changed since it was explained; explain it again in another store")
+        raise FuncamError(
+            f"{row.path!r} has changed since it was explained; the same funcam batch command explains it anew"
+        )
     image = read_data(data, row.path).pixels
     told = store.question["input"]
     return Seen(row, image, fit_image(image, tuple(told["size"]), **_fit(told))[1])

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping
 from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, TypeAlias, cast
@@ -17,11 +17,12 @@ from funcam.cli.messages import FAILURE, UsageError, check_choice, complain, con
 from funcam.cli.net_loading import check_files, check_meaning, class_index, load_on_device, with_weights
 from funcam.cli.net_option import OWN, parse_net_spec
 from funcam.cli.recipe_options import recipe_of
-from funcam.errors import about
+from funcam.errors import FuncamError, about
 
 if TYPE_CHECKING:
     from funcam.bulk.asked import Asked, Target
     from funcam.recipe import Recipe
+    from funcam.sources import Item
     from funcam.store import Writer
     from funcam.zoo.net import Net
 
@@ -106,6 +107,8 @@ def batch(
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Print errors only.")] = False,
 ) -> int:
     """Explain any number of images into a store of maps and figures; the same command goes on where one stopped."""
+    from funcam.sources import list_items
+
     if bool(sources) == as_listed:
         given = "--as-listed was given and images too" if sources else "no images"
         raise UsageError(f"{given}; give folders, globs, lists or shards, or --as-listed to go on with those listed")
@@ -115,10 +118,11 @@ def batch(
     run = _engine(engine, device, workers, address, gpus_per_worker)
     spec = with_weights(parse_net_spec(net), weights)
     recipe = recipe_of(None, [method], layers or [], combine, smooth or [], settings or [], input_size)
+    items = None if as_listed else list_items(sources or [], sys.stdin.buffer)
     loaded, where = load_on_device(spec, labels, "cpu" if engine == "ray" else device, quiet, scores, output)
     asked = _asked(loaded, recipe, class_, target, fit, layout, threshold, where)
     sizes = {"shard_size": shard_size, "batch_size": min(batch_size, shard_size)}
-    return _into_store(asked, sources or None, out, {"map_type": maps, **sizes}, run, pictures is not None, quiet)
+    return _into_store(asked, items, out, {"map_type": maps, **sizes}, run, pictures is not None, quiet)
 
 
 def _check(
@@ -198,22 +202,24 @@ def _asked(
 
 
 def _into_store(
-    asked: Asked, sources: Sequence[str] | None, out: Path, kept: Mapping[str, Any], run: _Run, draw: bool, quiet: bool
+    asked: Asked, items: Iterable[Item] | None, out: Path, kept: Mapping[str, Any], run: _Run, draw: bool, quiet: bool
 ) -> int:
     """Make what is missing of the store, and say what became of it."""
     from funcam.bulk.asked import question_of
     from funcam.cli.batch_progress import batch_progress
-    from funcam.sources import list_items
     from funcam.store import Writer, open_store
 
     with Writer(out, question_of(asked, **kept)) as writer:
         with loading("the list of images", quiet):
-            writer.list_items(None if sources is None else list_items(sources, sys.stdin.buffer))
+            writer.list_items(items)
+            changed = 0 if items is None else writer.forget_changed()
+        if changed and not quiet:
+            complain(f"images have changed; their shards are made anew, {changed:,} of {writer.shards:,}")
         collect_again()
         try:
             with batch_progress(writer.count - writer.written(), writer.count, quiet) as told:
                 run(asked, writer, told.add)
-        except KeyboardInterrupt:
+        except (KeyboardInterrupt, FuncamError):
             complain(f"{writer.written():,} of {writer.count:,} images are done; the same command goes on")
             raise
         undrawn = _draw_missing(out, quiet) if draw else 0
@@ -235,7 +241,7 @@ def _draw_missing(out: Path, quiet: bool) -> int:
     store = open_store(out)
     count = store.count - store.failures
     try:
-        with batch_progress(count - pictures_there(store), count, quiet, "drawing") as told:
+        with batch_progress(count - pictures_there(store), count, quiet, "drawing", "pictures") as told:
             for row, made in draw_missing(store, Look()):
                 told.add(1, int(not isinstance(made, Path)))
                 if not isinstance(made, Path) and told.failures <= _SHOWN:

@@ -42,7 +42,9 @@ class Told:
 
 
 @contextmanager
-def batch_progress(left: int, count: int, quiet: bool, verb: str = "explaining") -> Iterator[Told]:
+def batch_progress(
+    left: int, count: int, quiet: bool, verb: str = "explaining", what: str = "images"
+) -> Iterator[Told]:
     """What to tell of images that are done.
 
     Args:
@@ -50,13 +52,14 @@ def batch_progress(left: int, count: int, quiet: bool, verb: str = "explaining")
         count: images of the store.
         quiet: whether nothing is shown.
         verb: what is done with them.
+        what: what comes of it.
     """
     shown = bar_console()
     if quiet or not left:
         yield Told(left)
         return
     if left < count:
-        shown.print(f"funcam: {count - left:,} of {count:,} images are there; going on", markup=False, soft_wrap=True)
+        shown.print(f"funcam: {count - left:,} of {count:,} {what} are there; going on", markup=False, soft_wrap=True)
     if not shown.is_terminal:
         yield Told(left, lines=True)
         return

@@ -44,8 +44,8 @@ def list_items(sources: Sequence[str], lines: BinaryIO | None = None) -> Iterato
         lines: standard input.
 
     Raises:
-        FuncamError: there is no such source, or one holds no image. What is wrong with a single image, shard or folder
-            inside is the problem of an item.
+        FuncamError: there is no such source, at once; one holds no image, when it is reached. What is wrong with a
+            single image, shard or folder inside is the problem of an item.
 
     Example:
         >>> for item in list_items(["photos", "train-{0000..0009}.tar"]):  # doctest: +SKIP
@@ -56,6 +56,10 @@ def list_items(sources: Sequence[str], lines: BinaryIO | None = None) -> Iterato
     parts = [part for source in sources for part in _parted(source)]
     for part in parts:
         _check(part)
+    return _listed(parts, lines)
+
+
+def _listed(parts: Sequence[str], lines: BinaryIO | None) -> Iterator[Item]:
     for part in parts:
         items = _items(part, lines)
         first = next(items, None)

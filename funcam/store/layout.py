@@ -18,7 +18,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from funcam.errors import FuncamError
-from funcam.files import make_folder
+from funcam.files import make_folder, remove
 
 _OURS = re.compile(r"question\.json|listing|parts|pictures|maps-\d+\.parquet|log\.jsonl|lock|\..*")
 
@@ -63,6 +63,24 @@ def remove_parts(folder: Path, whole: Container[int]) -> None:
         number = re.match(r"(\d+)-\d+\.", name)
         if number and int(number[1]) in whole:
             (folder / "parts" / name).unlink(missing_ok=True)
+
+
+def remove_shard(folder: Path, number: int) -> None:
+    """Remove a shard, whole or begun, and its pictures, which go first: without them it is as it was.
+
+    Args:
+        folder: the store.
+        number: of the shard.
+
+    Example:
+        >>> remove_shard(Path("store"), 3)  # doctest: +SKIP
+    """
+    pictures = pictures_path(folder, number)
+    if pictures.is_dir() and not pictures.is_symlink():
+        for name in os.listdir(pictures):
+            remove(pictures / name)
+    remove(shard_path(folder, number))
+    remove_parts(folder, {number})
 
 
 @contextmanager

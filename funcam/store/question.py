@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 from funcam.errors import FuncamError, json_text, nearest, shown, whole_number
 from funcam.files import MIB, exists, parse_json, read_bytes, write_atomically
 from funcam.store.encoding import MAP_TYPES
+from funcam.store.listing import listed_count
 
 FORMAT = 1
 """Of the folder's files: a store of another one is refused."""
@@ -64,7 +65,8 @@ def settle_question(folder: Path, question: Mapping[str, Any]) -> None:
         question: what JSON can say: mappings, lists, texts, numbers.
 
     Raises:
-        FuncamError: it is no such question, or the store is of another one, which is told part by part.
+        FuncamError: it is no such question, or the store is of another one, which is told part by part. One that no
+            image was listed for is replaced.
 
     Example:
         >>> settle_question(Path("store"), question)  # doctest: +SKIP
@@ -74,7 +76,8 @@ def settle_question(folder: Path, question: Mapping[str, Any]) -> None:
         ours = json.loads(json.dumps(question, allow_nan=False))
     except (TypeError, ValueError) as error:
         raise FuncamError(f"the question can't be written as JSON ({error}); give texts and numbers") from None
-    if not exists(folder / _NAME):
+    there = read_question(folder) if exists(folder / _NAME) else None
+    if there is None or (there != ours and listed_count(folder) is None):  # no row can be there yet
         text = json_text({"format": FORMAT, "question": ours}, indent=2) + "\n"
         write_atomically(folder / _NAME, text.encode(errors="backslashreplace"), links=False)
     parts = [f"{part} is {now}, there {there}" for part, there, now in _differing(read_question(folder), ours)]

@@ -11,7 +11,8 @@ from typing import Any
 from funcam.errors import FuncamError, json_text
 from funcam.files import append, exists
 from funcam.sources import Item
-from funcam.store.layout import batches_there, locked, remove_parts, shard_path
+from funcam.store.changed import changed_shards
+from funcam.store.layout import batches_there, locked, remove_parts, remove_shard, shard_path
 from funcam.store.listing import listed_count, settle_listing
 from funcam.store.question import question_letters, settle_question, sizes_of
 from funcam.store.rows import arrow
@@ -74,6 +75,17 @@ class Writer:
             self.count = settle_listing(self.folder, items, self._sizes.shard)
         elif not self.count:
             raise FuncamError(f"the images of {str(self.folder)!r} aren't all listed yet; give the source")
+
+    def forget_changed(self) -> int:
+        """Remove the shards of images that have changed since, so that they are made anew.
+
+        Returns:
+            How many there were.
+        """
+        found = list(changed_shards(self.folder, self.count, self._sizes.shard))
+        for number in found:
+            remove_shard(self.folder, number)
+        return len(found)
 
     @property
     def shards(self) -> int:

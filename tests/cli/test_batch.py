@@ -118,6 +118,28 @@ def test_show_prints_rows_as_json(funcam: Funcam, photos: Path) -> None:
     ] == [4]
 
 
+def test_an_image_that_changed_is_explained_anew_and_what_was_drawn_of_it_too(funcam: Funcam, photos: Path) -> None:
+    command = ["batch", "photos", "--net", "scenes", "--shard", "2", "--pictures", "overlay", "--out"]
+    funcam(*command, "store")
+    (photos / "1.png").write_bytes((photos / "3.png").read_bytes())
+    ran = funcam(*command, "store")
+    assert "images have changed; their shards are made anew, 1 of 3" in ran.err
+    funcam(*command, "whole")
+    drawn = "pictures/00000/00000001-1.jpg"
+    for name in ("maps-00000.parquet", "maps-00001.parquet", drawn):
+        assert (Path("store") / name).read_bytes() == (Path("whole") / name).read_bytes(), name
+
+
+def test_a_wrong_source_leaves_no_store_and_an_address_is_none(funcam: Funcam, photos: Path) -> None:
+    assert funcam("batch", "nowhere", "--net", "scenes", "--out", "store").code != 0
+    assert not Path("store").exists()
+    for command in ("batch", "explain"):
+        ran = funcam(command, str(photos / "1.png"), "--net", "scenes", "--out", "s3://bucket/store")
+        assert ran.code != 0
+        assert "is an address, and results go to a folder" in ran.err
+    assert not Path("s3:").exists()
+
+
 def test_show_says_of_an_image_that_changed_and_draws_the_others(funcam: Funcam, photos: Path) -> None:
     funcam("batch", "photos", "--net", "scenes", "--out", "store")
     (photos / "1.png").write_bytes((photos / "2.png").read_bytes())
