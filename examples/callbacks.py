@@ -12,8 +12,10 @@ Trainer(callbacks=[LightningOverlays(images, labels)], logger=TensorBoardLogger(
 from __future__ import annotations
 
 import argparse
+import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -136,4 +138,7 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    try:
+        main()
+    except (ImportError, OSError) as error:
+        sys.exit(f"{Path(__file__).name}: {error}")

@@ -5,13 +5,15 @@
     python examples/coco_boxes.py store boxes.json --query 'score > 0.5'
 
 Each box goes round the largest region of the map (`funcam batch --threshold`), in the image's pixels, with the class
-that is explained and its score, as a detector's result would be.
+that is explained and its score, as a detector's result would be. What speaks against a class
+(`--class 'not NAME'`) is a category of its own.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -20,6 +22,7 @@ import numpy as np
 
 import funcam
 from funcam.store import Row, Store, open_store
+from funcam.zoo.labels import class_name
 
 
 def coco_of(store: Store, query: Sequence[str] = ()) -> dict[str, Any]:
@@ -29,27 +32,28 @@ def coco_of(store: Store, query: Sequence[str] = ()) -> dict[str, Any]:
         store: what `funcam batch` wrote.
         query: conditions on its rows.
     """
+    classes = store.question["classes"]
     images, annotations, used = [], [], set[int]()
     for row in store.rows(query, maps=False):
         if row.width is None or row.height is None:  # it could not be read
             continue
         images.append({"id": row.index, "file_name": row.path, "width": row.width, "height": row.height})
         box = _box(row, store.question["input"])
-        if box is None or row.target is None or row.target < 0:
+        if box is None or row.target is None:
             continue
         used.add(row.target)
         annotations.append(
             {
                 "id": len(annotations) + 1,
                 "image_id": row.index,
-                "category_id": row.target,
+                "category_id": row.target % (2 * len(classes)),  # ~0, what speaks against 0, is the last one
                 "bbox": box,
                 "area": box[2] * box[3],
                 "iscrowd": 0,
                 "score": row.score,
             }
         )
-    categories = [{"id": index, "name": store.question["classes"][index]} for index in sorted(used)]
+    categories = [{"id": index % (2 * len(classes)), "name": class_name(index, classes)} for index in sorted(used)]
     return {"images": images, "annotations": annotations, "categories": categories}
 
 
@@ -85,4 +89,7 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    try:
+        main()
+    except (funcam.FuncamError, OSError) as error:
+        sys.exit(f"{Path(__file__).name}: {error}")

@@ -11,6 +11,7 @@ explain(["a.jpg", "b.jpg"], top_k=1)                # a list of such lists
 from __future__ import annotations
 
 import argparse
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -104,4 +105,7 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    try:
+        main()
+    except (ImportError, OSError, ValueError) as error:
+        sys.exit(f"{Path(__file__).name}: {error}")

@@ -15,6 +15,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 import io
+import sys
 import tempfile
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
@@ -23,10 +24,14 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from fastapi import FastAPI, HTTPException, Request, Response
-from fastapi.responses import JSONResponse
 
 import funcam
+
+try:
+    from fastapi import FastAPI, HTTPException, Request, Response
+    from fastapi.responses import JSONResponse
+except ImportError as error:
+    raise SystemExit(f"serve.py: {error}; pip install 'funcam[examples]'") from None
 
 
 @dataclass(frozen=True)
@@ -192,8 +197,13 @@ def main() -> None:
     parser.add_argument("--net", default="scenes")
     parser.add_argument("--port", type=int, default=8000)
     given = parser.parse_args()
+    if not 0 <= given.port < 2**16:
+        parser.error(f"--port {given.port}: port must be 0-65535")
     uvicorn.run(make_app(funcam.load_net(given.net)), host="127.0.0.1", port=given.port, log_level="warning")
 
 
 if __name__ == "__main__":
-    main()
+    try:
+        main()
+    except (funcam.FuncamError, ImportError, OSError) as error:
+        sys.exit(f"{Path(__file__).name}: {error}")

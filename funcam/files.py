@@ -28,9 +28,6 @@ MIB = 2**20
 _AT_ONCE = getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_CLOEXEC", 0) | getattr(os, "O_BINARY", 0)
 """To open a pipe would be to wait for its other end."""
 
-_ADDRESS = re.compile(r"[a-z][a-z0-9]+:/")
-"""`s3://bucket`, and what a path makes of it; one letter is a drive of Windows."""
-
 _ADVICE = {
     errno.ENOENT: "make the folder first",
     errno.ENOTDIR: "a part of the path is a file; choose another path",
@@ -315,10 +312,8 @@ def make_folder(path: str | os.PathLike[str], *, links: bool = True) -> Path:
         PosixPath('results/today')
     """
     folder = Path(path)
-    if _ADDRESS.match(str(path)):
-        raise FuncamError(
-            f"{str(path)!r} is an address, and results go to a folder; give one, such as a mounted bucket's"
-        )
+    if re.match(r"[a-z][a-z0-9]+:/", str(path)):  # one letter is a drive of Windows
+        raise FuncamError(f"{str(path)!r} is an address, and results go to a folder; give one")
     try:
         if not links and folder.is_symlink():
             raise OSError(errno.ELOOP, os.strerror(errno.ELOOP))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import sys
+import argparse
 from functools import partial
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -19,7 +19,14 @@ class Isolated(SimpleHTTPRequestHandler):
 
 
 if __name__ == "__main__":
-    port = int(sys.argv[1]) if len(sys.argv) > 1 else 8000
-    with ThreadingHTTPServer(("127.0.0.1", port), partial(Isolated, directory=Path(__file__).parent)) as server:
-        print(f"http://localhost:{server.server_port}", flush=True)
-        server.serve_forever()
+    parser = argparse.ArgumentParser(description="The page on loopback.")
+    parser.add_argument("port", type=int, nargs="?", default=8000)
+    address = "127.0.0.1", parser.parse_args().port
+    try:
+        with ThreadingHTTPServer(address, partial(Isolated, directory=Path(__file__).parent)) as server:
+            print(f"http://localhost:{server.server_port}", flush=True)
+            server.serve_forever()
+    except (OSError, OverflowError) as error:
+        parser.error(f"port {address[1]}: {error}")
+    except KeyboardInterrupt:
+        pass

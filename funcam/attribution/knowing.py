@@ -5,11 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
+from funcam.errors import FuncamError, quoted
 from funcam.imaging.fit import View
 from funcam.imaging.reading import Pixels
 from funcam.recipe import Scores
 from funcam.zoo.batches import Batch, fit_images
-from funcam.zoo.labels import find_class
+from funcam.zoo.labels import find_meant
 from funcam.zoo.net import Net
 
 
@@ -76,7 +77,12 @@ def spelled_out(model: Any, images: Any, targets: Any, output: Any, scores: Any)
 def _numbers(targets: Any, classes: tuple[str, ...]) -> Any:
     """Targets with a class's number in the place of its name."""
     if isinstance(targets, str) and (targets != "all" or "all" in classes):
-        return find_class(targets, classes)
+        index = find_meant(targets, classes)
+        if index < 0:
+            raise FuncamError(
+                f"targets are classes, and {quoted(targets)} is none; give funcam.counterfactual({~index})"
+            )
+        return index
     if isinstance(targets, list | tuple):
         return [_numbers(each, classes) for each in targets]
     return targets

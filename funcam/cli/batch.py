@@ -14,7 +14,7 @@ from funcam.cli import input_options as options
 from funcam.cli.collector import collect_again
 from funcam.cli.device import check_device
 from funcam.cli.messages import FAILURE, UsageError, check_choice, complain, console, loading
-from funcam.cli.net_loading import check_files, check_meaning, class_index, load_on_device, with_weights
+from funcam.cli.net_loading import check_files, check_meaning, load_on_device, with_weights
 from funcam.cli.net_option import OWN, parse_net_spec
 from funcam.cli.recipe_options import recipe_of
 from funcam.errors import FuncamError, about
@@ -194,10 +194,11 @@ def _asked(
     device: str,
 ) -> Asked:
     from funcam.bulk.asked import Asked
+    from funcam.zoo.labels import find_meant
     from funcam.zoo.nets import at_size
 
     net = at_size(net, recipe.size_for(net.input_size))
-    wanted = cast("Target", target) if class_ is None else class_index(class_, net.classes)
+    wanted = cast("Target", target) if class_ is None else find_meant(class_, net.classes)
     return Asked(net, recipe, wanted, fit, layout, threshold, device)
 
 

@@ -20,7 +20,7 @@ from funcam.cli.messages import (
     console,
     make_results_folder,
 )
-from funcam.cli.net_loading import check_files, check_meaning, class_index, load_on_device, with_weights
+from funcam.cli.net_loading import check_files, check_meaning, load_on_device, with_weights
 from funcam.cli.net_option import OWN, NetSpec, layers_by_label, nets_by_label
 from funcam.cli.opening import show
 from funcam.cli.recipe_options import RUNNER_UP, recipe_of
@@ -313,14 +313,14 @@ def _job(
 ) -> Job:
     """Find what was named in the network."""
     from funcam.pipeline.stream import Job
-    from funcam.zoo.labels import find_class
+    from funcam.zoo.labels import find_class, find_meant
     from funcam.zoo.nets import at_size
 
     sized = at_size(net, recipe.size_for(net.input_size))  # a size that it can't take is told once, not for each image
     if sized.size[0] * sized.size[1] > max(_LARGE_INPUT, 4 * net.size[0] * net.size[1]):
         height, width = sized.size
         complain(f"an input of {width}x{height} pixels takes gigabytes of memory: up to 2 kB a pixel")
-    chosen = tuple(dict.fromkeys(class_index(text, net.classes) for text in classes)) if classes else None
+    chosen = tuple(dict.fromkeys(find_meant(text, net.classes) for text in classes)) if classes else None
     against = find_class(contrast, net.classes) if contrast not in (None, RUNNER_UP) else contrast
     return Job(label, net, device, chosen, against, fit, recipe, layout, style, out)
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
@@ -84,23 +83,3 @@ def load_on_device(
         net = load(spec, labels=labels, progress=not silent)
     net = net if scores is None else replace(net, scores=cast(Scores, scores))
     return replace(net, model=net.model.to(where)), where
-
-
-def class_index(text: str, classes: Sequence[str]) -> int:
-    """The index of the class that is meant; `~index` for `not NAME`.
-
-    Args:
-        text: an index, a name, or `not NAME`.
-        classes: the network's.
-
-    Raises:
-        FuncamError: it has no such class.
-    """
-    from funcam.zoo.labels import find_class
-
-    try:
-        return find_class(text, classes)
-    except FuncamError:
-        if not text.lower().startswith("not "):
-            raise
-    return ~find_class(text[4:].strip(), classes)

@@ -12,7 +12,7 @@ from PIL import Image
 
 from funcam.errors import FuncamError, reason_in, shown
 from funcam.imaging.decoding import stretch_of, upright_rgb
-from funcam.imaging.reading import Pixels, read_image
+from funcam.imaging.reading import Pixels, read_data, read_image
 
 Picture: TypeAlias = str | os.PathLike[str] | Image.Image | NDArray[Any] | Any
 """A path, an image of Pillow's, an array or a tensor (named `Any` here: this room has no torch)."""
@@ -27,8 +27,9 @@ def as_image(picture: Picture) -> Pixels:
     tensor in front first, as NumPy's and torch's users have them; an axis of one picture in front is left out.
 
     Args:
-        picture: a path, an image of Pillow's, or an array or tensor `[H, W]`, `[H, W, channels]` or `[channels, H, W]`
-            with 1, 3 or 4 channels: bytes (or other whole numbers in 0..255), floats in 0..1, or a mask.
+        picture: a path, what such a file holds (bytes, or a binary stream), an image of Pillow's, or an array or tensor
+            `[H, W]`, `[H, W, channels]` or `[channels, H, W]` with 1, 3 or 4 channels: bytes (or other whole numbers
+            in 0..255), floats in 0..1, or a mask.
 
     Returns:
         uint8 RGB `[H, W, 3]`.
@@ -40,8 +41,10 @@ def as_image(picture: Picture) -> Pixels:
         >>> as_image(np.array([[0.0, 0.5, 1.0]])).tolist()
         [[[0, 0, 0], [128, 128, 128], [255, 255, 255]]]
     """
-    if isinstance(picture, str | bytes | os.PathLike):
-        return read_image(picture)  # type: ignore[arg-type]  # bytes are refused there
+    if isinstance(picture, str | os.PathLike):
+        return read_image(picture)
+    if isinstance(picture, bytes | bytearray) or hasattr(picture, "read"):
+        return read_data(_encoded(picture), "the picture").pixels
     if isinstance(picture, Image.Image):
         return _of_pillow(picture)
     first = not isinstance(picture, np.ndarray)
@@ -58,7 +61,8 @@ def as_images(pictures: Picture | Iterable[Picture]) -> list[Pixels]:
         >>> [image.shape for image in as_images([np.zeros((2, 4)), np.zeros((1, 3, 5, 6))])]
         [(2, 4, 3), (5, 6, 3)]
     """
-    if isinstance(pictures, str | bytes | os.PathLike | Image.Image) or not isinstance(pictures, Iterable):
+    one = isinstance(pictures, str | bytes | bytearray | os.PathLike | Image.Image) or hasattr(pictures, "read")
+    if one or not isinstance(pictures, Iterable):
         return [as_image(pictures)]
     if hasattr(pictures, "shape"):
         several = len(pictures.shape) == 4
@@ -68,6 +72,17 @@ def as_images(pictures: Picture | Iterable[Picture]) -> list[Pixels]:
     if not images:
         raise FuncamError("no picture was given; give a path, an image of Pillow's, an array, a tensor, or several")
     return images
+
+
+def _encoded(picture: Any) -> bytes:
+    """What a picture's file holds."""
+    try:
+        data = picture.read() if hasattr(picture, "read") else bytes(picture)
+    except Exception as error:  # a stream may be anybody's
+        raise FuncamError(f"the picture's stream can't be read ({reason_in(error)}); open it again") from error
+    if not isinstance(data, bytes):
+        raise FuncamError(f"the picture's stream gives {type(data).__name__}; open the file in binary mode, 'rb'")
+    return data
 
 
 def _of_pillow(picture: Image.Image) -> Pixels:

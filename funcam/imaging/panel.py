@@ -28,6 +28,7 @@ TILE = 256
 """The side in pixels of a square picture in a panel, if nobody says."""
 
 _MOST_COLUMNS = 8
+_LARGEST_TILE = 2048
 _WIDEST = 10  # square tiles: where a panel of wide images ends, so that it is not shrunk beyond reading.
 _LEADING = 1.35  # a line of text is so many times as high as its letters' size
 _STEEPEST = 3.0  # A longer image lies in a tray of this aspect: tiles as long as it would leave no room to read.
@@ -136,6 +137,8 @@ def _check(image: Pixels | None, rows: Sequence[PanelRow], tile: int) -> None:
     whole_number("a panel's tile", tile)
     if tile < 32:
         raise FuncamError(f"a panel's tile has at least 32 pixels; got {tile!r}")
+    if tile > _LARGEST_TILE:
+        raise FuncamError(f"a panel's tile has at most {_LARGEST_TILE:,} pixels; got {tile!r}")
     if not isinstance(rows, Sequence) or not all(isinstance(row, PanelRow) for row in rows):
         raise FuncamError(f"a panel's rows are a list of PanelRow; got {shown(rows)}")
     if not rows or not rows[0].pictures:

@@ -76,6 +76,28 @@ def find_class(text: str, classes: Sequence[str]) -> int:
     raise FuncamError(f"class {quoted(text)} is unknown; nearest: {nearest(text, classes)}; give an index or a name")
 
 
+def find_meant(text: str, classes: Sequence[str]) -> int:
+    """The index of the class that is meant; `~index`, what speaks against it, for `not NAME`.
+
+    Args:
+        text: an index, a name, or `not NAME`.
+        classes: the name of each class, in order.
+
+    Raises:
+        FuncamError: as `find_class`.
+
+    Example:
+        >>> find_meant("not tabby", ("tabby", "crane")) == ~0
+        True
+    """
+    try:
+        return find_class(text, classes)
+    except FuncamError:
+        if not text.lower().startswith("not "):
+            raise
+    return ~find_class(text[4:].strip(), classes)
+
+
 def read_labels(path: str | os.PathLike[str]) -> tuple[str, ...]:
     """Read the names of the classes from a file.
 

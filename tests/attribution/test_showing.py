@@ -221,8 +221,11 @@ def test_a_signal_is_a_strip_under_its_curve():
         (lambda: funcam.explain(NET.model, torch.zeros(0, 3, 64, 64)).panel(), "no image"),
         (lambda: funcam.explain(NET, SCENE.image, "unicorn"), "class 'unicorn' is unknown"),
         (lambda: funcam.explain(NET.model, "dog.jpg"), "own_net"),
+        (lambda: funcam.explain(NET, SCENE.image, "not disk"), r"'not disk' is none; give funcam.counterfactual\(\d\)"),
+        (lambda: funcam.explain(NET, SCENE.image, [["star", "not sta7"]]), "class 'sta7' is unknown"),
+        (lambda: ONE.panel(tile=10**6), "at most 2,048 pixels"),
     ],
-    ids=range(13),
+    ids=range(16),
 )
 def test_what_cant_be_drawn_is_said(call, message):
     with pytest.raises(FuncamError, match=message) as caught:

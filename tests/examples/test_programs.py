@@ -17,6 +17,7 @@ from PIL import Image
 from torch import nn
 
 import funcam
+from funcam.store import open_store
 
 pytestmark = pytest.mark.long
 
@@ -62,6 +63,36 @@ def test_boxes_of_a_store_are_where_the_map_is(photos: Path, fit: str) -> None:
         assert y - 1 <= row <= y + height + 1
         assert 0 <= x < x + width <= image["width"]
         assert 0 <= y < y + height <= image["height"]
+
+
+def test_boxes_of_what_speaks_against_a_class_are_of_a_category_that_says_so(photos: Path) -> None:
+    words = ["batch", "photos", "--net", "scenes", "--class", "not bolt", "--out", "store", "-q"]
+    subprocess.run([sys.executable, "-m", "funcam", *words], check=True)
+    told = example("coco_boxes").coco_of(open_store("store"))
+    (category,) = told["categories"]
+    assert category["name"] == "not bolt"
+    assert told["annotations"]
+    assert {found["category_id"] for found in told["annotations"]} == {category["id"]}
+
+
+@pytest.mark.parametrize(
+    ("program", "words", "told"),
+    [
+        ("coco_boxes.py", ["nowhere", "boxes.json"], "'nowhere' is no store"),
+        ("coco_boxes.py", [".", "boxes.json"], "'.' is no store"),
+        ("serve.py", ["--net", "nothing"], "network 'nothing' is not in the zoo"),
+        ("serve.py", ["--port", "70000"], "port must be 0-65535"),
+        ("browser/serve.py", ["70000"], "port must be 0-65535"),
+        ("callbacks.py", ["--logs", "photos/0.png"], "photos/0.png"),
+        ("hugging_face.py", ["photos/0.png", "--model", "photos"], "photos"),
+    ],
+)
+def test_wrong_use_ends_in_words(photos: Path, program: str, words: list[str], told: str) -> None:
+    run = [sys.executable, EXAMPLES / program, *words]
+    ran = subprocess.run(run, capture_output=True, text=True, check=False, timeout=300)
+    assert ran.returncode != 0
+    assert told in ran.stderr
+    assert "Traceback" not in ran.stderr
 
 
 class Tiny(nn.Module):

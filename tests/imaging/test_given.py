@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import io
+from pathlib import Path
+
 import numpy as np
 import pytest
 import torch
@@ -124,3 +127,18 @@ def test_a_strip_has_its_heat_where_the_map_has():
         strip(saliency, np.zeros((2, 3, 4)))
     with pytest.raises(FuncamError, match="the map of a signal"):
         strip(np.zeros((2, 3)))
+
+
+def test_what_a_file_holds_is_the_picture_in_it(tmp_path: Path) -> None:
+    path = tmp_path / "a.png"
+    Image.fromarray(np.arange(36, dtype=np.uint8).reshape(3, 4, 3)).save(path)
+    data = path.read_bytes()
+    with path.open("rb") as stream:
+        forms = [as_images(form) for form in (data, bytearray(data), io.BytesIO(data), stream)]
+    for images in forms:
+        assert len(images) == 1
+        np.testing.assert_array_equal(images[0], as_image(path))
+    with pytest.raises(FuncamError, match="the picture' is not an image"):
+        as_image(b"no picture")
+    with path.open(encoding="latin-1") as text, pytest.raises(FuncamError, match="binary mode"):
+        as_image(text)
