@@ -206,9 +206,13 @@ class _Parts:
         label = f"Layer {side.layer + 1} of {last + 1}, from edges to objects: {side.loaded.layers[side.layer].name}"
         moved = {} if side.asked.layer == side.layer else {"value": side.layer}
         return {
-            controls.weights: gr.update(choices=self.shelf.weights(side.asked.name), value=side.asked.weights),
+            controls.weights: gr.update(choices=_named(self.shelf.weights(side.asked.name)), value=side.asked.weights),
             controls.layer: gr.update(maximum=max(last, 1), label=label, **moved),
         }
+
+
+def _named(weights: list[str]) -> list[tuple[str, str]]:
+    return [(told.short(each), each) for each in weights]
 
 
 def _controls(shelf: Shelf, which: str, method: str) -> _Controls:
@@ -217,7 +221,7 @@ def _controls(shelf: Shelf, which: str, method: str) -> _Controls:
     methods = [(METHODS[each].title, each) for each in CHOICES]
     return _Controls(
         gr.Dropdown(shelf.names, value=name, label="Network", elem_id=f"{which}-net"),
-        gr.Dropdown(weights, value=weights[0], label="Weights", elem_id=f"{which}-weights"),
+        gr.Dropdown(_named(weights), value=weights[0], label="Weights", elem_id=f"{which}-weights"),
         gr.Dropdown(methods, value=method, label="Method", elem_id=f"{which}-method"),
         gr.Slider(0, 1, value=0, step=1, label="Layer", elem_id=f"{which}-layer", buttons=[]),
     )

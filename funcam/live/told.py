@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import html
 import io
+import os
 from collections.abc import Sequence
 from typing import Any
 
@@ -54,7 +55,12 @@ def said(side: Side, row: int) -> str:
     rows, columns = side.map_of(row).shape
     method = METHODS[side.asked.method].title
     net, layer = side.loaded.net, side.loaded.layers[side.layer].name
-    return f"{each.name}{sure}: {method} at {layer} of {net.name} ({net.weights}), {columns} x {rows} cells"
+    return f"{each.name}{sure}: {method} at {layer} of {net.name} ({short(net.weights)}), {columns} x {rows} cells"
+
+
+def short(weights: str) -> str:
+    """What weights go by on the page: of a file its name, not where it lies on the server."""
+    return os.path.basename(weights) or weights
 
 
 def described(side: Side, row: int) -> str:

@@ -84,6 +84,16 @@ def test_the_code_makes_the_same_picture(
         assert np.array_equal(np.asarray(Image.open("map.png")), side.shown(row, "cividis"))
 
 
+def test_weights_go_by_their_files_names(session: Session) -> None:
+    assert told.short("/home/somebody/secret/flowers.pth") == "flowers.pth"
+    assert told.short("IMAGENET1K_V1") == "IMAGENET1K_V1"
+    side = session.sides[0]
+    net = replace(side.loaded.net, weights="/home/somebody/secret/flowers.pth")
+    words = told.said(replace(side, loaded=side.loaded._replace(net=net)), 0)
+    assert "(flowers.pth)" in words
+    assert "secret" not in words
+
+
 def test_names_from_outside_are_escaped_and_start_no_line_of_code(session: Session) -> None:
     (side,) = session.sides
     evil = "<script>alert(1)</script>\nimport os"
