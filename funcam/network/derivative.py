@@ -12,7 +12,7 @@ from torch.utils import _pytree as pytree
 
 from funcam.network.casting import uncast
 from funcam.network.outputs import mapped
-from funcam.network.tracing import is_compiled
+from funcam.network.tracing import is_compiled, is_compiler_loaded
 
 # What torch.func says of old `autograd.Function`s, `.numpy()`, `checkpoint`, compiled functions, `torch.cond` and the
 # like, which autograd takes.
@@ -97,25 +97,26 @@ def _functional(function: Callable[..., tuple[Any, Any]], inputs: Sequence[Tenso
         values, auxiliary = function(*given)
         tensors, structure = pytree.tree_flatten(auxiliary)
         kept = [t for t in tensors if isinstance(t, Tensor)]
-        rest.append((tensors, structure))
+        rest.append((values, given, tensors, structure))
         return values, kept
 
     with torch.enable_grad():
         values, pullback, *aux = torch.func.vjp(split, *inputs, has_aux=True)
-    tensors, structure = rest[0]
+    tracked, given, tensors, structure = rest[0]
     unwrapped = iter(aux[0])
     auxiliary = pytree.tree_unflatten([next(unwrapped) if isinstance(t, Tensor) else t for t in tensors], structure)
-    return values, _with_grad_mode(pullback), auxiliary
 
-
-def _with_grad_mode(pullback: Pullback) -> Pullback:
     def pull(cotangents: Any) -> tuple[Tensor, ...]:
         recording = torch.is_grad_enabled()
         with torch.enable_grad():
-            gradients = pullback(cotangents)
+            if is_compiler_loaded():
+                gradients = pullback(cotangents)
+            else:  # the same, but for importing the compiler to keep it out of this
+                with torch.inference_mode(False):
+                    gradients = _gradients(tracked, given, cotangents, create_graph=True)
         return gradients if recording else tuple(g.detach() for g in gradients)
 
-    return pull
+    return values, pull, auxiliary
 
 
 def _plain(function: Callable[..., tuple[Any, Any]], inputs: Sequence[Tensor]) -> tuple[Any, Pullback, Any]:
@@ -126,18 +127,24 @@ def _plain(function: Callable[..., tuple[Any, Any]], inputs: Sequence[Tensor]) -
         values, auxiliary = function(*given)
 
     def pullback(cotangents: Any) -> tuple[Tensor, ...]:
-        pairs = zip(pytree.tree_leaves(values), pytree.tree_leaves(cotangents), strict=True)
-        asked = [(value, cotangent) for value, cotangent in pairs if value.requires_grad]
-        if not asked:
-            return tuple(torch.zeros_like(tensor) for tensor in given)
         with torch.enable_grad():
-            gradients = torch.autograd.grad(
-                [value for value, _ in asked],
-                given,
-                [cotangent for _, cotangent in asked],
-                retain_graph=True,
-                allow_unused=True,
-            )
-        return tuple(torch.zeros_like(t) if g is None else g for t, g in zip(given, gradients, strict=True))
+            return _gradients(values, given, cotangents, create_graph=False)
 
     return mapped(values, Tensor.detach), pullback, mapped(auxiliary, Tensor.detach)
+
+
+def _gradients(values: Any, given: Sequence[Tensor], cotangents: Any, create_graph: bool) -> tuple[Tensor, ...]:
+    """The gradients of values with respect to what was given, zero where they don't depend on it."""
+    pairs = zip(pytree.tree_leaves(values), pytree.tree_leaves(cotangents), strict=True)
+    asked = [(value, cotangent) for value, cotangent in pairs if value.requires_grad]
+    if not asked:
+        return tuple(torch.zeros_like(tensor) for tensor in given)
+    gradients = torch.autograd.grad(
+        [value for value, _ in asked],
+        given,
+        [cotangent for _, cotangent in asked],
+        retain_graph=True,
+        create_graph=create_graph,
+        allow_unused=True,
+    )
+    return tuple(torch.zeros_like(t) if g is None else g for t, g in zip(given, gradients, strict=True))

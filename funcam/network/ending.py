@@ -8,10 +8,10 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.weak import WeakTensorKeyDictionary
 
 from funcam.network.call import tensors_in
+from funcam.network.tracing import Following, never_compiled
 
 _MAKE = {
     "softmax": frozenset(("_softmax", "_safe_softmax", "softmax", "special_softmax")),
@@ -39,7 +39,7 @@ _FILL = re.compile(r"(new_)?(empty|full|ones|rand|randn|zeros)(_like|_strided)?$
 _NUMBERS = ""
 
 
-class Ending(TorchDispatchMode):  # type: ignore[no-untyped-call]
+class Ending(Following):
     """Inside, it is followed which tensors are made of what a softmax, a sigmoid or an exponential gave.
 
     Means, complements, products, parts and weighted sums of these are; what else had a part in it (logits, layers with
@@ -69,6 +69,7 @@ class Ending(TorchDispatchMode):  # type: ignore[no-untyped-call]
         written = self._written.get(_storage(tensor)) if self._written else None
         return written[0] if written else self._made.get(tensor)
 
+    @never_compiled
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         returned = func(*args, **(kwargs or {}))
         name = str(func.overloadpacket.__name__)

@@ -16,16 +16,11 @@ from funcam.network.failures import reason_of
 from funcam.network.graph import Graph
 from funcam.network.images import hint_of
 from funcam.network.layout import Layout as Layout
+from funcam.network.plain_shapes import SHAPE_KEPT, result_of
 from funcam.network.traits import operation, sets_grid
 from funcam.network.twin import meta_twin
 
 _MOST_PREFIX_TOKENS = 16
-_SHAPE_KEPT = frozenset(
-    (
-        *(nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d, nn.ReLU, nn.ReLU6, nn.LeakyReLU, nn.ELU, nn.GELU, nn.SiLU),
-        *(nn.Mish, nn.Hardswish, nn.Hardsigmoid, nn.Hardtanh, nn.Sigmoid, nn.Tanh, nn.Softplus, nn.Dropout),
-    )
-)
 _PROBE_SIZES = (224, 299, 384, 518, 512, 256, 128, 96, 64, 32)
 
 Shape = tuple[int, ...]
@@ -106,7 +101,7 @@ class Unvalued(fx.Interpreter):
     def call_module(self, target: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         module = self.fetch_attr(target)
         if len(args) == 1 and not kwargs:
-            if type(module) in _SHAPE_KEPT and getattr(module, "running_mean", module) is not None:
+            if type(module) in SHAPE_KEPT and getattr(module, "running_mean", module) is not None:
                 return args[0]
             if type(module) in (nn.LSTM, nn.GRU, nn.RNN) and isinstance(args[0], torch.Tensor):
                 return _unrolled(module, args[0])
@@ -114,11 +109,23 @@ class Unvalued(fx.Interpreter):
 
 
 class _ShapeRecorder(Unvalued):
-    """Notes the shape of every tensor it comes across."""
+    """Notes the shape of every tensor it comes across; where a formula tells it, torch isn't asked."""
 
     def __init__(self, graph: Graph) -> None:
         super().__init__(graph)
         self.seen: dict[fx.Node, Shape] = {}
+
+    def call_module(self, target: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        made = result_of(self.fetch_attr(target), args, kwargs)
+        return super().call_module(target, args, kwargs) if made is None else made
+
+    def call_function(self, target: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        made = result_of(target, args, kwargs)
+        return super().call_function(target, args, kwargs) if made is None else made
+
+    def call_method(self, target: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        made = result_of(target, args, kwargs)
+        return super().call_method(target, args, kwargs) if made is None else made
 
     def run_node(self, n: fx.Node) -> Any:
         result = super().run_node(n)

@@ -11,7 +11,6 @@ from typing import Any
 import torch
 from torch import Tensor
 from torch.utils import _pytree as pytree
-from torch.utils._python_dispatch import TorchDispatchMode
 
 from funcam.network.call import Call, tensors_in
 from funcam.network.factors import BATCH, Axis, Dim, Dims, Moved, axes_in, has_batch, plain
@@ -20,9 +19,10 @@ from funcam.network.layout_words import AXES
 from funcam.network.operations import SHAPE_ONLY, dims_made, mixes_images
 from funcam.network.reach import Reach
 from funcam.network.standing import layout_of_dims
+from funcam.network.tracing import Following, never_compiled
 
 
-class Provenance(TorchDispatchMode):  # type: ignore[no-untyped-call]
+class Provenance(Following):
     """Inside, it is followed where tensors have the image's axes.
 
     Example:
@@ -109,6 +109,7 @@ class Provenance(TorchDispatchMode):  # type: ignore[no-untyped-call]
         dims = [self._dims_or_none(tensor) for tensor in tensors]
         return not self._mixed and all(one is not None and one and has_batch(one[:1]) for one in dims)
 
+    @never_compiled
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         kwargs = kwargs or {}
         if self._asleep:

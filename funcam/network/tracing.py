@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+import functools
 import sys
+from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
-from typing import Any
+from typing import Any, ParamSpec, TypeVar
 
 import torch
 from torch import Tensor
 from torch._functorch import pyfunctorch
 from torch._subclasses.fake_tensor import FakeTensor
+from torch.utils._python_dispatch import TorchDispatchMode
+
+Given = ParamSpec("Given")
+Returned = TypeVar("Returned")
 
 
 def is_compiled() -> bool:
@@ -18,6 +24,11 @@ def is_compiled() -> bool:
     `torch.compiler.is_compiling()` is true in all threads while one of them exports: that is somebody else's affair.
     """
     return torch.compiler.is_dynamo_compiling()
+
+
+def is_compiler_loaded() -> bool:
+    """Whether torch's compiler was imported, which takes a second; where it wasn't, nothing was compiled."""
+    return is_compiled() or "torch._dynamo" in sys.modules
 
 
 def is_batched(tensor: Tensor) -> bool:
@@ -68,6 +79,32 @@ def uncompiled() -> AbstractContextManager[Any]:
 
     Compiled code can't be tapped, followed or differentiated by `torch.func`.
     """
-    frames = sys.modules.get("torch._dynamo.eval_frame")  # a while to import; without it nothing was compiled
+    frames = sys.modules.get("torch._dynamo.eval_frame")
     eager = getattr(frames, "_use_eager_on_nested_compile", nullcontext)
     return eager()
+
+
+def never_compiled(function: Callable[Given, Returned]) -> Callable[Given, Returned]:
+    """As `torch.compiler.disable`, which would import the compiler."""
+
+    @functools.cache
+    def disabled() -> Callable[Given, Returned]:
+        made: Callable[Given, Returned] = torch.compiler.disable(function)  # type: ignore[no-untyped-call]
+        return made
+
+    @functools.wraps(function)
+    def called(*args: Given.args, **kwargs: Given.kwargs) -> Returned:
+        return (disabled() if is_compiler_loaded() else function)(*args, **kwargs)
+
+    return called
+
+
+class Following(TorchDispatchMode):  # type: ignore[no-untyped-call]
+    """Sees every operation inside; a subclass's `__torch_dispatch__` is `never_compiled`, as torch would see to itself.
+
+    Torch would import the compiler for that.
+    """
+
+    @classmethod
+    def _should_skip_dynamo(cls) -> bool:
+        return False
