@@ -11,7 +11,7 @@ from torch import Tensor, fx, nn
 from funcam.errors import FuncamError
 from funcam.network.checks import Reference, cotangents, difference, first_run, reference, why_not_believed
 from funcam.network.cuts import Cut
-from funcam.network.derivative import vjp
+from funcam.network.derivative import along
 from funcam.network.graph import Graph
 from funcam.network.hooks import hooks_count
 from funcam.network.known import Known, TracedModel, known_of
@@ -136,8 +136,7 @@ def through(function: Callable[[Tensor], Any], tensor: Tensor) -> tuple[list[Ten
         return [t for t in outputs if t.is_floating_point()], outputs
 
     with torch.inference_mode(False):
-        values, pullback, outputs, _ = vjp(run, [tensor.detach()], plain=False)
-        (gradient,) = pullback(cotangents(values))
+        _, (gradient,), outputs, _ = along(run, [tensor.detach()], cotangents, plain=False)
     return [t.detach() for t in outputs], gradient
 
 

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from funcam.errors import FuncamError
 from funcam.network.blame import called
-from funcam.network.derivative import vjp
+from funcam.network.derivative import along
 from funcam.network.failures import ModelFailed, reason_of
 from funcam.network.outputs import differentiable, leaves, mapped
 from funcam.network.samples import scattered
@@ -165,8 +165,7 @@ def reference(
     zeros, asked = torch.zeros_like(like), manner.plain or None
     with own_random_numbers(inputs.images):
         try:
-            values, pullback, (tensors, seen), plain = vjp(function, (zeros,), asked)
-            (gradient,) = pullback(cotangents(values))
+            _, (gradient,), (tensors, seen), plain = along(function, (zeros,), cotangents, asked)
         except RuntimeError as error:
             if isinstance(error, torch.OutOfMemoryError):
                 raise

@@ -12,7 +12,7 @@ from torch.utils import _pytree as pytree
 
 from funcam.network.casting import uncast
 from funcam.network.outputs import mapped
-from funcam.network.tracing import is_compiled, is_compiler_loaded
+from funcam.network.tracing import is_batched, is_compiled, is_compiler_loaded
 
 # What torch.func says of old `autograd.Function`s, `.numpy()`, `checkpoint`, compiled functions, `torch.cond` and the
 # like, which autograd takes.
@@ -50,6 +50,38 @@ def vjp(
             if plain is False or not _refused(error):
                 raise
     return *_plain(function, inputs), True
+
+
+def along(
+    function: Callable[..., tuple[Sequence[Tensor], Any]],
+    inputs: Sequence[Tensor],
+    weights_of: Callable[[Sequence[Tensor]], Sequence[Tensor]],
+    plain: bool | None = None,
+) -> tuple[Sequence[Tensor], tuple[Tensor, ...], Any, bool]:
+    """As `vjp` with cotangents that are known beforehand, by the sum of the values so weighted.
+
+    Args:
+        function: `(*inputs) -> (values, auxiliary)`.
+        inputs: tensors.
+        weights_of: the values -> the cotangents.
+        plain: as in `vjp`.
+
+    Returns:
+        The values, a gradient for each input, the auxiliary, and whether it is by plain autograd.
+
+    Example:
+        >>> along(lambda x: ([x**2], None), [torch.ones(2)], lambda values: [torch.tensor([1.0, 3.0])])[1]
+        (tensor([2., 6.]),)
+    """
+
+    def weighted(*given: Tensor) -> tuple[Tensor, Any]:
+        values, auxiliary = function(*given)
+        sums = [(value * weight).sum() for value, weight in zip(values, weights_of(values), strict=True)]
+        return sum(sums[1:], start=sums[0]), (values, auxiliary)
+
+    total, pullback, (values, auxiliary), plainly = vjp(weighted, inputs, plain)
+    with uncast(total.device):
+        return values, pullback(torch.ones_like(total)), auxiliary, plainly
 
 
 def pull(pullback: Pullback, cotangents: Tensor) -> tuple[Tensor, ...]:
@@ -142,9 +174,14 @@ def _gradients(values: Any, given: Sequence[Tensor], cotangents: Any, create_gra
     gradients = torch.autograd.grad(
         [value for value, _ in asked],
         given,
-        [cotangent for _, cotangent in asked],
+        [None if _is_one(cotangent) else cotangent for _, cotangent in asked],
         retain_graph=True,
         create_graph=create_graph,
         allow_unused=True,
     )
     return tuple(torch.zeros_like(t) if g is None else g for t, g in zip(given, gradients, strict=True))
+
+
+def _is_one(cotangent: Tensor) -> bool:
+    """Whether it is the number that torch takes where it is given none; one that is given it imports sympy to check."""
+    return cotangent.numel() == 1 and not is_batched(cotangent) and bool(cotangent == 1)

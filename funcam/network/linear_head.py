@@ -12,7 +12,7 @@ from torch.nn import functional
 
 from funcam.network.casting import uncast
 from funcam.network.checks import cotangents, difference
-from funcam.network.derivative import vjp
+from funcam.network.derivative import along
 from funcam.network.graph import Graph
 from funcam.network.heads import linear_behind
 from funcam.network.known import known_of
@@ -80,12 +80,11 @@ def _is_derivative(weight: Tensor, A: Tensor, head: Callable[[Tensor], Any]) -> 
     features = scattered(tuple(A.shape), A.dtype, A.device)
     if not isinstance(head(features), Tensor):  # they are wrapped in what no derivative is made of
         return False
-    logits, pullback, *_ = vjp(lambda given: (head(given), None), [features], plain=False)
+    (logits,), (g,), *_ = along(lambda given: ([head(given)], None), [features], cotangents, plain=False)
     if logits.shape != (len(A), len(weight)) or weight.shape[1] != A.shape[1]:
         return False
     (cotangent,) = cotangents([logits])
     with uncast(A.device):
-        (g,) = pullback(cotangent)
         rows = cotangent.to(weight.dtype) @ weight / math.prod(A.shape[2:])
     everywhere = rows.to(g.dtype).view(*rows.shape, *[1] * (A.ndim - 2)).expand_as(g)
     return not difference([g], [everywhere])
