@@ -8,7 +8,6 @@ from typing import Any
 
 import torch
 from torch import nn
-from torch.func import vjp
 
 from funcam.network import derivative
 from funcam.network.cut_runs import run_cut
@@ -43,8 +42,7 @@ def vjp_of(
     """Values, pullback, and what is returned besides; of a graph as of a model's own code."""
     if tapped:
         return derivative.vjp(function, inputs, plain)[:3]
-    values, pullback, *aux = vjp(function, *inputs, has_aux=True)
-    return values, pullback, aux[0]
+    return derivative.functional(function, *inputs)
 
 
 def as_they_are(logits: torch.Tensor) -> tuple[torch.Tensor, Tensors]:

@@ -122,6 +122,34 @@ def _refused(error: BaseException | None) -> bool:
     return False
 
 
+def functional(function: Callable[..., tuple[Any, Any]], *inputs: Tensor) -> tuple[Any, Pullback, Any]:
+    """As `torch.func.vjp(function, *inputs, has_aux=True)`, whose pullback imports the compiler to keep it out.
+
+    Example:
+        >>> values, pullback, _ = functional(lambda x: (x**2, ()), torch.tensor(3.0))
+        >>> values, pullback(torch.tensor(1.0))
+        (tensor(9.), (tensor(6.),))
+    """
+    seen: list[Any] = []
+
+    def noted(*given: Tensor) -> tuple[Any, Any]:
+        values, auxiliary = function(*given)
+        seen[:] = [values, given]
+        return values, auxiliary
+
+    values, by_torch, *aux = torch.func.vjp(function if is_compiler_loaded() else noted, *inputs, has_aux=True)
+
+    def pullback(cotangents: Any) -> tuple[Tensor, ...]:
+        if is_compiler_loaded():
+            return by_torch(cotangents)  # type: ignore[no-any-return]
+        tracked, given = seen
+        create_graph = torch.is_grad_enabled()
+        with torch.inference_mode(False):
+            return _gradients(tracked, given, cotangents, create_graph)
+
+    return values, pullback, aux[0]
+
+
 def _functional(function: Callable[..., tuple[Any, Any]], inputs: Sequence[Tensor]) -> tuple[Any, Pullback, Any]:
     rest: list[Any] = []
 
@@ -129,26 +157,25 @@ def _functional(function: Callable[..., tuple[Any, Any]], inputs: Sequence[Tenso
         values, auxiliary = function(*given)
         tensors, structure = pytree.tree_flatten(auxiliary)
         kept = [t for t in tensors if isinstance(t, Tensor)]
-        rest.append((values, given, tensors, structure))
+        rest.append((tensors, structure))
         return values, kept
 
     with torch.enable_grad():
-        values, pullback, *aux = torch.func.vjp(split, *inputs, has_aux=True)
-    tracked, given, tensors, structure = rest[0]
-    unwrapped = iter(aux[0])
+        values, pullback, kept = functional(split, *inputs)
+    tensors, structure = rest[0]
+    unwrapped = iter(kept)
     auxiliary = pytree.tree_unflatten([next(unwrapped) if isinstance(t, Tensor) else t for t in tensors], structure)
+    return values, _with_grad_mode(pullback), auxiliary
 
+
+def _with_grad_mode(pullback: Pullback) -> Pullback:
     def pull(cotangents: Any) -> tuple[Tensor, ...]:
         recording = torch.is_grad_enabled()
         with torch.enable_grad():
-            if is_compiler_loaded():
-                gradients = pullback(cotangents)
-            else:  # the same, but for importing the compiler to keep it out of this
-                with torch.inference_mode(False):
-                    gradients = _gradients(tracked, given, cotangents, create_graph=True)
+            gradients = pullback(cotangents)
         return gradients if recording else tuple(g.detach() for g in gradients)
 
-    return values, pull, auxiliary
+    return pull
 
 
 def _plain(function: Callable[..., tuple[Any, Any]], inputs: Sequence[Tensor]) -> tuple[Any, Pullback, Any]:
