@@ -21,6 +21,7 @@ from funcam.network.traits import (
     is_identity,
     is_passing,
     is_weighted,
+    module_of,
     operation,
     reads_shape,
 )
@@ -119,7 +120,7 @@ def _is_headless(graph: Graph, shapes: Shapes, live: set[fx.Node]) -> bool:
 
 
 def _module(graph: Graph, node: fx.Node) -> nn.Module | None:
-    return graph.module.get_submodule(str(node.target)) if node.op == "call_module" else None
+    return module_of(graph.module, node) if node.op == "call_module" else None
 
 
 def last_conv(graph: Graph, model: nn.Module) -> str:

@@ -17,7 +17,7 @@ from torch import fx, nn
 from torch.nn import functional
 
 from funcam.errors import FuncamError
-from funcam.network.traits import is_fresh, is_view, reads_shape
+from funcam.network.traits import is_fresh, is_view, module_of, reads_shape
 
 # x += y and its like: fx would take it for x = x + y, which another name of the same tensor does not see.
 _OPERATORS = {
@@ -151,5 +151,5 @@ def reuse_memory(graph: fx.Graph, root: nn.Module) -> None:
 
 def _relu(node: fx.Node, root: nn.Module) -> Callable[..., Any] | None:
     if node.op == "call_module":
-        return _RELU_MODULES.get(type(root.get_submodule(str(node.target))))
+        return _RELU_MODULES.get(type(module_of(root, node)))
     return functional.relu if node.target in (functional.relu, torch.relu, torch.ops.aten.relu.default) else None

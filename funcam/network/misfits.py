@@ -12,7 +12,7 @@ from torch.nn.modules.conv import _ConvNd
 from funcam.errors import FuncamError
 from funcam.network.graph import Graph
 from funcam.network.images import hint
-from funcam.network.traits import keeps_axes, operation
+from funcam.network.traits import keeps_axes, module_of, operation
 
 _AXES = {1: ("L",), 2: ("H", "W"), 3: ("D", "H", "W")}
 
@@ -76,7 +76,7 @@ def _search(graph: Graph) -> _First | None:
             as_they_are.add(node)
         if as_they_are.isdisjoint(node.all_input_nodes):
             continue
-        module = graph.module.get_submodule(str(node.target)) if node.op == "call_module" else None
+        module = module_of(graph.module, node) if node.op == "call_module" else None
         if isinstance(module, _ConvNd) and not module.transposed and module.in_channels:
             return _First(str(node.target), module, node.all_input_nodes[0].op == "placeholder")
         if keeps_axes(operation(graph, node)):

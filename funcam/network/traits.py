@@ -9,7 +9,8 @@ from __future__ import annotations
 import math
 import operator
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from functools import reduce
+from typing import TYPE_CHECKING, Any, cast
 
 import torch
 from torch import fx, nn
@@ -36,10 +37,15 @@ def operation(graph: Graph, node: fx.Node) -> str:
     return operation_in(graph.module, node)
 
 
+def module_of(root: nn.Module, node: fx.Node) -> nn.Module:
+    """The module that a node calls: as `root.get_submodule`, which looks through the attributes of all on the way."""
+    return reduce(lambda module, name: cast(nn.Module, module._modules[name]), str(node.target).split("."), root)
+
+
 def operation_in(root: nn.Module, node: fx.Node) -> str:
     """As `operation`, for a graph whose modules are those of `root`."""
     if node.op == "call_module":
-        return type(root.get_submodule(str(node.target))).__name__.lower()
+        return type(module_of(root, node)).__name__.lower()
     if node.op in ("call_function", "call_method"):
         name = node.target if isinstance(node.target, str) else getattr(node.target, "__name__", "")
         return str(name).split(".")[0]  # of aten.softmax.int
@@ -156,7 +162,7 @@ def is_passing(graph: Graph, node: fx.Node) -> bool:
     Reshaping is not among it: what is a map before may be none behind, and the other way round.
     """
     if node.op == "call_module":
-        return isinstance(graph.module.get_submodule(str(node.target)), PASSING_MODULES)
+        return isinstance(module_of(graph.module, node), PASSING_MODULES)
     name = operation(graph, node)
     return name in SAME | REORDERED_AXES or is_pooling(name) or is_dropout(name)
 
@@ -164,7 +170,7 @@ def is_passing(graph: Graph, node: fx.Node) -> bool:
 def is_weighted(graph: Graph, node: fx.Node) -> bool:
     """Whether a node multiplies by weights (a convolution, a linear layer, an attention; not a norm's scale)."""
     if node.op == "call_module":
-        return any(p.ndim > 1 for p in graph.module.get_submodule(str(node.target)).parameters())
+        return any(p.ndim > 1 for p in module_of(graph.module, node).parameters())
     return operation(graph, node) in WEIGHTED
 
 
@@ -193,7 +199,7 @@ def relu_ceiling(graph: Graph, node: fx.Node) -> float | None:
 def _bounds(graph: Graph, node: fx.Node) -> tuple[Any, Any]:
     """Between which values a hardtanh leaves its input as it is."""
     if node.op == "call_module":
-        module: Any = graph.module.get_submodule(str(node.target))
+        module: Any = module_of(graph.module, node)
         return module.min_val, module.max_val
     given = {"min_val": -1.0, "max_val": 1.0} | dict(zip(("input", "min_val", "max_val"), node.args, strict=False))
     given |= node.kwargs
@@ -322,5 +328,5 @@ _FRESH_FUNCTIONS: frozenset[Any] = frozenset(
 def is_fresh(root: nn.Module, node: fx.Node) -> bool:
     """Whether a node always returns memory of its own, which its derivative does not need again."""
     if node.op == "call_module":
-        return isinstance(root.get_submodule(str(node.target)), _FRESH_MODULES)
+        return isinstance(module_of(root, node), _FRESH_MODULES)
     return node.target in _FRESH_FUNCTIONS
