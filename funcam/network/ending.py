@@ -11,7 +11,7 @@ from torch import Tensor
 from torch.utils.weak import WeakTensorKeyDictionary
 
 from funcam.network.call import tensors_in
-from funcam.network.tracing import Following, never_compiled
+from funcam.network.tracing import Following
 
 _MAKE = {
     "softmax": frozenset(("_softmax", "_safe_softmax", "softmax", "special_softmax")),
@@ -69,7 +69,6 @@ class Ending(Following):
         written = self._written.get(_storage(tensor)) if self._written else None
         return written[0] if written else self._made.get(tensor)
 
-    @never_compiled
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         returned = func(*args, **(kwargs or {}))
         name = str(func.overloadpacket.__name__)

@@ -9,11 +9,12 @@ from functools import partial
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor, fx, nn
 
 from funcam.errors import FuncamError
 from funcam.network.axes import OwnLayout
 from funcam.network.believed import manner_for
+from funcam.network.call import tensors_in
 from funcam.network.checks import cotangents, own_random_numbers
 from funcam.network.cut_runs import run_cut
 from funcam.network.derivative import vjp
@@ -21,6 +22,7 @@ from funcam.network.graph import Graph
 from funcam.network.known import TracedModel, known_of
 from funcam.network.layers import Unvalued
 from funcam.network.outputs import leaves
+from funcam.network.plain_shapes import result_of
 from funcam.network.provenance import Provenance
 from funcam.network.samples import kind_of, sample_of, scattered
 from funcam.network.settled import Settled
@@ -28,6 +30,7 @@ from funcam.network.tap import Inputs, run
 from funcam.network.tracing import is_compiled
 
 _NOTHING = 1e-5  # of the derivative by the image itself: rounding
+_MANY = 1_000_003  # images, without values
 
 
 def rows_mix(model: nn.Module, given: Inputs) -> bool:
@@ -98,6 +101,10 @@ def _kept_apart(model: nn.Module, given: Inputs, traced: TracedModel | None) -> 
     """
 
     def through_graph(graph: Graph) -> bool:
+        many = torch.empty((_MANY, *given.images.shape[1:]), dtype=given.images.dtype, device="meta")
+        with torch.no_grad(), suppress(LookupError):
+            _KnownRows(graph).run(many)
+            return True
         shape = (2, *given.images.shape[1:])
         pair = torch.empty(shape, dtype=given.images.dtype, device="meta")  # without values it costs next to nothing
         with torch.no_grad(), Provenance(pair) as followed:
@@ -120,6 +127,28 @@ def _kept_apart(model: nn.Module, given: Inputs, traced: TracedModel | None) -> 
 
     apart: bool = known_of(model).fact(("rows apart", kind_of(given)), find)
     return apart
+
+
+class _KnownRows(Unvalued):
+    """Follows so many images that no other axis is as long, through operations that are known to keep rows apart."""
+
+    def __init__(self, graph: Graph) -> None:
+        super().__init__(graph)
+        self.extra_traceback = False  # which imports the compiler
+
+    def run_node(self, n: fx.Node) -> Any:
+        """What a node makes.
+
+        Raises:
+            LookupError: it is another operation.
+        """
+        if n.op in ("placeholder", "get_attr", "output"):
+            return super().run_node(n)
+        args, kwargs = self.fetch_args_kwargs_from_env(n)
+        made = result_of(self.fetch_attr(str(n.target)) if n.op == "call_module" else n.target, args, kwargs)
+        if made is None or any(one.shape[:1] != (_MANY,) for one in tensors_in((made,))):
+            raise LookupError(n.name)
+        return made
 
 
 def _are_apart(outputs: Any, followed: Provenance) -> bool:

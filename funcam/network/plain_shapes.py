@@ -1,6 +1,7 @@
 """What usual operations return, by their formulas, where there are shapes and no values.
 
-Torch knows that, too, but imports its compiler to say so, a second of work, and says it slowly.
+Torch knows that, too, but imports its compiler to say so, a second of work, and says it slowly. In none of these
+operations does a row know of another, or move, where the first axis stays as long as it was.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+from torchvision.ops import stochastic_depth
 
 SHAPE_KEPT = frozenset(
     (
@@ -79,14 +81,21 @@ def _linear(module: nn.Linear, x: Tensor) -> Tensor | None:
 
 
 def _attended(module: nn.MultiheadAttention, x: Tensor, key: Tensor, value: Tensor, need_weights: bool = True) -> Any:
-    fits = x.dtype == module.out_proj.weight.dtype and x.ndim == 3 and x.shape[-1] == module.embed_dim
-    return (x, None) if fits and x is key and x is value and not need_weights else None
+    weight = module.out_proj.weight
+    fits = x is key and x is value and x.dtype == weight.dtype and x.ndim == 3 and x.shape[-1] == module.embed_dim
+    return (x, None) if fits and module.batch_first and not need_weights else None
 
 
 def _max_pooled(
-    x: Tensor, kernel_size: Any, stride: Any = None, padding: Any = 0, dilation: Any = 1, ceil_mode: bool = False
+    x: Tensor,
+    kernel_size: Any,
+    stride: Any = None,
+    padding: Any = 0,
+    dilation: Any = 1,
+    ceil_mode: bool = False,
+    return_indices: bool = False,
 ) -> Tensor | None:
-    return _pooled(x, kernel_size, stride, padding, dilation, ceil_mode)
+    return None if return_indices else _pooled(x, kernel_size, stride, padding, dilation, ceil_mode)
 
 
 def _mean_pooled(
@@ -135,20 +144,70 @@ def _joined(tensors: Sequence[Tensor], dim: int = 0) -> Tensor | None:
     return _sized(first, *first.shape[:axis], total, *first.shape[axis + 1 :]) if len(set(shapes)) == 1 else None
 
 
+def _flat(x: Tensor, start_dim: int = 0, end_dim: int = -1) -> Tensor | None:
+    first, last = (range(x.ndim)[axis] for axis in (start_dim, end_dim))
+    sizes = (*x.shape[:first], math.prod(x.shape[first : last + 1]), *x.shape[last + 1 :])
+    return _sized(x, *sizes) if first <= last else None
+
+
 def _averaged(x: Tensor, dim: Any, keepdim: bool = False) -> Tensor | None:
     axes = {range(x.ndim)[axis] for axis in ((dim,) if isinstance(dim, int) else dim)}
     sizes = [1 if axis in axes else size for axis, size in enumerate(x.shape) if keepdim or axis not in axes]
     return _sized(x, *sizes) if axes and x.is_floating_point() else None
 
 
+def _viewed(x: Tensor, *sizes: Any) -> Tensor | None:
+    return _in_rows(x, x.view(*sizes))
+
+
+def _reshaped(x: Tensor, *sizes: Any) -> Tensor | None:
+    return _in_rows(x, x.reshape(*sizes))
+
+
+def _in_rows(x: Tensor, made: Tensor) -> Tensor | None:
+    return made if made.shape[:1] == x.shape[:1] else None
+
+
+def _ordered(x: Tensor, *axes: Any) -> Tensor | None:
+    made = x.permute(*axes)
+    return made if (axes[0] if isinstance(axes[0], int) else axes[0][0]) == 0 else None
+
+
+def _swapped(x: Tensor, one: int, other: int) -> Tensor | None:
+    return x.transpose(one, other) if 0 not in (range(x.ndim)[one], range(x.ndim)[other]) else None
+
+
+def _parted(x: Tensor, chunks: int, dim: int = 0) -> tuple[Tensor, ...] | None:
+    return x.chunk(chunks, dim) if range(x.ndim)[dim] else None
+
+
+def _stochastic_depth(x: Tensor, p: float, mode: str, training: bool = True) -> Tensor | None:
+    return None if training else x
+
+
+def _picked(of: Any, index: int) -> Any:
+    return of[index] if isinstance(of, tuple) and isinstance(index, int) else None
+
+
+def _divided(x: Any, y: Any) -> int | None:
+    return x // y if isinstance(x, int) and isinstance(y, int) else None
+
+
 _MODULES: dict[type[nn.Module], Callable[..., Any]] = {
     **dict.fromkeys(SHAPE_KEPT, _module_kept),
     **dict.fromkeys((nn.Conv1d, nn.Conv2d, nn.Conv3d), _convolved),
     nn.Linear: _linear,
+    nn.Flatten: lambda module, x: _flat(x, module.start_dim, module.end_dim),
     nn.LayerNorm: lambda module, x: _normalized(x, module.normalized_shape),
     nn.MultiheadAttention: _attended,
     nn.MaxPool2d: lambda module, x: _max_pooled(
-        x, module.kernel_size, module.stride, module.padding, module.dilation, module.ceil_mode
+        x,
+        module.kernel_size,
+        module.stride,
+        module.padding,
+        module.dilation,
+        module.ceil_mode,
+        module.return_indices,
     ),
     nn.AvgPool2d: lambda module, x: _mean_pooled(
         x, module.kernel_size, module.stride, module.padding, module.ceil_mode
@@ -164,5 +223,16 @@ _FUNCTIONS: dict[Any, Callable[..., Any]] = {
     F.avg_pool2d: _mean_pooled,
     F.adaptive_avg_pool2d: _adapted,
     torch.cat: _joined,
+    **dict.fromkeys((torch.flatten, "flatten"), _flat),
     **dict.fromkeys((torch.mean, "mean"), _averaged),
+    "view": _viewed,
+    **dict.fromkeys(("reshape", torch.reshape), _reshaped),
+    **dict.fromkeys(("permute", torch.permute), _ordered),
+    **dict.fromkeys(("transpose", torch.transpose), _swapped),
+    **dict.fromkeys(("chunk", torch.chunk), _parted),
+    "contiguous": Tensor.contiguous,
+    "size": Tensor.size,
+    operator.getitem: _picked,
+    operator.floordiv: _divided,
+    stochastic_depth: _stochastic_depth,
 }

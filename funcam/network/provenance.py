@@ -19,7 +19,7 @@ from funcam.network.layout_words import AXES
 from funcam.network.operations import SHAPE_ONLY, dims_made, mixes_images
 from funcam.network.reach import Reach
 from funcam.network.standing import layout_of_dims
-from funcam.network.tracing import Following, never_compiled
+from funcam.network.tracing import Following
 
 
 class Provenance(Following):
@@ -109,7 +109,6 @@ class Provenance(Following):
         dims = [self._dims_or_none(tensor) for tensor in tensors]
         return not self._mixed and all(one is not None and one and has_batch(one[:1]) for one in dims)
 
-    @never_compiled
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         kwargs = kwargs or {}
         if self._asleep:
@@ -117,6 +116,7 @@ class Provenance(Following):
         given = list(tensors_in((*args, *kwargs.values())))
         followed = any(self._is_followed(tensor) for tensor in given)
         if not isinstance(func, torch._ops.OpOverload):
+            self.leave_alone()  # `torch.cond` and its like are compiled
             return self._lost(func(*args, **kwargs), followed)
         name = str(func.overloadpacket.__name__)
         if not followed or name in SHAPE_ONLY:

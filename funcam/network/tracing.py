@@ -2,20 +2,15 @@
 
 from __future__ import annotations
 
-import functools
 import sys
-from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
-from typing import Any, ParamSpec, TypeVar
+from typing import Any, Self
 
 import torch
 from torch import Tensor
 from torch._functorch import pyfunctorch
 from torch._subclasses.fake_tensor import FakeTensor
 from torch.utils._python_dispatch import TorchDispatchMode
-
-Given = ParamSpec("Given")
-Returned = TypeVar("Returned")
 
 
 def is_compiled() -> bool:
@@ -84,27 +79,25 @@ def uncompiled() -> AbstractContextManager[Any]:
     return eager()
 
 
-def never_compiled(function: Callable[Given, Returned]) -> Callable[Given, Returned]:
-    """As `torch.compiler.disable`, which would import the compiler."""
-
-    @functools.cache
-    def disabled() -> Callable[Given, Returned]:
-        made: Callable[Given, Returned] = torch.compiler.disable(function)  # type: ignore[no-untyped-call]
-        return made
-
-    @functools.wraps(function)
-    def called(*args: Given.args, **kwargs: Given.kwargs) -> Returned:
-        return (disabled() if is_compiler_loaded() else function)(*args, **kwargs)
-
-    return called
-
-
 class Following(TorchDispatchMode):  # type: ignore[no-untyped-call]
-    """Sees every operation inside; a subclass's `__torch_dispatch__` is `never_compiled`, as torch would see to itself.
-
-    Torch would import the compiler for that.
+    """Sees every operation inside. What a subclass does with it is never compiled: torch sees to that when the subclass
+    is made, and imports the compiler; here it is seen to when there is one.
     """
+
+    _is_left_alone = False
 
     @classmethod
     def _should_skip_dynamo(cls) -> bool:
         return False
+
+    def __enter__(self) -> Self:
+        if is_compiler_loaded():
+            self.leave_alone()
+        return super().__enter__()  # type: ignore[no-any-return, no-untyped-call]
+
+    @classmethod
+    def leave_alone(cls) -> None:
+        """Import the compiler, and tell it; to be called before it is asked to compile inside."""
+        if not cls._is_left_alone:
+            cls._is_left_alone = True
+            cls.__torch_dispatch__ = torch.compiler.disable(cls.__torch_dispatch__)  # type: ignore[method-assign, no-untyped-call]
