@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import subprocess
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
+from PIL import Image
 
 Process = Callable[..., "subprocess.Popen[str]"]
 PROGRAM = """
@@ -57,3 +59,27 @@ print(counters is torch._dynamo.utils.counters, sys.modules["torch._dynamo.utils
 @pytest.mark.long
 def test_another_torchvision_may_ask_the_compiler_for_more(process: Process) -> None:
     assert process("-c", ANOTHER_NAME).communicate()[0].split() == ["True", "False"]
+
+
+EXPLAINED = """
+import sys
+from funcam.cli import main
+try:
+    main()
+finally:
+    print(sorted({"torch._dynamo", "torch._inductor", "sympy"} & set(sys.modules)))
+"""
+
+
+@pytest.mark.long
+@pytest.mark.parametrize(
+    ("net", "photos"), [("mobilenet_v2", 1), ("mobilenet_v2", 2), ("shufflenet_v2_x1_0", 2), ("alexnet", 1)]
+)
+def test_an_explanation_reads_no_compiler(process: Process, tmp_path: Path, net: str, photos: int) -> None:
+    for number in range(photos):
+        Image.new("RGB", (64, 64), (200, 40 * number, 0)).save(tmp_path / f"{number}.png")
+    names = [f"{number}.png" for number in range(photos)]
+    arguments = ["explain", *names, "--net", net, "--weights", "random", "-m", "grad-cam", "-q", "--out", "maps"]
+    running = process("-c", EXPLAINED, *arguments)
+    assert running.communicate()[0].splitlines()[-1] == "[]"
+    assert running.returncode == 0

@@ -33,6 +33,15 @@ MIXED = {
     "sums": (same, lambda o: o.cumsum(0)),
     "sums from behind": (same, lambda o: o.flip(0).cumsum(0).flip(0)),
     "the mean image": (lambda x: x - x.mean(0, keepdim=True), same),
+    "the mean scores": (same, lambda o: o + o.mean(0, keepdim=True)),
+    "the mean scores by columns": (same, lambda o: o + o.transpose(0, 1).mean(1)),
+    "the mean scores by another order of axes": (
+        same,
+        lambda o: o + o.permute(1, 0).mean(1, keepdim=True).permute(1, 0),
+    ),
+    "halves of the batch": (same, lambda o: o + o.chunk(2, 0)[0]),
+    "all as one": (same, lambda o: (o.view(1, -1) + o.flatten().mean(0)).reshape(o.size(0), -1)),
+    "attention over the batch": (same, lambda o: o + nn.functional.softmax(o @ o.transpose(0, 1), 1) @ o),
 }
 
 
@@ -60,3 +69,26 @@ def test_images_that_keep_apart_are_explained(how):
     model, images = Rows(*APART[how]).eval(), torch.randn(2, 3, 16, 24)
     maps = funcam.explain(model, images, 1).maps
     torch.testing.assert_close(maps, torch.cat([funcam.explain(model, one[None], 1).maps for one in images]))
+
+
+@pytest.mark.parametrize("batch_first", [False, True])
+def test_an_attention_lets_images_meet_where_their_axis_is_the_tokens(batch_first):
+    torch.manual_seed(0)
+
+    class Attending(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.conv, self.fc = nn.Conv2d(3, 8, 4, 4), nn.Linear(8, 5)
+            self.attention = nn.MultiheadAttention(8, 2, batch_first=batch_first)
+
+        def forward(self, x: Tensor) -> Tensor:
+            tokens = self.conv(x).flatten(2).permute(0, 2, 1)
+            return self.fc(self.attention(tokens, tokens, tokens, need_weights=False)[0].mean(1))
+
+    model, images = Attending().eval(), torch.randn(2, 3, 16, 16)
+    if batch_first:
+        maps = funcam.explain(model, images, 1, layer="conv").maps
+        torch.testing.assert_close(maps[1:], funcam.explain(model, images[1:], 1, layer="conv").maps)
+    else:
+        with pytest.raises(FuncamError, match="one at a time"):
+            funcam.explain(model, images, 1, layer="conv")
