@@ -7,6 +7,7 @@ caches; this takes less than half of it.
 from __future__ import annotations
 
 from itertools import chain
+from operator import itemgetter
 from typing import Any
 
 import torch
@@ -40,7 +41,9 @@ class Tables:
         self._kinds = set(map(type, modules))
         if not all(of_library(kind) and not issubclass(kind, torch.jit.ScriptModule) for kind in self._kinds):
             raise ValueError("code of the caller's")
-        self._tables = [(vars(module), _copy(vars(module))) for module in modules]
+        self._tables = list(map(vars, modules))
+        self._copies = list(map(_copy, self._tables))
+        self._hooks = [fields[name] for fields in self._tables for name in HOOKS if name in fields]
         self._noted = self._within()
 
     def hold(self, model: nn.Module) -> bool:
@@ -49,32 +52,27 @@ class Tables:
         Args:
             model: the one that they were made of.
         """
-        if type(model) is not self._kind or vars(model) is not self._tables[0][0]:
+        if type(model) is not self._kind or vars(model) is not self._tables[0] or any(self._hooks):
             return False
         try:
-            for fields, copy in self._tables:
-                if fields != copy:
-                    return False
+            return self._tables == self._copies and self._noted == self._within()
         except (RuntimeError, ValueError):  # a setting is a tensor or an array now
             return False
-        return self._noted == self._within()
 
     def _within(self) -> list[Any]:
         """Which modules, of which classes, parameters and buffers are in them, and what the classes do."""
-        modules, parameters, buffers = ([fields[name] for fields, _ in self._tables] for name in _HELD)
-        children = list(chain.from_iterable(map(dict.values, modules)))
-        held = chain(children, *map(dict.values, parameters), *map(dict.values, buffers))
+        filled = list(filter(None, chain.from_iterable(map(_HELD, self._tables))))
+        held = list(chain.from_iterable(map(dict.values, filled)))
         codes = [getattr(getattr(kind, "forward", None), "__code__", None) for kind in self._kinds]
-        return [codes, *chain(*modules, *parameters, *buffers), *map(type, children), *map(id, held)]
+        return [codes, *chain.from_iterable(filled), *map(type, held), *map(id, held)]
 
 
 def _copy(fields: dict[str, Any]) -> dict[str, Any]:
     copy = dict(fields)
     for name, value in fields.items():
         if name in HOOKS:
-            if value:
+            if value:  # (empty, they stay the same object, in which a hook is seen)
                 raise ValueError("hooks")
-            copy[name] = value.copy()
         elif type(value) is list and PLAIN.issuperset(map(type, value)):
             copy[name] = list(value)
         elif not _is_plain(value) and name not in _OWN:
@@ -87,7 +85,7 @@ def _is_plain(value: Any) -> bool:
 
 
 _OWN = frozenset(nn.Module().__dict__)
-_HELD = ("_modules", "_parameters", "_buffers")
+_HELD = itemgetter("_modules", "_parameters", "_buffers")
 
 
 def tables_of(model: nn.Module) -> Tables | None:
