@@ -12,6 +12,7 @@ from torch import nn
 from funcam.attribution.belonging import belonging
 from funcam.attribution.cuts import places_of, told_of
 from funcam.attribution.meaning import meaning_of
+from funcam.attribution.recorded import Recorded, gradient_chunk, record
 from funcam.attribution.rows import full_precision, one_by_one_where_vmap_fails
 from funcam.attribution.tails import Pullback, Tail, Tensors, as_they_are, run_tail, tail_of, vjp_of
 from funcam.attribution.whole import Kind, Whole, whole
@@ -69,6 +70,7 @@ class BatchRun:
         by_logits: there, cotangents of the scores -> what the logits get of them; None if no gradient was asked for, or
             logits are what is explained.
         whole: how it was run where it was cut nowhere; the inputs are the image, or none, and there are no features.
+        recorded: the pass from the image on, where one was recorded.
         attention: the blocks of a Vision Transformer, once they were run.
         memory: about how many bytes a chunk may take.
         output: where the logits are in the outputs.
@@ -92,6 +94,7 @@ class BatchRun:
     linear: LinearHead | None
     by_logits: Pullback | None
     whole: Whole | None
+    recorded: Recorded | None
     attention: AttentionRun | None
     memory: int
     output: Output
@@ -250,8 +253,7 @@ class BatchRun:
         """How many images may pass the network at once and be differentiated."""
         if self.rows_mix:
             return 1
-        image = bytes_of(self.images[:1]) * budget.OF_IMAGES
-        return budget.chunk_size(self.memory, image, most=budget.MOST_ROWS)
+        return gradient_chunk(self.images, self.memory)
 
 
 def run_batch(
@@ -267,6 +269,7 @@ def run_batch(
     finer: bool = False,
     needs_layer: bool = True,
     made_of: Kind | None = None,
+    of_image: Kind | None = None,
     options: CutOptions = USUAL,
 ) -> BatchRun:
     """Run the model once on the images and settle what is explained.
@@ -283,6 +286,7 @@ def run_batch(
         finer: whether the features of the layers with the next larger grids will be needed.
         needs_layer: whether one of the methods is made of features.
         made_of: what all methods are made of, if it is one thing of the whole network and nothing else.
+        of_image: whose gradient at the image is wanted beside what is had at one layer.
         options: how the model is to be cut, besides where.
 
     Raises:
@@ -300,7 +304,10 @@ def run_batch(
     beside = tuple(finer_beside(cut, source, given) if finer else None for cut in cuts)
     uncut = whole(made_of, cuts[0], source, given)
     left = (*places.left, *(told_of(cuts) if needs_layer else ()))
-    return _run_found(_Found(cuts, source, beside, meaning, memory, output, left=left), given, targets, gradient, uncut)
+    settled = _bound(targets, given, output, meaning)
+    recorded = None if any(beside) else record(of_image, cuts, source, given, targets, settled, memory)
+    found = _Found(cuts, source, beside, meaning, memory, output, left=left)
+    return _run_found(found, given, targets, gradient, uncut or recorded)
 
 
 def run_again(run: BatchRun, images: torch.Tensor, targets: Targets) -> BatchRun:
@@ -337,27 +344,33 @@ def _bound(
     return lambda outputs: scored(targets, outputs, given.images.shape[0], output, meaning)
 
 
-def _run_found(found: _Found, given: Inputs, targets: Targets, gradient: bool, uncut: Whole | None) -> BatchRun:
+def _run_found(
+    found: _Found, given: Inputs, targets: Targets, gradient: bool, first: Whole | Recorded | None
+) -> BatchRun:
     cuts, source, beside = found.cuts, found.source, found.beside
     here = [cut.layer for cut in cuts]
     more = {cut.layer: cut for cut in beside if cut and cut.layer not in here}
-    if uncut is None:
-        inputs, tail, plain = tail_of(cuts, list(more.values()), source, given)
+    if isinstance(first, Whole):
+        inputs, tail, plain, here, gradient = first.inputs, first.tail, False, [], bool(first.inputs)
+    elif isinstance(first, Recorded):
+        inputs, tail, plain = first.inputs, first.tail, False
     else:
-        inputs, tail, plain, here, gradient = uncut.inputs, uncut.tail, False, [], bool(uncut.inputs)
+        inputs, tail, plain = tail_of(cuts, list(more.values()), source, given)
+    run = first.again if isinstance(first, Recorded) else tail
     tapped = isinstance(cuts[0].cut, TapCut)
     settled = _bound(targets, given, found.output, found.meaning)
     linear = pullback = by_logits = None
     if found.linear is not None:
         (linear,) = found.linear
-    elif len(cuts) == 1 and not more and uncut is None:
+    elif len(cuts) == 1 and not more and not isinstance(first, Whole):
         linear = linear_head(cuts[0], source, given.images, inputs[0], lambda A: tail(A)[0])
     of_logits = found.output is None and names_classes(targets)  # whose derivative is known
     if linear is None or not gradient or of_logits:
         differentiated = gradient and linear is None
-        features, outputs, target, values, pullback = run_tail(inputs, tail, settled, differentiated, tapped, plain)
+        once = tail if differentiated else run
+        features, outputs, target, values, pullback = run_tail(inputs, once, settled, differentiated, tapped, plain)
     else:
-        logits, features = tail(*inputs)
+        logits, features = run(*inputs)
         _, outputs, target, values, by_logits = run_tail((logits,), as_they_are, settled, True, False, False)
     by_name = dict(zip([*here, *more], features, strict=True))
     return BatchRun(
@@ -376,8 +389,9 @@ def _run_found(found: _Found, given: Inputs, targets: Targets, gradient: bool, u
         pullback=pullback,
         linear=linear,
         by_logits=by_logits,
-        whole=uncut,
-        attention=None if uncut is None else uncut.attention,
+        whole=first if isinstance(first, Whole) else None,
+        recorded=first if isinstance(first, Recorded) else None,
+        attention=first.attention if isinstance(first, Whole) else None,
         memory=found.memory,
         output=found.output,
         meaning=found.meaning,

@@ -22,11 +22,13 @@ from funcam.attribution.quantities import (
     guided_rows,
     require_linear_head,
 )
+from funcam.attribution.recorded import beside_a_layer
 from funcam.attribution.rows import full_precision, unit_cotangents
+from funcam.attribution.tails import Pullback
 from funcam.attribution.uniform import ablated_map, ablates_means, is_uniform, uniform_maps
 from funcam.attribution.uniform import bytes_each as uniform_bytes_each
 from funcam.attribution.user_methods import name_of, user_maps, user_method
-from funcam.attribution.whole import OF_IMAGE_GRADIENT, OfGradient
+from funcam.attribution.whole import OF_IMAGE_GRADIENT, OfGradient, kind_of
 from funcam.errors import FuncamError, nearest, shown
 from funcam.methods import METHODS, Method, find_method
 from funcam.methods.pixels import guided_backprop
@@ -182,6 +184,18 @@ def _uses(resolved: Sequence[ResolvedMethod], name: str) -> bool:
     return any(name in method.takes for method in methods)
 
 
+def needs_of(resolved: Sequence[ResolvedMethod]) -> dict[str, Any]:
+    """What methods need of a batch run, in the words of `run_batch`."""
+    methods = [each.method for each in resolved]
+    return {
+        "gradient": uses_gradient(resolved),
+        "finer": uses_finer(resolved),
+        "needs_layer": any(method.at_layer for method in methods),
+        "made_of": kind_of(methods),
+        "of_image": beside_a_layer(methods),
+    }
+
+
 def apply_methods(run: BatchRun, resolved: Sequence[ResolvedMethod]) -> list[list[torch.Tensor]]:
     """Each method's values at each layer, `[B, K, ...]`: tensor methods chunk by chunk, the others image by image."""
     for each in resolved:
@@ -286,16 +300,19 @@ def _first(value: Any, per_score: bool) -> Any:
 
 
 def _of_function(run: BatchRun, resolved: ResolvedMethod, layer: int) -> torch.Tensor:
-    if run.whole is None:
-        at_once = images_at_once(run, resolved.method)
-        return gradient_maps(run, resolved.method, at_once) if at_once > 1 else _image_by_image(run, resolved, layer)
-    return _of_image_gradient(run, OF_IMAGE_GRADIENT[resolved.method.name][1])
+    kind, function = OF_IMAGE_GRADIENT.get(resolved.method.name, (None, None))
+    if run.whole is not None and function is not None:
+        return _of_image_gradient(run, run.own_pullback(), function)
+    if run.recorded is not None and function is not None and run.recorded.kind == kind:
+        return _of_image_gradient(run, run.recorded.pullback, function)
+    at_once = images_at_once(run, resolved.method)
+    return gradient_maps(run, resolved.method, at_once) if at_once > 1 else _image_by_image(run, resolved, layer)
 
 
-def _of_image_gradient(run: BatchRun, function: OfGradient) -> torch.Tensor:
+def _of_image_gradient(run: BatchRun, pullback: Pullback, function: OfGradient) -> torch.Tensor:
     """Methods of the image's gradient, where the run itself can be differentiated."""
-    parts = torch.split(torch.arange(run.scores.shape[1], device=run.scores.device), run.gradient_chunk)
-    pullback = run.own_pullback()
+    at_once = max(1, run.gradient_chunk // len(run.images))
+    parts = torch.split(torch.arange(run.scores.shape[1], device=run.scores.device), at_once)
     gradients = [pull(pullback, unit_cotangents(part, run.scores))[0] for part in parts]
     with uncast(run.images.device):
         return full_precision(function(torch.cat(gradients).transpose(0, 1), run.images[:, None]))

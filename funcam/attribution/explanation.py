@@ -27,16 +27,14 @@ from funcam.attribution.dispatch import (
     MethodLike,
     ResolvedMethod,
     apply_methods,
+    needs_of,
     resolve_method,
-    uses_finer,
-    uses_gradient,
 )
 from funcam.attribution.finite import check_finite, naming_images, warn_of_left, warn_of_zeros
 from funcam.attribution.knowing import Asked, Context, spelled_out
 from funcam.attribution.rows import full_precision
 from funcam.attribution.showing import Shown
 from funcam.attribution.smoothing import variants
-from funcam.attribution.whole import kind_of
 from funcam.errors import FuncamError, shown, whole_number
 from funcam.imaging.given import Picture
 from funcam.maps import combine_maps
@@ -305,10 +303,7 @@ def _explained(
             memory=memory,
             output=asked.output,
             scores=scores,
-            gradient=uses_gradient(resolved),
-            finer=uses_finer(resolved),
-            needs_layer=any(each.method.at_layer for each in resolved),
-            made_of=kind_of([each.method for each in resolved]),
+            **needs_of(resolved),
             options=how,
         )
         warn_of_left(run.left)
@@ -357,10 +352,7 @@ def _explained_again(
             memory=run.memory,
             output=run.output,
             scores=run.meaning(run.logits) if run.target.class_score else None,
-            gradient=uses_gradient(resolved),
-            finer=uses_finer(resolved),
-            needs_layer=any(each.method.at_layer for each in resolved),
-            made_of=kind_of([each.method for each in resolved]),
+            **needs_of(resolved),
             options=how,
         )
         maps.append([back(result.maps) for result in _results(again, resolved, combine)])

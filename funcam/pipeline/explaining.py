@@ -15,7 +15,6 @@ from funcam.attribution.dispatch import resolve_method
 from funcam.attribution.explanation import Explanation
 from funcam.attribution.fast import said_of
 from funcam.attribution.finite import without_warnings
-from funcam.attribution.whole import OF_IMAGE_GRADIENT
 from funcam.errors import FuncamError
 from funcam.imaging.fit import View
 from funcam.imaging.reading import Pixels
@@ -134,13 +133,6 @@ def explain_image(
         top=top,
     )
     return explanation
-
-
-def are_dear(recipe: Recipe) -> bool:
-    """Whether an image takes many passes through the network, so that nothing is gained by several at once."""
-    return recipe.methods == (ALL,) or any(
-        METHODS[name].whole and name not in OF_IMAGE_GRADIENT for name in recipe.methods
-    )
 
 
 def explain_fitted(

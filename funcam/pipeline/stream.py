@@ -109,10 +109,7 @@ def explain_files(
         >>> for outcome in explain_files(job, sources):  # doctest: +SKIP
         ...     print(outcome.item.name, outcome.error or outcome.value["files"])
     """
-    import torch
-
-    from funcam.network.budget import most_images
-    from funcam.pipeline.explaining import are_dear
+    from funcam.pipeline.at_once import images_at_once
     from funcam.pipeline.fitting import sized
 
     def write(explained: Outcome[ImageSource, _Explained]) -> dict[str, Any]:
@@ -121,7 +118,7 @@ def explain_files(
         return record
 
     net = sized(job.net, job.recipe, job.fit)
-    most = 1 if are_dear(job.recipe) else most_images(torch.device(job.device))
+    most = images_at_once(net, job.recipe, job.device)
     together = Together(partial(_explained, job, net), _kind, most, partial(_bytes_before, net), most * _BYTES_A_IMAGE)
     workers = worker_count() if len(sources) > 1 else 0
     seen = in_order(partial(_seen, job, net), sources, workers, size_of=_announced)

@@ -48,7 +48,8 @@ def test_le_grad_beside_others_is_what_it_is_alone():
 @pytest.mark.parametrize("targets", [None, [[0, 3, 1]], lambda z: z[:, :2].square()])
 def test_the_gradient_of_an_image_is_that_of_the_pass_that_finds_the_class(method, targets):
     model, image = small(), IMAGES[:1]
-    want = funcam.explain_methods(model, image, targets, methods=[method, "grad-cam"])[0]  # these share no pass
+    share_none = {"methods": [method, "grad-cam"], "layer": ["blocks.0", "blocks.1"]}
+    want = funcam.explain_methods(model, image, targets, **share_none)[0]
     funcam.explain(model, image, targets, method=method)
     with Counted() as forward:
         model(image)
@@ -88,6 +89,53 @@ def test_the_gradients_of_several_images_take_one_pass_more(method):
     with Counted() as counted:
         funcam.explain(model, IMAGES, method=method)
     assert counted.calls["aten.convolution.default"] == 2 * forward.calls["aten.convolution.default"] > 0
+
+
+@pytest.mark.parametrize("count", [1, 2])
+@pytest.mark.parametrize("targets", [None, [0, 3], funcam.contrast(None)])
+@pytest.mark.parametrize("method", ["gradient", "input-x-gradient", "guided-backprop", "guided-grad-cam"])
+def test_an_images_gradient_beside_maps_takes_no_pass_more(method, targets, count):
+    model, images = small(), IMAGES[:count]
+    targets = targets if not isinstance(targets, list) else targets[:count]
+    asked = ["grad-cam", method, "layer-cam"]
+    want = [funcam.explain(model, images, targets, method=name) for name in asked]
+    with Counted() as forward:
+        model(images)
+    with Counted() as counted:
+        found = funcam.explain_methods(model, images, targets, methods=asked)
+    assert counted.calls["aten.convolution.default"] == forward.calls["aten.convolution.default"] > 0
+    for one, alone in zip(found, want, strict=True):
+        torch.testing.assert_close(one.maps, alone.maps)
+        torch.testing.assert_close(one.outputs, alone.outputs)
+        torch.testing.assert_close(one.scores, alone.scores)
+
+
+@pytest.mark.parametrize("targets", [None, [[0, 1], [2, 3]], lambda z: z[:, :2].square()])
+@pytest.mark.parametrize("layer", ["blocks.0", "stem"])
+def test_nothing_guided_gets_into_the_maps_of_an_early_layer(layer, targets):
+    model = small()
+    alone = funcam.explain(model, IMAGES, targets, layer=layer, method="element-wise-grad-cam")
+    both = funcam.explain_methods(
+        model, IMAGES, targets, layer=layer, methods=["element-wise-grad-cam", "guided-backprop", "gradient"]
+    )
+    torch.testing.assert_close(both[0].maps, alone.maps)
+    for each in both[1:]:
+        torch.testing.assert_close(each.maps, funcam.explain(model, IMAGES, targets, method=each.method).maps)
+    assert not torch.allclose(both[1].maps, both[2].maps)
+
+
+def test_where_images_mix_or_memory_is_short_each_image_is_differentiated_for_itself():
+    mixing = torch.nn.Sequential(torch.nn.BatchNorm2d(3, track_running_stats=False), small()).eval()
+    methods = {"methods": ["random-cam", "gradient"]}
+    for model, options in ((mixing, {}), (small(), {"memory": 1})):
+        image = IMAGES[:1]
+        given = image.clone().requires_grad_()
+        (want,) = torch.autograd.grad(model(given)[0, 2], given)
+        found = funcam.explain_methods(model, image, 2, **methods, **options)[1].maps
+        torch.testing.assert_close(found, want)
+    alone = [funcam.explain(small(), IMAGES[row : row + 1], 2, method="gradient").maps for row in range(2)]
+    both = funcam.explain_methods(small(), IMAGES, 2, **methods, memory=1)[1].maps
+    torch.testing.assert_close(both, torch.cat(alone))
 
 
 @pytest.mark.parametrize("method", ["grad-cam", "score-cam", "layer-cam"])

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import weakref
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import torch
@@ -14,8 +14,10 @@ from torch.nn import functional
 
 from funcam.errors import FuncamError
 from funcam.network.believed import graph_of
+from funcam.network.cuts import Cut, make_cut
 from funcam.network.graph import Graph, acyclic
 from funcam.network.images import check_images
+from funcam.network.recent import Recent
 from funcam.network.traits import OTHER_ACTIVATIONS, operation, relu_ceiling
 
 
@@ -38,8 +40,8 @@ class GuidedReLU(torch.autograd.Function):
         (y,) = ctx.saved_tensors  # between 0 and c where x is
         aten = torch.ops.aten  # a ReLU's own derivative: one pass over the numbers instead of five
         if ctx.ceiling == math.inf:
-            return aten.threshold_backward(gradient.relu(), y, 0), None
-        return aten.hardtanh_backward(gradient.relu(), y, 0.0, ctx.ceiling), None
+            return aten.threshold_backward(gradient, y, 0).relu_(), None
+        return aten.hardtanh_backward(gradient, y, 0.0, ctx.ceiling).relu_(), None
 
 
 def guided_relu(x: torch.Tensor, ceiling: float = math.inf) -> torch.Tensor:
@@ -67,6 +69,16 @@ class Guided:
     network: Callable[[torch.Tensor], Any]
     rewritten: tuple[str, ...]
     left: tuple[str, ...]
+    _graph: Graph = field(repr=False)
+    _cuts: Recent[Cut] = field(repr=False, default_factory=Recent)
+
+    def at(self, layer: str) -> Cut:
+        """The guided network cut at a layer of the model's; its features are the model's own.
+
+        Args:
+            layer: the layer's name.
+        """
+        return self._cuts.get(layer, lambda: make_cut(self._graph, layer))
 
 
 def guided(model: nn.Module, images: torch.Tensor | None = None) -> Guided:
@@ -114,7 +126,12 @@ def _rewrite(graph: Graph) -> Guided:
             f"guided backpropagation is undefined for {graph.model}: it has no ReLU to rewrite"
             f"{f' ({len(left)} other activations)' if left else ''}; use grad-cam, or a network with ReLUs"
         )
-    return Guided(acyclic(fx.GraphModule(graph.module, copy, graph.model).eval()), tuple(rewritten), tuple(left))
+    module = acyclic(fx.GraphModule(graph.module, copy, graph.model).eval())
+    nodes, outputs, inputs = (
+        {name: placed[node] for name, node in of.items()} for of in (graph.nodes, graph.outputs, graph.inputs)
+    )
+    again = Graph(module, nodes, outputs, inputs, graph.model, graph.image)
+    return Guided(module, tuple(rewritten), tuple(left), again)
 
 
 def _named(graph: Graph) -> list[tuple[str, fx.Node]]:
