@@ -351,7 +351,8 @@ def _run_found(
     here = [cut.layer for cut in cuts]
     more = {cut.layer: cut for cut in beside if cut and cut.layer not in here}
     if isinstance(first, Whole):
-        inputs, tail, plain, here, gradient = first.inputs, first.tail, False, [], bool(first.inputs)
+        inputs, tail, here, gradient = first.inputs, first.tail, [], bool(first.inputs)
+        plain = gradient and not torch.is_grad_enabled()
     elif isinstance(first, Recorded):
         inputs, tail, plain = first.inputs, first.tail, False
     else:
@@ -368,7 +369,8 @@ def _run_found(
     if linear is None or not gradient or of_logits:
         differentiated = gradient and linear is None
         once = tail if differentiated else run
-        features, outputs, target, values, pullback = run_tail(inputs, once, settled, differentiated, tapped, plain)
+        own = tapped or plain
+        features, outputs, target, values, pullback = run_tail(inputs, once, settled, differentiated, own, plain)
     else:
         logits, features = run(*inputs)
         _, outputs, target, values, by_logits = run_tail((logits,), as_they_are, settled, True, False, False)

@@ -16,7 +16,7 @@ from funcam.attribution.rows import full_precision
 from funcam.attribution.whole import OF_IMAGE_GRADIENT
 from funcam.methods import METHODS, Method
 from funcam.network.casting import cast_as_now, uncast
-from funcam.network.derivative import functional
+from funcam.network.derivative import vjp
 
 
 def images_at_once(run: BatchRun, method: Method) -> int:
@@ -59,6 +59,6 @@ def gradient_maps(run: BatchRun, method: Method, at_once: int) -> torch.Tensor:
 
 def _gradients(network: Callable[[torch.Tensor], torch.Tensor], images: torch.Tensor) -> torch.Tensor:
     """`[B, 1, channels, *size]`."""
-    scores, pullback, _ = functional(lambda given: (network(given), ()), images)
-    gradients: torch.Tensor = pullback(torch.ones_like(scores))[0]
+    scores, pullback, *_ = vjp(lambda images: (network(images), None), [images], not torch.is_grad_enabled())
+    (gradients,) = pullback(torch.ones_like(scores))
     return gradients[:, None]

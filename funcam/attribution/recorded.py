@@ -113,7 +113,8 @@ def record(
         seen[:] = [rest]
         return through.rest(*crossing), tuple(tensors)
 
-    tensors, outputs, _, _, pullback = run_tail((given.images,), network, settled, True, False, False)
+    plain = not torch.is_grad_enabled()
+    tensors, outputs, _, _, pullback = run_tail((given.images,), network, settled, True, plain, plain)
     assert pullback is not None
     values = dict(zip(cut.cut.names, seen[0](tensors), strict=True))
     A, head = run_cut(replace(cut, cut=replace(cut.cut, features=lambda _images: values)), source, given)

@@ -11,7 +11,7 @@ from torch import nn
 
 from funcam.network import derivative
 from funcam.network.cut_runs import run_cut
-from funcam.network.outputs import unpacked
+from funcam.network.outputs import mapped, unpacked
 from funcam.network.settled import Settled
 from funcam.network.tap import Inputs
 from funcam.network.taps import run_tapped
@@ -58,7 +58,16 @@ def run_tail(
     tapped: bool,
     plain: bool,
 ) -> tuple[Tensors, Any, Target, torch.Tensor, Pullback | None]:
-    """The tail's features and outputs, the target, its scores, and (if asked for) their pullback."""
+    """The tail's features and outputs, the target, its scores, and (if asked for) their pullback.
+
+    Args:
+        inputs: what goes into the tail.
+        tail: `(*inputs) -> (outputs, features)`.
+        settled: the outputs -> the target and its scores.
+        gradient: whether the pullback is asked for.
+        tapped: whether the model's own code is run, or plain autograd may be what differentiates.
+        plain: whether it is; sooner than `torch.func` by a third of a millisecond for each guided ReLU.
+    """
     if not gradient:
         outputs, features = tail(*inputs)
         return features, outputs, *settled(outputs), None
@@ -71,7 +80,10 @@ def run_tail(
         seen[:] = [(target, rest)]
         return values, (tensors, features, target.indices, target.constants)
 
-    values, pullback, (tensors, features, indices, constants) = vjp_of(scores, inputs, tapped, plain)
+    values, pullback, besides = vjp_of(scores, inputs, tapped, plain)
+    if plain and not torch.is_grad_enabled():  # what was recorded is the pullback's alone
+        values, besides = mapped((values, besides), torch.Tensor.detach)
+    tensors, features, indices, constants = besides
     target, rest = seen[0]
     class_score = target.class_score and replace(target.class_score, classes=indices)
     bound = replace(target, indices=indices, constants=tuple(constants), class_score=class_score)
