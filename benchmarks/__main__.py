@@ -26,6 +26,7 @@ def main(argv: list[str] | None = None) -> int:
     """Parse the line and run the subcommand."""
     for threads in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"):  # before torch is imported
         os.environ.setdefault(threads, "1")
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # as the command line does that is measured
     parser = argparse.ArgumentParser("python -m benchmarks", description=__doc__)
     subparsers = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
     for name, module in COMMANDS.items():

@@ -28,8 +28,11 @@ MOST_BYTES = 2**27
 
 
 def worker_count() -> int:
-    """How many threads a stage has: one for each processor, few enough that they don't wait for each other."""
-    return min(_MOST_WORKERS, os.cpu_count() or 1)
+    """How many threads a stage has: one for each processor that the process may use, few enough that they don't wait
+    for each other.
+    """
+    usable = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    return min(_MOST_WORKERS, usable or 1)
 
 
 def in_order(

@@ -23,7 +23,15 @@ TITLE = "files to pictures, and to maps"
 FOR = "cpu"
 PLAIN = "decoding and forward passes"
 BATCH = 8
-_OVERLAY_AND_PANEL = ("--pictures", "overlay", "--pictures", "panel")
+COMMANDS: dict[str, tuple[str, ...]] = {
+    "funcam explain -m grad-cam, overlay and panel": (
+        *("-m", "grad-cam"),
+        *("--pictures", "overlay", "--pictures", "panel"),
+    ),
+    "funcam explain -m grad-cam": ("-m", "grad-cam"),
+    "funcam explain": (),
+}
+"""What the command is asked for, by the name of the case."""
 
 
 def groups(setting: Setting) -> Iterator[Group]:
@@ -35,12 +43,16 @@ def _count(setting: Setting) -> int:
     return 2 if setting.quick else 30
 
 
-def _cases(setting: Setting, name: str) -> dict[str, Case]:
-    net, folder = build_net(name), tempfile.TemporaryDirectory()
+def pictures(setting: Setting) -> tuple[list[Path], object]:
+    """The photos' files, and what has to live as long as they are needed."""
     if setting.photos:
-        paths = [Path(path) for path in find_images([setting.photos]).paths[: _count(setting)]]
-    else:
-        paths = photos(Path(folder.name), _count(setting), (120, 160) if setting.quick else (480, 640))
+        return [Path(path) for path in find_images([setting.photos]).paths[: _count(setting)]], None
+    folder = tempfile.TemporaryDirectory()
+    return photos(Path(folder.name), _count(setting), (120, 160) if setting.quick else (480, 640)), folder
+
+
+def _cases(setting: Setting, name: str) -> dict[str, Case]:
+    net, (paths, folder) = build_net(name), pictures(setting)
 
     def case(run: Callable[..., object], *options: object) -> Case:
         return Case(partial(run, *options), images=len(paths), keeps=folder)
@@ -48,11 +60,7 @@ def _cases(setting: Setting, name: str) -> dict[str, Case]:
     return {
         PLAIN: case(_plain, net, paths),
         "funcam.explain, maps": case(_maps, net, paths),
-        "funcam explain -m grad-cam, overlay and panel": case(
-            _command, name, paths, "-m", "grad-cam", *_OVERLAY_AND_PANEL
-        ),
-        "funcam explain -m grad-cam": case(_command, name, paths, "-m", "grad-cam"),
-        "funcam explain": case(_command, name, paths),
+        **{title: case(command, name, paths, *options) for title, options in COMMANDS.items()},
     }
 
 
@@ -73,7 +81,7 @@ def _maps(net: Net, paths: list[Path]) -> None:
         funcam.explain(net.model, images)
 
 
-def _command(name: str, paths: list[Path], *options: str) -> None:
+def command(name: str, paths: list[Path], *options: str) -> None:
     """The command line's own function, in this process."""
     from funcam.cli.main import app
 
