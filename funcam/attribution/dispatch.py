@@ -347,7 +347,9 @@ def _of_image(run: BatchRun, layer: int, index: int, target: Target, name: str) 
         return run.images[index]
     if name == "head":
         return cast_as_now(run.head(layer, index, target), run.images.device)
-    made = {"network": BatchRun.network, "guided_network": guided_rows, "masked_network": BatchRun.masked_network}
+    if name == "guided_network":
+        return cast_as_now(guided_rows(run, index, target), run.images.device)
+    made = {"network": BatchRun.network, "masked_network": BatchRun.masked_network}
     return cast_as_now(made[name](run, index, target), run.images.device)
 
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from functools import partial
 
 import torch
 
@@ -46,19 +47,20 @@ def gradient_maps(run: BatchRun, method: Method, at_once: int) -> torch.Tensor:
     """
     kind, function = OF_IMAGE_GRADIENT[method.name]
     target = explained(run, method)
-    rows_of = guided_rows if kind == "guided image" else BatchRun.network
+    plain = not torch.is_grad_enabled()
+    rows_of = partial(guided_rows, plain=plain) if kind == "guided image" else BatchRun.network
     maps = []
     for start in range(0, len(run.images), at_once):
         rows = slice(start, start + at_once)
         images = run.images[rows]
         network = cast_as_now(rows_of(run, rows, target), images.device)
         with uncast(images.device):
-            maps.append(full_precision(function(_gradients(network, images), images[:, None])))
+            maps.append(full_precision(function(_gradients(network, images, plain), images[:, None])))
     return torch.cat(maps)
 
 
-def _gradients(network: Callable[[torch.Tensor], torch.Tensor], images: torch.Tensor) -> torch.Tensor:
+def _gradients(network: Callable[[torch.Tensor], torch.Tensor], images: torch.Tensor, plain: bool) -> torch.Tensor:
     """`[B, 1, channels, *size]`."""
-    scores, pullback, *_ = vjp(lambda images: (network(images), None), [images], not torch.is_grad_enabled())
+    scores, pullback, *_ = vjp(lambda images: (network(images), None), [images], plain)
     (gradients,) = pullback(torch.ones_like(scores))
     return gradients[:, None]

@@ -36,6 +36,7 @@ from funcam.network.recent import Recent
 from funcam.network.rewrites.attention import attention_run
 from funcam.network.rewrites.biases import FullGradient, full_gradient
 from funcam.network.rewrites.guidance import guided
+from funcam.network.rewrites.once import once
 from funcam.targets.class_scores import as_probability, as_residual_softmax, similar_classes
 from funcam.targets.target import ClassScore, Target, logits_of, restated, take
 
@@ -244,10 +245,13 @@ PER_SCORE: dict[str, Quantity] = {
 FOR_ALL: dict[str, Quantity] = {"A": _features, "finer": _finer_features}
 
 
-def guided_rows(run: BatchRun, index: int | slice, target: Target) -> Callable[[torch.Tensor], torch.Tensor]:
-    """As `BatchRun.network`, through guided ReLUs."""
+def guided_rows(
+    run: BatchRun, index: int | slice, target: Target, *, plain: bool = False
+) -> Callable[[torch.Tensor], torch.Tensor]:
+    """As `BatchRun.network`, through guided ReLUs; `plain` where plain autograd differentiates it once."""
     model = module_of(run, "guided backpropagation rewrites the whole network")
-    network = guided(model, run.images).network
+    made = guided(model, run.images)
+    network = once(made.graph).module if plain else made.network
     score = target.of_image(index)
     return lambda images: full_precision(score(network(images.to(run.images.dtype))))
 

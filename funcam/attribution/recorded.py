@@ -17,11 +17,14 @@ from funcam.attribution.tails import Pullback, Tail, Tensors, run_tail
 from funcam.attribution.whole import OF_IMAGE_GRADIENT, Kind
 from funcam.methods import Method
 from funcam.network import budget
+from funcam.network.believed import structure_of
 from funcam.network.cuts import Cut
 from funcam.network.cutting import run_cut, run_features
+from funcam.network.graph import Graph
 from funcam.network.mixing import rows_mix
 from funcam.network.outputs import unpacked
 from funcam.network.rewrites.guidance import guided
+from funcam.network.rewrites.once import cut_at, once
 from funcam.network.settled import Settled
 from funcam.network.tap import Inputs
 from funcam.network.tracing import is_compiled
@@ -104,7 +107,9 @@ def record(
         return None
     (cut,) = cuts
     assert isinstance(cut.cut, Cut)
-    through = guided(source(), given.images).at(cut.layer) if kind == "guided image" else cut.cut
+    plain = not torch.is_grad_enabled()
+    graph = _through(kind, source(), given.images)
+    through = cut_at(once(graph) if plain else graph, cut.layer)
     seen: list[Callable[[Sequence[torch.Tensor]], Any]] = []
 
     def network(images: torch.Tensor) -> tuple[Any, Tensors]:
@@ -113,12 +118,16 @@ def record(
         seen[:] = [rest]
         return through.rest(*crossing), tuple(tensors)
 
-    plain = not torch.is_grad_enabled()
     tensors, outputs, _, _, pullback = run_tail((given.images,), network, settled, True, plain, plain)
     assert pullback is not None
     values = dict(zip(cut.cut.names, seen[0](tensors), strict=True))
     A, head = run_cut(replace(cut, cut=replace(cut.cut, features=lambda _images: values)), source, given)
     return Recorded(kind, pullback, (A,), lambda features: (head(features), (features,)), outputs)
+
+
+def _through(kind: Kind, model: nn.Module, images: torch.Tensor) -> Graph:
+    """The network's graph, which is known to be right where the model is cut by it."""
+    return guided(model, images).graph if kind == "guided image" else structure_of(model, images).graph
 
 
 def _has_graph(cuts: Sequence[Settled], given: Inputs) -> bool:

@@ -16,6 +16,7 @@ from funcam.methods import METHODS, Method
 from funcam.network.cut_runs import run_cut
 from funcam.network.rewrites.attention import AttentionRun, attention_run
 from funcam.network.rewrites.guidance import guided
+from funcam.network.rewrites.once import once
 from funcam.network.settled import Settled, TapCut
 from funcam.network.tap import Inputs
 from funcam.network.taps import Tail
@@ -88,8 +89,13 @@ def whole(kind: Kind | None, cut: Settled, source: Callable[[], nn.Module] | Non
         return Whole((), lambda: (blocks.outputs, ()), blocks)
     if isinstance(cut.cut, TapCut) or cut.way == "functions" or len(given.images) > 1:
         return None  # (several images are differentiated a few at a time: their activations are many)
-    network = guided(source(), given.images).network if kind == "guided image" else _network(cut, source, given)
+    network = _guided(source(), given.images) if kind == "guided image" else _network(cut, source, given)
     return Whole((given.images,), lambda images: (network(images), ()))
+
+
+def _guided(model: nn.Module, images: torch.Tensor) -> Callable[[torch.Tensor], Any]:
+    made = guided(model, images)
+    return made.network if torch.is_grad_enabled() else once(made.graph).module
 
 
 def _network(cut: Settled, source: Callable[[], nn.Module], given: Inputs) -> Callable[[torch.Tensor], Any]:

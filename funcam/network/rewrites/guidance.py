@@ -14,10 +14,8 @@ from torch.nn import functional
 
 from funcam.errors import FuncamError
 from funcam.network.believed import graph_of
-from funcam.network.cuts import Cut, make_cut
 from funcam.network.graph import Graph, acyclic
 from funcam.network.images import check_images
-from funcam.network.recent import Recent
 from funcam.network.traits import OTHER_ACTIVATIONS, operation, relu_ceiling
 
 
@@ -64,21 +62,13 @@ class Guided:
         rewritten: the names of the ReLUs that were rewritten, one for each call.
         left: the names of other activations (SiLU, GELU, ...), for which guided backpropagation is undefined; they
             keep their own gradient.
+        graph: its graph, with the names of the model's nodes.
     """
 
     network: Callable[[torch.Tensor], Any]
     rewritten: tuple[str, ...]
     left: tuple[str, ...]
-    _graph: Graph = field(repr=False)
-    _cuts: Recent[Cut] = field(repr=False, default_factory=Recent)
-
-    def at(self, layer: str) -> Cut:
-        """The guided network cut at a layer of the model's; its features are the model's own.
-
-        Args:
-            layer: the layer's name.
-        """
-        return self._cuts.get(layer, lambda: make_cut(self._graph, layer))
+    graph: Graph = field(repr=False)
 
 
 def guided(model: nn.Module, images: torch.Tensor | None = None) -> Guided:
