@@ -317,7 +317,8 @@ def _coloured(levels: NDArray[np.uint8], table: Pixels) -> Pixels:
 def _blended(image: Pixels, levels: NDArray[np.uint8], table: Pixels, alpha: float) -> Pixels:
     """The sum `image * (1 - weight) + colour * weight` in 8 bits: both factors are tables by level."""
     weight = alpha * np.sqrt(np.linspace(0, 1, 256))[:, None, None]
-    kept = _coloured(levels, np.rint(255 * (1 - weight) * np.ones(3)).astype(np.uint8))
+    kept = cv2.LUT(levels, np.rint(255 * (1 - weight)).astype(np.uint8)[:, 0])  # one channel, the same for all three
+    kept = cv2.cvtColor(kept, cv2.COLOR_GRAY2RGB)
     heat = _coloured(levels, np.rint(table * weight).astype(np.uint8))
     return cast(Pixels, cv2.add(cv2.multiply(image, kept, dst=kept, scale=1 / 255), heat, dst=heat))
 
