@@ -140,7 +140,8 @@ def layout_of_layer(
         raise UnknownAxes(
             f"layer {layer!r} holds {_told(tensor, batch)}{_of_one(tensor, batch)}, and which of its axes are the "
             "image's is undecided: as far as they could be followed they stand in no usual layout (windows one after "
-            f"the other, rows among the channels, or none is left); say it, {SAY}, or name another layer"
+            "the other, rows among the channels, cells picked or warped, or none is left); "
+            f"say it, {SAY}, or name another layer"
         )
     answers = [tensor, *map(tensor_of, patched(images))]
     if any(answer.shape != tensor.shape for answer in answers):

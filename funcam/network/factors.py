@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 from funcam.network.reach import Reach
 
-BATCH, OTHER = "B", "_"
+BATCH, OTHER, LOST = "B", "_", "?"
 
 
 class Moved(Exception):
@@ -40,7 +40,7 @@ class Axis:
     """A factor of a dimension.
 
     Attributes:
-        name: `S0`, `S1`, ... for the image's axes, `B` for the batch, `_` for all else.
+        name: `S0`, `S1`, ... for the image's axes, `B` for the batch, `?` for places in no order, `_` for all else.
         size: how many there are.
         outer: for a part of an image's axis, how many parts stand outside of it: windows of 4 in a row of 12 are
             `(S0, 3, 1)` and `(S0, 4, 3)`.
@@ -104,6 +104,16 @@ def is_plain(dim: Dim) -> bool:
     return all(isinstance(atom, Axis) and atom.name == OTHER for atom in dim)
 
 
+def lost(size: int) -> Dim:
+    """A dimension of the image's places in an order of their own."""
+    return (Axis(LOST, size),) if size != 1 else ()
+
+
+def is_lost(dim: Dim) -> bool:
+    """Whether a dimension holds such places."""
+    return any(isinstance(atom, Axis) and atom.name == LOST for atom in dim)
+
+
 def joined(atoms: Sequence[Atom]) -> Dim:
     """Neighbours that belong together as one: other factors, and an axis of the image cut into parts.
 
@@ -127,7 +137,7 @@ def _adjoin(first: Axis, second: Axis) -> bool:
     if first.name != second.name or first.name == BATCH:
         return False
     same = first.changes == second.changes and first.reach == second.reach
-    return first.name == OTHER or (same and second.outer == first.outer * first.size)
+    return first.name in (OTHER, LOST) or (same and second.outer == first.outer * first.size)
 
 
 def agreed(dims: Sequence[Dim]) -> Dim:
@@ -234,8 +244,8 @@ def cut(dim: Dim, start: int, end: int, step: int = 1) -> Dim:
     if (start, step) == (0, 1) and end == size:
         return dim
     left = len(range(start, end, step))
-    if is_plain(dim) or not left:
-        return plain(left)
+    if is_plain(dim) or is_lost(dim) or not left:
+        return lost(left) if is_lost(dim) else plain(left)
     atom = dim[0]
     if len(dim) > 1:
         raise Moved
@@ -287,6 +297,8 @@ def concatenated(parts: Sequence[Dim]) -> Dim:
         Moved: several have places there.
     """
     sizes = [size_of(part) for part in parts]
+    if any(map(is_lost, parts)):
+        return lost(sum(sizes))
     placed = [number for number, part in enumerate(parts) if not is_plain(part)]
     if not placed:
         return plain(sum(sizes))
@@ -319,12 +331,10 @@ def resized(dims: Dims, sizes: Sequence[int]) -> Dims:
     kept, last = dims[: len(dims) - len(sizes)], dims[len(dims) - len(sizes) :]
     made: list[Dim] = []
     for dim, size in zip(last, sizes, strict=True):
-        if is_plain(dim):
-            made.append(plain(size))
-        elif size_of(dim) == size:
-            made.append(dim)
+        if is_plain(dim) or is_lost(dim):
+            made.append(lost(size) if is_lost(dim) else plain(size))
         else:
-            made.append(joined([replace(_only_axis(dim), size=size, changes=())]))
+            made.append(dim if size_of(dim) == size else joined([replace(_only_axis(dim), size=size, changes=())]))
     return (*kept, *made)
 
 

@@ -25,7 +25,8 @@ from funcam.network.factors import (
     viewed,
 )
 from funcam.network.kernels import convolution, local
-from funcam.network.windows import col2im, im2col, patches, sampled, shuffle
+from funcam.network.picking import gathered, picked, sampled
+from funcam.network.windows import col2im, im2col, patches, shuffle
 
 Rule = Callable[[Call], Dims]
 
@@ -193,14 +194,21 @@ def _repeat(call: Call) -> Dims:
 
 
 def _index(call: Call) -> Dims:
-    """One axis of no place, indexed by one tensor."""
+    """One axis, indexed by one tensor."""
     taken = [axis for axis, index in enumerate(call.args["indices"]) if index is not None]
-    if len(taken) != 1 or not is_plain(call.first[taken[0]]):
+    if len(taken) != 1:
         raise Moved
     index = call.args["indices"][taken[0]]
+    if not is_plain(call.first[taken[0]]):
+        return picked(call, taken[0], index)
     if index.dtype in (torch.bool, torch.uint8):
         raise Moved
     return (*call.first[: taken[0]], *call.dims_of(index), *call.first[taken[0] + 1 :])
+
+
+def _index_select(call: Call) -> Dims:
+    axis = call.args["dim"] % len(call.first)
+    return _along("dim")(call) if is_plain(call.first[axis]) else picked(call, axis, call.args["index"])
 
 
 def _strided(call: Call) -> Dims:
@@ -285,9 +293,11 @@ RULES: dict[str, Rule] = {
         "replication_pad3d",
     ),
     **_named(_roll, "roll"),
-    **_named(_along("dim"), "cumsum index_select glu"),
+    **_named(_along("dim"), "cumsum glu"),
     **_named(_along("dims"), "flip"),
     **_named(_index, "index"),
+    **_named(_index_select, "index_select"),
+    **_named(gathered, "gather"),
     **_named(_strided, "as_strided"),
     **_named(shuffle, "pixel_shuffle pixel_unshuffle"),
     **_named(patches, "unfold"),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from funcam.network.factors import BATCH, Axis, Beside, Dim, Dims, axes_in, is_plain, size_of, whole
+from funcam.network.factors import BATCH, LOST, Axis, Beside, Dim, Dims, axes_in, is_plain, size_of, whole
 from funcam.network.layout import CELLS, PLAIN, Layout, Shape
 from funcam.network.layout_words import AXES, KINDS
 
@@ -45,7 +45,10 @@ def _is_batch(dim: Dim) -> bool:
 
 def _is_channels(dim: Dim) -> bool:
     """Channels may hold the places within each cell."""
-    return all(isinstance(atom, Axis) and atom.name != BATCH and not (atom.placed and atom.outer == 1) for atom in dim)
+    return all(
+        isinstance(atom, Axis) and atom.name not in (BATCH, LOST) and not (atom.placed and atom.outer == 1)
+        for atom in dim
+    )
 
 
 def _order(dims: Dims, kind: str, axes: int) -> Shape | None:

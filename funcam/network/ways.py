@@ -44,6 +44,8 @@ from funcam.network.wanted import Read, Wanted, wanted_by
 Shape = tuple[int, ...]
 VIA = (None, "fx", "tap", "export")
 
+_MOST_NAMED = 3
+
 
 def settle(
     model: nn.Module,
@@ -138,7 +140,7 @@ def _settle_default(
                 told = _branches(known, model, settled, inputs)
                 if told or stands_in(model, sample, manner_for(model, sample), wanted, one):
                     return settled
-        raise UnknownAxes(said + _in_parts(maps))
+        raise UnknownAxes(said + _in_parts(model, maps, inputs))
 
     def find() -> Settled:
         with own_random_numbers(inputs.images):
@@ -160,9 +162,10 @@ def _carries(known: Known, model: nn.Module, settled: Settled, sample: Inputs, w
     return best.carries and str(best.place) == settled.layer
 
 
-def _in_parts(maps: Sequence[Seen]) -> str:
-    """Names of layers whose axes are known, for somebody who has to choose one; none carries all of the score."""
-    names = [repr(str(one.place)) for one in maps if isinstance(one.followed, Layout)][:3]
+def _in_parts(model: nn.Module, maps: Sequence[Seen], inputs: Inputs) -> str:
+    """Names of layers that hold maps, for somebody who has to choose one; none carries all of the score."""
+    followed = [str(one.place) for one in maps if isinstance(one.followed, Layout)][:_MOST_NAMED]
+    names = [repr(name) for name in followed if _holds_map(model, name, inputs)]
     return f": {', '.join(names)} hold maps of a part of what the score depends on" if names else ""
 
 

@@ -1,4 +1,4 @@
-"""What becomes of the image's axes where cells are taken together in patches, taken apart, or sampled elsewhere."""
+"""What becomes of the image's axes where cells are taken together in patches, or taken apart."""
 
 from __future__ import annotations
 
@@ -7,7 +7,6 @@ from funcam.network.factors import (
     Atom,
     Dims,
     Moved,
-    axes_in,
     joined,
     plain,
     resized,
@@ -52,11 +51,3 @@ def col2im(call: Call) -> Dims:
         raise Moved
     dims = (*call.first[:-2], plain(call.shape[-3]), *((cell,) for cell in cells))
     return resized(dims, call.shape[-2:])
-
-
-def sampled(call: Call) -> Dims:
-    """Values from elsewhere, as attention takes them: each belongs to the place that asked for it."""
-    asking = call.dims("grid")[1:-1]
-    if not any(map(axes_in, asking)):
-        raise Moved  # a warped image
-    return (call.dims("grid")[0], call.first[1], *asking)
