@@ -19,7 +19,7 @@ from funcam.network.choice import LAST_CONV
 from funcam.network.derivative import vjp
 from funcam.network.failures import WITHOUT_GRADIENTS, FoldedViews, UnknownAxes
 from funcam.network.layout import Layout
-from funcam.network.layout_words import views
+from funcam.network.layout_words import SAY, views
 from funcam.network.outputs import differentiable
 from funcam.network.samples import scattered
 from funcam.network.survey import Seen, outermost, survey
@@ -27,6 +27,7 @@ from funcam.network.tap import Inputs, Manner, Place, Visit, run
 from funcam.network.traits import PASSING_MODULES
 from funcam.network.wanted import Wanted
 
+_LARGER = "give a larger image, or name a layer"
 _MOST_SWAPS = 12
 _MOST_PLACES = 400
 _MOST_OTHERS = 8
@@ -91,9 +92,12 @@ def default_maps(model: nn.Module, inputs: Inputs, manner: Manner, wanted: Wante
     maps = _maps(seen, image)
     if not maps:
         _refuse_views(model, seen, image)
+        lost = any(
+            not one.layout(image) and len(one.shape) == len(image) and math.prod(one.shape[2:]) > 1 for one in seen
+        )
         raise UnknownAxes(
-            f"{type(model).__name__} has no feature map with a spatial extent for images of shape {list(image)}; give "
-            "a larger image, or name a layer"
+            f"{type(model).__name__} has no feature map with a spatial extent for images of shape {list(image)}; "
+            + (f"name a layer and say which of its axes are the image's, {SAY}" if lost else _LARGER)
         )
     alive = _before_head(asked, seen, maps)
     best = _best(asked, alive)
