@@ -105,7 +105,8 @@ def _one_of(cut: Settled) -> str:
     names = ", ".join(map(repr, cut.others))
     several = len(cut.others) > 1
     return (
-        f"no layer carries all of the score: branches meet behind their maps, and {cut.layer!r} is the last of one; "
+        "no layer carries all of the score so deep: branches meet behind their maps, and "
+        f"{cut.layer!r} is the last of one; "
         + (f"layer=[{names}] combines them all" if several else "the others hold no map that could be taken by name")
     )
 

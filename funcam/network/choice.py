@@ -50,9 +50,7 @@ def default_layer(graph: Graph, shapes: Shapes) -> str:
             "give a larger image, or name a layer"
         )
     carrying = carriers(graph)
-    node = next((n for n in reversed(maps) if n in carrying), maps[-1])
-    if any(shapes.cells(later) < shapes.cells(node) for later in maps[maps.index(node) :]):
-        node = maps[-1]  # before the network is at its deepest: its scales part there and are joined later
+    node = _deepest(maps, carrying, shapes)[-1]
     same = node  # the last node that holds the same values
     while is_passing(graph, node) and isinstance(node.args[0], fx.Node) and node.args[0].op != "placeholder":
         same = same if is_identity(operation(graph, node)) else node.args[0]
@@ -67,14 +65,23 @@ def default_layer(graph: Graph, shapes: Shapes) -> str:
     return min(name_of(graph, node), name_of(graph, same), key=lambda name: name.count("."))
 
 
+def _deepest(maps: list[fx.Node], carrying: set[fx.Node], shapes: Shapes) -> list[fx.Node]:
+    """The last map that carries everything; where none does, or the network is at its deepest behind it (its scales
+    part there and are joined later), all maps behind it.
+    """
+    at = next((i for i, node in reversed([*enumerate(maps)]) if node in carrying), None)
+    if at is None:
+        return maps
+    behind = maps[at + 1 :]
+    return behind if any(shapes.cells(later) < shapes.cells(maps[at]) for later in behind) else [maps[at]]
+
+
 def branch_ends(graph: Graph, shapes: Shapes) -> list[str]:
-    """The last map of each branch where branches meet behind their maps, so that no map carries everything; else none.
+    """The last map of each branch where branches meet behind their maps, so that none so deep carries everything.
 
     (Not where tokens stand beside a class token, or in channels-last networks: there the norm is taken.)
     """
-    maps = _maps(graph, shapes)
-    if not maps or not carriers(graph).isdisjoint(maps):
-        return []
+    maps = _deepest(_maps(graph, shapes), carriers(graph), shapes)
     inner = ancestors(*maps, given_to=_differentiable(graph))
     ends = [node for node in maps if node not in inner]
     layouts = [shapes.layout(node) for node in ends]

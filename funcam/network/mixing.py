@@ -29,14 +29,16 @@ from funcam.network.settled import Settled
 from funcam.network.tap import Inputs, run
 from funcam.network.tracing import is_compiled
 
-_NOTHING = 1e-5  # of the derivative by the image itself: rounding
+_NOTHING = 1e-5  # of the derivative by the image itself, or of the outputs: rounding
+_A_LITTLE = 0.01  # of an image: no branch of the model's code is left for it
 _MANY = 1_000_003  # images, without values
 
 
 def rows_mix(model: nn.Module, given: Inputs) -> bool:
-    """Whether a row of what a model returns has a derivative by another's image, found once for such inputs.
+    """Whether a row of what a model returns depends on another's image, found once for such inputs.
 
-    BatchNorm without running statistics has one, and whatever else is computed over the batch. Where it can't be tried
+    That of BatchNorm without running statistics does, and whatever else is computed over the batch, with a derivative
+    or without (a maximum over the batch that is detached). Where it can't be tried
     (inside `torch.compile`; code without a derivative; inputs besides the images, of which nobody knows which have a
     row for each) it is no.
 
@@ -169,7 +171,7 @@ def _mix(model: nn.Module, given: Inputs) -> bool:
         return run(model, replace(given, images=images), {}, manner)
 
     with own_random_numbers(pair):
-        return _leads_across(function, pair)
+        return _leads_across(function, pair) or _tells_across(function, pair)
 
 
 def _moved(cut: Settled, model: nn.Module, given: Inputs) -> bool:
@@ -187,8 +189,7 @@ def _leads_across(function: Callable[[Tensor], Any], rows: Tensor) -> bool:
     """Whether either of the two rows of what a function returns has a derivative by the other that it is given."""
 
     def in_rows(rows: Tensor) -> tuple[list[Tensor], None]:
-        tensors = [t for _, t in leaves(function(rows)) if t.is_floating_point() and t.ndim]
-        return [tensor for tensor in tensors if len(tensor) == 2], None
+        return _in_rows(function(rows)), None
 
     try:
         values, pullback, *_ = vjp(in_rows, (rows,))
@@ -199,6 +200,26 @@ def _leads_across(function: Callable[[Tensor], Any], rows: Tensor) -> bool:
             raise
         return False
     return any(bool(one[1 - row].max() > _NOTHING * one[row].max()) for row, one in enumerate(gradients))
+
+
+def _tells_across(function: Callable[[Tensor], Any], pair: Tensor) -> bool:
+    """Whether either of two rows of what a function returns is another when the other image is a little different."""
+    noise = _A_LITTLE * (pair.amax() - pair.amin()) * scattered(pair.shape, pair.dtype, pair.device)
+    with torch.no_grad(), suppress(FuncamError, RuntimeError, ValueError, TypeError, LookupError, AssertionError):
+        ours = _in_rows(function(pair))
+        for row in (0, 1):
+            theirs = _in_rows(function(pair + _only(noise, 1 - row)))
+            for one, other in zip(ours, theirs, strict=True):
+                apart = (one[row] - other[row]).abs().nan_to_num().max()
+                if bool(apart > _NOTHING * one[row].abs().nan_to_num().max()):
+                    return True
+    return False
+
+
+def _in_rows(outputs: Any) -> list[Tensor]:
+    """The tensors that have a row for each of two images."""
+    tensors = [t for _, t in leaves(outputs) if t.is_floating_point() and t.ndim]
+    return [tensor for tensor in tensors if len(tensor) == 2 and tensor.numel()]
 
 
 def _only(tensor: Tensor, row: int) -> Tensor:

@@ -165,7 +165,7 @@ def _carries(known: Known, model: nn.Module, settled: Settled, sample: Inputs, w
 def _in_parts(model: nn.Module, maps: Sequence[Seen], inputs: Inputs) -> str:
     """Names of layers that hold maps, for somebody who has to choose one; none carries all of the score."""
     followed = [str(one.place) for one in maps if isinstance(one.followed, Layout)][:_MOST_NAMED]
-    names = [repr(name) for name in followed if _holds_map(model, name, inputs)]
+    names = [repr(name) for name in followed if _refused(model, name, inputs) is None]
     return f": {', '.join(names)} hold maps of a part of what the score depends on" if names else ""
 
 
@@ -179,14 +179,18 @@ def _branches(known: Known, model: nn.Module, settled: Settled, inputs: Inputs) 
     name = settled.layer if node is None else name_of(traced.graph, node)
     if {name, settled.layer}.isdisjoint(ends):
         return ()
-    return tuple(end for end in ends if _holds_map(model, end, inputs))
+    refused = {end: _refused(model, end, inputs) for end in ends}
+    reached = [end for end, error in refused.items() if error is not Unreached]
+    return tuple(end for end in reached if refused[end] is None) if len(reached) > 1 else ()
 
 
-def _holds_map(model: nn.Module, name: str, inputs: Inputs) -> bool:
-    with suppress(FuncamError):
+def _refused(model: nn.Module, name: str, inputs: Inputs) -> type[FuncamError] | None:
+    """The error by which a layer is refused, if it is."""
+    try:
         settle(model, name, inputs, None)
-        return True
-    return False
+    except FuncamError as error:
+        return type(error)
+    return None
 
 
 def _leading(model: nn.Module, found: Found, sample: Inputs, wanted: Wanted | None) -> Settled:

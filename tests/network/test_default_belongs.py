@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
+
 import pytest
 import torch
 from torch import nn
@@ -265,3 +267,27 @@ def test_branches_that_are_named_hold_maps(join, several):
     if several:
         names = words.partition("layer=[")[2].partition("]")[0].replace("'", "").split(", ")
         assert funcam.explain(model, IMAGES, 1, layer=names).maps.any()
+
+
+DEEPER = {
+    "added": lambda net, y: net.logits(net.a(y)) + net.logits(net.b(y)),
+    "multiplied": lambda net, y: net.logits(net.a(y)) * net.logits(net.b(y)).sigmoid(),
+    "the features joined": lambda net, y: net.fc(net.a(y).mean((2, 3)) - net.b(y).amax((2, 3))),
+}
+
+
+@pytest.mark.parametrize("how", DEEPER)
+def test_branches_that_are_deeper_than_what_carries_everything_are_told(how):
+    """The stem carries all, but the network goes on behind it, in two branches that meet behind their maps."""
+    model = Branches(DEEPER[how]).eval()
+    with pytest.warns(
+        funcam.FuncamWarning, match=r"branches meet.*'b' is the last of one; layer=\['a', 'b'\] combines"
+    ):
+        assert funcam.explain(model, IMAGES, 1).layer == "b"
+    y = model.stem(IMAGES)
+    A, B = (branch(y).detach().requires_grad_() for branch in (model.a, model.b))
+    beside = SimpleNamespace(a=lambda _: A, b=lambda _: B, logits=model.logits, fc=model.fc)
+    gradients = torch.autograd.grad(DEEPER[how](beside, y)[:, 1].sum(), (A, B))
+    for layer, g, features in zip(("a", "b"), gradients, (A, B), strict=True):
+        expected = (g.mean((2, 3), keepdim=True) * features).sum(1).relu().detach()
+        torch.testing.assert_close(funcam.explain(model, IMAGES, 1, layer=layer).maps, expected)

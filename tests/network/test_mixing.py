@@ -92,3 +92,34 @@ def test_an_attention_lets_images_meet_where_their_axis_is_the_tokens(batch_firs
     else:
         with pytest.raises(FuncamError, match="one at a time"):
             funcam.explain(model, images, 1, layer="conv")
+
+
+WITHOUT_DERIVATIVE = {
+    "less the first image's scores": lambda o: o - o[:1].detach(),
+    "less the last image's scores": lambda o: o - o[-1:].detach(),
+    "over the largest": lambda o: o / o.abs().amax(0, keepdim=True).detach(),
+    "rounded sums": lambda o: o + (1e4 * o.detach().sum(0)).round() / 1e4,
+}
+
+
+@pytest.mark.parametrize("how", WITHOUT_DERIVATIVE)
+def test_images_that_depend_on_one_another_without_a_derivative_are_refused(how):
+    torch.manual_seed(0)
+    model, images = Rows(same, WITHOUT_DERIVATIVE[how]).eval(), torch.randn(3, 3, 16, 24)
+    with pytest.raises(FuncamError, match="one at a time"):
+        funcam.explain(model, images, 1)
+    assert funcam.explain(model, images[1:2], 1).maps.shape == (1, 8, 12)
+
+
+class Switched(Rows):
+    """A branch on the values of the whole batch."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        y = super().forward(x)
+        return y if y.sum() > 0 else 2 * y
+
+
+def test_a_branch_on_the_values_of_a_batch_is_no_dependence():
+    torch.manual_seed(0)
+    model, images = Switched(same, same).eval(), torch.randn(2, 3, 16, 24)
+    assert funcam.explain(model, images, 1).maps.shape == (2, 8, 12)
