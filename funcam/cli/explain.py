@@ -25,7 +25,7 @@ from funcam.cli.net_option import OWN, NetSpec, layers_by_label, nets_by_label
 from funcam.cli.opening import show
 from funcam.cli.recipe_options import RUNNER_UP, recipe_of
 from funcam.cli.report_option import Overwrite, Reports, check_reports
-from funcam.cli.skip_done import SkipDone, asked, earlier_records
+from funcam.cli.skip_done import SkipDone, asked, called_otherwise, earlier_records
 from funcam.cli.standard_input import NAME, STEM, from_standard_input
 from funcam.errors import FuncamError, nearest
 from funcam.pipeline.recipes import RECIPES
@@ -193,7 +193,7 @@ def explain(
             raise FuncamError(f"{label}: {error}") from error
         _check_top(top, job)
         jobs.append(replace(job, fast=fast, top=top))
-    jobs = asked(jobs) if skip_done or len(sources) > 1 else jobs
+    jobs = asked(jobs, skip_done or len(sources) > 1, overwrite)
     earlier = earlier_records(jobs, sources) if skip_done else {}
     done, records = run(jobs, sources, earlier, report or [], as_json, silent)
     if records and not silent:
@@ -203,6 +203,8 @@ def explain(
             print_summary_of_several(console(), jobs, records)
         else:
             print_summary(console(), jobs[0].net, records, out)
+        for line in called_otherwise(jobs, sources, records):
+            console().print(line, markup=False, soft_wrap=True)
         for path in report or []:
             console().print(f"report in {path}", markup=False, soft_wrap=True)
     if earlier and not silent:

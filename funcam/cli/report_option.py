@@ -12,7 +12,7 @@ from funcam.cli.messages import UsageError
 
 Reports: TypeAlias = Annotated[list[Path] | None, typer.Option("--report", help="A page (.html) or a gallery (.md).")]
 Overwrite: TypeAlias = Annotated[
-    bool, typer.Option("--overwrite", help="Let --report replace a file that funcam did not write.")
+    bool, typer.Option("--overwrite", help="Replace results of other options, and files that funcam did not write.")
 ]
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import fields, replace
 from typing import TYPE_CHECKING, Annotated, Any, TypeAlias
 
@@ -18,28 +18,35 @@ SkipDone: TypeAlias = Annotated[
 GOES_ON = "the same command with --skip-done goes on"
 
 
-def asked(jobs: Sequence[Job]) -> list[Job]:
-    """The jobs with what tells them from others, so that a later run can tell which results are of this one.
+def asked(jobs: Sequence[Job], later: bool, overwrite: bool) -> list[Job]:
+    """The jobs with what tells them from others: what was asked, and what it was asked of.
 
-    Options, the networks' values and code, their classes, and the versions of what computes; where the results go
-    doesn't count.
+    By the first, results of other options keep their names: options, and the networks' names, weights and classes. By
+    the second a later run can tell which results are just this one's: their values and code too, and the versions of
+    what computes. Where the results go doesn't count.
 
     Args:
         jobs: one for each network.
+        later: whether a later run may ask for the second, which takes a look at every value.
+        overwrite: whether results of other options are replaced.
     """
-    from funcam.comparison.identity import letters_of
+    from funcam.comparison.identity import letters_of, model_letters
     from funcam.comparison.versions import all_versions
 
-    question = letters_of([*map(_said, jobs), dict(all_versions())])
-    return [replace(job, question=question) for job in jobs]
+    said = [_said(job) for job in jobs]
+    options = letters_of([{**each, "device": None, "fast": None} for each in said])
+    question = ""
+    if later:
+        models = [model_letters(job.net.model) for job in jobs]
+        question = letters_of([said, models, dict(all_versions())])
+    return [replace(job, question=question, asked=options, overwrite=overwrite) for job in jobs]
 
 
-def _said(job: Job) -> list[Any]:
-    from funcam.comparison.identity import model_letters
-
-    said = {field.name: getattr(job, field.name) for field in fields(job) if field.name not in ("net", "out", "also")}
+def _said(job: Job) -> dict[str, Any]:
+    """What was asked, and the network but for its model."""
     net = {field.name: getattr(job.net, field.name) for field in fields(job.net) if field.name != "model"}
-    return [said, net, model_letters(job.net.model)]
+    no_words = ("net", "out", "also", "question", "asked", "overwrite")
+    return {"net": net} | {field.name: getattr(job, field.name) for field in fields(job) if field.name not in no_words}
 
 
 def earlier_records(jobs: Sequence[Job], sources: Sequence[ImageSource]) -> dict[ImageSource, dict[str, Any]]:
@@ -49,10 +56,41 @@ def earlier_records(jobs: Sequence[Job], sources: Sequence[ImageSource]) -> dict
         jobs: as `asked` made them.
         sources: all images.
     """
-    from funcam.pipeline.earlier import explained_before
-    from funcam.pipeline.writing import ENDING
+    from funcam.pipeline.earlier import asked_of, explained_before
+    from funcam.pipeline.places import other_name
 
     first = jobs[0]
-    ending = first.label if len(jobs) == 1 else ENDING
-    found = {each: explained_before(first.question, each, first.out / f"{each.stem}-{ending}.json") for each in sources}
-    return {source: record for source, record in found.items() if record is not None}
+    found = {}
+    for source in sources:
+        name = f"{source.stem}-{_ending(jobs)}"
+        for chosen in (name, other_name(name, asked_of(first.asked, source, first.out))):
+            record = explained_before(first.question, source, first.out / f"{chosen}.json")
+            if record is not None:
+                found[source] = record
+                break
+    return found
+
+
+def called_otherwise(
+    jobs: Sequence[Job], sources: Sequence[ImageSource], records: Sequence[Mapping[str, Any]]
+) -> list[str]:
+    """A line on results that aren't called as usual, as others have those names; none where all are.
+
+    Args:
+        jobs: one for each network.
+        sources: all images.
+        records: what came of them.
+    """
+    usual = {f"{source.stem}-{_ending(jobs)}.json" for source in sources}
+    others = [name for record in records if (name := record["files"]["record"]) not in usual]
+    if not others:
+        return []
+    first, more = others[0].removesuffix(".json"), f", and {len(others) - 1} more like it" if others[1:] else ""
+    where = f"other results in {str(jobs[0].out)!r} have these names and stay"
+    return [f"{where}: these are called {first}{more}; --overwrite replaces those"]
+
+
+def _ending(jobs: Sequence[Job]) -> str:
+    from funcam.pipeline.writing import ENDING
+
+    return jobs[0].label if len(jobs) == 1 else ENDING

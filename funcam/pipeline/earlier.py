@@ -4,15 +4,18 @@ torch.
 
 from __future__ import annotations
 
+import os
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from funcam.errors import FuncamError
-from funcam.files import MIB, parse_json, read_text
 from funcam.imaging.letters import file_letters, letters
+from funcam.pipeline.places import named_in, readable
 
 MADE_FROM = "made_from"
+CONTENTS = "contents"
 _TOLD = {"image", "layer", "predictions", "explained", "notes", "seconds"}
 
 
@@ -55,8 +58,40 @@ def made_from(question: str, source: ImageSource) -> str:
     return letters(f"{question} {content}".encode())
 
 
+def asked_of(options: str, source: ImageSource, folder: Path) -> str:
+    """What tells what was asked of an image from what else was, in letters: the options, and which image it is.
+
+    Args:
+        options: all that was asked of every image, in letters; "" where nobody asks.
+        source: the image. What is in its file may change under the same name.
+        folder: the one of the results: an image is known by its way from there, so that both may be moved.
+    """
+    if not options:
+        return ""
+    if source.data is not None:
+        return letters(options.encode() + source.data)
+    which = f"scene {source.seed}" if source.seed is not None else _way(folder, source.name)
+    return letters(f"{options} {which}".encode(errors="surrogateescape"))
+
+
+def _way(folder: Path, file: str) -> str:
+    try:
+        return Path(os.path.relpath(file, folder)).as_posix()
+    except ValueError:  # on another drive of Windows
+        return os.path.abspath(file)
+
+
+def contents_of(folder: Path, names: Iterable[str]) -> dict[str, str]:
+    """What is in the pictures and maps of these files, in letters; records, which hold that, left out.
+
+    Raises:
+        FuncamError: one can't be read.
+    """
+    return {name: file_letters(folder / name) for name in names if not name.endswith(".json")}
+
+
 def explained_before(question: str, source: ImageSource, record: Path) -> dict[str, Any] | None:
-    """The record of an image whose results are all there, and made from just this; else None.
+    """The record of an image whose results are all there as they were written, and made from just this; else None.
 
     Args:
         question: as in `made_from`.
@@ -64,14 +99,13 @@ def explained_before(question: str, source: ImageSource, record: Path) -> dict[s
         record: where its record would be.
     """
     try:
-        found = parse_json(read_text(record, most=MIB), "the record", "a record")
-        if not isinstance(found, dict) or found.get(MADE_FROM) != made_from(question, source) or found.get("failed"):
+        found = readable(record)
+        if found is None or found.get(MADE_FROM) != made_from(question, source) or found.get("failed"):
             return None
         nets = found.get("nets", [found])
         if not all(net.keys() >= _TOLD for net in nets):
             return None
-        files = [found["files"], *(each["files"] for net in nets for each in (net, *net["explained"]))]
-        names = [name for each in files for name in each.values()]
-        return found if all((record.parent / name).stat().st_size for name in names) else None
+        written = {name: letters for each in (found, *nets) for name, letters in each[CONTENTS].items()}
+        return found if written == contents_of(record.parent, named_in(found)) else None
     except (FuncamError, LookupError, TypeError, AttributeError, OSError, ValueError):
         return None  # no record, another file in its place, or an image that can't be read: whoever explains it tells

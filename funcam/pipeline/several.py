@@ -15,8 +15,9 @@ from funcam.errors import FuncamError
 from funcam.imaging.panel import PanelRow, panel
 from funcam.imaging.reading import Pixels
 from funcam.imaging.render import save_picture
-from funcam.pipeline.earlier import MADE_FROM, ImageSource
-from funcam.pipeline.stream import Job, explain_files
+from funcam.pipeline.earlier import CONTENTS, MADE_FROM, ImageSource, contents_of
+from funcam.pipeline.places import ASKED
+from funcam.pipeline.stream import Job, explain_files, place_of
 from funcam.pipeline.writing import ENDING, panel_rows, small_for_panel, write_record
 from funcam.streaming.outcome import Outcome, outcome_of
 
@@ -94,22 +95,32 @@ def _written(jobs: Sequence[Job], source: ImageSource, seen: _Seen) -> dict[str,
     """The record of all networks, once it and the panel are written."""
     if not seen.records:
         raise _of_all(seen.errors)
-    folder, name = jobs[0].out, f"{source.stem}-{ENDING}"
-    files = {"record": f"{name}.json"}
-    if seen.small is not None:
-        files = {"panel": f"{name}-panel.png", **files}
-        _save_panel(folder / files["panel"], jobs, source, seen)
+    job = jobs[0]
+    place = place_of(replace(job, style=replace(job.style, record=False)), source)
+    panel_too = seen.small is not None
+    name = place.name(f"{source.stem}-{ENDING}", lambda name: _names(name, panel_too).values())
+    files = _names(name, panel_too)
+    if panel_too:
+        _save_panel(job.out / files["panel"], jobs, source, seen)
     record: dict[str, Any] = {
         "image": source.name,
         "nets": list(seen.records.values()),
         "failed": {label: _told(error) for label, error in seen.errors.items()},
         "files": files,
     }
+    if place.asked:
+        record |= {ASKED: place.asked, CONTENTS: contents_of(job.out, files.values())}
     made = {each.get(MADE_FROM) for each in seen.records.values()}  # of the photo as each network saw it
     if len(made) == 1 and None not in made:
         record[MADE_FROM] = made.pop()
-    write_record(folder / files["record"], record)
+    write_record(job.out / files["record"], record)
+    place.done(record)
     return record
+
+
+def _names(name: str, panel_too: bool) -> dict[str, str]:
+    """The files of all networks together."""
+    return ({"panel": f"{name}-panel.png"} if panel_too else {}) | {"record": f"{name}.json"}
 
 
 def _of_all(errors: Mapping[str, Exception]) -> Exception:

@@ -13,11 +13,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from funcam.errors import shown
-from funcam.files import remove
 from funcam.imaging.reading import announced_bytes, read, read_data
 from funcam.imaging.text import undrawn
-from funcam.pipeline.earlier import ImageSource, made_from
-from funcam.pipeline.writing import ENDING, Style, write_results
+from funcam.pipeline.earlier import MADE_FROM, ImageSource, asked_of, made_from
+from funcam.pipeline.places import ASKED, Place
+from funcam.pipeline.writing import ENDING, Style, names_of, write_results
 from funcam.scenes import CLASSES as SCENE_CLASSES
 from funcam.scenes import scene
 from funcam.streaming.in_order import in_order, worker_count
@@ -57,6 +57,9 @@ class Job:
         also: what else is done with an image and its explanation, in the thread that writes.
         question: what tells all of this from what else could be asked, in letters: with what tells the image from
             others it stands in the record, for `funcam.pipeline.earlier`. "" where nobody will ask.
+        asked: what tells the options from others, in letters, for `funcam.pipeline.places`: results of other options
+            keep their names. "" where all results are replaced.
+        overwrite: whether they are replaced nevertheless.
     """
 
     label: str
@@ -73,6 +76,8 @@ class Job:
     top: int | None = None
     also: Callable[[ImageSource, Pixels, ImageExplanation], object] | None = None
     question: str = ""
+    asked: str = ""
+    overwrite: bool = False
 
 
 class _Seen(NamedTuple):
@@ -163,15 +168,33 @@ def _explained(job: Job, net: Net, images: Sequence[_Seen]) -> list[_Explained]:
 
 def _written(job: Job, explained: _Explained) -> dict[str, Any]:
     seen, explanation = explained
-    name, image = f"{seen.source.stem}-{job.label}", seen.fitted.image
-    unwritten = _unwritten(job, seen.source, explanation)
+    source, style = seen.source, job.style
+    unwritten = _unwritten(job, source, explanation)
     explanation = replace(explanation, notes=(*seen.notes, *explanation.notes, *unwritten))
-    made = seen.made_from
-    remove(job.out / f"{seen.source.stem}-{ENDING}.json")  # of several networks: it would tell of another's pictures
-    record = write_results(job.out, name, seen.source.name, image, job.net, explanation, job.style, made_from=made)
+    place = place_of(job, source)
+    name = place.name(f"{source.stem}-{job.label}", lambda name: names_of(name, explanation, style))
+    known_by = {MADE_FROM: seen.made_from, ASKED: place.asked}
+    record = write_results(
+        job.out,
+        name,
+        source.name,
+        seen.fitted.image,
+        job.net,
+        explanation,
+        style,
+        known_by={key: letters for key, letters in known_by.items() if letters},
+    )
+    if style.record:
+        place.done(record)
     if job.also is not None:
-        job.also(seen.source, image, explanation)
+        job.also(source, seen.fitted.image, explanation)
     return record
+
+
+def place_of(job: Job, source: ImageSource) -> Place:
+    """Where the results of an image go."""
+    record = f"{source.stem}-{job.label if job.style.record else ENDING}"
+    return Place(job.out, source.stem, record, asked_of(job.asked, source, job.out), job.overwrite)
 
 
 def _unwritten(job: Job, source: ImageSource, explanation: ImageExplanation) -> list[str]:

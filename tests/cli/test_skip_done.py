@@ -29,6 +29,18 @@ def photos(funcam: Funcam) -> Path:
     return folder
 
 
+def contents(folder: Path) -> dict[str, bytes]:
+    return {path.name: path.read_bytes() for path in folder.iterdir()}
+
+
+def told(folder: Path, stem: str) -> list[str]:
+    """The files that the records of an image tell of."""
+    records = [json.loads(path.read_text()) for path in folder.glob(f"{stem}-*.json")]
+    nets = [net for record in records for net in record.get("nets", [record])]
+    files = [each["files"] for each in (*records, *nets, *(entry for net in nets for entry in net["explained"]))]
+    return [name for of in files for name in of.values()]
+
+
 def made_again(funcam: Funcam, options: Sequence[object]) -> set[str]:
     """Which images another run computes, by the times of their records."""
     records = {name: Path(f"results/{name}-scenes.json") for name in NAMES}
@@ -58,6 +70,15 @@ def an_empty_picture(_: Path) -> None:
     Path("results/b-scenes-cam.jpg").write_bytes(b"")
 
 
+def a_cut_picture(_: Path) -> None:
+    path = Path("results/b-scenes-cam.jpg")
+    path.write_bytes(path.read_bytes()[:-9])
+
+
+def another_picture(photos: Path) -> None:
+    Path("results/b-scenes-panel.png").write_bytes((photos / "a.png").read_bytes())
+
+
 def a_damaged_record(_: Path) -> None:
     Path("results/b-scenes.json").write_text("[" * 100_000)
 
@@ -78,7 +99,18 @@ def no_predictions(_: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "change", [pixels, a_picture, an_empty_picture, a_damaged_record, another_record, no_list, no_predictions]
+    "change",
+    [
+        pixels,
+        a_picture,
+        an_empty_picture,
+        a_cut_picture,
+        another_picture,
+        a_damaged_record,
+        another_record,
+        no_list,
+        no_predictions,
+    ],
 )
 def test_what_holds_no_longer_is_made_again(funcam: Funcam, photos: Path, change: Callable[[Path], None]) -> None:
     assert funcam("explain", photos, *OPTIONS, "--quiet").code == 0
@@ -100,7 +132,19 @@ def test_what_holds_no_longer_is_made_again(funcam: Funcam, photos: Path, change
 )
 def test_other_options_are_another_question(funcam: Funcam, photos: Path, options: tuple[str, ...]) -> None:
     assert funcam("explain", photos, *OPTIONS, "--quiet").code == 0
-    assert made_again(funcam, options) == set(NAMES)
+    assert made_again(funcam, (*options, "--overwrite")) == set(NAMES)
+
+
+@pytest.mark.parametrize("options", [(*SCENES, "-m", "layer-cam"), (*OPTIONS, "--fit", "pad")])
+def test_results_of_other_options_are_found_under_their_own_names(
+    funcam: Funcam, photos: Path, options: tuple[str, ...]
+) -> None:
+    for words in (OPTIONS, options):
+        assert funcam("explain", photos, *words, "--quiet").code == 0
+    for words in (OPTIONS, options):
+        before = contents(Path("results"))
+        assert "3 of 3 images were explained before" in funcam("explain", photos, *words, "--skip-done").out
+        assert contents(Path("results")) == before
 
 
 def test_other_weights_of_the_same_name(funcam: Funcam, photos: Path) -> None:
@@ -152,11 +196,11 @@ def test_an_image_from_standard_input(funcam: Funcam, photos: Path) -> None:
 def test_a_run_of_other_options_that_stopped_halfway(
     funcam: Funcam, photos: Path, monkeypatch: pytest.MonkeyPatch, stops: BaseException
 ) -> None:
-    """Its pictures stand where those of the run before stood: no record says that these are still there."""
+    """Its pictures stand beside those of the run before, whose record still tells of them."""
     assert funcam("explain", photos, *OPTIONS, "--quiet").code == 0
 
     def panel_fails(path: Path, picture: Pixels) -> None:
-        if path.name == "b-scenes-panel.png":
+        if path.name.startswith("b-") and path.name.endswith("-panel.png"):
             raise stops
         save_picture(path, picture)
 
@@ -164,15 +208,18 @@ def test_a_run_of_other_options_that_stopped_halfway(
         patched.setattr("funcam.pipeline.writing.save_picture", panel_fails)
         assert funcam("explain", photos / "b.png", *OPTIONS, "--class", "star", "--quiet").code in (1, 130)
     ran = funcam("explain", photos, *OPTIONS, "--skip-done")
-    assert "2 of 3 images were explained before" in ran.out
+    assert "3 of 3 images were explained before" in ran.out
 
 
 @pytest.mark.parametrize("several_first", [True, False])
 def test_one_network_and_several_share_pictures(funcam: Funcam, photos: Path, several_first: bool) -> None:
-    """What one of them draws anew the other's record no longer tells of."""
+    """What one of them draws anew the other's record no longer tells of, nor do its other pictures stay."""
     one = ("--net", "scenes", "-m", "grad-cam")
     runs = [(*one, "--net", "other:scenes"), (*one, "--class", "star")]
     first, second = runs if several_first else runs[::-1]
     assert funcam("explain", photos, *first, "--quiet").code == 0
     assert funcam("explain", photos / "b.png", *second, "--quiet").code == 0
+    assert "3 of 3 images were explained before" in funcam("explain", photos, *first, "--skip-done").out
+    assert funcam("explain", photos / "b.png", *second, "--quiet", "--overwrite").code == 0
+    assert {path.name for path in Path("results").glob("b-*")} == set(told(Path("results"), "b"))
     assert "2 of 3 images were explained before" in funcam("explain", photos, *first, "--skip-done").out
