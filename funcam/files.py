@@ -232,7 +232,8 @@ def write_atomically(path: str | os.PathLike[str], data: bytes, *, links: bool =
 def remove(path: Path) -> None:
     """Remove a file, if it is there; of a link the link. It raises `FuncamError` where that can't be done."""
     try:
-        path.unlink(missing_ok=True)
+        if os.path.lexists(path):  # a name that none can have is the name of nothing
+            path.unlink(missing_ok=True)
     except OSError as error:
         raise _unusable(path, error, "remove") from error
 

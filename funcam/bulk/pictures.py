@@ -14,6 +14,7 @@ from typing import Any, NamedTuple, TypeVar
 from funcam.errors import FuncamError, about
 from funcam.files import make_folder
 from funcam.imaging.fit import View, fit_image, onto_image
+from funcam.imaging.marks import is_others
 from funcam.imaging.panel import contact_sheet
 from funcam.imaging.reading import Pixels, read_data
 from funcam.imaging.render import overlay, picture_size, resize_picture, save_picture
@@ -57,6 +58,18 @@ class Seen(NamedTuple):
     row: Row
     image: Pixels
     view: View
+
+
+def taken_by_others(folder: Path, rows: Sequence[Row], look: Look) -> str | None:
+    """A file of somebody else's that `draw_rows` would replace; None where there is none.
+
+    Args:
+        folder: the folder for the pictures.
+        rows: which are drawn.
+        look: how they look.
+    """
+    names = (SHEET, *(_file_name(row, look) for row in rows))
+    return next((name for name in names if is_others(folder / name)), None)
 
 
 def draw_rows(store: Store, rows: Sequence[Row], folder: Path, look: Look) -> Iterator[tuple[Row, Path | FuncamError]]:

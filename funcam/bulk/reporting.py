@@ -43,13 +43,16 @@ def sample(rows: Iterable[Row], most: int) -> list[Row]:
     return sorted(chosen, key=lambda row: row.index)
 
 
-def report_of(store: Store, rows: Sequence[Row], title: str) -> tuple[Report, list[tuple[Row, FuncamError]]]:
+def report_of(
+    store: Store, rows: Sequence[Row], title: str, colormap: str = ""
+) -> tuple[Report, list[tuple[Row, FuncamError]]]:
     """Everything that a report shows of rows, and the rows of which it can't show anything.
 
     Args:
         store: where the rows come from.
         rows: which.
         title: the report's.
+        colormap: the one that its maps are first shown in; "" for the usual.
     """
     question, entries, failed = store.question, list[ImageEntry](), list[tuple[Row, FuncamError]]()
     for row, made in seen_again(store, rows, lambda seen: _entry(seen, question)):
@@ -66,6 +69,7 @@ def report_of(store: Store, rows: Sequence[Row], title: str) -> tuple[Report, li
         nets=[NetEntry(question["net"], question["net"], question["weights"], _layer(question))],
         methods=[method_entry(method)],
         images=entries,
+        colormap=colormap,
     )
     return report, failed
 

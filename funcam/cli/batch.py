@@ -14,7 +14,7 @@ from funcam.cli import input_options as options
 from funcam.cli.collector import collect_again
 from funcam.cli.device import check_device
 from funcam.cli.messages import FAILURE, UsageError, check_choice, complain, console, loading
-from funcam.cli.net_loading import check_files, check_meaning, load_on_device, with_weights
+from funcam.cli.net_loading import check_files, check_meaning, load_on_device, tell_parts, with_weights
 from funcam.cli.net_option import OWN, parse_net_spec
 from funcam.cli.recipe_options import recipe_of
 from funcam.errors import FuncamError, about
@@ -120,6 +120,8 @@ def batch(
     recipe = recipe_of(None, [method], layers or [], combine, smooth or [], settings or [], input_size)
     items = None if as_listed else list_items(sources or [], sys.stdin.buffer)
     loaded, where = load_on_device(spec, labels, "cpu" if engine == "ray" else device, quiet, scores, output)
+    if not quiet:
+        tell_parts([class_], [loaded.classes])
     asked = _asked(loaded, recipe, class_, target, fit, layout, threshold, where)
     sizes = {"shard_size": shard_size, "batch_size": min(batch_size, shard_size)}
     return _into_store(asked, items, out, {"map_type": maps, **sizes}, run, pictures is not None, quiet)

@@ -2,26 +2,20 @@
 
 from __future__ import annotations
 
-import sys
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from funcam.cli.progress import ImagesPerSecond, bar_console
-
-_EVERY = 30.0
-"""Seconds between two lines."""
+from funcam.cli.progress import ImagesPerSecond, Lines, bar_console
 
 
 class Told:
     """What is done in this run: `images`, `failures` among them with an error."""
 
-    def __init__(self, left: int, bar: Progress | None = None, lines: bool = False) -> None:
+    def __init__(self, bar: Progress | None = None, lines: Lines | None = None) -> None:
         self.images = self.failures = 0
-        self._left, self._bar, self._lines = left, bar, lines
-        self._started = self._last = time.monotonic()
+        self._bar, self._lines = bar, lines
 
     def add(self, images: int, failures: int) -> None:
         """So many more images are done."""
@@ -30,15 +24,8 @@ class Told:
         if self._bar is not None:
             failed = f"{self.failures:,} failed" if self.failures else ""
             self._bar.update(self._bar.task_ids[0], advance=images, failed=failed)
-        elif self._lines and time.monotonic() - self._last >= _EVERY:
-            self._last = time.monotonic()
-            print(self._line(), file=sys.stderr, flush=True)
-
-    def _line(self) -> str:
-        rate = self.images / max(time.monotonic() - self._started, 1e-9)
-        minutes = (self._left - self.images) / max(rate, 1e-9) / 60
-        failed = f", {self.failures:,} failed" if self.failures else ""
-        return f"funcam: {self.images:,} of {self._left:,}, {rate:.1f} images/s, {minutes:.0f} min left{failed}"
+        if self._lines is not None:
+            self._lines.advance(images, failures)
 
 
 @contextmanager
@@ -56,12 +43,14 @@ def batch_progress(
     """
     shown = bar_console()
     if quiet or not left:
-        yield Told(left)
+        yield Told()
         return
     if left < count:
         shown.print(f"funcam: {count - left:,} of {count:,} {what} are there; going on", markup=False, soft_wrap=True)
     if not shown.is_terminal:
-        yield Told(left, lines=True)
+        lines = Lines(verb, count)
+        lines.skip(count - left)
+        yield Told(lines=lines)
         return
     columns = (
         TextColumn(verb),
@@ -73,4 +62,4 @@ def batch_progress(
     )
     with Progress(*columns, console=shown, transient=True) as bar:
         bar.add_task("", total=left, failed="")
-        yield Told(left, bar=bar)
+        yield Told(bar=bar)

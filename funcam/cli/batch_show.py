@@ -36,7 +36,9 @@ def batch_show(
         Path | None, typer.Option("--report", help="Write them as one page, .html, instead of pictures.")
     ] = None,
     overwrite: Overwrite = False,
-    colormap: Annotated[str, typer.Option("--colormap", help="jet, turbo, viridis, inferno, cividis, ...")] = "jet",
+    colormap: Annotated[
+        str | None, typer.Option("--colormap", help="jet (else), turbo, viridis, inferno, cividis, ...")
+    ] = None,
     alpha: Annotated[float, typer.Option("--alpha", min=0, max=1, help="Weight of the heat.")] = 0.5,
     size: Annotated[
         int | None, typer.Option("--size", min=1, help="Longest side in pixels; else the image's own.")
@@ -51,7 +53,7 @@ def batch_show(
     from funcam.store import open_store, parse_query
 
     check_choice("--format", format_, FORMATS)
-    if colormap not in COLORMAPS:
+    if colormap is not None and colormap not in COLORMAPS:
         raise UsageError(f"--colormap {colormap!r} is unknown; nearest: {nearest(colormap, COLORMAPS)}")
     if report is not None:
         _check_report(report, out, as_json)
@@ -68,14 +70,9 @@ def batch_show(
     if not chosen:
         return complain(f"no row of {store} {'answers ' + ' and '.join(query) if query else 'is there yet'}")
     if report is not None:
-        return _report(opened, chosen, report, quiet)
-    return _draw(
-        opened,
-        chosen,
-        out or store.with_name(f"{store.name}-pictures"),
-        look=(colormap, alpha, size, format_),
-        quiet=quiet,
-    )
+        return _report(opened, chosen, report, colormap or "", quiet)
+    folder = out or store.with_name(f"{store.name}-pictures")
+    return _draw(opened, chosen, folder, (colormap or "jet", alpha, size, format_), overwrite, quiet)
 
 
 def _check_report(report: Path, out: Path | None, as_json: bool) -> None:
@@ -91,12 +88,13 @@ def _sampled(rows: Iterable[Row], most: int) -> list[Row]:
     return sample(rows, most)
 
 
-def _report(store: Store, rows: Sequence[Row], path: Path, quiet: bool) -> int:
+def _report(store: Store, rows: Sequence[Row], path: Path, colormap: str, quiet: bool) -> int:
     """The page over rows."""
     from funcam.bulk.reporting import report_of
     from funcam.report import write_report
 
-    page, failed = report_of(store, rows, f"{len(rows):,} of {store.count:,} images in {store.folder.name}")
+    title = f"{len(rows):,} of {store.count:,} images in {store.folder.name}"
+    page, failed = report_of(store, rows, title, colormap)
     for row, error in failed:
         complain(about(row.path, str(error)))
     if page.images:
@@ -106,9 +104,18 @@ def _report(store: Store, rows: Sequence[Row], path: Path, quiet: bool) -> int:
     return FAILURE if failed else 0
 
 
-def _draw(store: Store, chosen: Sequence[Row], folder: Path, look: tuple[Any, ...], quiet: bool) -> int:
+def _draw(
+    store: Store, chosen: Sequence[Row], folder: Path, look: tuple[Any, ...], overwrite: bool, quiet: bool
+) -> int:
     """A picture of each row, and the contact sheet."""
-    from funcam.bulk.pictures import Look, draw_rows
+    from funcam.bulk.pictures import Look, draw_rows, taken_by_others
+
+    taken = taken_by_others(folder, chosen, Look(*look))
+    if taken is not None and not overwrite:
+        raise UsageError(
+            f"--out {str(folder)!r}: {taken} is there and funcam did not write it; choose another folder, or add "
+            "--overwrite"
+        )
 
     failures = 0
     for row, made in draw_rows(store, chosen, folder, Look(*look)):

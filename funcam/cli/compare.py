@@ -23,6 +23,7 @@ from funcam.cli.messages import (
     make_results_folder,
 )
 from funcam.cli.net_option import OWN, layers_by_label, load_rivals, nets_by_label
+from funcam.cli.opening import show
 from funcam.cli.recipe_options import (
     check_combination,
     check_smoothings,
@@ -81,6 +82,7 @@ def compare(
     report: Reports = None,
     overwrite: Overwrite = False,
     out: Annotated[Path, typer.Option("--out", "-o", help="Folder for the results.")] = Path("comparison"),
+    open_: Annotated[bool, typer.Option("--open", help="Show the report.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print the figures as one JSON document, only.")] = False,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Print errors only.")] = False,
 ) -> int:
@@ -99,6 +101,8 @@ def compare(
             raise UsageError(f"{option} {value} needs to know where the objects are; give --truth or --scenes")
     target, against = target or ("truth" if known else "predicted"), against or "boxes"
     check_combination(combine, max(map(len, cuts.values()), default=0))
+    if open_ and not report:
+        raise UsageError("--open shows a report, and none is made; give --report report.html too")
     check_reports(report or [], overwrite)
     load_examples = dataset.find_dataset(images or [], truth, names, scenes)
     make_results_folder(out)
@@ -117,6 +121,8 @@ def compare(
     for problem in [*problems, *result.notes, *result.problems]:
         complain(problem)
     _print(result, out, as_json, quiet)
+    if open_ and report:
+        show(report[0])
     return FAILURE if result.problems else 0
 
 
@@ -181,8 +187,8 @@ def _compare(
     from funcam.comparison.run import compare as run_comparison
 
     collect_again()
-    with comparison_bar(len(examples) * len(rivals), silent) as tick:
-        return run_comparison(rivals, examples, plan, out, tick=tick)
+    with comparison_bar(len(examples) * len(rivals), silent) as ticks:
+        return run_comparison(rivals, examples, plan, out, tick=ticks.tick, earlier=ticks.earlier)
 
 
 def _write_report(

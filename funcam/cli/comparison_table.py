@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -73,11 +74,13 @@ def _print_table(console: Console, rows: Sequence[Result], names: Sequence[str],
 
 
 def figure_text(metric: Metric, value: float, low: float, high: float) -> str:
-    """A figure with its interval, in percent where it is a share.
+    """A figure with its interval, in percent where it is a share; of one image there is no interval.
 
     Example:
         >>> figure_text(METRICS["energy"], 0.5, 0.4, 0.6)
         '50.0 [dim]40.0..60.0[/]'
     """
+    if math.isnan(value):
+        return "-"
     numbers = [f"{100 * number:.1f}" if metric.share else f"{number:.3g}" for number in (value, low, high)]
-    return f"{numbers[0]} [dim]{numbers[1]}..{numbers[2]}[/]"
+    return numbers[0] if math.isnan(low) else f"{numbers[0]} [dim]{numbers[1]}..{numbers[2]}[/]"

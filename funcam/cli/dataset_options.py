@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, TypeAlias
 
 import typer
 
-from funcam.cli.messages import UsageError, check_choice
+from funcam.cli.messages import UsageError, check_choice, check_file
 
 if TYPE_CHECKING:
     from funcam.comparison.dataset import Example
@@ -42,8 +42,7 @@ def check_dataset(
         raise UsageError("--scenes was given and images or --truth too; give one or the other")
     if names is not None and truth is None:
         raise UsageError("--names says what the words of --truth mean; give --truth too")
-    if names is not None and not os.path.isfile(names):
-        raise UsageError(f"--names {str(names)!r}: there is no such file")
+    check_file("--names", names)
     check_choice("--fit", fit, ("squash", "crop", "pad"))
 
 

@@ -106,8 +106,8 @@ def _search(
     from funcam.searching.search import search
 
     collect_again()
-    with stage_bars(_STAGES, silent) as (stage, tick):
-        result = search(rival, examples, space, base, out, stage=stage, tick=tick)
+    with stage_bars(_STAGES, silent) as (stage, ticks):
+        result = search(rival, examples, space, base, out, stage=stage, tick=ticks.tick, earlier=ticks.earlier)
     return recommend(result, rival, space.metric, base.fit)
 
 

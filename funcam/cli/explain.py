@@ -20,13 +20,13 @@ from funcam.cli.messages import (
     console,
     make_results_folder,
 )
-from funcam.cli.net_loading import check_files, check_meaning, load_on_device, with_weights
+from funcam.cli.net_loading import check_files, check_meaning, load_on_device, tell_parts, with_weights
 from funcam.cli.net_option import OWN, NetSpec, layers_by_label, nets_by_label
 from funcam.cli.opening import show
 from funcam.cli.recipe_options import RUNNER_UP, recipe_of
 from funcam.cli.report_option import Overwrite, Reports, check_reports
-from funcam.cli.skip_done import SkipDone, asked, called_otherwise, earlier_records
-from funcam.cli.standard_input import NAME, STEM, from_standard_input
+from funcam.cli.skip_done import SkipDone, asked, called_otherwise, earlier_records, told_before
+from funcam.cli.standard_input import NAME, STEM, behind, from_standard_input
 from funcam.errors import FuncamError, nearest
 from funcam.pipeline.recipes import RECIPES
 
@@ -119,8 +119,9 @@ def explain(
     ] = None,
     format_: Annotated[str, typer.Option("--format", help="jpg, png or webp.", rich_help_panel=_PICTURES)] = "jpg",
     colormap: Annotated[
-        str, typer.Option("--colormap", help="jet, turbo, viridis, inferno, cividis, ...", rich_help_panel=_PICTURES)
-    ] = "jet",
+        str | None,
+        typer.Option("--colormap", help="jet (else), turbo, viridis, inferno, cividis, ...", rich_help_panel=_PICTURES),
+    ] = None,
     alpha: Annotated[
         float, typer.Option("--alpha", min=0, max=1, help="Weight of the heat.", rich_help_panel=_PICTURES)
     ] = 0.5,
@@ -175,7 +176,7 @@ def explain(
         raise UsageError("--report shows what this run explains, and --skip-done leaves images out; leave one out")
     sources, problems, notes = _sources(images or [], scene, [*specs.values()])
     _check_parts(sources, specs)
-    style = _style(format_, colormap, alpha, size, maps, pictures or [])
+    style = _style(format_, colormap or "jet", alpha, size, maps, pictures or [])
     if open_ and not report and "panel" not in style.pictures:
         raise UsageError("--open shows a report or a panel, and none is made; give --report, or --pictures panel too")
     make_results_folder(out)
@@ -193,22 +194,25 @@ def explain(
             raise FuncamError(f"{label}: {error}") from error
         _check_top(top, job)
         jobs.append(replace(job, fast=fast, top=top))
+    if not silent:
+        tell_parts([*(classes or []), None if contrast == RUNNER_UP else contrast], [job.net.classes for job in jobs])
     jobs = asked(jobs, skip_done or len(sources) > 1, overwrite)
-    earlier = earlier_records(jobs, sources) if skip_done else {}
-    done, records = run(jobs, sources, earlier, report or [], as_json, silent)
-    if records and not silent:
+    earlier = earlier_records(jobs, sources, silent) if skip_done else {}
+    done, records = run(jobs, sources, earlier, report or [], as_json, silent, colormap or "")
+    new = [] if silent else records[len(earlier) :]
+    if new:
         from funcam.cli.explain_summary import print_summary, print_summary_of_several
 
         if len(jobs) > 1:
-            print_summary_of_several(console(), jobs, records)
+            print_summary_of_several(console(), jobs, new)
         else:
-            print_summary(console(), jobs[0].net, records, out)
-        for line in called_otherwise(jobs, sources, records):
+            print_summary(console(), jobs[0].net, new, out)
+        for line in called_otherwise(jobs, sources, new):
             console().print(line, markup=False, soft_wrap=True)
         for path in report or []:
             console().print(f"report in {path}", markup=False, soft_wrap=True)
     if earlier and not silent:
-        print(f"{len(earlier)} of {len(sources)} images were explained before, and are left as they are")
+        print(told_before(len(earlier), len(sources)))
     if open_ and records:
         show(report[0] if report else out / records[0]["files"]["panel"])
     return FAILURE if problems or done < len(sources) else 0
@@ -263,7 +267,7 @@ def _sources(
     piped = [] if data is None else [ImageSource(NAME, STEM, data=data)]
     stems = output_stems([*(source.stem for source in piped), *files.paths])[len(piped) :]
     found = [ImageSource(str(path), stem) for path, stem in zip(files.paths, stems, strict=True)]
-    return [*piped, *found], files.problems, files.notes
+    return [*piped, *found], files.problems, [*files.notes, *behind(data)]
 
 
 def _check(weights: str | None, labels: Path | None, fit: str, device: str, format_: str) -> None:

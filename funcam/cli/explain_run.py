@@ -32,6 +32,7 @@ def run(
     reports: Sequence[Path],
     as_json: bool,
     silent: bool,
+    colormap: str = "",
 ) -> tuple[int, list[dict[str, Any]]]:
     """Explain all images but those that were explained before; a bad one is reported and the others are done.
 
@@ -42,6 +43,7 @@ def run(
         reports: pages and galleries to write.
         as_json: whether records are printed.
         silent: whether nothing else is.
+        colormap: the one that was asked for.
 
     Returns:
         How many were done, and their records; of a silent run the first one.
@@ -50,7 +52,7 @@ def run(
     if reports:
         from funcam.pipeline.gallery import Gallery
 
-        gallery = Gallery(jobs, sources)
+        gallery = Gallery(jobs, sources, colormap)
         jobs = [replace(job, also=partial(gallery.add, job.label)) for job in jobs]
     left = [source for source in sources if source not in earlier]
     goes_on = GOES_ON if not reports else f"without --report {GOES_ON}"

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import warnings
 from collections.abc import Mapping
 from pathlib import Path
@@ -10,7 +9,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from funcam.cli.messages import UsageError, complain, console, loading
+from funcam.cli.messages import UsageError, check_file, complain, console, loading
+from funcam.cli.net_loading import tell_parts
 from funcam.cli.net_option import load, needs_download, parse_net_spec
 from funcam.cli.recipe_options import check_methods, settings_of
 from funcam.errors import FuncamError, FuncamWarning, json_text
@@ -52,12 +52,13 @@ def export(
     spec = parse_net_spec(net)
     format_ = _checked(out, kind, method)
     options = settings_of(settings or [], [method]).get(method, {})
-    if labels is not None and not os.path.isfile(labels):
-        raise UsageError(f"--labels {str(labels)!r}: there is no such file")
+    check_file("--labels", labels)
     require_packages(format_)
     silent = quiet or as_json
     with loading(spec.label, silent or needs_download(spec)):
         loaded = load(spec, labels=labels, progress=not silent)
+    if not silent and target not in EXPLAINED:
+        tell_parts([target], [loaded.classes])
     with warnings.catch_warnings(record=True) as told, loading(f"{out.name}: tracing, writing, verifying", silent):
         warnings.simplefilter("always", FuncamWarning)
         made = _export(loaded, out, format_, target, method, layer, preprocessing, size, opset, options)

@@ -47,6 +47,22 @@ def check_choice(option: str, value: str, choices: Sequence[str]) -> None:
         raise UsageError(f"{option} {value!r} is unknown; expected {known}")
 
 
+def check_file(option: str, path: Path | None) -> None:
+    """Refuse what is no file that can be read as often as one likes; without an option there is nothing to refuse.
+
+    Raises:
+        UsageError: there is none of the name, or a folder, a pipe or a device.
+    """
+    if path is None or os.path.isfile(path):
+        return
+    told = f"{option} {str(path)!r}"
+    if os.path.isdir(path):
+        raise UsageError(f"{told} is a folder; name a file in it")
+    if os.path.exists(path):
+        raise UsageError(f"{told} is not a regular file; save what it gives to one first")
+    raise UsageError(f"{told}: there is no such file")
+
+
 def make_results_folder(out: Path) -> None:
     """Make the folder of `--out`.
 

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import os
 import re
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
+from itertools import product
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
 from funcam.cli.device import find_device
-from funcam.cli.messages import UsageError, check_choice, loading
+from funcam.cli.messages import UsageError, check_choice, check_file, complain, loading
 from funcam.cli.net_option import NetSpec, load, needs_download
 from funcam.errors import FuncamError
 from funcam.recipe import SCORES, Scores
@@ -42,8 +44,7 @@ def check_files(weights: str | None, labels: Path | None) -> None:
     """
     if weights is not None and re.search(r"[/\\.]", weights) and not os.path.exists(weights):
         raise UsageError(f"--weights {weights!r}: there is no such file")
-    if labels is not None and not os.path.isfile(labels):
-        raise UsageError(f"--labels {str(labels)!r}: there is no such file")
+    check_file("--labels", labels)
 
 
 def check_meaning(scores: str | None, layout: str | None) -> None:
@@ -83,3 +84,21 @@ def load_on_device(
         net = load(spec, labels=labels, progress=not silent)
     net = net if scores is None else replace(net, scores=cast(Scores, scores))
     return replace(net, model=net.model.to(where)), where
+
+
+def tell_parts(texts: Iterable[str | None], all_classes: Iterable[Sequence[str]]) -> None:
+    """Say which classes were taken for parts of their names.
+
+    Args:
+        texts: what `find_meant` has found in all of the networks.
+        all_classes: the classes of each network.
+    """
+    from funcam.zoo.labels import find_meant, taken_as
+
+    told: dict[str | None, None] = {}
+    for text, classes in product(dict.fromkeys(texts), all_classes):
+        if text is not None:
+            against = find_meant(text, classes) < 0
+            told[taken_as(text[4:].strip() if against else text, classes)] = None
+    for line in filter(None, told):
+        complain(line)

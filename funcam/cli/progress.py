@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from time import monotonic
+from typing import NamedTuple
 
 from rich.console import Console
 from rich.progress import (
@@ -13,6 +14,7 @@ from rich.progress import (
     Progress,
     ProgressColumn,
     Task,
+    TaskID,
     TaskProgressColumn,
     TextColumn,
     TimeRemainingColumn,
@@ -56,18 +58,25 @@ class Lines:
 
     def __init__(self, what: str, total: int, *, every: float = _EVERY, clock: Callable[[], float] = monotonic) -> None:
         self.what, self.total, self.every, self.clock = what, total, every, clock
-        self.done, self.began = 0, clock()
-        self.told = self.began
+        self.done = self.before = self.failures = 0
+        self.began = self.told = clock()
 
-    def advance(self, count: int) -> None:
-        """So many more are done; a line, if the last one was long ago."""
+    def skip(self, count: int) -> None:
+        """So many were done by an earlier run: they tell nothing of how fast this one is."""
         self.done += count
+        self.before += count
+
+    def advance(self, count: int, failures: int = 0) -> None:
+        """So many more are done, some of them with an error; a line, if the last one was long ago."""
+        self.done += count
+        self.failures += failures
         now = self.clock()
-        if now - self.told >= self.every and 0 < self.done < self.total:
+        if now - self.told >= self.every and self.before < self.done < self.total:
             self.told = now
-            rate = self.done / max(now - self.began, 1e-9)
+            rate = (self.done - self.before) / max(now - self.began, 1e-9)
             left = _duration((self.total - self.done) / rate)
-            complain(f"{self.what}: {self.done:,} of {self.total:,} images, {rate:.1f} images/s, {left} left")
+            failed = f", {self.failures:,} failed" if self.failures else ""
+            complain(f"{self.what}: {self.done:,} of {self.total:,} images, {rate:.1f} images/s, {left} left{failed}")
 
 
 def _duration(seconds: float) -> str:
@@ -83,50 +92,69 @@ def _duration(seconds: float) -> str:
 
 
 @contextmanager
-def explaining_bar(shown: Console, total: int, silent: bool) -> Iterator[Callable[[], None]]:
+def explaining_bar(shown: Console, total: int, silent: bool, what: str = "explaining") -> Iterator[Callable[[], None]]:
     """A bar of several images, or lines where there is no terminal; gives what to call when one is done."""
     if not (silent or shown.is_terminal):
-        lines = Lines("explaining", total)
+        lines = Lines(what, total)
         yield lambda: lines.advance(1)
         return
     hidden = silent or total == 1
-    columns = (TextColumn("explaining"), BarColumn(), TaskProgressColumn(), TimeRemainingColumn())
+    columns = (TextColumn(what), BarColumn(), TaskProgressColumn(), TimeRemainingColumn())
     with Progress(*columns, console=shown, transient=True, disable=hidden) as progress:
         task = progress.add_task("", total=total)
         yield lambda: progress.advance(task)
 
 
+class Ticks(NamedTuple):
+    """What to call with numbers of images.
+
+    Attributes:
+        tick: so many were done just now.
+        earlier: so many were done by an earlier run.
+    """
+
+    tick: Callable[[int], None]
+    earlier: Callable[[int], None]
+
+
 @contextmanager
-def resumable(
-    advance: Callable[[int], None], shown: Console, silent: bool, total: int | None = None
-) -> Iterator[Callable[[int], None]]:
+def resumable(to: Ticks, shown: Console, silent: bool, total: int | None = None) -> Iterator[Ticks]:
     """What to call with the number done of work that goes on where an earlier run stopped, and says so.
 
     Args:
-        advance: is called with each number, too.
+        to: is called with each number, too.
         shown: where bars are drawn.
-        silent: whether nothing is said of an earlier run, whose images are the first number; of Ctrl-C it is.
+        silent: whether nothing is said of an earlier run; of Ctrl-C it is.
         total: how many there are; None where nobody knows.
     """
     counts: list[int] = []
     of = "" if total is None else f" of {total:,}"
 
     def tick(count: int) -> None:
+        counts.append(count)
+        to.tick(count)
+
+    def earlier(count: int) -> None:
         if count and not counts and not silent:
             print(f"{count:,}{of} images were measured before; going on", flush=True)  # no error; above a bar by Rich
         counts.append(count)
-        advance(count)
+        to.earlier(count)
 
     try:
-        yield tick
+        yield Ticks(tick, earlier)
     except KeyboardInterrupt:
         if sum(counts):
             complain(f"{sum(counts):,}{of} images are measured; the same command goes on", above=shown)
         raise
 
 
+def skip(progress: Progress, task: TaskID, count: int) -> None:
+    """So many more were done before: to advance a bar by them would count as this run's speed."""
+    progress.reset(task, completed=int(progress.tasks[progress.task_ids.index(task)].completed) + count)
+
+
 @contextmanager
-def comparison_bar(total: int, silent: bool) -> Iterator[Callable[[int], None]]:
+def comparison_bar(total: int, silent: bool) -> Iterator[Ticks]:
     """A bar of images and networks, or lines where there is no terminal; gives what to call with the number done."""
     shown = bar_console()
     columns = (
@@ -140,15 +168,22 @@ def comparison_bar(total: int, silent: bool) -> Iterator[Callable[[int], None]]:
     with Progress(*columns, console=shown, transient=True, disable=not drawn) as progress:
         task = progress.add_task("", total=total)
         lines = Lines("comparing", total)
-        advance = (lambda count: progress.advance(task, count)) if drawn or silent else lines.advance
-        with resumable(advance, shown, silent, total) as tick:
-            yield tick
+
+        def advance(count: int) -> None:
+            progress.advance(task, count)
+            if not (drawn or silent):
+                lines.advance(count)
+
+        def earlier(count: int) -> None:
+            skip(progress, task, count)
+            lines.skip(count)
+
+        with resumable(Ticks(advance, earlier), shown, silent, total) as ticks:
+            yield ticks
 
 
 @contextmanager
-def stage_bars(
-    stages: Sequence[str], silent: bool
-) -> Iterator[tuple[Callable[[int, int, int], None], Callable[[int], None]]]:
+def stage_bars(stages: Sequence[str], silent: bool) -> Iterator[tuple[Callable[[int, int, int], None], Ticks]]:
     """A bar for each stage of a search, one at a time; elsewhere than on a terminal lines.
 
     Args:
@@ -156,8 +191,8 @@ def stage_bars(
         silent: whether none is drawn.
 
     Returns:
-        What to call at the start of a stage with its number (from 1), its recipes and its images; and what to call with
-        the number of images just done.
+        What to call at the start of a stage with its number (from 1), its recipes and its images; and with the
+        numbers of images that are done.
     """
     shown = bar_console()
     lines: list[Lines] = []
@@ -179,5 +214,9 @@ def stage_bars(
             if not drawn and not silent:
                 lines[-1].advance(count)
 
-        with resumable(advance, shown, silent) as tick:
-            yield start, tick
+        def earlier(count: int) -> None:
+            skip(progress, progress.task_ids[-1], count)
+            lines[-1].skip(count)
+
+        with resumable(Ticks(advance, earlier), shown, silent) as ticks:
+            yield start, ticks

@@ -24,7 +24,7 @@ def check_reports(paths: Iterable[Path], overwrite: bool) -> None:
     """
     from funcam.errors import FuncamError
     from funcam.files import make_folder
-    from funcam.report.mark import is_free
+    from funcam.report.mark import is_free, taken_beside
 
     for path in paths:
         told = f"--report {str(path)!r}"
@@ -36,6 +36,11 @@ def check_reports(paths: Iterable[Path], overwrite: bool) -> None:
             if not overwrite and not is_free(path):
                 raise UsageError(
                     f"{told} is there and funcam did not write it; choose another name, or add --overwrite"
+                )
+            if not overwrite and (taken := taken_beside(path)) is not None:
+                raise UsageError(
+                    f"{told}: {str(taken)!r} is there and funcam did not write it; choose another name, or add "
+                    "--overwrite"
                 )
             make_folder(path.parent)
         except (FuncamError, OSError, ValueError) as error:

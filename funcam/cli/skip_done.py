@@ -45,30 +45,42 @@ def asked(jobs: Sequence[Job], later: bool, overwrite: bool) -> list[Job]:
 def _said(job: Job) -> dict[str, Any]:
     """What was asked, and the network but for its model."""
     net = {field.name: getattr(job.net, field.name) for field in fields(job.net) if field.name != "model"}
-    no_words = ("net", "out", "also", "question", "asked", "overwrite")
+    no_words = ("net", "out", "also", "question", "asked", "overwrite", "places")
     return {"net": net} | {field.name: getattr(job, field.name) for field in fields(job) if field.name not in no_words}
 
 
-def earlier_records(jobs: Sequence[Job], sources: Sequence[ImageSource]) -> dict[ImageSource, dict[str, Any]]:
+def earlier_records(
+    jobs: Sequence[Job], sources: Sequence[ImageSource], silent: bool
+) -> dict[ImageSource, dict[str, Any]]:
     """The records of the images that were explained before.
 
     Args:
         jobs: as `asked` made them.
         sources: all images.
+        silent: whether nothing is shown while their files are read.
     """
+    from funcam.cli.progress import bar_console, explaining_bar
     from funcam.pipeline.earlier import asked_of, explained_before
     from funcam.pipeline.places import other_name
 
     first = jobs[0]
     found = {}
-    for source in sources:
-        name = f"{source.stem}-{_ending(jobs)}"
-        for chosen in (name, other_name(name, asked_of(first.asked, source, first.out))):
-            record = explained_before(first.question, source, first.out / f"{chosen}.json")
-            if record is not None:
-                found[source] = record
-                break
+    with explaining_bar(bar_console(), len(sources), silent, "checking what is done") as tick:
+        for source in sources:
+            name = f"{source.stem}-{_ending(jobs)}"
+            for chosen in (name, other_name(name, asked_of(first.asked, source, first.out))):
+                record = explained_before(first.question, source, first.out / f"{chosen}.json")
+                if record is not None:
+                    found[source] = record
+                    break
+            tick()
     return found
+
+
+def told_before(before: int, total: int) -> str:
+    """How many images are left as an earlier run made them."""
+    nothing = "nothing was left to do: " if before == total else ""
+    return f"{nothing}{before} of {total} images were explained before, and are left as they are"
 
 
 def called_otherwise(
@@ -85,9 +97,10 @@ def called_otherwise(
     others = [name for record in records if (name := record["files"]["record"]) not in usual]
     if not others:
         return []
-    first, more = others[0].removesuffix(".json"), f", and {len(others) - 1} more like it" if others[1:] else ""
-    where = f"other results in {str(jobs[0].out)!r} have these names and stay"
-    return [f"{where}: these are called {first}{more}; --overwrite replaces those"]
+    name, more = others[0].removesuffix(".json"), f", and {len(others) - 1} more like it" if others[1:] else ""
+    usual_name = next((each for each in sorted(usual) if name.startswith(each.removesuffix(".json"))), "others")
+    where = f"{usual_name} in {str(jobs[0].out)!r} or its pictures are of other options and stay"
+    return [f"{where}: these are called {name}{more}; --overwrite replaces those"]
 
 
 def _ending(jobs: Sequence[Job]) -> str:

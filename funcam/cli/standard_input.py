@@ -41,3 +41,17 @@ def from_standard_input(images: Sequence[str]) -> tuple[list[str], bytes | None]
     if not names:
         raise UsageError("-: standard input gave no file names and no image; pipe some into it, or name files")
     return [*images[:place], *names, *images[place + 1 :]], None
+
+
+def behind(data: bytes | None) -> list[str]:
+    """A line on what stands behind an image on standard input, which nobody looks at.
+
+    Args:
+        data: the bytes, if there is an image.
+    """
+    from funcam.imaging.ending import surplus
+
+    count = surplus(data or b"")
+    if not count:
+        return []
+    return [f"-: {count:,} bytes behind the image are left out; give one image, or the names of several"]

@@ -34,6 +34,7 @@ def compare(
     folder: Path,
     *,
     tick: Tick = lambda _count: None,
+    earlier: Tick | None = None,
 ) -> ComparisonResult:
     """Compare networks, layers and methods over a data set, and write `results.json` and `results.csv`.
 
@@ -47,6 +48,7 @@ def compare(
         plan: what is computed.
         folder: where to; it exists.
         tick: called with the number of images just done, for a progress bar.
+        earlier: called first, with the number that an earlier run has done; else `tick` is.
 
     Returns:
         The figures.
@@ -57,7 +59,7 @@ def compare(
     """
     rivals = [replace(rival) for rival in rivals]  # what is remembered of a network holds for one call
     contents = Contents(examples)
-    filled = fill(rivals, examples, plan, folder, contents, tick=tick)
+    filled = fill(rivals, examples, plan, folder, contents, tick=tick, earlier=earlier)
     measured = Measured({rival.label: plan.key(rival) for rival in rivals}, contents)
     result = summarise(measured, Journal(folder / JOURNAL, fits), filled.problems, filled.notes)
     write_comparison(result, rivals, plan, folder)
@@ -72,6 +74,7 @@ def fill(
     contents: Contents,
     *,
     tick: Tick = lambda _count: None,
+    earlier: Tick | None = None,
 ) -> Filled:
     """Measure what the journal in the folder lacks of a comparison. Errors are those of `compare`.
 
@@ -82,6 +85,7 @@ def fill(
         folder: as in `compare`.
         contents: of the examples.
         tick: as in `compare`.
+        earlier: as in `compare`.
     """
     if not examples:
         raise FuncamError("the data set is empty; expected at least one image")
@@ -90,7 +94,7 @@ def fill(
     work = _Work(plan, journal, keys, {label: done[key] for label, key in keys.items()}, contents)
     notes = _notes(journal)
     sized = [rival.sized(plan.recipe) for rival in rivals]
-    tick(sum(example.name in names for example in examples for names in work.done.values()))
+    (earlier or tick)(sum(example.name in names for example in examples for names in work.done.values()))
     chunks = [examples[start : start + plan.batch] for start in range(0, len(examples), plan.batch)]
     with closing(_loaded([example for chunk in chunks if work.lacks(chunk) for example in chunk], work)) as loaded:
         for chunk in chunks:

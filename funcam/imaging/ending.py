@@ -1,7 +1,9 @@
-"""Whether the data of a PNG file end before its picture does; Pillow leaves the rest black and says nothing."""
+"""Where the data of a picture end: before it does, and Pillow leaves the rest black and says nothing; or behind it."""
 
 from __future__ import annotations
 
+import io
+import re
 import struct
 import zlib
 from collections.abc import Iterator
@@ -9,6 +11,8 @@ from typing import BinaryIO
 
 _HEADER = struct.Struct(">IIBBBBB")
 _CHANNELS = {0: 1, 2: 3, 3: 1, 4: 2, 6: 4}
+_MARKER = re.compile(rb"\xff[\x01-\xcf\xd8-\xfe]")
+"""Of a JPEG, but for those that stand within its data."""
 _PIECE = 2**16
 _CHUNK = 128
 
@@ -59,6 +63,50 @@ def bytes_beside(stream: BinaryIO, most: int) -> int:
         if kind == b"IEND" or count > most:
             break
     return count
+
+
+def surplus(data: bytes) -> int:
+    """How many bytes stand behind the picture of a PNG, JPEG or WebP file, as where two were written into one.
+
+    Args:
+        data: the file's bytes.
+
+    Example:
+        >>> surplus(b"RIFF" + (4).to_bytes(4, "little") + b"WEBP" + b"more")
+        4
+    """
+    if data.startswith(b"\x89PNG"):
+        end = _png_end(data)
+    elif data.startswith(b"\xff\xd8"):
+        end = _jpeg_end(data)
+    elif data.startswith(b"RIFF") and data[8:12] == b"WEBP":
+        size = int.from_bytes(data[4:8], "little")
+        end = 8 + size + size % 2
+    else:
+        return 0
+    return max(0, len(data) - end)
+
+
+def _png_end(data: bytes) -> int:
+    start = 8
+    for kind, length in _chunks(io.BytesIO(data)):
+        start += length + 12
+        if kind == b"IEND":
+            return start
+    return len(data)
+
+
+def _jpeg_end(data: bytes) -> int:
+    """Behind the marker of the end; what looks like one in a comment or a thumbnail is passed by."""
+    place = 2
+    while place + 4 <= len(data) and data[place] == 0xFF:
+        if data[place + 1] == 0xD9:
+            return place + 2
+        place += 2 + int.from_bytes(data[place + 2 : place + 4], "big")
+        if not (found := _MARKER.search(data, place)):
+            break
+        place = found.start()
+    return place + 2 if data[place : place + 2] == b"\xff\xd9" else len(data)
 
 
 def _chunks(stream: BinaryIO) -> Iterator[tuple[bytes, int]]:

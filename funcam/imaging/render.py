@@ -16,6 +16,7 @@ from funcam.files import write_atomically
 from funcam.imaging.arrays import as_values
 from funcam.imaging.colormaps import COLORMAPS as COLORMAPS
 from funcam.imaging.colormaps import Colormap, color_table
+from funcam.imaging.marks import marked
 from funcam.imaging.reading import Pixels, check_image
 
 UNSEEN: tuple[int, int, int] = (128, 128, 128)
@@ -243,7 +244,7 @@ def save_picture(path: str | os.PathLike[str], picture: Pixels, quality: int = 9
     done, data = cv2.imencode(suffix, cv2.cvtColor(picture, cv2.COLOR_RGB2BGR), _settings(suffix, quality))
     if not done:
         raise FuncamError(f"{os.fsdecode(path)!r}: OpenCV could not encode the picture as {suffix}; use another suffix")
-    write_atomically(path, data.tobytes(), links=False)
+    write_atomically(path, marked(data.tobytes()), links=False)
 
 
 def _settings(suffix: str, quality: int) -> list[int]:

@@ -35,10 +35,11 @@ class Gallery:
     Args:
         jobs: one for each network.
         sources: the images; the first `MOST` are shown.
+        colormap: the one that somebody asked for; "" for the report's own.
     """
 
-    def __init__(self, jobs: Sequence[Job], sources: Sequence[ImageSource]) -> None:
-        self.jobs, self.sources = jobs, sources
+    def __init__(self, jobs: Sequence[Job], sources: Sequence[ImageSource], colormap: str = "") -> None:
+        self.jobs, self.sources, self.colormap = jobs, sources, colormap
         self._images: dict[str, ImageEntry] = {}
         self._explained: dict[str, dict[str, list[Explained]]] = defaultdict(dict)
         self._layers: dict[str, str] = {}
@@ -92,6 +93,7 @@ class Gallery:
             methods=[method_entry(name) for name in METHODS if name in self._methods],
             images=entries,
             headline=random_nets(self.jobs) or "",
+            colormap=self.colormap,
         )
 
 

@@ -7,13 +7,14 @@ the network's values and code, versions. No torch.
 from __future__ import annotations
 
 import glob
+import os
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from funcam.errors import FuncamError, json_text
-from funcam.files import MIB, parse_json, read_text, remove, write_atomically
-from funcam.imaging.letters import letters
+from funcam.errors import FuncamError
+from funcam.files import MIB, parse_json, read_text, remove
+from funcam.imaging.marks import is_others
 
 ASKED = "asked"
 _SHORT = 6  # letters of a question that stand in a name
@@ -50,6 +51,8 @@ def other_name(name: str, asked: str) -> str:
 class Place:
     """Where the results of an image go: a name whose files are nobody's, or this question's own from an earlier run.
 
+    Pictures of funcam's of which no record tells are nobody's: whoever made them did not come to an end.
+
     Args:
         folder: where to; it exists.
         stem: what the names of all of the image's results begin with.
@@ -61,13 +64,12 @@ class Place:
     def __init__(self, folder: Path, stem: str, record: str, asked: str, overwrite: bool = False) -> None:
         self.folder, self.stem, self.asked = folder, stem, asked
         self.overwrite = overwrite or not asked
-        self._begun = folder / f".{letters(f'{record} {asked}'.encode(errors='replace'))[:16]}.begun"
-        """Lists what is being written, until the record is there: a run may be killed at any moment."""
         self._records = [folder / f"{name}.json" for name in (record, other_name(record, asked))]
-        self._own = set(self._listed(self._begun))
-        self._damaged = False
+        self._own: set[str] = set()
         for path in self._records:
-            self._own.update(self._listed(path))
+            found = readable(path)
+            if found is None or found.get(ASKED, "") == asked:  # a damaged one tells nothing that could be lost
+                self._own |= {path.name, *self._listed(found)}
 
     def name(self, name: str, files: Files) -> str:
         """The name to use: the one given, or that with letters of the question.
@@ -79,16 +81,17 @@ class Place:
         """
         for chosen in (name, other_name(name, self.asked)):
             wanted = set(files(chosen))
-            known = wanted if self._damaged else self._own
-            others = {each for each in wanted - known if _is_file(self.folder / each)}
-            if others and self.overwrite:
-                self._take_over(others)
-            elif others:
+            there = {each for each in wanted - self._own if _is_file(self.folder / each)}
+            tell = self._records_of(there) if there else {}
+            others = [each for each in there if is_others(self.folder / each)]
+            if (others or tell) and not self.overwrite:
                 continue
-            self._begin(wanted)
+            for path in (*tell, *(path for path in self._records if path.name in self._own)):
+                remove(path)
+            self._own.update(wanted, *tell.values())
             return chosen
         raise FuncamError(
-            f"{sorted(others)[0]!r} is in {str(self.folder)!r} and of another question; choose another --out, or "
+            f"{sorted(there)[0]!r} is in {str(self.folder)!r} and of another question; choose another --out, or "
             "add --overwrite"
         )
 
@@ -96,39 +99,25 @@ class Place:
         """Remove what the question's earlier results had, and these have not."""
         for name in self._own - set(named_in(record)):
             remove(self.folder / name)
-        remove(self._begun)
 
-    def _begin(self, wanted: set[str]) -> None:
-        self._own |= wanted
-        listed = {ASKED: self.asked, "files": {name: name for name in sorted(self._own)}, "explained": []}
-        write_atomically(self._begun, json_text(listed).encode(errors="backslashreplace"), links=False)
-        for path in self._records:
-            if path.name in self._own:
-                remove(path)
-
-    def _take_over(self, others: set[str]) -> None:
-        """The records that tell of these files go, and with them all that they tell of."""
+    def _records_of(self, there: set[str]) -> dict[Path, list[str]]:
+        """The records of other questions that tell of these files, with all that they tell of."""
+        found = {}
         for path in self.folder.glob(f"{glob.escape(self.stem)}-*.json"):
-            if others.intersection(listed := self._listed(path, of_others=True)):
-                self._own.update(listed)
-                remove(path)
-        self._own |= others
+            listed = self._listed(readable(path))
+            if path.name not in self._own and there.intersection(listed):
+                found[path] = listed
+        return found
 
-    def _listed(self, path: Path, of_others: bool = False) -> list[str]:
-        """The files that a record of this question tells of, or one of any, as far as they are the image's."""
-        if not _is_file(path):
-            return []
-        record = readable(path)
-        if record is not None and not of_others and record.get(ASKED, "") != self.asked:
-            return []
+    def _listed(self, record: Mapping[str, Any] | None) -> list[str]:
+        """The files that a record tells of, as far as they are the image's."""
         try:
             names = named_in(record or {})
-        except (LookupError, TypeError, AttributeError):  # what stood there was no other question's
-            self._damaged |= not of_others
+        except (LookupError, TypeError, AttributeError):  # it is no record
             return []
         return [each for each in names if Path(each).name == each and each.startswith(self.stem)]
 
 
 def _is_file(path: Path) -> bool:
     """Whether something would be lost there: a link or a pipe holds nothing."""
-    return path.is_file() and not path.is_symlink()
+    return os.path.isfile(path) and not os.path.islink(path)

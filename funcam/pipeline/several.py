@@ -16,9 +16,9 @@ from funcam.imaging.panel import PanelRow, panel
 from funcam.imaging.reading import Pixels
 from funcam.imaging.render import save_picture
 from funcam.pipeline.earlier import CONTENTS, MADE_FROM, ImageSource, contents_of
-from funcam.pipeline.places import ASKED
+from funcam.pipeline.places import ASKED, Place
 from funcam.pipeline.stream import Job, explain_files, place_of
-from funcam.pipeline.writing import ENDING, panel_rows, small_for_panel, write_record
+from funcam.pipeline.writing import ENDING, how_made, panel_rows, small_for_panel, write_record
 from funcam.streaming.outcome import Outcome, outcome_of
 
 if TYPE_CHECKING:
@@ -33,7 +33,9 @@ _EMPTY = 244  # the grey of a picture that a network can't have
 class _Seen:
     """An image and what the networks said of it so far."""
 
+    place: Place
     small: Pixels | None = None
+    made: dict[str, None] = field(default_factory=dict)
     rows: dict[str, list[PanelRow]] = field(default_factory=dict)
     records: dict[str, dict[str, Any]] = field(default_factory=dict)
     errors: dict[str, Exception] = field(default_factory=dict)
@@ -57,7 +59,7 @@ def explain_with_several(
     """
     for start in range(0, len(sources), _AT_ONCE):
         part = sources[start : start + _AT_ONCE]
-        seen = {source.stem: _Seen() for source in part}
+        seen = {source.stem: _Seen(place_of(jobs[0], source, ENDING)) for source in part}
         for job in jobs:
             _explain(job, part, seen)
         for source in part:
@@ -74,6 +76,7 @@ def _explain(job: Job, sources: Sequence[ImageSource], seen: Mapping[str, _Seen]
         if "panel" in job.style.pictures:
             of = seen[source.stem]
             of.small = small_for_panel(image) if of.small is None else of.small
+            of.made.update(dict.fromkeys(how_made(explanation, job.net.classes)))
             weights = " (random weights)" if job.net.weights.startswith("random") else ""
             name = f"{job.label}{weights}, {explanation.layer}: "
             of.rows[job.label] = panel_rows(of.small, explanation, job.style, name)
@@ -82,7 +85,8 @@ def _explain(job: Job, sources: Sequence[ImageSource], seen: Mapping[str, _Seen]
 
     pictures = tuple(name for name in job.style.pictures if name != "panel")
     style = replace(job.style, pictures=pictures, record=False)
-    with closing(explain_files(replace(job, style=style, also=also), sources)) as outcomes:
+    places = {stem: of.place for stem, of in seen.items()}
+    with closing(explain_files(replace(job, style=style, also=also, places=places), sources)) as outcomes:
         for outcome in outcomes:
             of = seen[outcome.item.stem]
             if outcome.error is not None:
@@ -95,8 +99,7 @@ def _written(jobs: Sequence[Job], source: ImageSource, seen: _Seen) -> dict[str,
     """The record of all networks, once it and the panel are written."""
     if not seen.records:
         raise _of_all(seen.errors)
-    job = jobs[0]
-    place = place_of(replace(job, style=replace(job.style, record=False)), source)
+    job, place = jobs[0], seen.place
     panel_too = seen.small is not None
     name = place.name(f"{source.stem}-{ENDING}", lambda name: _names(name, panel_too).values())
     files = _names(name, panel_too)
@@ -141,4 +144,5 @@ def _save_panel(path: Path, jobs: Sequence[Job], source: ImageSource, seen: _See
     titles = list(dict.fromkeys(title for row in rows for title in row.pictures))
     empty = np.full_like(seen.small, _EMPTY)
     full = [replace(row, pictures={title: row.pictures.get(title, empty) for title in titles}) for row in rows]
-    save_picture(path, panel(seen.small, full, title=Path(source.name).name, subtitle=f"{len(seen.rows)} networks"))
+    subtitle = "; ".join([f"{len(seen.rows)} networks", *seen.made])
+    save_picture(path, panel(seen.small, full, title=Path(source.name).name, subtitle=subtitle))

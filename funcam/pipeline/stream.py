@@ -6,7 +6,7 @@ Importing it needs no torch, so that the command line can look for the files fir
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Generator, Hashable, Sequence
+from collections.abc import Callable, Generator, Hashable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -17,7 +17,7 @@ from funcam.imaging.reading import announced_bytes, read, read_data
 from funcam.imaging.text import undrawn
 from funcam.pipeline.earlier import MADE_FROM, ImageSource, asked_of, made_from
 from funcam.pipeline.places import ASKED, Place
-from funcam.pipeline.writing import ENDING, Style, names_of, write_results
+from funcam.pipeline.writing import Style, names_of, write_results
 from funcam.scenes import CLASSES as SCENE_CLASSES
 from funcam.scenes import scene
 from funcam.streaming.in_order import in_order, worker_count
@@ -60,6 +60,7 @@ class Job:
         asked: what tells the options from others, in letters, for `funcam.pipeline.places`: results of other options
             keep their names. "" where all results are replaced.
         overwrite: whether they are replaced nevertheless.
+        places: where the results of images go, by their stems, where several jobs share them.
     """
 
     label: str
@@ -78,6 +79,7 @@ class Job:
     question: str = ""
     asked: str = ""
     overwrite: bool = False
+    places: Mapping[str, Place] | None = None
 
 
 class _Seen(NamedTuple):
@@ -171,7 +173,7 @@ def _written(job: Job, explained: _Explained) -> dict[str, Any]:
     source, style = seen.source, job.style
     unwritten = _unwritten(job, source, explanation)
     explanation = replace(explanation, notes=(*seen.notes, *explanation.notes, *unwritten))
-    place = place_of(job, source)
+    place = place_of(job, source, job.label) if job.places is None else job.places[source.stem]
     name = place.name(f"{source.stem}-{job.label}", lambda name: names_of(name, explanation, style))
     known_by = {MADE_FROM: seen.made_from, ASKED: place.asked}
     record = write_results(
@@ -184,17 +186,17 @@ def _written(job: Job, explained: _Explained) -> dict[str, Any]:
         style,
         known_by={key: letters for key, letters in known_by.items() if letters},
     )
-    if style.record:
+    if job.places is None:
         place.done(record)
     if job.also is not None:
         job.also(source, seen.fitted.image, explanation)
     return record
 
 
-def place_of(job: Job, source: ImageSource) -> Place:
-    """Where the results of an image go."""
-    record = f"{source.stem}-{job.label if job.style.record else ENDING}"
-    return Place(job.out, source.stem, record, asked_of(job.asked, source, job.out), job.overwrite)
+def place_of(job: Job, source: ImageSource, ending: str) -> Place:
+    """Where the results of an image go, with a record whose name ends so."""
+    asked = asked_of(job.asked, source, job.out)
+    return Place(job.out, source.stem, f"{source.stem}-{ending}", asked, job.overwrite)
 
 
 def _unwritten(job: Job, source: ImageSource, explanation: ImageExplanation) -> list[str]:

@@ -23,6 +23,7 @@ from funcam import __version__
 from funcam.errors import json_text
 from funcam.files import remove, write_atomically
 from funcam.imaging.fit import onto_image
+from funcam.imaging.marks import MARK
 from funcam.imaging.panel import PanelRow, panel, size_in_panel
 from funcam.imaging.reading import Pixels
 from funcam.imaging.render import (
@@ -214,14 +215,18 @@ def panel_rows(small: Pixels, explanation: ImageExplanation, style: Style, of: s
 
 def _subtitle(net: Net, explanation: ImageExplanation) -> str:
     """How the maps were made, as far as it isn't the usual."""
-    recipe, contrast = explanation.recipe, explanation.contrast
-    against = contrast if isinstance(contrast, str | None) else net.classes[contrast]
     parts = [f"{net.name}, {explanation.layer}"]
     parts += ["random weights"] if net.weights.startswith("random") else []
-    parts += [f"against {against}"] if against is not None else []
+    return "; ".join([*parts, *how_made(explanation, net.classes)])
+
+
+def how_made(explanation: ImageExplanation, classes: Sequence[str]) -> list[str]:
+    """What of how maps were made isn't the usual: against which class, of which layers, smoothed."""
+    recipe, contrast = explanation.recipe, explanation.contrast
+    against = contrast if isinstance(contrast, str | None) else classes[contrast]
+    parts = [f"against {against}"] if against is not None else []
     parts += [f"{recipe.combine} of layers"] if recipe.combine else []
-    parts += [f"smoothed ({', '.join(recipe.smooth)})"] if recipe.smooth else []
-    return "; ".join(parts)
+    return parts + ([f"smoothed ({', '.join(recipe.smooth)})"] if recipe.smooth else [])
 
 
 def _pictures(
@@ -291,6 +296,7 @@ def _npz(explanation: ImageExplanation) -> bytes:
         "box": np.array(explanation.view.box),
     }
     with ZipFile(stream, "w") as archive:  # as np.savez_compressed, without the time of day: equal maps, equal bytes
+        archive.comment = MARK
         for name, values in arrays.items():
             array = io.BytesIO()
             np.lib.format.write_array(array, np.asanyarray(values), allow_pickle=False)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -85,7 +86,9 @@ class MetricEntry:
         return f"{self.title} (%)" if self.percent else self.title
 
     def text(self, value: float) -> str:
-        """A value of it in its unit."""
+        """A value of it in its unit; "-" where there is none."""
+        if math.isnan(value):
+            return "-"
         return f"{100 * value:.1f}" if self.percent else f"{value:.3f}"
 
 
@@ -246,6 +249,7 @@ class Report:
         conclusions: sentences.
         images: the images of the gallery.
         headline: what all of it comes to, in one sentence.
+        colormap: the one that its maps are first shown in; "" for one that looks the same to colour-blind readers.
 
     Example:
         >>> Report("Nothing yet", "2025-01-01T00:00:00Z").images
@@ -264,6 +268,7 @@ class Report:
     conclusions: Sequence[str] = ()
     images: Sequence[ImageEntry] = ()
     headline: str = ""
+    colormap: str = ""
 
 
 def check_report(report: Report) -> None:

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import os
+import re
 from pathlib import Path
+
+from funcam.imaging.marks import is_others
 
 PAGE = '<meta name="generator" content="funcam">'
 """In the head of a page."""
@@ -11,6 +14,7 @@ PAGE = '<meta name="generator" content="funcam">'
 GALLERY = "<!-- funcam's gallery -->"
 """In the first paragraph of a gallery, where a reader does not see it."""
 
+_PICTURE = re.compile(r"\d{4}-.+\.jpg")
 _BEGINNING = 2**16  # bytes: a title may be long
 
 
@@ -27,3 +31,12 @@ def is_free(path: str | os.PathLike[str]) -> bool:
     with place.open("rb") as file:
         beginning = file.read(_BEGINNING).decode("utf-8", errors="replace")
     return not beginning.strip() or PAGE in beginning or GALLERY in beginning
+
+
+def taken_beside(path: Path) -> Path | None:
+    """A picture of somebody else's that would be lost in the folder of a gallery; None where there is none."""
+    folder = path.with_name(f"{path.stem}-gallery")
+    if path.suffix.lower() != ".md" or not folder.is_dir():
+        return None
+    pictures = (each for each in sorted(folder.iterdir()) if _PICTURE.fullmatch(each.name))
+    return next(filter(is_others, pictures), None)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import re
 from collections.abc import Iterable, Sequence
@@ -16,7 +17,17 @@ from funcam.errors import one_line
 from funcam.files import make_folder, write_atomically
 from funcam.imaging.reading import Pixels
 from funcam.imaging.render import heatmap, overlay, save_picture
-from funcam.report.data import PIXELS, Explained, ImageEntry, MapEntry, MethodEntry, Report, check_report
+from funcam.report.data import (
+    PIXELS,
+    Explained,
+    ImageEntry,
+    MapEntry,
+    MethodEntry,
+    MetricEntry,
+    Report,
+    Result,
+    check_report,
+)
 from funcam.report.mark import GALLERY
 from funcam.report.pictures import small_picture
 
@@ -27,7 +38,7 @@ _MOST_OPEN = 3
 """So many conclusions are read in passing; more are folded away where a headline says what they come to."""
 
 
-def write_gallery(path: str | os.PathLike[str], report: Report, *, colormap: str = "cividis") -> None:
+def write_gallery(path: str | os.PathLike[str], report: Report, *, colormap: str = "") -> None:
     """Write a report as Markdown: the headline, conclusions, figures, and for each image a table of pictures.
 
     Networks go down, with a row for each layer and explained class; across go the image, then heatmap and overlay of
@@ -37,7 +48,8 @@ def write_gallery(path: str | os.PathLike[str], report: Report, *, colormap: str
     Args:
         path: where to, `README.md` say; the folder exists. A link that lies there is replaced.
         report: what to show.
-        colormap: one of `funcam.imaging.render.COLORMAPS`; the default looks the same to colour-blind readers.
+        colormap: one of `funcam.imaging.render.COLORMAPS`; else the report's, or one that looks the same to
+            colour-blind readers.
 
     Raises:
         FuncamError: the report's parts don't fit together, a picture can't be read, or a file can't be written.
@@ -58,7 +70,7 @@ def write_gallery(path: str | os.PathLike[str], report: Report, *, colormap: str
     ]
     if report.images:
         folder = make_folder(target.with_name(f"{target.stem}-gallery"), links=False)
-        gallery = _Gallery(report.methods, folder, colormap)
+        gallery = _Gallery(report.methods, folder, colormap or report.colormap or "cividis")
         for subset, title in _SECTIONS:
             images = [(number, image) for number, image in enumerate(report.images, 1) if _section(image) == subset]
             if images:
@@ -176,14 +188,17 @@ def _figures(report: Report) -> list[str]:
         rows = []
         for net, layer, method in dict.fromkeys((result.net, result.layer, result.method) for result in results):
             figures = [figure_of.get((net, layer, method, metric.name)) for metric in metrics]
-            cells = [
-                f"{metric.text(one.value)} [{metric.text(one.low)}, {metric.text(one.high)}]" if one else ""
-                for metric, one in zip(metrics, figures, strict=True)
-            ]
+            cells = [_figure(metric, one) if one else "" for metric, one in zip(metrics, figures, strict=True)]
             rows.append([_text(net), _text(layer), _text(titles[method]), *cells])
         heads = ["network", "layer", "method", *(_text(metric.heading) for metric in metrics)]
         lines += [f"## Figures, {subset}", "", *_table(heads, rows), ""]
     return lines
+
+
+def _figure(metric: MetricEntry, one: Result) -> str:
+    """A value with its interval; of one image there is none."""
+    interval = "" if math.isnan(one.low) else f" [{metric.text(one.low)}, {metric.text(one.high)}]"
+    return metric.text(one.value) + interval
 
 
 def _table(titles: Sequence[str], rows: Iterable[Sequence[str]]) -> list[str]:

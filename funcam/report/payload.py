@@ -16,7 +16,8 @@ from funcam.report.data import PIXELS, Explained, ImageEntry, MapEntry, Report
 from funcam.report.pictures import Shelf, data_uri, grey_png, jpeg, small_picture
 
 PAGE_COLORMAPS = ("cividis", "viridis", "turbo", "jet")
-"""The colour maps that the page offers; the first, which colour-blind readers see as others do, is its default."""
+"""The colour maps that the page offers; the first, which colour-blind readers see as others do, is its default where a
+report names none."""
 
 # A page's parser ends a script at "</script" and enters odd states at "<!--": nothing that HTML knows may appear.
 # ensure_ascii escapes the rest, U+2028 and lone surrogates included.
@@ -29,6 +30,7 @@ def payload(report: Report, shelf: Shelf) -> dict[str, Any]:
     Its `colormaps` hold 256 colours each, in base64.
     """
     kinds = {method.name: method.kind for method in report.methods}
+    offered = dict.fromkeys([*([report.colormap] if report.colormap else []), *PAGE_COLORMAPS])
     return {
         "title": report.title,
         "created": report.created,
@@ -41,8 +43,9 @@ def payload(report: Report, shelf: Shelf) -> dict[str, Any]:
         "pairs": [asdict(pair) for pair in report.pairs],
         "conclusions": list(report.conclusions),
         "headline": report.headline,
+        "colormap": report.colormap,
         "images": [_image(number, image, kinds, shelf) for number, image in enumerate(report.images, 1)],
-        "colormaps": {name: base64.b64encode(COLORMAPS[name].tobytes()).decode() for name in PAGE_COLORMAPS},
+        "colormaps": {name: base64.b64encode(COLORMAPS[name].tobytes()).decode() for name in offered},
     }
 
 

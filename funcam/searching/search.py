@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 
 from funcam.comparison.aggregation import collected
@@ -83,6 +84,7 @@ def search(
     *,
     stage: Stage = lambda _number, _recipes, _images: None,
     tick: Tick = lambda _count: None,
+    earlier: Tick | None = None,
 ) -> SearchResult:
     """Find the best recipe for a network on a data set; it goes on where an earlier search in the folder stopped.
 
@@ -94,6 +96,7 @@ def search(
         folder: where the journal is; it exists.
         stage: called at the start of each with its number, how many recipes it has, and how many images are to be done.
         tick: called with the number of images just done.
+        earlier: called with the number that an earlier search has done; else `tick` is.
 
     Raises:
         FuncamError: an unknown metric, a recipe in `base`, fewer than two images, or a network that can have none of
@@ -105,7 +108,7 @@ def search(
         raise FuncamError("a search makes its own recipes; leave recipe and layers out of its Plan, use SearchSpace")
     halves = halved(example.name for example in examples)
     rival = replace(rival)  # what is remembered of a network holds for one search
-    work = _Search(rival, examples, Contents(examples), space.metric, base, folder, stage, tick)
+    work = _Search(rival, examples, Contents(examples), space.metric, base, folder, stage, tick, earlier)
     start = rival.sized(Recipe(input_size=space.input_size))
     layers = [named_layer(start, name) for name in space.layers] or candidate_layers(start)
     layers = list(dict.fromkeys(layers))
@@ -156,6 +159,7 @@ class _Search:
     folder: Path
     stage: Stage
     tick: Tick
+    earlier: Tick | None
     trials: dict[Recipe, Trial] = field(default_factory=dict)
     skipped: list[str] = field(default_factory=list)
     problems: dict[str, None] = field(default_factory=dict)
@@ -177,7 +181,8 @@ class _Search:
     def _run(self, plan: Plan, together: Sequence[Recipe]) -> None:
         """Measure what shares its passes; where that fails, each recipe alone, to find which the network can't have."""
         try:
-            filled = fill([self.rival], self.examples, plan, self.folder, self.contents, tick=self.tick)
+            told = partial(fill, tick=self.tick, earlier=self.earlier)
+            filled = told([self.rival], self.examples, plan, self.folder, self.contents)
         except FuncamError as error:
             if len(together) == 1:
                 self.skipped.append(f"{described(together[0])}: {error}")

@@ -84,18 +84,39 @@ def find_meant(text: str, classes: Sequence[str]) -> int:
         classes: the name of each class, in order.
 
     Raises:
-        FuncamError: as `find_class`.
+        FuncamError: as `find_class`, or nothing stands behind `not`.
 
     Example:
         >>> find_meant("not tabby", ("tabby", "crane")) == ~0
         True
     """
+    if text.strip().lower() == "not" and text not in classes:
+        raise FuncamError(f"class {text!r} names no class; give one behind it, as 'not {classes[0]}'")
     try:
         return find_class(text, classes)
     except FuncamError:
         if not text.lower().startswith("not "):
             raise
     return ~find_class(text[4:].strip(), classes)
+
+
+def taken_as(text: str, classes: Sequence[str]) -> str | None:
+    """What there is to say of a class that was found by a part of its name; None where there is nothing.
+
+    Args:
+        text: what `find_class` finds a class for.
+        classes: the name of each class, in order.
+
+    Example:
+        >>> taken_as("star", ("starfish", "mustard", "crane"))
+        "star: taken as 'starfish'; also matches 1 'mustard'"
+    """
+    found, wanted = find_class(text, classes), folded(text)
+    if is_index(text) or folded(classes[found]) == wanted:
+        return None
+    others = [index for index, name in enumerate(classes) if index != found and wanted in folded(name)]
+    also = f"; also matches {_listed(others, classes)}" if others else ""
+    return f"{text.strip()}: taken as {classes[found]!r}{also}"
 
 
 def read_labels(path: str | os.PathLike[str]) -> tuple[str, ...]:

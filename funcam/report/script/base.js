@@ -90,7 +90,7 @@ const shown = {
   method: drawn[0]?.name,
   layer: layersOf.get(netChoices[0])?.[0] ?? "",
   blend: 0.65,
-  colormap: Object.keys(data.colormaps)[0],
+  colormap: data.colormap || Object.keys(data.colormaps)[0],
   boxes: true,
   contour: false,
   level: 0.5,

@@ -48,7 +48,7 @@ function drawResults() {
   const rows = [...new Map(results.map((result) => [rowKey(result), result])).values()];
   const counts = distinct(results.map((result) => result.n));
   byId("results-note").textContent = results.length
-    ? `Values with their 95 % intervals, over ${Math.min(...counts)}${counts.length > 1 ? ` to ${Math.max(...counts)}` : ""} images; the best of a column is marked.` : "";
+    ? `Values with their 95 % intervals, over ${Math.min(...counts)}${counts.length > 1 ? ` to ${Math.max(...counts)}` : ""} image${Math.max(...counts) === 1 ? "" : "s"}; the best of a column is marked.` : "";
   const sorted = resultsShown.sort;
   if (sorted) {
     const value = (row) => cells.get(`${rowKey(row)}\n${sorted}`)?.value ?? -Infinity;
@@ -136,7 +136,8 @@ function chart(name, results) {
 }
 
 function barRow(result, span) {
-  const title = `${metricTitle(result.metric)}, ${netTitle(result)}, ${methodTitle(result.method)}: ${inUnit(result.metric, result.value)}, interval ${inUnit(result.metric, result.low)} to ${inUnit(result.metric, result.high)}, ${result.n} images`;
+  const interval = isNumber(result.low) ? `, interval ${inUnit(result.metric, result.low)} to ${inUnit(result.metric, result.high)}` : "";
+  const title = `${metricTitle(result.metric)}, ${netTitle(result)}, ${methodTitle(result.method)}: ${inUnit(result.metric, result.value)}${interval}, ${result.n} image${result.n === 1 ? "" : "s"}`;
   return [
     el("div", { className: "name", textContent: methodTitle(result.method), title }),
     barTrack(result, span, methodColour(result.method)),
