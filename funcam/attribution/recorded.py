@@ -18,8 +18,8 @@ from funcam.attribution.whole import OF_IMAGE_GRADIENT, Kind
 from funcam.methods import Method
 from funcam.network import budget
 from funcam.network.believed import structure_of
+from funcam.network.cut_runs import run_cut, run_features
 from funcam.network.cuts import Cut
-from funcam.network.cutting import run_cut, run_features
 from funcam.network.graph import Graph
 from funcam.network.mixing import rows_mix
 from funcam.network.outputs import unpacked

@@ -118,13 +118,14 @@ def batch(
     run = _engine(engine, device, workers, address, gpus_per_worker)
     spec = with_weights(parse_net_spec(net), weights)
     recipe = recipe_of(None, [method], layers or [], combine, smooth or [], settings or [], input_size)
-    items = None if as_listed else list_items(sources or [], sys.stdin.buffer)
+    left_out: list[str] = []
+    items = None if as_listed else list_items(sources or [], sys.stdin.buffer, left_out.append)
     loaded, where = load_on_device(spec, labels, "cpu" if engine == "ray" else device, quiet, scores, output)
     if not quiet:
         tell_parts([class_], [loaded.classes])
     asked = _asked(loaded, recipe, class_, target, fit, layout, threshold, where)
     sizes = {"shard_size": shard_size, "batch_size": min(batch_size, shard_size)}
-    return _into_store(asked, items, out, {"map_type": maps, **sizes}, run, pictures is not None, quiet)
+    return _into_store(asked, items, left_out, out, {"map_type": maps, **sizes}, run, pictures is not None, quiet)
 
 
 def _check(
@@ -205,11 +206,20 @@ def _asked(
 
 
 def _into_store(
-    asked: Asked, items: Iterable[Item] | None, out: Path, kept: Mapping[str, Any], run: _Run, draw: bool, quiet: bool
+    asked: Asked,
+    items: Iterable[Item] | None,
+    left_out: list[str],
+    out: Path,
+    kept: Mapping[str, Any],
+    run: _Run,
+    draw: bool,
+    quiet: bool,
 ) -> int:
     """Make what is missing of the store, and say what became of it."""
     from funcam.bulk.asked import question_of
     from funcam.cli.batch_progress import batch_progress
+    from funcam.imaging.suffixes import heic_offer
+    from funcam.imaging.suffixes import left_out as told_left_out
     from funcam.store import Writer, open_store
 
     with Writer(out, question_of(asked, **kept)) as writer:
@@ -218,6 +228,8 @@ def _into_store(
             changed = 0 if items is None else writer.forget_changed()
         if changed and not quiet:
             complain(f"images have changed; their shards are made anew, {changed:,} of {writer.shards:,}")
+        for line in [told_left_out(left_out), *heic_offer(left_out)] if left_out and not quiet else []:
+            complain(line)
         collect_again()
         try:
             with batch_progress(writer.count - writer.written(), writer.count, quiet) as told:

@@ -72,10 +72,12 @@ def _drawn(scenes: int) -> LoadExamples:
 
 def _photos(images: Sequence[str], truth: str | None, names: Path | None) -> LoadExamples:
     from funcam.imaging.reading import find_images
+    from funcam.imaging.suffixes import heic_offer
 
     files = find_images(images)
+    offer = heic_offer([*files.problems, *files.notes])
     if not files.paths:
-        raise UsageError("; ".join(files.problems))
+        raise UsageError("; ".join([*files.problems, *offer]))
     if truth is not None and not os.path.exists(truth):
         raise UsageError(f"--truth {truth!r}: there is no such file or folder")
 
@@ -84,11 +86,11 @@ def _photos(images: Sequence[str], truth: str | None, names: Path | None) -> Loa
         from funcam.truth import match, read_names, read_truth
 
         if truth is None:
-            return image_examples(files.paths), [*files.problems, *files.notes]
+            return image_examples(files.paths), [*files.problems, *files.notes, *offer]
         meanings = read_names(names, classes) if names else None
         known = read_truth(truth, classes, names=meanings, images=files.paths)
         matched = match(known.by_file, files.paths)
         examples = image_examples([path for path in files.paths if path in matched.truths], matched.truths)
-        return examples, [*files.problems, *files.notes, *known.problems, *matched.problems]
+        return examples, [*files.problems, *files.notes, *offer, *known.problems, *matched.problems]
 
     return load

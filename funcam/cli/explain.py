@@ -259,15 +259,16 @@ def _sources(
         seed = DEFAULT_SCENE if scene is None else scene
         return [ImageSource(f"scene {seed}", f"scene{seed}", seed)], [], []
     from funcam.imaging.reading import find_images, output_stems
+    from funcam.imaging.suffixes import heic_offer
 
     names, data = from_standard_input(images)
     files = find_images(names)
     if data is None and not files.paths:
-        raise UsageError("; ".join(files.problems))
+        raise UsageError("; ".join([*files.problems, *heic_offer(files.problems)]))
     piped = [] if data is None else [ImageSource(NAME, STEM, data=data)]
     stems = output_stems([*(source.stem for source in piped), *files.paths])[len(piped) :]
     found = [ImageSource(str(path), stem) for path, stem in zip(files.paths, stems, strict=True)]
-    return [*piped, *found], files.problems, [*files.notes, *behind(data)]
+    return [*piped, *found], files.problems, [*files.notes, *heic_offer(files.notes), *behind(data)]
 
 
 def _check(weights: str | None, labels: Path | None, fit: str, device: str, format_: str) -> None:

@@ -22,7 +22,7 @@ from funcam.errors import FuncamError
 from funcam.files import MIB, open_regular
 from funcam.imaging import webp
 from funcam.imaging.ending import bytes_beside
-from funcam.imaging.memory import ALLOWED, BYTES_A_PIXEL, beside
+from funcam.imaging.memory import ALLOWED, BYTES_A_PIXEL, OF_PHONES, beside
 
 MOST_BYTES = 1024 * MIB
 """Of any file: a multi-page TIFF, of which only the first page is read."""
@@ -56,6 +56,7 @@ MOST: dict[str, Most] = {
     "libtiff": Most(2**26),
     "WEBP": Most(2**25, 64 * MIB),
     "AVIF": Most(2**25, 64 * MIB),
+    "HEIF": Most(2**25, 64 * MIB),
     "jpeg2k": Most(2**24, 32 * MIB),
     "bmp_rle": Most(2**22, 2 * MIB),
     "ppm": Most(2**20, 8 * MIB),
@@ -65,7 +66,7 @@ MOST: dict[str, Most] = {
 
 _HEADER = 32 * MIB
 _HEADERS = {b"GIF8": 4 * MIB, b"\0\0\0\x0c": 4 * MIB}
-"""What is read of a file before its pixels, by its beginning; of WebP and AVIF, which are read whole, all of it."""
+"""What is read of a file before its pixels, by its beginning; of WebP, AVIF and HEIF, which are read at once, all."""
 _READ = 512
 """Bytes that a read counts for at least: a header of a million small parts takes as long as a large one."""
 
@@ -168,8 +169,9 @@ def refuse_large(image: Image.Image, path: str | os.PathLike[str]) -> None:
         )
     moves = image.format == "WEBP" and webp.moves(path)
     taken = beside(image, size, scans=count, moves=moves)
-    if taken > max(BYTES_A_PIXEL * image.width * image.height, ALLOWED):
-        told = f"its decoder may take {taken / MIB:,.0f} MiB beside the picture, more than {ALLOWED // MIB}"
+    allowed = OF_PHONES.get(image.format or "", ALLOWED)
+    if taken > max(BYTES_A_PIXEL * image.width * image.height, allowed):
+        told = f"its decoder may take {taken / MIB:,.0f} MiB beside the picture, more than {allowed // MIB}"
         raise FuncamError(f"{name} holds more pixels than is safe to unpack ({told}); save it as PNG or smaller first")
     if image.format == "PNG":
         with open_regular(path) as stream:

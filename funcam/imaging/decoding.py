@@ -14,12 +14,12 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from funcam.files import open_regular
-from funcam.imaging import webp
+from funcam.imaging import heif, webp
 from funcam.imaging.bounds import MOST_BYTES, Header, refuse_large, refuse_strips
 from funcam.imaging.ending import ends_early
 
 # Pillow knows fifty formats, and some start other programs (EPS runs Ghostscript); only pictures are let in.
-FORMATS = ("JPEG", "MPO", "PNG", "WEBP", "TIFF", "BMP", "GIF", "PPM", "JPEG2000", "AVIF")
+FORMATS = ("JPEG", "MPO", "PNG", "WEBP", "TIFF", "BMP", "GIF", "PPM", "JPEG2000", "AVIF", "HEIF")
 
 _TILE = 2**16
 _TWELVE_BITS = 2**12
@@ -53,6 +53,8 @@ def opened(path: str | os.PathLike[str], formats: Sequence[str] = FORMATS) -> It
     Image.init()  # Pillow registers most formats only when asked to.
     name = repr(os.fsdecode(path))
     with _quiet, Header(open_regular(path, most=MOST_BYTES), name) as stream:
+        if heif.begins(stream.peek(12)[:12]):
+            heif.register()
         refuse_strips(stream, name)
         with Image.open(stream, formats=[name for name in formats if name in Image.OPEN]) as image:
             stream.whole()

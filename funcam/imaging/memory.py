@@ -13,6 +13,9 @@ BYTES_A_PIXEL = 4
 ALLOWED = 72 * MIB
 """... and so much in all even where that is more: a photo of 12 megapixels in six bytes each."""
 
+OF_PHONES = {"HEIF": 512 * MIB}
+"""What is allowed instead to formats that have but one decoder, in which phones write their photos."""
+
 _BITS, _COMPRESSION, _SAMPLES, _ROWS, _COUNTS, _ACROSS, _DOWN, _TILE_COUNTS = 258, 259, 277, 278, 279, 322, 323, 325
 _WITHIN = {6: 4, 7: 4, 50001: 4}
 """JPEG and WebP within a TIFF file: how many times their own decoders may hold a strip."""
@@ -39,6 +42,8 @@ def beside(image: Image.Image, size: int, *, scans: int = 1, moves: bool = False
         return (5 if "A" in image.getbands() else 3) * pixels + 2 * size
     if image.format == "AVIF":  # of 12 bits and with transparency; all of the file
         return 18 * pixels + size
+    if image.format == "HEIF":  # planes, their colours and a copy, with transparency; all of the file, twice
+        return 12 * pixels + 2 * size
     if decoder == "jpeg2k":  # an int32 and at most as much again of each sample
         return 8 * len(image.getbands()) * pixels + size
     if decoder == "libtiff":

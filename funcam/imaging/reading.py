@@ -17,21 +17,14 @@ from numpy.typing import NDArray
 from PIL import Image, UnidentifiedImageError
 
 from funcam.errors import FuncamError, reason_in, shown
+from funcam.imaging import heif
 from funcam.imaging.decoding import load_whole, opened, stretch_of, upright_rgb
+from funcam.imaging.suffixes import SUFFIXES as SUFFIXES
+from funcam.imaging.suffixes import is_image_name as is_image_name
+from funcam.imaging.suffixes import left_out as told
 
 Pixels: TypeAlias = NDArray[np.uint8]
 """An image: uint8 RGB, `[H, W, 3]`."""
-
-# fmt: off
-SUFFIXES: tuple[str, ...] = (
-    ".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".webp", ".tif", ".tiff", ".bmp", ".gif", ".ppm", ".pgm", ".pbm", ".pnm",
-    ".jp2", ".avif",
-)
-# fmt: on
-"""The suffixes, in lower case, by which an image is known in a folder and among a glob's matches."""
-
-_OF_CAMERAS = (".heic", ".heif", ".cr2", ".cr3", ".nef", ".arw", ".dng", ".orf", ".rw2", ".raf", ".psd", ".svg", ".jxl")
-"""Those of images that can't be read: of a folder they are counted, so that nobody misses them later."""
 
 _BEGINNINGS = {
     b"\xff\xd8\xff": "JPEG",
@@ -61,10 +54,10 @@ class Read(NamedTuple):
 def read_image(path: str | os.PathLike[str]) -> Pixels:
     """The image in a file, upright, as uint8 RGB `[H, W, 3]`.
 
-    JPEG (CMYK too), PNG, WebP, TIFF, BMP, GIF, PPM, JPEG 2000 and, where Pillow can, AVIF; of several frames or
-    pages the first. EXIF orientation is honoured; transparency is laid on white; of 16 bits a channel the upper
-    8 are kept; whole numbers beyond 16 bits, floats beyond 0..1 and grey values of 16 bits that use no more than 12 of
-    them are stretched from their minimum to their maximum; of the last `read` tells.
+    JPEG (CMYK too), PNG, WebP, TIFF, BMP, GIF, PPM, JPEG 2000 and, where Pillow can, AVIF; with `pillow-heif` HEIC; of
+    several frames or pages the first. EXIF orientation is honoured; transparency is laid on white; of 16 bits a channel
+    the upper 8 are kept; whole numbers beyond 16 bits, floats beyond 0..1 and grey values of 16 bits that use no more
+    than 12 of them are stretched from their minimum to their maximum; of the last `read` tells.
 
     Raises:
         FuncamError: the file is missing, a folder, empty, unreadable, truncated, damaged, not an image, or larger
@@ -287,6 +280,8 @@ def _beginning(path: Path) -> bytes:
 
 
 def _unidentified(beginning: bytes) -> str:
+    if heif.begins(beginning) and not heif.is_installed():
+        return f"is a HEIC or HEIF file; {heif.OFFER}, or convert it to JPEG"
     for bytes_, kind in _BEGINNINGS.items():
         if beginning.startswith(bytes_):
             return f"begins like a {kind} file but is truncated or damaged; save or download it again"
@@ -316,24 +311,12 @@ def _in_folder(folder: Path, notes: list[str]) -> list[Path]:
         raise FuncamError(f"folder {_quoted(folder)} can't be read: {error.strerror}; check its permissions") from error
     images = [folder / name for name in names if not name.startswith(".") and is_image_name(name)]
     images = [path for path in images if not path.is_dir()]
-    left = _left_out(name for name in names if not name.startswith("."))
+    left = told([name for name in names if not name.startswith(".")])
     if not images:
         advice = left or "for folders in it add '/**'"
         raise FuncamError(f"folder {_quoted(folder)} holds no images ({_some_suffixes()}); {advice}")
     notes += [f"folder {_quoted(folder)}: {left}"] if left else []
     return images
-
-
-def _left_out(names: Iterable[str]) -> str:
-    """Which files are images of formats that can't be read, in words; "" where none is."""
-    left = [name for name in names if _suffix(name) in _OF_CAMERAS]
-    if not left:
-        return ""
-    shown_first = ", ".join(map(repr, left[:3])) + (", ..." if len(left) > 3 else "")
-    several = f"{len(left)} images are" if len(left) > 1 else "1 image is"
-    return (
-        f"{several} left out, of formats that can't be read ({shown_first}); convert to JPEG or PNG what is to be done"
-    )
 
 
 def _matching(pattern: str, notes: list[str]) -> list[Path]:
@@ -342,23 +325,9 @@ def _matching(pattern: str, notes: list[str]) -> list[Path]:
     if not images:
         what = f"{len(files)} file(s), but no images ({_some_suffixes()})" if files else "no file"
         raise FuncamError(f"glob {pattern!r} matches {what}; check the pattern")
-    left = _left_out(files)
+    left = told(files)
     notes += [f"glob {pattern!r}: {left}"] if left else []
     return images
-
-
-def is_image_name(name: str) -> bool:
-    """Whether a file's name ends as an image's does.
-
-    Example:
-        >>> is_image_name("photos/dog.JPG"), is_image_name("photos/dog.txt")
-        (True, False)
-    """
-    return _suffix(name) in SUFFIXES
-
-
-def _suffix(name: str) -> str:
-    return os.path.splitext(name)[1].lower()
 
 
 def _some_suffixes() -> str:

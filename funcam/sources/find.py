@@ -8,13 +8,16 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import BinaryIO
 
 from funcam.errors import FuncamError
-from funcam.imaging.reading import is_image_name
+from funcam.imaging.suffixes import heic_offer, is_image_name, is_unreadable_name
+from funcam.imaging.suffixes import left_out as told
 from funcam.sources.item import Item, Place, made_item
 from funcam.sources.lists import listed_in, listed_lines, listed_rows
 from funcam.sources.places import Entry, is_address, joined, kind_at
 from funcam.sources.tables import table_items
 from funcam.sources.tars import shard_items
 from funcam.sources.tree import below, is_glob, matching
+
+LeftOut = Callable[[str], object]
 
 STANDARD_INPUT = "-"
 _FILES: dict[str, Callable[[str], Iterator[Item]]] = {
@@ -32,7 +35,9 @@ _MOST_SHARDS = 10**6
 _KINDS = "a folder, a glob, '-', an image, a .txt or .csv list, .tar shards or .parquet files"
 
 
-def list_items(sources: Sequence[str], lines: BinaryIO | None = None) -> Iterator[Item]:
+def list_items(
+    sources: Sequence[str], lines: BinaryIO | None = None, left_out: LeftOut = lambda _name: None
+) -> Iterator[Item]:
     """The images of some sources, in an order that is the same each time, one by one: memory stays as it is.
 
     A folder stands for the images below it (folders in it too, sorted; hidden ones are left out; a link that leads
@@ -42,6 +47,8 @@ def list_items(sources: Sequence[str], lines: BinaryIO | None = None) -> Iterato
     Args:
         sources: paths, addresses, globs, or `-` for paths on standard input.
         lines: standard input.
+        left_out: called with the name of each image of a format that can't be read, where such are left out: in
+            folders and globs.
 
     Raises:
         FuncamError: there is no such source, at once; one holds no image, when it is reached. What is wrong with a
@@ -56,12 +63,12 @@ def list_items(sources: Sequence[str], lines: BinaryIO | None = None) -> Iterato
     parts = [part for source in sources for part in _parted(source)]
     for part in parts:
         _check(part)
-    return _listed(parts, lines)
+    return _listed(parts, lines, left_out)
 
 
-def _listed(parts: Sequence[str], lines: BinaryIO | None) -> Iterator[Item]:
+def _listed(parts: Sequence[str], lines: BinaryIO | None, left_out: LeftOut) -> Iterator[Item]:
     for part in parts:
-        items = _items(part, lines)
+        items = _items(part, lines, left_out)
         first = next(items, None)
         if first is None:
             raise FuncamError(_empty(part))
@@ -92,32 +99,34 @@ def _check(source: str) -> None:
         raise FuncamError(f"{source!r} does not exist; give {_KINDS}")
 
 
-def _items(source: str, lines: BinaryIO | None) -> Iterator[Item]:
+def _items(source: str, lines: BinaryIO | None, left_out: LeftOut) -> Iterator[Item]:
     if source == STANDARD_INPUT:
         if lines is None:
             raise FuncamError("'-' stands for paths on standard input, and there is none; pipe them in")
         return listed_lines(lines)
     kind = kind_at(source)
     if kind == "folder":
-        return _images(entry for _, entry in below(source))
+        return _images((entry for _, entry in below(source)), left_out)
     if kind == "file":  # before the glob: 'photo[1].jpg' may be a file's name
         within = _FILES.get(_suffix(source))
         return within(source) if within else iter([made_item(source, Place(source))])
-    return _matched(source)
+    return _matched(source, left_out)
 
 
-def _images(found: Iterable[Entry]) -> Iterator[Item]:
+def _images(found: Iterable[Entry], left_out: LeftOut) -> Iterator[Item]:
     for entry in found:
         if entry.problem or is_image_name(entry.name):
             yield made_item(entry.path, Place(entry.path), problem=entry.problem)
+        elif is_unreadable_name(entry.name):
+            left_out(entry.name)
 
 
-def _matched(pattern: str) -> Iterator[Item]:
+def _matched(pattern: str, left_out: LeftOut) -> Iterator[Item]:
     for entry in matching(pattern):
         if not entry.problem and _suffix(entry.name) in _SHARDS:
             yield from _FILES[_suffix(entry.name)](entry.path)
         else:
-            yield from _images([entry])
+            yield from _images([entry], left_out)
 
 
 def _empty(source: str) -> str:
@@ -125,6 +134,9 @@ def _empty(source: str) -> str:
         return "standard input names no image; pipe paths in, one a line"
     if kind_at(source) != "folder":
         return f"{source!r} holds no image; check it"
+    left = [entry.name for _, entry in below(source) if is_unreadable_name(entry.name)]
+    if left:
+        return "; ".join([f"folder {source!r} holds no images that can be read: {told(left)}", *heic_offer(left)])
     shard = next((entry.name for _, entry in below(source) if _suffix(entry.name) in _SHARDS), None)
     if shard is None:
         return f"folder {source!r} holds no images (.jpg, .png, ...), nor do folders in it; check the path"
