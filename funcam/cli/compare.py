@@ -197,7 +197,7 @@ def _write_report(
     from funcam.comparison.reporting import report_of
     from funcam.report import write_gallery, write_report
 
-    title = f"{', '.join(rival.label for rival in rivals)} on {result.images} images"
+    title = f"{', '.join(rival.label for rival in rivals)} on {result.images} image{'s' * (result.images != 1)}"
     page = report_of(result, rivals, examples, plan, out, title=title, most=_REPORTED)
     (write_gallery if path.suffix.lower() == ".md" else write_report)(path, page)
 

@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from funcam.comparison.conclusions import FEW
 from funcam.comparison.dataset import Example
 from funcam.comparison.findings import ComparisonResult
 from funcam.comparison.form import fits
@@ -77,7 +78,7 @@ def report_of(
         ],
         results=result.rows,
         pairs=result.pairs,
-        conclusions=result.conclusions,
+        conclusions=result.conclusions if result.images >= FEW else (),  # the headline says that nothing can be told
         images=entries,
         headline=result.headline,
     )

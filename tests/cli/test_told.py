@@ -210,6 +210,18 @@ def test_bytes_behind_an_image(funcam: Funcam, monkeypatch: pytest.MonkeyPatch, 
     assert "-: 4 bytes behind the image are left out" in ran.err
 
 
+@pytest.mark.parametrize("count", ["1", "2"])
+def test_of_a_few_images_nothing_is_told_in_words(funcam: Funcam, count: str) -> None:
+    nets = ("--net", "scenes", "--net", "b:scenes=random", "-m", "grad-cam")
+    reports = ("--report", "page.html", "--report", "page.md", "--quiet")
+    assert funcam("compare", "--scenes", count, *nets, *reports).code == 0
+    told = Path("page.md").read_text()
+    assert "Nothing can be told from so few" in told
+    assert "Conclusions" not in told
+    assert '"conclusions":[]' in Path("page.html").read_text()
+    assert told.startswith(f"# scenes, b on {count} image" + ("s" * (count != "1")) + "\n")
+
+
 def test_one_image_has_no_interval(funcam: Funcam) -> None:
     reports = ("--report", "page.html", "--report", "page.md")
     ran = funcam("compare", "--scenes", "1", "--net", "scenes", "-m", "grad-cam", *reports)

@@ -56,7 +56,7 @@ function arrange() {
   cards.classList.toggle("sheets", view === "sheets");
   cards.replaceChildren(...list.map((entry) => entry.root));
   const count = visible().length;
-  byId("count").textContent = count === list.length ? `${count} images` : `${count} of ${list.length} images`;
+  byId("count").textContent = count === list.length ? `${count} image${count === 1 ? "" : "s"}` : `${count} of ${list.length} images`;
   current = 0;
   visible().forEach((card, i) => { card.tabIndex = i ? -1 : 0; });
 }
@@ -123,7 +123,7 @@ class Extreme extends Entry {
   make(value) {
     this.frame = new Frame(this.image, 160);
     const button = el("button", { type: "button", className: "small", title: this.image.file },
-      this.frame.root, el("span", {}, el("b", { textContent: value }), ` ${middle(this.image.file, 14)}`));
+      this.frame.root, el("span", {}, el("b", { textContent: value }), el("span", { textContent: middle(this.image.file, 26) })));
     button.onclick = () => {
       const card = entriesNow()[this.number].root;
       card.hidden = false;

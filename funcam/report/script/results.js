@@ -48,7 +48,7 @@ function drawResults() {
   const rows = [...new Map(results.map((result) => [rowKey(result), result])).values()];
   const counts = distinct(results.map((result) => result.n));
   byId("results-note").textContent = results.length
-    ? `Values with their 95 % intervals, over ${Math.min(...counts)}${counts.length > 1 ? ` to ${Math.max(...counts)}` : ""} image${Math.max(...counts) === 1 ? "" : "s"}; the best of a column is marked.` : "";
+    ? `${Math.max(...counts) > 1 ? "Values with their 95 % intervals, over" : "Values of"} ${Math.min(...counts)}${counts.length > 1 ? ` to ${Math.max(...counts)}` : ""} image${Math.max(...counts) === 1 ? "" : "s"}; the best of a column is marked.` : "";
   const sorted = resultsShown.sort;
   if (sorted) {
     const value = (row) => cells.get(`${rowKey(row)}\n${sorted}`)?.value ?? -Infinity;
@@ -92,7 +92,7 @@ function resultCell(result, best) {
   if (!result) return el("td", {}, "");
   const marked = isNumber(best) && result.value === best;
   const interval = isNumber(result.low) && isNumber(result.high) ? `${inUnit(result.metric, result.low)} to ${inUnit(result.metric, result.high)}` : "";
-  return el("td", { title: `${result.n} images` },
+  return el("td", { title: `${result.n} image${result.n === 1 ? "" : "s"}` },
     el("span", { className: marked ? "best" : "" }, inUnit(result.metric, result.value), marked ? el("span", { className: "unseen", textContent: " best" }) : null),
     el("span", { className: "interval", textContent: interval }));
 }
