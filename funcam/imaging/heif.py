@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 from functools import cache
+from importlib import import_module
 from importlib.util import find_spec
 
 SUFFIXES = (".heic", ".heif", ".hif")
 OFFER = "pip install 'funcam[heif]' reads it"
 
+_READER = "pillow_heif"
 _BRANDS = (b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1")
 
 
 @cache
 def is_installed() -> bool:
     """Whether there is something that reads them."""
-    return find_spec("pillow_heif") is not None
+    return find_spec(_READER) is not None
 
 
 def begins(beginning: bytes) -> bool:
@@ -31,6 +33,4 @@ def begins(beginning: bytes) -> bool:
 def register() -> None:
     """Let Pillow read them, where that can be: once, as soon as there is one."""
     if is_installed():
-        import pillow_heif
-
-        pillow_heif.register_heif_opener(thumbnails=False)
+        import_module(_READER).register_heif_opener(thumbnails=False)
