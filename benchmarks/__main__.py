@@ -6,7 +6,7 @@ import argparse
 import os
 import sys
 
-from benchmarks import browser, exports
+from benchmarks import browser, exports, report_page
 from benchmarks.models import command as models
 from benchmarks.stores import command as batch
 from benchmarks.suite import compare, report, run
@@ -19,6 +19,7 @@ COMMANDS = {
     "run": run,
     "compare": compare,
     "report": report,
+    "report-page": report_page,
 }  # each: HELP, add_arguments(parser), main(arguments) -> exit status
 
 

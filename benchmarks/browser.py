@@ -12,6 +12,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -79,7 +80,7 @@ def _watched(site: Path, line: list[str], port: int, seconds: int) -> dict[str, 
     server = subprocess.Popen([sys.executable, *line, str(port)], cwd=site, stderr=subprocess.DEVNULL)
     try:
         time.sleep(2)
-        driver = _driver()
+        driver = driver_of(FLAGS)
         try:
             driver.get(f"http://localhost:{port}/")
             _until(driver, "Ready")
@@ -96,12 +97,13 @@ def _watched(site: Path, line: list[str], port: int, seconds: int) -> dict[str, 
     return {"threads": threads, "median": statistics.median(rates), "least": min(rates), "most": max(rates)}
 
 
-def _driver() -> Any:
+def driver_of(flags: Iterable[str]) -> Any:
+    """Chromium without a window, which `FUNCAM_CHROMIUM` and `FUNCAM_CHROMEDRIVER` or the path name."""
     from selenium import webdriver
 
     options = webdriver.ChromeOptions()
     options.binary_location = os.environ.get("FUNCAM_CHROMIUM") or shutil.which("chromium") or ""
-    for flag in FLAGS:
+    for flag in flags:
         options.add_argument(flag)
     program = os.environ.get("FUNCAM_CHROMEDRIVER") or shutil.which("chromedriver")
     return webdriver.Chrome(options=options, service=webdriver.ChromeService(program))
