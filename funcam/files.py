@@ -1,8 +1,8 @@
 """Files: the one way in, regular and bounded and any parser's exception told; and the one way out, whole or not at all.
 
 Everything that funcam reads goes through here: weights, truth, labels, names, recipes, images. A path that the user
-named is written to where it leads. A name that funcam gives to a file in a folder of results is that file: a link under
-it, planted by whoever else may write to the folder, is replaced or refused.
+named is written to where it leads. A name that funcam gives to a file among results is that file: a link under it,
+planted by whoever else may write there, is replaced or refused.
 """
 
 from __future__ import annotations
@@ -232,7 +232,7 @@ def write_atomically(path: str | os.PathLike[str], data: bytes, *, links: bool =
 def remove(path: Path) -> None:
     """Remove a file, if it is there; of a link the link. It raises `FuncamError` where that can't be done."""
     try:
-        if os.path.lexists(path):  # a name that none can have is the name of nothing
+        if os.path.lexists(path):
             path.unlink(missing_ok=True)
     except OSError as error:
         raise _unusable(path, error, "remove") from error
@@ -297,9 +297,7 @@ def opened(path: str | os.PathLike[str]) -> Iterator[BinaryIO | None]:
 
 
 def make_folder(path: str | os.PathLike[str], *, links: bool = True) -> Path:
-    """The folder `path`, made with its parents where it does not exist yet.
-
-    Passing files that killed processes left in it are removed.
+    """The folder `path`, made with its parents if need be, and without passing files that killed processes left in it.
 
     Args:
         path: the folder.

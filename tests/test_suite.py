@@ -98,6 +98,7 @@ DISTRIBUTIONS = {
     "cv2": "opencv-python",
     "griffe": "griffelib",
     "open_clip": "open_clip_torch",
+    "pillow_heif": "pillow-heif",
     "pytorch_grad_cam": "grad-cam",
     "segmentation_models_pytorch": "segmentation-models-pytorch",
     "skimage": "scikit-image",
@@ -138,7 +139,7 @@ def _declared(*extras: str) -> set[str]:
 @pytest.mark.parametrize(
     ("room", "extras"),
     [
-        ("funcam", ["safetensors", "app", "batch", "export", "ray", "figures"]),
+        ("funcam", ["safetensors", "app", "batch", "export", "ray", "figures", "heif"]),
         ("tests", ["test", "docs", "ray", "examples", "app"]),
         ("benchmarks", ["bench", "models", "docs", "batch", "ray"]),
     ],

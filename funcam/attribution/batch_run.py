@@ -35,16 +35,7 @@ from funcam.network.tap import Inputs
 from funcam.network.tap import run as run_model
 from funcam.recipe import Scores
 from funcam.targets.kinds import names_classes, of_classes
-from funcam.targets.target import (
-    Meaning,
-    Output,
-    Target,
-    Targets,
-    logits_of,
-    placed,
-    read_by,
-    scored,
-)
+from funcam.targets.target import Meaning, Output, Target, Targets, logits_of, placed, read_by, scored
 
 
 @dataclass(eq=False, kw_only=True)

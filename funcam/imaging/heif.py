@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from functools import cache
-from importlib import import_module
 from importlib.util import find_spec
 
 SUFFIXES = (".heic", ".heif", ".hif")
@@ -33,4 +32,6 @@ def begins(beginning: bytes) -> bool:
 def register() -> None:
     """Let Pillow read them, where that can be: once, as soon as there is one."""
     if is_installed():
-        import_module(_READER).register_heif_opener(thumbnails=False)
+        import pillow_heif
+
+        pillow_heif.register_heif_opener(thumbnails=False)
