@@ -23,6 +23,7 @@ from funcam.network.budget import bytes_of
 from funcam.network.checks import difference
 from funcam.network.cut_runs import run_cut
 from funcam.network.cutting import USUAL, CutOptions
+from funcam.network.derivative import may_be_plain
 from funcam.network.finer import finer_beside
 from funcam.network.inputs import of_image
 from funcam.network.linear_head import linear_head
@@ -343,7 +344,7 @@ def _run_found(
     more = {cut.layer: cut for cut in beside if cut and cut.layer not in here}
     if isinstance(first, Whole):
         inputs, tail, here, gradient = first.inputs, first.tail, [], bool(first.inputs)
-        plain = gradient and not torch.is_grad_enabled()
+        plain = gradient and may_be_plain(given.images)
     elif isinstance(first, Recorded):
         inputs, tail, plain = first.inputs, first.tail, False
     else:

@@ -17,7 +17,7 @@ from funcam.attribution.rows import full_precision
 from funcam.attribution.whole import OF_IMAGE_GRADIENT
 from funcam.methods import METHODS, Method
 from funcam.network.casting import cast_as_now, uncast
-from funcam.network.derivative import vjp
+from funcam.network.derivative import may_be_plain, vjp
 
 
 def images_at_once(run: BatchRun, method: Method) -> int:
@@ -47,7 +47,7 @@ def gradient_maps(run: BatchRun, method: Method, at_once: int) -> torch.Tensor:
     """
     kind, function = OF_IMAGE_GRADIENT[method.name]
     target = explained(run, method)
-    plain = not torch.is_grad_enabled()
+    plain = may_be_plain(run.images)
     rows_of = partial(guided_rows, plain=plain) if kind == "guided image" else BatchRun.network
     maps = []
     for start in range(0, len(run.images), at_once):

@@ -20,6 +20,7 @@ from funcam.network import budget
 from funcam.network.believed import structure_of
 from funcam.network.cut_runs import run_cut, run_features
 from funcam.network.cuts import Cut
+from funcam.network.derivative import may_be_plain
 from funcam.network.graph import Graph
 from funcam.network.mixing import rows_mix
 from funcam.network.outputs import unpacked
@@ -107,7 +108,7 @@ def record(
         return None
     (cut,) = cuts
     assert isinstance(cut.cut, Cut)
-    plain = not torch.is_grad_enabled()
+    plain = may_be_plain(given.images)
     graph = _through(kind, source(), given.images)
     through = cut_at(once(graph) if plain else graph, cut.layer)
     seen: list[Callable[[Sequence[torch.Tensor]], Any]] = []

@@ -14,6 +14,7 @@ from torch import nn
 
 from funcam.methods import METHODS, Method
 from funcam.network.cut_runs import run_cut
+from funcam.network.derivative import may_be_plain
 from funcam.network.rewrites.attention import AttentionRun, attention_run
 from funcam.network.rewrites.guidance import guided
 from funcam.network.rewrites.once import once
@@ -95,7 +96,7 @@ def whole(kind: Kind | None, cut: Settled, source: Callable[[], nn.Module] | Non
 
 def _guided(model: nn.Module, images: torch.Tensor) -> Callable[[torch.Tensor], Any]:
     made = guided(model, images)
-    return made.network if torch.is_grad_enabled() else once(made.graph).module
+    return once(made.graph).module if may_be_plain(images) else made.network
 
 
 def _network(cut: Settled, source: Callable[[], nn.Module], given: Inputs) -> Callable[[torch.Tensor], Any]:

@@ -12,7 +12,7 @@ from torch.utils import _pytree as pytree
 
 from funcam.network.casting import uncast
 from funcam.network.outputs import mapped
-from funcam.network.tracing import is_batched, is_compiled, is_compiler_loaded
+from funcam.network.tracing import is_batched, is_compiled, is_compiler_loaded, is_transformed
 
 # What torch.func says of old `autograd.Function`s, `.numpy()`, `checkpoint`, compiled functions, `torch.cond` and the
 # like, which autograd takes.
@@ -22,6 +22,26 @@ _REFUSALS = (
 )
 
 Pullback = Callable[[Any], tuple[Tensor, ...]]
+
+
+def may_be_plain(images: Tensor) -> bool:
+    """Whether plain autograd may stand for `torch.func`, whose Python is dearer: what comes of the call is numbers.
+
+    Nobody differentiates it, maps over it, traces or compiles it.
+
+    Args:
+        images: what is differentiated by.
+
+    Example:
+        >>> with torch.no_grad():
+        ...     may_be_plain(torch.zeros(1))
+        True
+        >>> may_be_plain(torch.zeros(1))
+        False
+    """
+    if torch.is_grad_enabled() or is_compiled():
+        return False
+    return not (is_transformed() or isinstance(images, FakeTensor))
 
 
 def vjp(

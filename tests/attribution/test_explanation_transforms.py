@@ -6,6 +6,7 @@ import pytest
 import torch
 from explanation_cases import CAMS, HERE, IMAGES, MODEL
 from small import Applied, Dense, randomised, tiny_densenet, tiny_vit
+from torch import nn
 from torch.nn import functional
 
 import funcam
@@ -92,3 +93,37 @@ def test_other_architectures_compile(make):
     cut = funcam.split(make())
     cam = torch.compile(lambda x: funcam.explain(cut, x, "all").maps, fullgraph=True, backend="eager")
     torch.testing.assert_close(cam(IMAGES), funcam.explain(cut, IMAGES, "all").maps, rtol=1e-4, atol=1e-6)
+
+
+class _ConvAndLinear(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        torch.manual_seed(0)
+        self.conv, self.norm, self.fc = nn.Conv2d(3, 8, 3, padding=1), nn.BatchNorm2d(8), nn.Linear(8, 5)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.fc(torch.relu(self.norm(self.conv(x))).mean((2, 3)))
+
+
+OF_THE_IMAGE = ["gradient", "input-x-gradient", "guided-backprop", "guided-grad-cam"]
+
+
+@pytest.mark.parametrize("method", [*OF_THE_IMAGE, "grad-cam"])
+def test_images_that_vmap_maps_over_are_explained_each_as_alone(method: str) -> None:
+    model, images = _ConvAndLinear().eval(), torch.rand(3, 3, 8, 8)
+    split = funcam.split(model, example=images)
+    alone = torch.cat([funcam.explain(split, image[None], 1, method=method).maps for image in images])
+    with torch.no_grad():
+        mapped = torch.func.vmap(lambda image: funcam.explain(split, image[None], 1, method=method).maps)(images)
+    assert alone.any()
+    torch.testing.assert_close(mapped[:, 0], alone)
+
+
+@pytest.mark.parametrize("method", ["gradient", "input-x-gradient", "cam"])
+def test_a_whole_graph_is_compiled(method: str) -> None:
+    model, images = _ConvAndLinear().eval(), torch.rand(2, 3, 8, 8)
+    split = funcam.split(model, example=images)
+    expected = funcam.explain(split, images, 1, method=method).maps
+    torch._dynamo.reset()
+    compiled = torch.compile(lambda x: funcam.explain(split, x, 1, method=method).maps, fullgraph=True, backend="eager")
+    torch.testing.assert_close(compiled(images), expected)
