@@ -16,7 +16,7 @@ from typing import Any
 
 import torch
 from torch import nn
-from torch.func import jvp, vjp, vmap
+from torch.func import vjp, vmap
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from funcam.attribution.batch_run import BatchRun
@@ -28,7 +28,7 @@ from funcam.methods import METHODS, Method
 from funcam.network.believed import graph_of
 from funcam.network.budget import OF_FEATURES, OF_IMAGES, bytes_of
 from funcam.network.derivative import pull
-from funcam.network.forward_mode import prepare_forward_mode
+from funcam.network.forward_mode import pushforward
 from funcam.network.graph import Graph
 from funcam.network.heads import why_not_linear
 from funcam.network.layers import find_node
@@ -106,7 +106,6 @@ def _gradient(chunk: Chunk, layer: int, method: Method, _options: Options) -> to
 
 def _hessian_times_features(chunk: Chunk, layer: int, method: Method, _options: Options) -> torch.Tensor:
     """`H A`, forward over reverse: the derivative of the gradient in the direction of the features."""
-    prepare_forward_mode()
     run, target = chunk.run, explained(chunk.run, method)
     A, head = run.at(layer)
 
@@ -114,7 +113,7 @@ def _hessian_times_features(chunk: Chunk, layer: int, method: Method, _options: 
         def gradient(A: torch.Tensor) -> torch.Tensor:
             return vjp(lambda features: target(head(features)), A)[1](cotangent)[0]  # type: ignore[no-any-return]
 
-        return jvp(gradient, (A,), (A,))[1]  # type: ignore[no-any-return]
+        return pushforward(gradient, (A,), (A,))  # type: ignore[no-any-return]
 
     cotangents = unit_cotangents(chunk.columns, run.scores)
     with sdpa_kernel(SDPBackend.MATH), _second_derivative(A.device):  # fused attention has no forward derivative

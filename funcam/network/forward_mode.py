@@ -1,12 +1,48 @@
-"""What `torch.func.jvp` needs before its first use."""
+"""`torch.func.jvp`, ready for its first use, and in one thread at a time."""
 
 from __future__ import annotations
 
 import importlib
+import os
+import threading
 import warnings
+from collections.abc import Callable
 from functools import cache
+from typing import Any
 
 import torch
+
+from funcam.network.tracing import is_compiled
+
+
+class _OneAtATime:
+    """Torch's forward mode has one level, which all threads share: a second one would lose or mix derivatives."""
+
+    def __init__(self) -> None:
+        self.renew()
+
+    def renew(self) -> None:
+        """A new lock: in a child of a fork one that another thread held there is held for ever."""
+        self.lock = threading.RLock()
+
+
+_FORWARD_MODE = _OneAtATime()
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_FORWARD_MODE.renew)
+
+
+def pushforward(function: Callable[..., Any], primals: tuple[Any, ...], tangents: tuple[Any, ...]) -> Any:
+    """The tangent that `torch.func.jvp` finds, whichever threads call this.
+
+    Example:
+        >>> pushforward(torch.sin, (torch.zeros(1),), (torch.ones(1),))
+        tensor([1.])
+    """
+    if is_compiled():  # in one thread, and followed
+        return torch.func.jvp(function, primals, tangents)[1]
+    prepare_forward_mode()
+    with _FORWARD_MODE.lock:
+        return torch.func.jvp(function, primals, tangents)[1]
 
 
 def prepare_forward_mode() -> None:
@@ -17,7 +53,7 @@ def prepare_forward_mode() -> None:
         >>> torch.func.jvp(torch.sin, (torch.zeros(1),), (torch.ones(1),))[1]
         tensor([1.])
     """
-    if not torch.compiler.is_dynamo_compiling():
+    if not is_compiled():
         _import_quietly()
 
 

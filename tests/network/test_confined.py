@@ -197,3 +197,38 @@ def test_functions_that_are_recorded_as_one_operation_are_so_in_the_twin_alone()
     names = {getattr(node.target, "__name__", "") for node in trace(tiny_swin()).module.graph.nodes}
     assert "shifted_window_attention" in names
     assert trace(tiny_densenet()).module(IMAGES).shape == tiny_densenet()(IMAGES).shape
+
+
+class Curved(nn.Module):
+    """Activations that aren't piecewise linear, which full-grad and shapley-cam differentiate once more."""
+
+    def __init__(self):
+        super().__init__()
+        torch.manual_seed(5)
+        self.body = nn.Sequential(
+            *(nn.Conv2d(3, 6, 3, padding=1), nn.BatchNorm2d(6), nn.SiLU(), nn.Conv2d(6, 6, 3, padding=1), nn.ReLU6()),
+            *(nn.Conv2d(6, 6, 3, padding=1), nn.ReLU()),
+        )
+        self.fc = nn.Linear(6, 4)
+
+    def forward(self, x):
+        return self.fc(torch.tanh(self.body(x).mean((2, 3))))
+
+
+@pytest.mark.parametrize("method", [name for name in funcam.METHODS if name not in ("cam", "le-grad")])
+def test_every_method_is_right_in_four_threads(method):
+    model, wrong = Curved().eval(), []
+
+    def maps():
+        return funcam.explain(model, IMAGES, 1, method=method).maps
+
+    want = maps()
+
+    def explaining():
+        try:
+            wrong.extend(1 for _ in range(5) if not alike(maps(), want))
+        except Exception as error:
+            wrong.append(error)
+
+    in_threads(*[explaining] * 4)
+    assert wrong == []

@@ -9,12 +9,12 @@ from typing import Any
 
 import torch
 from torch import fx, nn
-from torch.func import jvp, vjp
+from torch.func import vjp
 
 from funcam.errors import FuncamError
 from funcam.network.believed import graph_of
 from funcam.network.budget import OF_TERMS, bytes_of, gradients_in_chunks
-from funcam.network.forward_mode import prepare_forward_mode
+from funcam.network.forward_mode import pushforward
 from funcam.network.graph import Graph, acyclic
 from funcam.network.layers import layout_of
 from funcam.network.rewrites.explicit_attention import STEPS, attentions_of, explicit
@@ -236,9 +236,8 @@ class _Adder(fx.Interpreter):
 
     def _curved(self, node: fx.Node, out: torch.Tensor) -> torch.Tensor:
         function, given = self._function(node)
-        prepare_forward_mode()
         try:
-            _, tangent, *_ = jvp(function, given, given)
+            tangent = pushforward(function, given, given)
         except (RuntimeError, NotImplementedError) as error:
             raise FuncamError(
                 f"full-grad can't linearise {self.plan.names[node]!r} (node {str(node)!r}): it has no forward "
