@@ -133,6 +133,19 @@ def smoothings(smooth: str | Iterable[str] | None) -> list[str]:
     return names
 
 
+def refuse_unsmoothed(resolved: Sequence[ResolvedMethod], names: Sequence[str]) -> None:
+    """Refuse a smoothing that none of the methods would take note of.
+
+    Raises:
+        FuncamError: eigen smoothing was asked for, and no method has channels.
+    """
+    if "eigen" in names and all(one.method.gives != "map" for one in resolved):
+        told = ", ".join(one.method.name for one in resolved)
+        raise FuncamError(
+            f"smooth='eigen' reduces the weighted channels of a layer, and {told} has none; leave it out, or take 'aug'"
+        )
+
+
 def resolved_methods(
     methods: Methods, options: Mapping[Any, Mapping[str, Any]] | None, eigen: bool
 ) -> list[ResolvedMethod]:

@@ -62,6 +62,7 @@ def places_of(
     """
     given = _wrt_of(model, given) if isinstance(model, Split) else given
     if isinstance(model, nn.Module) and is_compiled():
+        torch._dynamo.graph_break(msg=_BEFORE)  # of a whole graph it shows why it is given up, and no error of ours
         _refuse_while_compiling()
     if given.images.is_meta and isinstance(model, nn.Module):
         refuse_without_values(model, given.images)
@@ -126,12 +127,15 @@ def _uncut(model: nn.Module, given: Inputs) -> Places:
     return Places((cut_by_hand(features, head),), lambda: model, given)
 
 
+_BEFORE = (
+    "inside torch.compile a model can't be cut, because nothing can be checked there; cut it before, "
+    "split = funcam.split(model, example=images), and give explain the split"
+)
+
+
 def _refuse_while_compiling() -> NoReturn:
     """A function of its own, since torch 2.11's compiler fails at a `raise` where it has given a frame up."""
-    raise FuncamError(
-        "inside torch.compile a model can't be cut, because nothing can be checked there; cut it before, "
-        "split = funcam.split(model, example=images), and give explain the split"
-    )
+    raise FuncamError(_BEFORE)
 
 
 def _wrt_of(split: Split, given: Inputs) -> Inputs:

@@ -19,6 +19,7 @@ from funcam.attribution.arguments import (
     check_settings,
     inputs_of,
     layer_names,
+    refuse_unsmoothed,
     resolved_methods,
     smoothings,
 )
@@ -187,6 +188,7 @@ def explain(
         return replace(_fast(fast)(asked.model, asked.images, asked.targets, **named), context=asked.context)
     names = smoothings(smooth)
     resolved = [resolve_method(method, options, "eigen" in names)]
+    refuse_unsmoothed(resolved, names)
     layers = layer_names(asked.model, layer)
     if combine is None and len(layers) > 1:
         raise FuncamError(
@@ -270,6 +272,7 @@ def explain_methods(
     """
     names = smoothings(smooth)
     resolved = resolved_methods(methods, options, "eigen" in names)
+    refuse_unsmoothed(resolved, names)
     asked = spelled_out(model, images, targets, output, scores)
     layers = layer_names(asked.model, layer)
     given = inputs_of(asked.images, inputs, wrt)

@@ -237,12 +237,16 @@ def _fastest(
     return None, _in_mode(explained, device, dtype)(example, classes), why
 
 
+class OtherMaps(FuncamError):
+    """What was prepared says another thing than `explain`, by rounding that a model or a method makes much of."""
+
+
 def _refuse_another(correlation: float, difference: float, dtype: torch.dtype | None) -> None:
     least, most = (_LEAST, _MOST) if dtype is None else (_LEAST_IN_HALF, _MOST_IN_HALF)
     if correlation >= least and difference <= most:
         return
     way = "take funcam.explain" if dtype is None else "leave dtype out, or take funcam.explain"
-    raise FuncamError(
+    raise OtherMaps(
         f"the prepared model's maps are not those of explain: the lowest correlation is {correlation:.4f} (expected at "
         f"least {least}), the largest difference {difference:.2g} of the map's largest value (at most {most}); {way}"
     )

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+
 import torch
 
 from funcam.attribution.explanation import Explanation, Model, explain_methods
-from funcam.attribution.fast import prepared_for
+from funcam.attribution.fast import prepared_for, said_of
 from funcam.attribution.finite import without_warnings
 from funcam.attribution.prepared import Prepared
+from funcam.attribution.preparing import OtherMaps
 from funcam.errors import FuncamError
 from funcam.network.axes import LayoutLike
 from funcam.recipe import Recipe, Scores
@@ -95,3 +99,45 @@ def prepared_recipe(
             prepared_for(model, images, targets, method=method, **settings, **recipe.options.get(method, {}))
             for method in recipe.methods
         ]
+
+
+def explain_prepared(
+    model: Model,
+    images: torch.Tensor,
+    targets: Targets,
+    recipe: Recipe,
+    plainly: Callable[[Sequence[str]], list[Explanation]],
+    *,
+    output: Output = None,
+    scores: Scores | None = None,
+) -> tuple[list[Explanation], list[str]]:
+    """By the prepared function of each method, or by the model as it is where that says another thing.
+
+    Args:
+        model: a module.
+        images: as in `explain_recipe`.
+        targets: classes, as in `funcam.explain`.
+        recipe: the recipe.
+        plainly: some of its methods by the model as it is.
+        output: as in `funcam.explain`.
+        scores: as in `funcam.explain`.
+
+    Returns:
+        The explanations, and what there is to say of how they were had.
+
+    Raises:
+        FuncamError: the model can't be prepared.
+    """
+    results: list[Explanation] = []
+    notes = []
+    for name in recipe.methods:
+        one = replace(recipe, methods=(name,))
+        try:
+            (run,) = prepared_recipe(model, images, targets, one, output=output, scores=scores)
+            with without_warnings():  # notes tell them
+                results.append(run(images, targets if run.takes_classes else None))
+            notes.append(said_of(run))
+        except OtherMaps as error:
+            results += plainly([name])
+            notes.append(f"{name} is by the model as it is: {error}")
+    return results, list(dict.fromkeys(notes))

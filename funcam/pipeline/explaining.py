@@ -13,15 +13,13 @@ from numpy.typing import NDArray
 
 from funcam.attribution.dispatch import resolve_method
 from funcam.attribution.explanation import Explanation
-from funcam.attribution.fast import said_of
-from funcam.attribution.finite import without_warnings
 from funcam.errors import FuncamError
 from funcam.imaging.fit import View
 from funcam.imaging.reading import Pixels
 from funcam.methods import METHODS
 from funcam.network.failures import PAIR
 from funcam.network.rewrites.guidance import guided
-from funcam.pipeline.explain_recipe import explain_recipe, prepared_recipe
+from funcam.pipeline.explain_recipe import explain_prepared, explain_recipe
 from funcam.pipeline.fitting import FittedImage, fit_for, sized
 from funcam.pipeline.predictions import Prediction, likeliest, meaning, predictions
 from funcam.pipeline.recipes import ALL, CAMS, GUIDED
@@ -188,7 +186,7 @@ def explain_fitted(
             explained=explained,
             maps={name: maps[row] for name, maps in zip(names, arrays, strict=True)},
             layer=layer,
-            notes=(*filter(None, said), *notes, *_notes(net, results, row)),
+            notes=(*filter(None, said), *notes, *_notes(net, recipe, results, row)),
             seconds=seconds,
             recipe=recipe,
             contrast=contrast,
@@ -281,10 +279,7 @@ def _results(
         return explain_recipe(net.model, images, targets, asked, output=net.output, scores=net.scores, layout=layout)
 
     if fast:
-        runs = prepared_recipe(net.model, images, targets, recipe, output=net.output, scores=net.scores)
-        with without_warnings():  # notes tell them
-            results = [run(images, targets if run.takes_classes else None) for run in runs]
-        return results, list(dict.fromkeys(map(said_of, runs)))
+        return explain_prepared(net.model, images, targets, recipe, results_of, output=net.output, scores=net.scores)
     if recipe.methods == (ALL,):
         return _every_one(net, results_of)
     methods, notes = (recipe.methods, []) if recipe.methods else _usual_methods(net, images)
@@ -355,11 +350,15 @@ def check_logits(logits: torch.Tensor, net: Net) -> None:
         )
 
 
-def _notes(net: Net, results: list[Explanation], row: int) -> list[str]:
+def _notes(net: Net, recipe: Recipe, results: list[Explanation], row: int) -> list[str]:
     """What a reader of the maps should know: which have nothing on them, and which methods mislead when."""
     methods = dict.fromkeys(result.method for result in results)
-    misleading = [f"{name} {beware}" for name in methods if (beware := METHODS[name].beware)]
-    return misleading + [
+    told = [f"{name} {beware}" for name in methods if (beware := METHODS[name].beware)]
+    if recipe.layers and not any(METHODS[name].at_layer for name in methods):
+        told.append(
+            f"the layer {', '.join(recipe.layers)} changes nothing: {', '.join(methods)} is of the whole network"
+        )
+    return told + [
         f"{result.method} at {result.layer} is zero everywhere for class {index}, {class_name(index, net.classes)!r}: "
         "nothing there speaks for it"
         for result in results

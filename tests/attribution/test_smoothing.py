@@ -79,3 +79,12 @@ def test_a_method_without_weighted_channels_is_refused(method):
 def test_an_unknown_smoothing():
     with pytest.raises(FuncamError, match="unknown smoothing 'blur'; expected aug or eigen"):
         funcam.explain(MODEL, IMAGES, smooth="blur")
+
+
+@pytest.mark.parametrize("method", ["gradient", "guided-backprop", "full-grad"])
+def test_eigen_smoothing_that_no_method_takes_note_of_is_refused(method):
+    model, images = small(3), torch.rand(1, 3, 32, 32)
+    with pytest.raises(FuncamError, match=f"weighted channels of a layer, and {method} has none"):
+        funcam.explain(model, images, 1, method=method, smooth="eigen")
+    both = funcam.explain_methods(model, images, 1, methods=["grad-cam", method], smooth="eigen")
+    assert [one.method for one in both] == ["grad-cam", method]

@@ -48,11 +48,11 @@ def test_several_layers_side_by_side_and_combined(funcam: Funcam, image: Path) -
     with np.load("results/pic-scenes-maps.npz") as maps:
         assert [maps[name].shape for name in apart["methods"]] == [(1, 16, 16), (1, 32, 32)]
 
-    one = record_of(funcam(*run, "--combine", "product", "--json"))
+    one = record_of(funcam(*run, "--combine", "product", "--out", "combined", "--json"))
     assert one["methods"] == ["layer-cam"]
     assert one["layer"] == "trunk_output+trunk_output.block1"
     assert one["combine"] == "product"
-    with np.load("results/pic-scenes-maps.npz") as maps:
+    with np.load("combined/pic-scenes-maps.npz") as maps:
         assert maps["layer-cam"].shape == (1, 32, 32)
 
 
@@ -170,7 +170,7 @@ def test_fast_writes_the_same_and_says_how_long_it_took(funcam: Funcam, image: P
     funcam(*run)
     with np.load("results/pic-scenes-maps.npz") as maps:
         exact = maps["grad-cam"]
-    record = json.loads(funcam(*run, "--fast").out)
-    with np.load("results/pic-scenes-maps.npz") as maps:
+    record = json.loads(funcam(*run, "--fast", "--out", "fast").out)
+    with np.load("fast/pic-scenes-maps.npz") as maps:
         np.testing.assert_allclose(maps["grad-cam"], exact, rtol=1e-3, atol=1e-3 * np.abs(exact).max())
     assert any(note.startswith("prepared in ") and "compiled" in note for note in record["notes"])

@@ -178,6 +178,9 @@ def test_inside_compile_a_model_is_refused_and_a_split_made_before_is_taken() ->
     with pytest.raises(funcam.FuncamError, match=r"inside torch.compile a model can't be cut.*cut it before"):
         torch.compile(lambda x: funcam.explain(model, x, 1).maps, backend="eager")(images)
     torch._dynamo.reset()
+    with pytest.raises(torch._dynamo.exc.Unsupported, match=r"inside torch.compile a model can't be cut.*before"):
+        torch.compile(lambda x: funcam.explain(model, x, 1).maps, backend="eager", fullgraph=True)(images)
+    torch._dynamo.reset()
     split = funcam.split(model, example=images)
     maps = torch.compile(lambda x: funcam.explain(split, x, 1).maps, backend="eager")(images)
     torch.testing.assert_close(maps, funcam.explain(model, images, 1).maps)

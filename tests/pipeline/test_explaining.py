@@ -186,6 +186,13 @@ def test_a_map_of_nothing_is_said_to_be_one() -> None:
     assert not explain_image(brightness_net(), random_image(), [0]).notes
 
 
+@pytest.mark.parametrize(("methods", "idle"), [(("gradient",), True), (("gradient", "grad-cam"), False)])
+def test_a_layer_that_no_method_takes_note_of_is_told(methods: tuple[str, ...], idle: bool) -> None:
+    explanation = explain_image(brightness_net(), random_image(), [0], recipe=Recipe(methods, ("relu",)))
+    told = "the layer relu changes nothing: gradient is of the whole network"
+    assert (told in explanation.notes) is idle
+
+
 @pytest.mark.parametrize(
     ("name", "methods", "note"),
     [
