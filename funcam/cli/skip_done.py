@@ -45,8 +45,10 @@ def asked(jobs: Sequence[Job], later: bool, overwrite: bool) -> list[Job]:
 def _said(job: Job) -> dict[str, Any]:
     """What was asked, and the network but for its model."""
     net = {field.name: getattr(job.net, field.name) for field in fields(job.net) if field.name != "model"}
-    no_words = ("net", "out", "also", "question", "asked", "overwrite", "places")
-    return {"net": net} | {field.name: getattr(job, field.name) for field in fields(job) if field.name not in no_words}
+    no_words = ("net", "out", "also", "question", "asked", "overwrite", "places", "recipe")
+    recipe = replace(job.recipe, passes=None, summary="")  # what is told of it is no part of what is asked
+    told = {field.name: getattr(job, field.name) for field in fields(job) if field.name not in no_words}
+    return {"net": net, "recipe": recipe, **told}
 
 
 def earlier_records(
