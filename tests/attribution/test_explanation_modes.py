@@ -42,8 +42,13 @@ def test_every_mode_of_autograd_gives_the_same_maps(method, make, mode):
 def test_nothing_is_recorded_for_a_gradient_that_nobody_asked_for(monkeypatch):
     """A graph would hold on to the activations of the whole network."""
     recorded = []
-    vjp = tails.vjp
-    monkeypatch.setattr(tails, "vjp", lambda f, A, **more: recorded.append(A.requires_grad) or vjp(f, A, **more))
+    vjp_of = tails.vjp_of
+
+    def noted(function, inputs, *more):
+        recorded.extend(tensor.requires_grad for tensor in inputs)
+        return vjp_of(function, inputs, *more)
+
+    monkeypatch.setattr(tails, "vjp_of", noted)
     for mode in (torch.enable_grad, torch.no_grad, torch.inference_mode):
         with mode():
             funcam.explain(MODEL, IMAGES, layer="blocks.0")
