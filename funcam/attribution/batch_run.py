@@ -290,13 +290,12 @@ def run_batch(
     if source is not None:
         refuse_mixed(source(), given, cuts)
     meaning = meaning_of(scores, targets, cuts[0], source, given, output)
+    settled = _bound(targets, given, output, meaning)
     if needs_layer and isinstance(model, nn.Module) and list(layers) == [None] and source and not options.layout:
-        bound = _bound(targets, given, output, meaning)
-        cuts = (belonging(cuts[0], source, given, output, of_classes(targets), lambda outputs: bound(outputs)[0]),)
+        cuts = (belonging(cuts[0], source, given, output, of_classes(targets), lambda outputs: settled(outputs)[0]),)
     beside = tuple(finer_beside(cut, source, given) if finer else None for cut in cuts)
     uncut = whole(made_of, cuts[0], source, given)
     left = (*places.left, *(told_of(cuts) if needs_layer else ()))
-    settled = _bound(targets, given, output, meaning)
     recorded = None if any(beside) else record(of_image, cuts, source, given, targets, settled, memory)
     found = _Found(cuts, source, beside, meaning, memory, output, left=left)
     return _run_found(found, given, targets, gradient, uncut or recorded)

@@ -68,11 +68,8 @@ def beside_a_layer(methods: Sequence[Method]) -> Kind | None:
         return None
     kinds = [OF_IMAGE_GRADIENT[method.name][0] for method in methods if method.name in OF_IMAGE_GRADIENT]
     guided_kind = OF_IMAGE_GRADIENT["guided-backprop"][0]
-    return guided_kind if guided_kind in kinds or _take(methods, "guided_g") else next(iter(kinds), None)
-
-
-def _take(methods: Sequence[Method], name: str) -> bool:
-    return any(name in method.takes for method in methods)
+    wanted = guided_kind in kinds or any("guided_g" in method.takes for method in methods)
+    return guided_kind if wanted else next(iter(kinds), None)
 
 
 def gradient_chunk(images: torch.Tensor, memory: int) -> int:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -48,6 +48,19 @@ class Graph:
     model: str
     image: tuple[int, ...] | None = None
     shapes: dict[fx.Node, tuple[int, ...]] | None = None
+
+    def copied(self, module: fx.GraphModule, placed: Mapping[fx.Node, fx.Node]) -> Graph:
+        """The graph with another module, whose nodes have the names of those that they were copied from.
+
+        Args:
+            module: what the copy became.
+            placed: each node that was copied -> its copy.
+        """
+        nodes, outputs, inputs = (
+            {name: placed[node] for name, node in of.items() if node in placed}
+            for of in (self.nodes, self.outputs, self.inputs)
+        )
+        return Graph(module, nodes, outputs, inputs, self.model, self.image)
 
 
 class ConfinedTracer(feature_extraction.NodePathTracer):  # type: ignore[misc]

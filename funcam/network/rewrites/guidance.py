@@ -117,11 +117,7 @@ def _rewrite(graph: Graph) -> Guided:
             f"{f' ({len(left)} other activations)' if left else ''}; use grad-cam, or a network with ReLUs"
         )
     module = acyclic(fx.GraphModule(graph.module, copy, graph.model).eval())
-    nodes, outputs, inputs = (
-        {name: placed[node] for name, node in of.items()} for of in (graph.nodes, graph.outputs, graph.inputs)
-    )
-    again = Graph(module, nodes, outputs, inputs, graph.model, graph.image)
-    return Guided(module, tuple(rewritten), tuple(left), again)
+    return Guided(module, tuple(rewritten), tuple(left), graph.copied(module, placed))
 
 
 def _named(graph: Graph) -> list[tuple[str, fx.Node]]:

@@ -91,9 +91,4 @@ def _made(graph: Graph) -> Graph:
         norm = root.get_submodule(path)
         if type(norm) in _NORMS and norm.running_var is not None:
             put(root, path, _Norm(norm))
-    module = acyclic(fx.GraphModule(root, copy, graph.model).eval())
-    nodes, outputs, inputs = (
-        {name: placed[node] for name, node in of.items() if node in placed}
-        for of in (graph.nodes, graph.outputs, graph.inputs)
-    )
-    return Graph(module, nodes, outputs, inputs, graph.model, graph.image)
+    return graph.copied(acyclic(fx.GraphModule(root, copy, graph.model).eval()), placed)
