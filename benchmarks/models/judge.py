@@ -6,6 +6,7 @@ import dataclasses
 import re
 import time
 import traceback
+import warnings
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -56,7 +57,11 @@ def judge(entry: Entry, report: Report = lambda record: None, *, peers: bool = F
         return record
     stage("first call")
     subject, target = _subject(entry, model), entry.target
-    record["default"] = _default(entry, model, subject, images, right, record)
+    with warnings.catch_warnings(record=True) as told:
+        warnings.simplefilter("always", funcam.FuncamWarning)
+        record["default"] = _default(entry, model, subject, images, right, record)
+    said = (str(one.message) for one in told if issubclass(one.category, funcam.FuncamWarning))
+    record["default"]["told"] = list(dict.fromkeys(said))
     record["default"]["by_name"] = record["default"].get("layer") in record["right_layers"]
     stage("named layer")
     record["named"] = _named(entry, model, images, right, record)

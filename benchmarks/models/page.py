@@ -40,6 +40,7 @@ def figures(records: Records) -> dict[str, str]:
     return {
         "head and map right at the expected layer, named": share(lambda r: part(r, "named") == "right"),
         "default layer right": share(lambda r: part(r, "default") == "right"),
+        "default layer told to carry a part of the score": share(_is_told_in_part),
         "refused (named, or without a layer)": share(lambda r: r in refused),
         "ways out that refusals offer: worked": f"{sum(w for w, _ in offers)} of {sum(o for _, o in offers)}",
         "wrong without a word": share(is_wrong),
@@ -67,6 +68,10 @@ def _of_peer(records: Sequence[Mapping[str, Any]], peer: str) -> str:
     kinds = Counter(next(kind for kind in _ANSWERS if answer.startswith(kind)) for answer in answers)
     counted = [f"{kind} {kinds[kind]}" for kind in _ANSWERS if kinds[kind]]
     return f"{', '.join(counted)}, of {len(answers)} that it can be asked about"
+
+
+def _is_told_in_part(record: Mapping[str, Any]) -> bool:
+    return any(line.startswith("no layer carries all") for line in record.get("default", {}).get("told", []))
 
 
 def is_wrong(record: Mapping[str, Any]) -> bool:
@@ -123,7 +128,7 @@ def _faults(outcome: Mapping[str, Any] | None) -> list[str]:
     if not outcome or outcome["verdict"] == "right":
         return []
     if outcome["verdict"] == "other layer":
-        return [f"layer {outcome['layer']!r}"]
+        return [f"layer {outcome['layer']!r}", *(f"told: {line}" for line in outcome.get("told", []))]
     ways = outcome.get("way_out") or {"offered": [], "worked": []}
     tried = [f"{way} {'works' if way in ways['worked'] else 'fails'}" for way in ways["offered"]]
     message = [f"{outcome['verdict']}: {outcome['message']}"] if "message" in outcome else []

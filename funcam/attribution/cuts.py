@@ -104,6 +104,11 @@ def told_of(cuts: Sequence[Settled]) -> list[str]:
 
 def _one_of(cut: Settled) -> str:
     names = ", ".join(map(repr, cut.others))
+    if cut.layer not in cut.others:
+        return (
+            f"no layer carries all of the score so deep: most of it passes {cut.layer!r}, and the rest goes around it; "
+            f"layer=[{names}] combines the ends of all branches"
+        )
     several = len(cut.others) > 1
     return (
         "no layer carries all of the score so deep: branches meet behind their maps, and "

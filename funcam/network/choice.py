@@ -28,6 +28,7 @@ from funcam.network.traits import (
 
 LAST_CONV = "last-conv"
 _MOST_PARALLEL = 4
+IsNorm = Callable[[Graph, Shapes, fx.Node], bool]
 
 
 def default_layer(graph: Graph, shapes: Shapes) -> str:
@@ -79,15 +80,28 @@ def _deepest(maps: list[fx.Node], carrying: set[fx.Node], shapes: Shapes) -> lis
 def branch_ends(graph: Graph, shapes: Shapes) -> list[str]:
     """The last map of each branch where branches meet behind their maps, so that none so deep carries everything.
 
-    (Not where tokens stand beside a class token, or in channels-last networks: there the norm is taken.)
+    Where tokens stand beside a class token, or channels are last, it is the norm at each branch's last attention.
     """
     maps = _deepest(_maps(graph, shapes), carriers(graph), shapes)
+    if not _is_plain(shapes, maps[-1]):
+        maps = _norms_at_attention(graph, shapes)
     inner = ancestors(*maps, given_to=_differentiable(graph))
     ends = [node for node in maps if node not in inner]
-    layouts = [shapes.layout(node) for node in ends]
-    if len(ends) < 2 or any(layout is None or layout.kind != "channels-first" for layout in layouts):
-        return []
-    return [name_of(graph, node) for node in ends]
+    return [name_of(graph, node) for node in ends] if len(ends) > 1 else []
+
+
+def _norms_at_attention(graph: Graph, shapes: Shapes) -> list[fx.Node]:
+    """The norms in front of all attentions that lead to the output; where there is none, the attention.
+
+    Of a grid that isn't the last one's the layout may not be known.
+    """
+    live = ancestors(output_of(graph), given_to=_differentiable(graph))
+    attention = [n for n in graph.module.graph.nodes if n in live and is_attention(graph, n)]
+    return list(dict.fromkeys(_norm_in_front(graph, shapes, one, _is_norm_of_tokens) or one for one in attention))
+
+
+def _is_norm_of_tokens(graph: Graph, shapes: Shapes, node: fx.Node) -> bool:
+    return operation(graph, node) in TOKEN_NORMS and len(shapes.of.get(node, ())) == len(shapes.image) - 1
 
 
 def _maps(graph: Graph, shapes: Shapes) -> list[fx.Node]:
@@ -215,18 +229,31 @@ def _norm_at_last_attention(graph: Graph, shapes: Shapes, node: fx.Node) -> fx.N
     )
 
 
-def _norm_in_front(graph: Graph, shapes: Shapes, attention: fx.Node) -> fx.Node | None:
+def _is_norm_of_map(graph: Graph, shapes: Shapes, node: fx.Node) -> bool:
+    """Whether a node norms whole tokens, not those of heads."""
+    layout = shapes.layout(node)
+    return operation(graph, node) in TOKEN_NORMS and layout is not None and layout.kind != "channels-first"
+
+
+def _norm_in_front(
+    graph: Graph, shapes: Shapes, attention: fx.Node, is_norm: IsNorm = _is_norm_of_map
+) -> fx.Node | None:
     given = attention.args[0] if attention.args else attention.kwargs.get("query")
-    return _first_norm(graph, shapes, given, lambda n: n.all_input_nodes[:1]) if isinstance(given, fx.Node) else None
+    if not isinstance(given, fx.Node):
+        return None
+    return _first_norm(graph, shapes, given, lambda n: n.all_input_nodes[:1], is_norm)
 
 
 def _first_norm(
-    graph: Graph, shapes: Shapes, node: fx.Node, step: Callable[[fx.Node], list[fx.Node]]
+    graph: Graph,
+    shapes: Shapes,
+    node: fx.Node,
+    step: Callable[[fx.Node], list[fx.Node]],
+    is_norm: IsNorm = _is_norm_of_map,
 ) -> fx.Node | None:
-    """The first norm of whole tokens (not of heads) on the way from a node, within its branch of the block."""
+    """The first norm on the way from a node, within its branch of the block."""
     while not _joins(graph, node):
-        layout = shapes.layout(node)
-        if operation(graph, node) in TOKEN_NORMS and layout is not None and layout.kind != "channels-first":
+        if is_norm(graph, shapes, node):
             return node
         further = step(node)
         if not further:

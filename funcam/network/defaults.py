@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
-from contextlib import suppress
-from dataclasses import dataclass, field, replace
+from collections.abc import Sequence
+from dataclasses import replace
 from functools import partial
 
 import torch
@@ -14,16 +13,15 @@ from torch.nn.modules.conv import _ConvNd
 
 from funcam.errors import FuncamError
 from funcam.network.axes import AnyLayout
-from funcam.network.checks import cotangents, difference, features_of, outputs_and_features
+from funcam.network.checks import difference
 from funcam.network.choice import LAST_CONV
-from funcam.network.derivative import vjp
 from funcam.network.failures import WITHOUT_GRADIENTS, FoldedViews, UnknownAxes
 from funcam.network.layout import Layout
 from funcam.network.layout_words import SAY, views
-from funcam.network.outputs import differentiable
-from funcam.network.samples import scattered
+from funcam.network.meeting import ends_of
+from funcam.network.question import Question, with_cells
 from funcam.network.survey import Seen, outermost, survey
-from funcam.network.tap import Inputs, Manner, Place, Visit, run
+from funcam.network.tap import Inputs, Manner, Place
 from funcam.network.traits import PASSING_MODULES
 from funcam.network.wanted import Wanted
 
@@ -33,45 +31,6 @@ _MOST_PLACES = 400
 _MOST_OTHERS = 8
 _MOST_WEIGHTED = 40
 _MOST_ANSWERS = 8
-
-
-@dataclass(frozen=True, eq=False)
-class _Question:
-    """A model, what goes in, and what of its outputs counts.
-
-    Attributes:
-        model: a module; it is only read.
-        inputs: a sample.
-        manner: how it has to be run.
-        wanted: what the score depends on; None for all outputs.
-        counts: what counts of the outputs for another image, once it was run.
-        another: what places hold for that one.
-    """
-
-    model: nn.Module
-    inputs: Inputs
-    manner: Manner
-    wanted: Wanted | None
-    counts: list[Tensor] = field(default_factory=list)
-    another: dict[Place, Tensor] = field(default_factory=dict)
-
-    def of(self, outputs: object) -> list[Tensor]:
-        """The values among the outputs that count."""
-        tensors = differentiable(outputs, type(self.model).__name__)
-        return tensors if self.wanted is None else self.wanted.of(tensors)
-
-    def of_another(self, places: Sequence[Seen]) -> tuple[list[Tensor], list[Tensor]]:
-        """What counts of the outputs for another image of the same range, and what places hold for it.
-
-        The model is run once for the places that are asked for first.
-        """
-        if any(one.place not in self.another for one in places):
-            other = replace(self.inputs, images=_another(self.inputs.images))
-            asked = [one.place for one in places]
-            outputs, features = outputs_and_features(self.model, other, asked, self.manner)
-            self.another.update(zip(asked, features, strict=True))
-            self.counts[:] = self.of(outputs)
-        return list(self.counts), [self.another[one.place] for one in places]
 
 
 def default_maps(model: nn.Module, inputs: Inputs, manner: Manner, wanted: Wanted | None = None) -> list[Seen]:
@@ -86,7 +45,7 @@ def default_maps(model: nn.Module, inputs: Inputs, manner: Manner, wanted: Wante
     Raises:
         FuncamError: there is no feature map.
     """
-    asked = _Question(model, inputs, manner, wanted)
+    asked = Question(model, inputs, manner, wanted)
     image = tuple(inputs.images.shape)
     seen = survey(model, inputs, manner)
     maps = _maps(seen, image)
@@ -102,7 +61,7 @@ def default_maps(model: nn.Module, inputs: Inputs, manner: Manner, wanted: Wante
     alive = _before_head(asked, seen, maps)
     best = _best(asked, alive)
     known = [one for one in alive if one.is_known]
-    sure = [] if best.is_known or not known else [_best(asked, known)]
+    sure = [] if best.is_known or not known else [_best(asked, known, alive)]
     others = [*sure, *_deepest_by_shape(known), *_deepest_by_shape(alive)]
     unique: dict[Place, Seen] = {}
     for one in [best, *others]:
@@ -127,15 +86,28 @@ def _refuse_views(model: nn.Module, seen: Sequence[Seen], image: tuple[int, ...]
         )
 
 
-def _best(asked: _Question, alive: Sequence[Seen]) -> Seen:
-    """The deepest that carries everything; else the last norm of tokens, else the smallest that most leads through."""
+def _best(asked: Question, alive: Sequence[Seen], beside: Sequence[Seen] = ()) -> Seen:
+    """The deepest that carries everything; else the last norm of tokens, else the smallest that most leads through.
+
+    Args:
+        asked: what is asked.
+        alive: the maps that may be taken.
+        beside: all maps on which the score depends, if those are more.
+    """
+    image, beside = tuple(asked.inputs.images.shape), beside or alive
     values = {one.same: one for one in alive}  # each tensor once, as the last module returned it
     deepest = list(reversed(values.values()))[:_MOST_SWAPS]
-    carrying, norms = _carrying(asked, deepest), _norms(alive, tuple(asked.inputs.images.shape))
-    parting = carrying is None or _is_deeper(carrying, alive, tuple(asked.inputs.images.shape))
+    carrying, norms = _carrying(asked, deepest), _norms(alive, image)
+    parting = carrying is None or _is_deeper(carrying, alive, image)
     if carrying and not parting and not (norms and _is_mixed_behind(asked, carrying, norms[-1])):
         return replace(outermost(carrying, alive), carries=True)
-    return norms[-1] if norms else outermost(_of_several_scales(asked, list(values.values())), alive)
+    if norms:
+        ends = ends_of(_norms(beside, image))
+        return replace(norms[-1], ends=ends if len(ends) > 1 else ())
+    one = outermost(_of_several_scales(asked, list(values.values())), alive)
+    if not asked.leads_around(one):
+        return one
+    return replace(one, ends=ends_of(beside if carrying is None else beside[beside.index(carrying) + 1 :]))
 
 
 def _is_deeper(carrying: Seen, alive: Sequence[Seen], image: tuple[int, ...]) -> bool:
@@ -144,7 +116,7 @@ def _is_deeper(carrying: Seen, alive: Sequence[Seen], image: tuple[int, ...]) ->
     return any(one.is_known and one.cells(image) < carrying.cells(image) for one in later)
 
 
-def _is_mixed_behind(asked: _Question, carrying: Seen, norm: Seen) -> bool:
+def _is_mixed_behind(asked: Question, carrying: Seen, norm: Seen) -> bool:
     """Whether cells of a map are mixed on their way to a norm beside a class token.
 
     All cells but one are made those of another image, and that one changes there.
@@ -155,7 +127,7 @@ def _is_mixed_behind(asked: _Question, carrying: Seen, norm: Seen) -> bool:
         return False
     if here.spatial(carrying.shape) != there.spatial(norm.shape):
         return False
-    before, alone = _features(asked, asked.inputs, [carrying.place, norm.place])
+    before, alone = asked.features(asked.inputs, [carrying.place, norm.place])
     ours, cells = here.to_map(before), here.to_map(asked.of_another([carrying])[1][0])
     cells = torch.cat([ours.flatten(2)[..., :1], cells.flatten(2)[..., 1:]], 2).view_as(cells)
     mixed: list[Tensor] = []
@@ -164,20 +136,17 @@ def _is_mixed_behind(asked: _Question, carrying: Seen, norm: Seen) -> bool:
         mixed.append(tensor.clone())
         return tensor
 
-    taps: dict[Place, Visit] = {carrying.place: partial(_with_cells, here, cells), norm.place: note}
-    with torch.no_grad():
-        run(asked.model, asked.inputs, taps, asked.manner)
+    asked.answers({carrying.place: partial(with_cells, here, cells), norm.place: note})
     ours, theirs = (there.to_map(tensor).flatten(2)[..., 0] for tensor in (alone, *mixed))
     return bool(difference([ours], [theirs]))
 
 
-def _of_several_scales(asked: _Question, alive: Sequence[Seen]) -> Seen:
+def _of_several_scales(asked: Question, alive: Sequence[Seen]) -> Seen:
     """Of the maps on which most of what counts depends the last of those with the fewest cells.
 
     A network that answers at several scales has branches that lead to the answers of one scale only.
     """
-    zeros = _zeros([one.blank for one in alive])
-    values, pullback, *_ = vjp(_of_added(asked, [one.place for one in alive]), zeros, asked.manner.plain or None)
+    values, pullback, _ = asked.pullback([one.place for one in alive], [one.blank for one in alive])
     masks = [None] * len(values) if asked.wanted is None else [m for m in asked.wanted.masks if m is not None]
     counting = [torch.ones_like(v) if m is None else m.to(v) for v, m in zip(values, masks, strict=True)]
     flat = torch.cat([mask.flatten() for mask in counting]).nonzero()[:, 0]
@@ -206,7 +175,7 @@ def _maps(seen: Sequence[Seen], image: tuple[int, ...]) -> list[Seen]:
     return [one for one in fitting if not issubclass(one.kind, PASSING_MODULES)][-_MOST_PLACES:]
 
 
-def _before_head(asked: _Question, seen: Sequence[Seen], maps: Sequence[Seen]) -> list[Seen]:
+def _before_head(asked: Question, seen: Sequence[Seen], maps: Sequence[Seen]) -> list[Seen]:
     """Those maps that see the images, that the score depends on, and with the model's head behind them.
 
     The head begins at the last layer with weights that the score depends on. If norms follow it, it is a part of the
@@ -241,23 +210,25 @@ def _norms(alive: Sequence[Seen], image: tuple[int, ...]) -> list[Seen]:
     return [one for one in norms if (layout := one.layout(image)) and "tokens" in layout.kind]
 
 
-def _live(asked: _Question, places: Sequence[Seen]) -> dict[Seen, Tensor]:
+def _live(asked: Question, places: Sequence[Seen]) -> dict[Seen, Tensor]:
     """Those maps that see the images, and values, on which the score depends, with a derivative of it there."""
     inputs = asked.inputs
-    ours, gradients = _derivatives(asked, [one.place for one in places], [one.blank for one in places])
+    ours, gradients = asked.derivatives([one.place for one in places], [one.blank for one in places])
     try:
         _, theirs = asked.of_another(places)
     except FuncamError:  # other images take another way through its code
         other = replace(inputs, images=inputs.images * 1.01)
-        theirs = _features(asked, other, [one.place for one in places])
+        theirs = asked.features(other, [one.place for one in places])
     rows = zip(places, ours, theirs, gradients, strict=True)
     image = tuple(inputs.images.shape)
     seeing = {one: g for one, a, b, g in rows if not one.layout(image) or difference([a], [b])}
     leading = {one: g for one, g in seeing.items() if g.any()}
     if any(one.layout(image) for one in leading):
         return leading
-    connected = _connected(asked, list(seeing))  # the score's head is zero, or its units are dead
-    return {one: torch.ones_like(seeing[one]) for one in connected}
+    connected = asked.connected([one.place for one in seeing], [one.blank for one in seeing])
+    return {
+        one: torch.ones_like(g) for one, g in seeing.items() if one.place in connected
+    }  # a head of zeros, dead units
 
 
 def _leads(one: Seen, gradient: Tensor, image: tuple[int, ...]) -> bool:
@@ -272,65 +243,8 @@ def read_cells(layout: AnyLayout, gradient: Tensor) -> int:
     return int((cells != 0).any(0).any(0).sum())
 
 
-def _returns_maps(asked: _Question) -> bool:
-    with torch.no_grad():
-        values = asked.of(run(asked.model, asked.inputs, {}, asked.manner))
-    return any(value.ndim == asked.inputs.images.ndim and math.prod(value.shape[2:]) > 1 for value in values)
-
-
-def _another(images: Tensor) -> Tensor:
-    """Other images of the same range."""
-    noise = (scattered(images.shape, images.dtype, images.device) + 1) / 2
-    low, high = images.amin(), images.amax()
-    return low + (high - low + (high == low)) * noise
-
-
-def _zeros(like: Sequence[Tensor]) -> list[Tensor]:
-    """Zeros with memory of their own, which a blank hasn't."""
-    return [torch.zeros_like(A, memory_format=torch.contiguous_format) for A in like]
-
-
-def _derivatives(
-    asked: _Question, places: Sequence[Place], like: Sequence[Tensor]
-) -> tuple[list[Tensor], list[Tensor]]:
-    """The features at every map, and the derivative of a random function of what counts there, in one pass."""
-    zeros = _zeros(like)
-    values, pullback, features, _ = vjp(_of_added(asked, places), zeros, asked.manner.plain or None)
-    return features, list(pullback(cotangents(values)))
-
-
-def _connected(asked: _Question, places: Sequence[Seen]) -> list[Seen]:
-    """Those from which a way leads to the score, whatever its derivative is."""
-    added = _zeros([one.blank for one in places])
-    with torch.inference_mode(False), torch.enable_grad():
-        for tensor in added:  # ours
-            tensor.requires_grad = True
-        values, _ = _of_added(asked, [one.place for one in places])(*added)
-        total = sum((value.sum() for value in values), start=torch.zeros(()))
-        if not total.requires_grad:
-            return []
-        gradients = torch.autograd.grad(total, added, allow_unused=True)
-    return [one for one, g in zip(places, gradients, strict=True) if g is not None]
-
-
-def _of_added(asked: _Question, places: Sequence[Place]) -> Callable[..., tuple[list[Tensor], list[Tensor]]]:
-    """What counts, and the features, as a function of what is added at every map."""
-
-    def function(*deltas: Tensor) -> tuple[list[Tensor], list[Tensor]]:
-        seen: dict[Place, Tensor] = {}
-
-        def visit(place: Place, delta: Tensor) -> Visit:
-            def add(tensor: Tensor) -> Tensor:
-                seen[place] = tensor.clone()
-                return tensor + delta
-
-            return add
-
-        taps = {place: visit(place, delta) for place, delta in zip(places, deltas, strict=True)}
-        outputs = run(asked.model, asked.inputs, taps, asked.manner)
-        return asked.of(outputs), [seen[place] for place in places]
-
-    return function
+def _returns_maps(asked: Question) -> bool:
+    return any(value.ndim == asked.inputs.images.ndim and math.prod(value.shape[2:]) > 1 for value in asked.answers({}))
 
 
 def leading_places(model: nn.Module, inputs: Inputs, manner: Manner) -> tuple[list[Place], list[Place]]:
@@ -339,7 +253,7 @@ def leading_places(model: nn.Module, inputs: Inputs, manner: Manner) -> tuple[li
     """
     seen = survey(model, inputs, manner)[-_MOST_PLACES:]
     places = [one.place for one in seen]
-    _, gradients = _derivatives(_Question(model, inputs, manner, None), places, [one.blank for one in seen])
+    _, gradients = Question(model, inputs, manner, None).derivatives(places, [one.blank for one in seen])
     maps = [one.layout(tuple(inputs.images.shape)) for one in seen]
     return places, [place for place, g, map_ in zip(places, gradients, maps, strict=True) if g.any() and map_]
 
@@ -348,39 +262,30 @@ def gradient_at(
     model: nn.Module, inputs: Inputs, place: Place, manner: Manner, wanted: Wanted | None, like: Tensor
 ) -> Tensor:
     """The derivative of a random function of what counts at a layer, as it is laid out there: a tensor like `like`."""
-    return _derivatives(_Question(model, inputs, manner, wanted), [place], [like])[1][0]
+    return Question(model, inputs, manner, wanted).derivatives([place], [like])[1][0]
 
 
-def _features(asked: _Question, inputs: Inputs, places: Sequence[Place]) -> list[Tensor]:
-    return features_of(asked.model, inputs, places, asked.manner)
-
-
-def _carrying(asked: _Question, deepest: Sequence[Seen]) -> Seen | None:
+def _carrying(asked: Question, deepest: Sequence[Seen]) -> Seen | None:
     """The first through which everything passes: with the features of other images the score is that of the others."""
-    model, inputs, manner, image = asked.model, asked.inputs, asked.manner, tuple(asked.inputs.images.shape)
     try:
-        theirs, features = asked.of_another(deepest)
+        asked.of_another(deepest)
     except FuncamError:  # other images take another way through its code
         return None
-    for one, tensor in zip(deepest, features, strict=True):
-        layout = one.layout(image)
-        assert layout is not None
-        cells = layout.to_map(tensor)  # a class token beside them stays: it is another way to the outputs
-        put_there: Visit = partial(_with_cells, layout, cells)
-        with torch.no_grad(), suppress(FuncamError):
-            if not difference(asked.of(run(model, inputs, {one.place: put_there}, manner)), theirs):
-                return one
-    return None
+    return next((one for one in deepest if asked.is_passed_by(one) is False), None)
+
+
+def is_connected(model: nn.Module, inputs: Inputs, place: Place, manner: Manner, like: Tensor) -> bool:
+    """Whether a way leads from a layer to the outputs, though their derivative by it is zero: a head of zeros, say."""
+    try:
+        return place in Question(model, inputs, manner, None).connected([place], [like])
+    except RuntimeError:  # autograd can't tell
+        return False
 
 
 def stands_in(model: nn.Module, inputs: Inputs, manner: Manner, wanted: Wanted | None, one: Seen) -> bool:
     """Whether a map may be explained in the place of a better one: it carries everything, or is a norm of tokens."""
-    asked = _Question(model, inputs, manner, wanted)
+    asked = Question(model, inputs, manner, wanted)
     return bool(_norms([one], tuple(inputs.images.shape))) or _carrying(asked, [one]) is not None
-
-
-def _with_cells(layout: Layout, cells: Tensor, tensor: Tensor) -> Tensor:
-    return layout.from_map(cells, tensor)
 
 
 def last_convolution(seen: Sequence[Seen], model: nn.Module) -> Place:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -43,6 +43,7 @@ class Provenance(Following):
         self._known: dict[int, tuple[Tensor, Dims | None]] = {}
         self._memory: set[int] = set()
         self._spoilt: set[int] = set()
+        self._marks: dict[int, int] = {}  # by memory, a bit each: views of a tensor were made of what it was made of
         self._mixed = False
         self._asleep = False
         self._learn(images, _dims_of_images(images, AXES[own.kind]) if dims is None else dims)
@@ -92,6 +93,26 @@ class Provenance(Following):
             raise Moved
         return tuple(map(plain, tensor.shape)) if dims is None else dims
 
+    def mark(self, tensor: Tensor, number: int) -> int:
+        """Number a tensor: what is made of it has its mark.
+
+        Returns:
+            The numbers of those that the tensor itself was made of, as bits.
+
+        Example:
+            >>> images = torch.rand(1, 3, 8, 6)
+            >>> with Provenance(images) as followed:
+            ...     one, other = images + 1, images + 2
+            ...     _ = followed.mark(one, 0), followed.mark(other, 1)
+            ...     product = one * 3
+            >>> bin(followed.mark(product, 2))
+            '0b1'
+        """
+        memory = _memory_of(tensor)
+        before = self._marks.get(memory, 0)
+        self._marks[memory] = before | 1 << number
+        return before
+
     def keeps_apart(self, tensors: Iterable[Tensor]) -> bool:
         """Whether it is certain that the images never met: their axis was never summed over, and is first in each.
 
@@ -117,7 +138,7 @@ class Provenance(Following):
         followed = any(self._is_followed(tensor) for tensor in given)
         if not isinstance(func, torch._ops.OpOverload):
             self.leave_alone()  # `torch.cond` and its like are compiled
-            return self._lost(func(*args, **kwargs), followed)
+            return self._lost(func(*args, **kwargs), given if followed else [])
         name = str(func.overloadpacket.__name__)
         if not followed or name in SHAPE_ONLY:
             return func(*args, **kwargs)
@@ -127,6 +148,7 @@ class Provenance(Following):
         before = {id(tensor): self._dims_or_none(tensor) for tensor in written}
         returned = func(*args, **kwargs)
         made = list(tensors_in((returned,)))
+        self._pass_on(given, [*made, *written])
         name = name.removesuffix("_") if written else name
         call = Call(name, named, made, self.dims_of)
         of_images = any(map(has_batch, filter(None, map(self._dims_or_none, given))))
@@ -142,12 +164,21 @@ class Provenance(Following):
             self._learn(tensor, known)
         return returned
 
-    def _lost(self, returned: Any, followed: bool) -> Any:
-        """What was made in a way that nobody knows."""
-        for leaf in pytree.tree_leaves(returned):
-            if followed and isinstance(leaf, Tensor):
-                self._learn(leaf, None)
+    def _lost(self, returned: Any, given: Sequence[Tensor]) -> Any:
+        """What was made, in a way that nobody knows, of tensors that are followed."""
+        made = [leaf for leaf in pytree.tree_leaves(returned) if given and isinstance(leaf, Tensor)]
+        self._pass_on(given, made)
+        for tensor in made:
+            self._learn(tensor, None)
         return returned
+
+    def _pass_on(self, given: Sequence[Tensor], made: Sequence[Tensor]) -> None:
+        marks = 0
+        for tensor in given if self._marks else ():
+            marks |= self._marks.get(_memory_of(tensor), 0)
+        for tensor in made if marks else ():
+            memory = _memory_of(tensor)
+            self._marks[memory] = self._marks.get(memory, 0) | marks
 
     def _is_followed(self, tensor: Tensor) -> bool:
         return id(tensor) in self._known or _memory_of(tensor) in self._memory

@@ -45,7 +45,11 @@ class Seen:
         followed: how it holds the image's axes, as far as they could be followed: a layout, None where it has none of
             them, `UNKNOWN` where they were lost. A signal's spectrum, behind convolutions over frequencies and times,
             is a map of both.
+        number: which of the tensors that were seen it is.
+        made_of: the numbers of those that it was made of, as bits; None where they couldn't be followed.
         carries: whether everything was seen to pass through it.
+        ends: where it doesn't, and is the default layer: where the branches end that meet behind their maps, itself
+            among them; alone where the others hold no map of their own.
     """
 
     place: Place
@@ -60,7 +64,10 @@ class Seen:
     blank: Tensor = field(compare=False)
     parts: Mapping[int, Reach] = field(compare=False)
     followed: Layout | Unknown | None = UNKNOWN
+    number: int = field(default=0, compare=False)
+    made_of: int | None = field(default=None, compare=False)
     carries: bool = field(default=False, compare=False)
+    ends: tuple[Place, ...] = field(default=(), compare=False)
 
     @property
     def is_known(self) -> bool:
@@ -121,9 +128,13 @@ def survey(model: nn.Module, inputs: Inputs, manner: Manner) -> list[Seen]:
                 axes = PLAIN if shape[1] == raised else axes
             with followed.asleep():
                 active, blank = bool((tensor >= 0).all()), tensor.new_zeros(()).expand(shape)
-            parts = followed.parts_of(tensor)
+            parts, number = followed.parts_of(tensor), len(seen)
+            made_of = None if manner.threads else followed.mark(tensor, number)
             seen.append(
-                Seen(at, type(module), shape, grid, same, weighted, not path, first, active, blank, parts, axes)
+                Seen(
+                    *(at, type(module), shape, grid, same, weighted, not path, first, active, blank, parts, axes),
+                    *(number, made_of),
+                )
             )
 
     with Provenance(inputs.images) as followed:

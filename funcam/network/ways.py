@@ -21,7 +21,7 @@ from funcam.network.checks import (
 )
 from funcam.network.choice import branch_ends, carriers
 from funcam.network.cuts import Cut
-from funcam.network.defaults import gradient_at, read_cells, stands_in
+from funcam.network.defaults import gradient_at, is_connected, read_cells, stands_in
 from funcam.network.failures import FoldedViews, UnknownAxes, Unreached
 from funcam.network.found import Found, by_export, by_graph, held_by_tap, read_by, why_not_graph
 from funcam.network.images import check_images
@@ -137,7 +137,7 @@ def _settle_default(
             with suppress(FuncamError):
                 other = _settle(known, model, str(one.place), inputs, via)
                 settled = _leading(model, _laid_out(model, other, inputs), sample, wanted)
-                told = _branches(known, model, settled, inputs)
+                told = _branches(known, model, settled, inputs, wanted)
                 if told or stands_in(model, sample, manner_for(model, sample), wanted, one):
                     return settled
         raise UnknownAxes(said + _in_parts(model, maps, inputs))
@@ -145,7 +145,7 @@ def _settle_default(
     def find() -> Settled:
         with own_random_numbers(inputs.images):
             settled = search()
-            others = _branches(known, model, settled, inputs) if wanted is None else ()
+            others = _branches(known, model, settled, inputs, wanted)
             return replace(settled, others=others, carries=_carries(known, model, settled, sample_of(inputs), wanted))
 
     return known.fact(("default cut", via, kind_of(inputs), None if wanted is None else wanted.key), find)
@@ -169,19 +169,32 @@ def _in_parts(model: nn.Module, maps: Sequence[Seen], inputs: Inputs) -> str:
     return f": {', '.join(names)} hold maps of a part of what the score depends on" if names else ""
 
 
-def _branches(known: Known, model: nn.Module, settled: Settled, inputs: Inputs) -> tuple[str, ...]:
+def _branches(
+    known: Known, model: nn.Module, settled: Settled, inputs: Inputs, wanted: Wanted | None
+) -> tuple[str, ...]:
     """The ends of all branches that hold a map, where the default layer is the end of one of several."""
-    traced = known.traced(model) if settled.way == "fx" else None
-    if traced is None:
-        return ()
-    ends = branch_ends(traced.graph, traced.shapes(tuple(sample_of(inputs).images.shape)))
-    node = traced.graph.outputs.get(settled.layer)  # a module around the end has the same node
-    name = settled.layer if node is None else name_of(traced.graph, node)
-    if {name, settled.layer}.isdisjoint(ends):
-        return ()
+    traced = known.traced(model) if settled.way == "fx" and wanted is None else None
+    ends = (
+        _seen_ends(known, model, settled, inputs, wanted) if traced is None else _traced_ends(traced, settled, inputs)
+    )
+    if ends == [settled.layer]:  # the other branches have no map of their own
+        return tuple(ends)
     refused = {end: _refused(model, end, inputs) for end in ends}
     reached = [end for end, error in refused.items() if error is not Unreached]
     return tuple(end for end in reached if refused[end] is None) if len(reached) > 1 else ()
+
+
+def _traced_ends(traced: TracedModel, settled: Settled, inputs: Inputs) -> list[str]:
+    ends = branch_ends(traced.graph, traced.shapes(tuple(sample_of(inputs).images.shape)))
+    node = traced.graph.outputs.get(settled.layer)  # a module around the end has the same node
+    own = {settled.layer, "" if node is None else name_of(traced.graph, node)}
+    return [] if own.isdisjoint(ends) else [settled.layer if end in own else end for end in ends]
+
+
+def _seen_ends(known: Known, model: nn.Module, settled: Settled, inputs: Inputs, wanted: Wanted | None) -> list[str]:
+    sample = sample_of(inputs)
+    maps = maps_by_default(known, model, sample, manner_for(model, sample), wanted)
+    return [str(end) for one in maps if str(one.place) == settled.layer for end in one.ends]
 
 
 def _refused(model: nn.Module, name: str, inputs: Inputs) -> type[FuncamError] | None:
@@ -363,10 +376,10 @@ def _tapped(model: nn.Module, name: str, sample: Inputs, place: Place, manner: M
             f"torch can't differentiate {type(model).__name__} at {name!r}: {known.trouble}; make that operation "
             "differentiable in the model's code (out of place, say)"
         )
-    if not known.gradient.any():
+    assert known.features is not None
+    if not known.gradient.any() and not is_connected(model, sample, place, manner, known.features):
         raise Unreached(
             f"the outputs of {type(model).__name__} don't depend on layer {name!r}: nobody uses what it returns, or "
             f"only through values without a derivative; {instead(model, sample, place, manner)}"
         )
-    assert known.features is not None
     return TapCut(place, manner, known.plain, tuple(known.features.shape), known.features.dtype)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from types import SimpleNamespace
 
 import pytest
@@ -212,8 +213,14 @@ class Scales(nn.Module):
 
 
 def test_the_scores_of_several_scales_have_the_map_that_leads_to_all():
-    result = funcam.explain(Scales().eval(), IMAGES, lambda outputs: outputs["scores"][:, 1].sum(1))
-    assert result.layer == "deep"
+    """The finer scale also reads the map in front of the deepest one, and that is told."""
+    model, score = Scales().eval(), lambda outputs: outputs["scores"][:, 1].sum(1)
+    with pytest.warns(
+        funcam.FuncamWarning,
+        match=r"most of it passes 'deep', and the rest goes around it; layer=\['of_fine', 'coarse'",
+    ):
+        assert funcam.explain(model, IMAGES, score).layer == "deep"
+    assert funcam.explain(model, IMAGES, score, layer=["of_fine", "coarse"]).maps.any()
 
 
 class Dense(nn.Module):
@@ -269,6 +276,17 @@ def test_branches_that_are_named_hold_maps(join, several):
         assert funcam.explain(model, IMAGES, 1, layer=names).maps.any()
 
 
+class Own(nn.Module):
+    """A model in code that branches on values, so that no graph can be had of it."""
+
+    def __init__(self, inner):
+        super().__init__()
+        self.inner = inner
+
+    def forward(self, x):
+        return self.inner(x) if x.sum() != 0 else x
+
+
 DEEPER = {
     "added": lambda net, y: net.logits(net.a(y)) + net.logits(net.b(y)),
     "multiplied": lambda net, y: net.logits(net.a(y)) * net.logits(net.b(y)).sigmoid(),
@@ -276,18 +294,81 @@ DEEPER = {
 }
 
 
+@pytest.mark.parametrize("made", [lambda inner: inner, Own], ids=["a graph", "own code"])
 @pytest.mark.parametrize("how", DEEPER)
-def test_branches_that_are_deeper_than_what_carries_everything_are_told(how):
+def test_branches_that_are_deeper_than_what_carries_everything_are_told(how, made):
     """The stem carries all, but the network goes on behind it, in two branches that meet behind their maps."""
     model = Branches(DEEPER[how]).eval()
+    whole = made(model)
+    a, b = (name for name, module in whole.named_modules() if module in (model.a, model.b))
     with pytest.warns(
-        funcam.FuncamWarning, match=r"branches meet.*'b' is the last of one; layer=\['a', 'b'\] combines"
+        funcam.FuncamWarning, match=rf"branches meet.*'{b}' is the last of one; layer=\['{a}', '{b}'\] combines"
     ):
-        assert funcam.explain(model, IMAGES, 1).layer == "b"
+        assert funcam.explain(whole, IMAGES, 1).layer == b
     y = model.stem(IMAGES)
     A, B = (branch(y).detach().requires_grad_() for branch in (model.a, model.b))
     beside = SimpleNamespace(a=lambda _: A, b=lambda _: B, logits=model.logits, fc=model.fc)
     gradients = torch.autograd.grad(DEEPER[how](beside, y)[:, 1].sum(), (A, B))
-    for layer, g, features in zip(("a", "b"), gradients, (A, B), strict=True):
+    for layer, g, features in zip((a, b), gradients, (A, B), strict=True):
         expected = (g.mean((2, 3), keepdim=True) * features).sum(1).relu().detach()
-        torch.testing.assert_close(funcam.explain(model, IMAGES, 1, layer=layer).maps, expected)
+        torch.testing.assert_close(funcam.explain(whole, IMAGES, 1, layer=layer).maps, expected)
+
+
+AROUND = {
+    "a shortcut of every second cell": lambda net, y: net.logits(net.b(y) + y[..., ::2, ::2]),
+    "a pooled shortcut": lambda net, y: net.logits(net.b(y) + nn.functional.avg_pool2d(y, 2)),
+    "the stem's own mean": lambda net, y: net.logits(net.b(y)) + net.logits(y),
+}
+
+
+@pytest.mark.parametrize("how", AROUND)
+def test_a_way_around_the_deepest_map_is_told_where_no_graph_holds_the_sum(how):
+    model = Own(Branches(AROUND[how]).eval())
+    with pytest.warns(funcam.FuncamWarning, match=r"'inner.b' is the last of one; the others hold no map"):
+        assert funcam.explain(model, IMAGES, 1).layer == "inner.b"
+
+
+@pytest.mark.parametrize("case", CUT_OFF)
+def test_a_branch_without_a_derivative_is_no_way_around(case):
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert funcam.explain(Own(Branches(CUT_OFF[case]).eval()), IMAGES, 1).layer == "inner.a"
+
+
+@pytest.mark.parametrize("layer", [None, "inner.b"])
+def test_a_head_of_zeros_is_told_as_zeros_in_own_code_too(layer):
+    """As it is before it is trained: torchvision's Vision Transformers begin so."""
+    model = Branches(lambda net, y: net.logits(net.b(y))).eval()
+    nn.init.zeros_(model.fc.weight)
+    with pytest.warns(funcam.FuncamWarning, match="zero everywhere"):
+        result = funcam.explain(Own(model), IMAGES, 1, layer=layer)
+    assert result.layer == "inner.b"
+    assert not result.maps.any()
+
+
+class TwoTransformers(nn.Module):
+    """Patches of two sizes, each with a class token and blocks of their own."""
+
+    def __init__(self):
+        super().__init__()
+        torch.manual_seed(0)
+        self.fine, self.coarse = nn.Conv2d(3, 16, 4, 4), nn.Conv2d(3, 16, 8, 8)
+        self.token, self.fc = nn.Parameter(torch.zeros(1, 1, 16)), nn.Linear(32, 5)
+        self.of_fine, self.of_coarse = (nn.Sequential(Block(16), Block(16)) for _ in range(2))
+
+    def forward(self, x):
+        tokens = [patch(x).flatten(2).transpose(1, 2) for patch in (self.fine, self.coarse)]
+        tokens = [torch.cat([self.token.expand(x.shape[0], -1, -1), one], 1) for one in tokens]
+        fine, coarse = (blocks(one)[:, 0] for blocks, one in zip((self.of_fine, self.of_coarse), tokens, strict=True))
+        return self.fc(torch.cat([fine, coarse], 1))
+
+
+@pytest.mark.parametrize("made", [lambda inner: inner, Own], ids=["a graph", "own code"])
+def test_two_transformers_side_by_side_are_told(made):
+    model = made(TwoTransformers().eval())
+    with pytest.warns(
+        funcam.FuncamWarning, match=r"layer=\['\S*of_fine.1.norm1', '\S*of_coarse.1.norm1'\] combines"
+    ) as told:
+        assert funcam.explain(model, IMAGES, 1).layer.endswith("of_coarse.1.norm1")
+    names = str(told[0].message).partition("layer=[")[2].partition("]")[0].replace("'", "").split(", ")
+    assert funcam.explain(model, IMAGES, 1, layer=names).maps.any()
