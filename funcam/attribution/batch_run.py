@@ -14,13 +14,14 @@ from funcam.attribution.cuts import places_of, told_of
 from funcam.attribution.meaning import meaning_of
 from funcam.attribution.recorded import Recorded, gradient_chunk, record
 from funcam.attribution.rows import full_precision, one_by_one_where_vmap_fails
-from funcam.attribution.tails import Pullback, Tail, Tensors, as_they_are, run_tail, tail_of, vjp_of
+from funcam.attribution.tails import Pullback, Tail, Tensors, as_they_are, run_by_rows, run_tail, tail_of, vjp_of
 from funcam.attribution.whole import Kind, Whole, whole
 from funcam.errors import FuncamError
 from funcam.network import budget
 from funcam.network.believed import structure_of
 from funcam.network.budget import bytes_of
 from funcam.network.checks import difference
+from funcam.network.class_rows import class_rows
 from funcam.network.cut_runs import run_cut
 from funcam.network.cutting import USUAL, CutOptions
 from funcam.network.derivative import may_be_plain
@@ -357,7 +358,11 @@ def _run_found(
     elif len(cuts) == 1 and not more and not isinstance(first, Whole):
         linear = linear_head(cuts[0], source, given.images, inputs[0], lambda A: tail(A)[0])
     of_logits = found.output is None and names_classes(targets)  # whose derivative is known
-    if linear is None or not gradient or of_logits:
+    by_rows = gradient and linear is None and of_logits and len(cuts) == 1 and not more and first is None
+    rows = class_rows(cuts[0], source, given.images) if by_rows and not isinstance(targets, str) else None
+    if rows is not None:
+        features, outputs, target, values, pullback = run_by_rows(inputs, tail, rows, settled)
+    elif linear is None or not gradient or of_logits:
         differentiated = gradient and linear is None
         once = tail if differentiated else run
         own = tapped or plain

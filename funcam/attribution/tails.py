@@ -12,7 +12,7 @@ from torch import nn
 from funcam.network import derivative
 from funcam.network.cut_runs import run_cut
 from funcam.network.outputs import mapped, unpacked
-from funcam.network.settled import Settled
+from funcam.network.settled import ClassRows, Settled
 from funcam.network.tap import Inputs
 from funcam.network.taps import run_tapped
 from funcam.targets.target import Target
@@ -88,3 +88,36 @@ def run_tail(
     class_score = target.class_score and replace(target.class_score, classes=indices)
     bound = replace(target, indices=indices, constants=tuple(constants), class_score=class_score)
     return tuple(features), rest(tensors), bound, values, pullback
+
+
+def run_by_rows(
+    inputs: Tensors, tail: Tail, rows: ClassRows, settled: Callable[[Any], tuple[Target, torch.Tensor]]
+) -> tuple[Tensors, Any, Target, torch.Tensor, Pullback]:
+    """As `run_tail` with the pullback, for logits of classes: of the head's last layer their rows alone are run back.
+
+    Args:
+        inputs: the features.
+        tail: as in `run_tail`, of a graph that was cut once.
+        rows: its head.
+        settled: as in `run_tail`; nothing but logits are explained.
+    """
+    given, by_features, features = derivative.functional(lambda A: tail(A, rows.before), *inputs)
+    channels = rows.layer(given)
+    outputs = rows.logits(channels)
+    target, values = settled(outputs)
+    classes = target.constants[0].expand(channels.shape[0], -1)
+    by_channels = _of_channels(rows, channels, classes)
+
+    def pullback(cotangents: torch.Tensor) -> Tensors:
+        of_channels = by_channels(cotangents)[0].reshape(*classes.shape, -1)
+        return by_features((rows.weight[classes].flatten(2).mT @ of_channels).reshape(given.shape))
+
+    return features, outputs, target, values, pullback
+
+
+def _of_channels(rows: ClassRows, channels: torch.Tensor, classes: torch.Tensor) -> Pullback:
+    """The pullback of the logits of classes, `[B, K]`, to their channels among those of the last layer."""
+    if rows.behind is None:
+        return lambda cotangents: (cotangents,)
+    index = classes.view(*classes.shape, *[1] * (channels.ndim - 2)).expand(-1, -1, *channels.shape[2:])
+    return derivative.functional(lambda own: (rows.logits(own), ()), channels.gather(1, index))[1]

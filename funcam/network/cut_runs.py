@@ -18,11 +18,11 @@ from funcam.network.settled import Settled, TapCut
 from funcam.network.tap import Inputs, run
 from funcam.network.tracing import is_compiled
 
-Head = Callable[[torch.Tensor], Any]
+Head = Callable[..., Any]
 
 
 def run_cut(settled: Settled, source: Callable[[], nn.Module] | None, inputs: Inputs) -> tuple[torch.Tensor, Head]:
-    """Features and head for some inputs."""
+    """Features and head for some inputs; where a graph was cut, a part of the head may be asked for in its place."""
     cut, images = settled.cut, inputs.images
     if isinstance(cut, TapCut):
         assert source is not None
@@ -32,11 +32,11 @@ def run_cut(settled: Settled, source: Callable[[], nn.Module] | None, inputs: In
     if settled.way == "functions":
         check_features(tensor, images)
 
-    def head(features: torch.Tensor) -> Any:
+    def head(features: torch.Tensor, rest: Callable[..., Any] = cut.rest) -> Any:
         given = layout.from_map(features, tensor)
         if is_compiled():
-            return cut.rest(given, *crossing)
-        return called(cut.rest, lambda: cut.rest(given, *crossing), images)
+            return rest(given, *crossing)
+        return called(rest, lambda: rest(given, *crossing), images)
 
     return checked_map(settled.layer, layout, tensor, images), head
 

@@ -41,13 +41,27 @@ def make_cut(graph: Graph, layer: str) -> Cut:
     Raises:
         FuncamError: there is no such layer, or the outputs don't depend on it.
     """
+    placed = crossing_of(graph, layer)
+    return Cut(
+        layer,
+        feature_extractor(graph, placed),
+        part(graph, placed, output_of(graph)),
+        tuple(placed.values()),
+        graph.image,
+    )
+
+
+def crossing_of(graph: Graph, layer: str) -> dict[fx.Node, str]:
+    """What crosses a cut at a layer, the layer's own node first, and by which names.
+
+    Raises:
+        FuncamError: there is no such layer, or the outputs don't depend on it.
+    """
     node = find_node(graph, layer)
     rest, crossing = between([node], output_of(graph))
     if not any(user in rest for user in node.users):
         raise FuncamError(f"layer {layer!r} of {graph.model} does not lead to its output; name a layer that does")
-    names = tuple(f"crossing{i}" for i in range(1 + len(crossing)))
-    placed = dict(zip([node, *crossing], names, strict=True))
-    return Cut(layer, feature_extractor(graph, placed), _head(graph, placed, rest), names, graph.image)
+    return {each: f"crossing{i}" for i, each in enumerate([node, *crossing])}
 
 
 def feature_extractor(graph: Graph, crossing: dict[fx.Node, str]) -> fx.GraphModule:
@@ -82,10 +96,18 @@ def _flat(copy: fx.Graph, root: nn.Module) -> dict[str, Any]:
     return held
 
 
-def _head(graph: Graph, crossing: dict[fx.Node, str], rest: list[fx.Node]) -> fx.GraphModule:
-    """The nodes behind the cut as a module that takes what crosses it."""
+def part(graph: Graph, crossing: dict[fx.Node, str], end: fx.Node) -> fx.GraphModule:
+    """The nodes by which one depends on some others, as a module that takes those.
+
+    Args:
+        graph: the graph.
+        crossing: the others, and how what is taken is to be called.
+        end: the one; the output for what the model returns.
+    """
     copy = fx.Graph()
     placed = {node: copy.placeholder(name) for node, name in crossing.items()}
-    for node in rest:
+    for node in between(crossing, end)[0]:
         placed[node] = copy.node_copy(node, placed.__getitem__)
+    if end.op != "output":
+        copy.output(placed[end])
     return acyclic(fx.GraphModule(graph.module, copy, graph.model).eval())

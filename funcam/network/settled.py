@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from operator import attrgetter
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor, fx, nn
 
 from funcam.network.axes import AnyLayout
 from funcam.network.cuts import Cut
@@ -54,6 +54,35 @@ class LinearHead:
 
 
 @dataclass(frozen=True, eq=False)
+class ClassRows:
+    """A head in three parts: up to its last layer, that layer, and what makes a logit of each of its channels alone.
+
+    Attributes:
+        before: what crosses the cut -> what the layer is given, `[B, C, *T]` or `[B, C]`.
+        layer: the layer, linear or a convolution of single cells: a module that shares its weights with the model.
+        behind: what it returns, of any number of channels, `[B, K, *T]` -> their logits, `[B, K]`; None where they are
+            the logits.
+    """
+
+    before: fx.GraphModule
+    layer: nn.Module
+    behind: fx.GraphModule | None
+
+    @property
+    def weight(self) -> Tensor:
+        """The rows of the layer, `[N, C, ...]`, as they are now."""
+        weight: Tensor = self.layer.weight  # type: ignore[assignment]
+        return weight
+
+    def logits(self, channels: Tensor) -> Tensor:
+        """The logits of some channels of what the layer returns, `[B, K, *T] -> [B, K]`."""
+        if self.behind is None:
+            return channels
+        logits: Tensor = self.behind(channels)
+        return logits
+
+
+@dataclass(frozen=True, eq=False)
 class Settled:
     """A model cut at a layer, and how.
 
@@ -67,6 +96,7 @@ class Settled:
         carries: whether it is the default and is known to carry everything.
         beside: that its map is drawn far beside what its cells see, in words; "" where it isn't.
         linear: once it was looked for, the linear layer of a head that is the mean over space and that layer; or None.
+        rows: once they were looked for, the parts of a head that keeps channels apart behind its last layer; or None.
     """
 
     layer: str
@@ -78,6 +108,7 @@ class Settled:
     carries: bool = False
     beside: str = ""
     linear: list[LinearHead | None] = field(default_factory=list)
+    rows: list[ClassRows | None] = field(default_factory=list)
 
     @property
     def of_layer(self) -> AnyLayout:

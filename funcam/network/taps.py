@@ -30,7 +30,8 @@ class Tapped:
     Attributes:
         inputs: one tensor `[B, C, *S]` for each layer: its features, or zeros where an input is added to them.
         tail: `(*inputs) -> (outputs, features of each layer)`. Where the inputs are zeros they are added to the
-            features, so that the derivative with respect to them is the derivative at that layer.
+            features, so that the derivative with respect to them is the derivative at that layer. Where a graph is cut
+            once, a part of the rest may be given beside the input, to be run in the place of the whole.
         plain: whether plain autograd has to differentiate it.
     """
 
@@ -73,7 +74,7 @@ def run_tapped(cuts: Sequence[Settled], source: Callable[[], nn.Module], inputs:
         return _tapped_code(cuts, source, inputs)
     if len(cuts) == 1:
         A, head = run_cut(cuts[0], source, inputs)
-        return Tapped((A,), lambda features: (head(features), (features,)))
+        return Tapped((A,), lambda features, *part: (head(features, *part), (features,)))
     return _tapped_graph(cuts, source(), inputs.images)
 
 
