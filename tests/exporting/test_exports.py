@@ -168,6 +168,63 @@ def test_grad_cam_of_a_file_is_autograd_s(tmp_path: Path) -> None:
     assert_same(maps, by_hand)
 
 
+class Squeezed(nn.Module):
+    """A head as SqueezeNet's: a convolution of single cells, a ReLU and the mean over space."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.features = nn.Sequential(nn.Conv2d(3, 8, 3, stride=2), nn.ReLU())
+        self.classifier = nn.Sequential(nn.Dropout(), nn.Conv2d(8, 40, 1), nn.ReLU(), nn.AdaptiveAvgPool2d(1))
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.classifier(self.features(x)).flatten(1)
+
+
+def squeezed() -> Squeezed:
+    with torch.random.fork_rng():
+        torch.manual_seed(2)
+        return Squeezed().eval()
+
+
+def grad_cam_by_hand(model: Any, images: Tensor, classes: list[int]) -> Tensor:
+    """With plain autograd."""
+    A = model.features(images)
+    logits = model.classifier(A).flatten(1)
+    g = torch.autograd.grad(logits[torch.arange(len(images)), torch.tensor(classes)].sum(), A)[0]
+    return (g.mean((2, 3), keepdim=True) * A).sum(1).relu().detach()
+
+
+@pytest.mark.parametrize("kind", FORMATS)
+def test_a_head_that_keeps_channels_apart_of_any_classes_and_number_of_images(kind: str, tmp_path: Path) -> None:
+    model = squeezed()
+    made = funcam.export(model, tmp_path / f"e.{kind}", example=EXAMPLE, targets="input", layer="features")
+    for classes in ([39], [0, 17, 3], [8, 8, 39, 1, 0]):
+        images = IMAGES[: len(classes)]
+        logits, _, maps = ran(made.path, images, torch.tensor(classes))
+        assert_same(maps, grad_cam_by_hand(model, images, classes))
+        torch.testing.assert_close(logits, model(images).detach(), rtol=1e-4, atol=1e-5)
+
+
+def test_a_head_that_keeps_channels_apart_is_in_the_file_once(tmp_path: Path) -> None:
+    """Nothing but the network's own two convolutions, each with its weights, and products of one class's row."""
+    model, normalisation = squeezed(), {"mean": [0.4, 0.5, 0.6], "std": [0.2, 0.3, 0.4]}
+    made = funcam.export(
+        model, tmp_path / "e.onnx", example=EXAMPLE, layer="features", preprocessing=True, **normalisation
+    )
+    graph = onnx.load(made.path).graph
+    assert [node.op_type for node in graph.node if node.op_type in ("Conv", "ConvTranspose", "Gemm")] == ["Conv"] * 2
+    assert sum(np.prod(each.dims) == 8 * 40 for each in graph.initializer) == 1
+    pixels = torch.randint(256, (3, 32, 32, 3), dtype=torch.uint8, generator=torch.Generator().manual_seed(3))
+    mean, std = (torch.tensor(normalisation[name]) for name in ("mean", "std"))
+    _, classes, maps = ran(made.path, pixels)
+    assert_same(maps, grad_cam_by_hand(model, ((pixels / 255 - mean) / std).permute(0, 3, 1, 2), classes.tolist()))
+
+
+def test_all_classes_of_a_convolution_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(FuncamError, match=r"one linear layer.*targets='input'"):
+        funcam.export(squeezed(), tmp_path / "e.pt2", example=EXAMPLE, targets="all", layer="features")
+
+
 @pytest.mark.parametrize("kind", FORMATS)
 def test_all_classes_behind_one_linear_layer(kind: str, tmp_path: Path) -> None:
     model = small()
