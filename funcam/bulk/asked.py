@@ -6,13 +6,10 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
-import torch
-
-from funcam.comparison.identity import model_letters
-from funcam.comparison.versions import all_versions
 from funcam.errors import FuncamError
 from funcam.methods import METHODS
 from funcam.recipe import Recipe
+from funcam.resuming.question import computed_by
 from funcam.truth.names import labeller
 from funcam.zoo.nets import Net
 
@@ -66,12 +63,8 @@ def question_of(asked: Asked, *, map_type: str, shard_size: int, batch_size: int
     net, recipe = asked.net, asked.recipe
     (method,) = recipe.methods
     return {
-        "net": net.name,
-        "weights": net.weights,
-        "model": model_letters(net.model),
-        "classes": list(net.classes),
-        "scores": net.scores,
-        "output": net.output,
+        **computed_by(net, asked.device),
+        "weights": net.weights,  # the store tells it
         "method": method,
         "options": {name: repr(value) for name, value in sorted(recipe.options.get(method, {}).items())},
         "layers": list(recipe.layers),
@@ -79,21 +72,16 @@ def question_of(asked: Asked, *, map_type: str, shard_size: int, batch_size: int
         "combine": recipe.combine,
         "smooth": list(recipe.smooth),
         "target": asked.target,
-        "input": {
+        "input": {  # as `funcam.fit_image` takes it, for whoever draws
             "size": list(net.size),
             "resize": net.resize_size,
-            "mean": list(net.mean),
-            "std": list(net.std),
             "interpolation": net.interpolation,
-            "frames": net.frames,
             "fit": asked.fit,
         },
         "threshold": asked.threshold,
-        "device": torch.device(asked.device).type,
         "map_type": map_type,
         "shard_size": shard_size,
         "batch_size": batch_size,
-        "versions": dict(all_versions()),
     }
 
 

@@ -17,7 +17,9 @@ from funcam.cli.messages import FAILURE, UsageError, check_choice, complain, con
 from funcam.cli.net_loading import check_files, check_meaning, load_on_device, tell_parts, with_weights
 from funcam.cli.net_option import OWN, parse_net_spec
 from funcam.cli.recipe_options import recipe_of
+from funcam.cli.skip_done import GoesOn
 from funcam.errors import FuncamError, about
+from funcam.resuming.words import stopped
 
 if TYPE_CHECKING:
     from funcam.bulk.asked import Asked, Target
@@ -90,6 +92,7 @@ def batch(
     as_listed: Annotated[
         bool, typer.Option("--as-listed", help="Go on without listing the source again.", rich_help_panel=_STORE)
     ] = False,
+    skip_done: GoesOn = False,
     engine: Annotated[str, typer.Option("--engine", help="local, or ray.", rich_help_panel=_ENGINE)] = "local",
     workers: Annotated[
         int | None,
@@ -232,10 +235,10 @@ def _into_store(
             complain(line)
         collect_again()
         try:
-            with batch_progress(writer.count - writer.written(), writer.count, quiet) as told:
+            with batch_progress(writer.count - writer.written(), writer.count, quiet, "explaining", "done") as told:
                 run(asked, writer, told.add)
         except (KeyboardInterrupt, FuncamError):
-            complain(f"{writer.written():,} of {writer.count:,} images are done; the same command goes on")
+            complain(stopped(writer.written(), writer.count, "done"))
             raise
         undrawn = _draw_missing(out, quiet) if draw else 0
     failures = open_store(out).failures
@@ -256,13 +259,13 @@ def _draw_missing(out: Path, quiet: bool) -> int:
     store = open_store(out)
     count = store.count - store.failures
     try:
-        with batch_progress(count - pictures_there(store), count, quiet, "drawing", "pictures") as told:
+        with batch_progress(count - pictures_there(store), count, quiet, "drawing", "drawn", what="pictures") as told:
             for row, made in draw_missing(store, Look()):
                 told.add(1, int(not isinstance(made, Path)))
                 if not isinstance(made, Path) and told.failures <= _SHOWN:
                     complain(about(row.path, str(made)))
     except KeyboardInterrupt:
-        complain(f"{pictures_there(store):,} of {count:,} pictures are drawn; the same command goes on")
+        complain(stopped(pictures_there(store), count, "drawn", what="pictures"))
         raise
     return told.failures
 

@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from funcam.cli.progress import ImagesPerSecond, Lines, bar_console
+from funcam.resuming.words import told_before
 
 
 class Told:
@@ -29,9 +30,7 @@ class Told:
 
 
 @contextmanager
-def batch_progress(
-    left: int, count: int, quiet: bool, verb: str = "explaining", what: str = "images"
-) -> Iterator[Told]:
+def batch_progress(left: int, count: int, quiet: bool, verb: str, how: str, *, what: str = "images") -> Iterator[Told]:
     """What to tell of images that are done.
 
     Args:
@@ -39,6 +38,7 @@ def batch_progress(
         count: images of the store.
         quiet: whether nothing is shown.
         verb: what is done with them.
+        how: what was done with those that are.
         what: what comes of it.
     """
     shown = bar_console()
@@ -46,7 +46,7 @@ def batch_progress(
         yield Told()
         return
     if left < count:
-        shown.print(f"funcam: {count - left:,} of {count:,} {what} are there; going on", markup=False, soft_wrap=True)
+        print(told_before(count - left, count, how, what=what), flush=True)
     if not shown.is_terminal:
         lines = Lines(verb, count)
         lines.skip(count - left)

@@ -32,6 +32,7 @@ from funcam.cli.recipe_options import (
     settings_of,
 )
 from funcam.cli.report_option import Overwrite, Reports, check_reports
+from funcam.cli.skip_done import GoesOn, tell_name
 from funcam.comparison.plan import BASELINES, CONFIDENCE, FAITHFULNESS, GROUPS, LOCALISATION, USUAL_RECIPE, Plan
 from funcam.errors import FuncamError, json_text
 from funcam.recipe import Recipe
@@ -83,6 +84,7 @@ def compare(
     overwrite: Overwrite = False,
     out: Annotated[Path, typer.Option("--out", "-o", help="Folder for the results.")] = Path("comparison"),
     open_: Annotated[bool, typer.Option("--open", help="Show the report.")] = False,
+    skip_done: GoesOn = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print the figures as one JSON document, only.")] = False,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Print errors only.")] = False,
 ) -> int:
@@ -115,7 +117,8 @@ def compare(
         complain(_CHEAP)
     if not silent and FAITHFULNESS in groups:
         complain(_dear(rivals, examples, plan))
-    result = _compare(rivals, examples, plan, out, silent)
+    asked = plan.asked(rivals, dataset.words_of(images or [], truth, names, scenes, out))
+    result = _compare(rivals, examples, plan, out, silent, asked, overwrite)
     for path in report or []:
         _write_report(path, result, rivals, examples, plan, out)
     for problem in [*problems, *result.notes, *result.problems]:
@@ -180,7 +183,13 @@ def _shared_classes(rivals: Sequence[Rival]) -> Sequence[str]:
 
 
 def _compare(
-    rivals: Sequence[Rival], examples: Sequence[Example], plan: Plan, out: Path, silent: bool
+    rivals: Sequence[Rival],
+    examples: Sequence[Example],
+    plan: Plan,
+    out: Path,
+    silent: bool,
+    asked: str,
+    overwrite: bool,
 ) -> ComparisonResult:
     """Run the comparison, with a progress bar on a terminal."""
     from funcam.cli.progress import comparison_bar
@@ -188,7 +197,8 @@ def _compare(
 
     collect_again()
     with comparison_bar(len(examples) * len(rivals), silent) as ticks:
-        return run_comparison(rivals, examples, plan, out, tick=ticks.tick, earlier=ticks.earlier)
+        told = {"tick": ticks.tick, "earlier": ticks.earlier}
+        return run_comparison(rivals, examples, plan, out, asked=asked, overwrite=overwrite, **told)
 
 
 def _write_report(
@@ -203,9 +213,12 @@ def _write_report(
 
 
 def _print(result: ComparisonResult, out: Path, as_json: bool, quiet: bool) -> None:
+    assert result.record is not None
     if as_json:
-        print(json_text(json.loads((out / "results.json").read_bytes()), indent=1, ascii_only=True))
+        print(json_text(json.loads(result.record.read_bytes()), indent=1, ascii_only=True))
     elif not quiet:
         from funcam.cli.comparison_table import print_figures
+        from funcam.comparison.findings import RESULTS
 
         print_figures(console(), result, out)
+        tell_name(result.record, RESULTS)

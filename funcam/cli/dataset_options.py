@@ -46,6 +46,23 @@ def check_dataset(
     check_choice("--fit", fit, ("squash", "crop", "pad"))
 
 
+def words_of(images: Sequence[str], truth: str | None, names: Path | None, scenes: int | None, out: Path) -> list[str]:
+    """A data set in the words in which it was asked for: what is in its files may be mended.
+
+    Args:
+        images: as they were given.
+        truth: as it was given.
+        names: as they were given.
+        scenes: how many.
+        out: the folder of the results, from which the others are known.
+    """
+    from funcam.resuming.places import way
+
+    files = (("--truth", truth), ("--names", names))
+    words = [f"{option} {way(out, str(file))}" for option, file in files if file is not None]
+    return [*(way(out, each) for each in images), *words, *([] if scenes is None else [f"--scenes {scenes}"])]
+
+
 def find_dataset(images: Sequence[str], truth: str | None, names: Path | None, scenes: int | None) -> LoadExamples:
     """The data set, to be loaded once the networks' classes are known; what can be found wrong before is said now.
 

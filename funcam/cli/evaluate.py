@@ -15,8 +15,11 @@ from funcam.cli.device import check_device
 from funcam.cli.messages import FAILURE, UsageError, complain, console, loading, make_results_folder
 from funcam.cli.net_option import OWN, load_rivals, nets_by_label
 from funcam.cli.recipe_options import compared_methods, separated
+from funcam.cli.report_option import Overwrite
+from funcam.cli.skip_done import GoesOn, tell_name
 from funcam.comparison.plan import LOCALISATION, METRICS, Plan
 from funcam.errors import json_text, nearest
+from funcam.resuming.places import ASKED, Place, results_place
 
 if TYPE_CHECKING:
     from funcam.comparison.dataset import Example
@@ -24,7 +27,7 @@ if TYPE_CHECKING:
     from funcam.searching.recommendation import Recommendation
     from funcam.searching.search import SearchSpace
 
-RECIPE = "recipe.json"
+RECIPE = "recipe"
 # These share one forward pass and few backward ones; the others are asked for by name.
 _CANDIDATES = (
     "grad-cam",
@@ -60,6 +63,8 @@ def evaluate(
     device: Annotated[str, typer.Option("--device", "-d", help="auto, cpu, cuda, ...")] = "auto",
     batch: dataset.Batch = 8,
     out: Annotated[Path, typer.Option("--out", "-o", help="Folder for the results.")] = Path("evaluation"),
+    overwrite: Overwrite = False,
+    skip_done: GoesOn = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print the result as one JSON document, only.")] = False,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Print errors only.")] = False,
 ) -> int:
@@ -80,10 +85,11 @@ def evaluate(
     space = SearchSpace(by, candidates, separated(layers or []), size, quick)
     base = Plan(groups=(METRICS[by].group,), fit=fit, batch=batch)
     recommendation = _search(rival, examples, space, base, out, silent)
-    _write(recommendation, out)
+    words = dataset.words_of(images or [], truth, names, scenes, out)
+    record = _write(recommendation, results_place(out, RECIPE, space.asked(rival, base, words), overwrite))
     for problem in [*problems, *recommendation.notes, *recommendation.problems]:
         complain(problem)
-    _print(recommendation, out, as_json, quiet)
+    _print(recommendation, record, as_json, quiet)
     return FAILURE if recommendation.problems else 0
 
 
@@ -111,18 +117,23 @@ def _search(
     return recommend(result, rival, space.metric, base.fit)
 
 
-def _write(recommendation: Recommendation, out: Path) -> None:
+def _write(recommendation: Recommendation, place: Place) -> Path:
     from funcam.comparison.findings import finite
     from funcam.files import write_atomically
 
-    text = json_text(finite(recommendation.document()), indent=1) + "\n"
-    write_atomically(out / RECIPE, text.encode(errors="backslashreplace"), links=False)
+    files = {"record": f"{place.name(RECIPE, lambda name: [f'{name}.json'])}.json"}
+    document = {**recommendation.document(), "files": files, ASKED: place.asked}
+    text = json_text(finite(document), indent=1) + "\n"
+    write_atomically(place.folder / files["record"], text.encode(errors="backslashreplace"), links=False)
+    place.done(document)
+    return place.folder / files["record"]
 
 
-def _print(recommendation: Recommendation, out: Path, as_json: bool, quiet: bool) -> None:
+def _print(recommendation: Recommendation, record: Path, as_json: bool, quiet: bool) -> None:
     if as_json:
-        print(json_text(json.loads((out / RECIPE).read_bytes()), indent=1, ascii_only=True))
+        print(json_text(json.loads(record.read_bytes()), indent=1, ascii_only=True))
     elif not quiet:
         from funcam.cli.recipe_table import print_recommendation
 
-        print_recommendation(console(), recommendation, out / RECIPE)
+        print_recommendation(console(), recommendation, record)
+        tell_name(record, RECIPE)

@@ -25,10 +25,11 @@ from funcam.cli.net_option import OWN, NetSpec, layers_by_label, nets_by_label
 from funcam.cli.opening import show
 from funcam.cli.recipe_options import RUNNER_UP, recipe_of
 from funcam.cli.report_option import Overwrite, Reports, check_reports
-from funcam.cli.skip_done import SkipDone, asked, called_otherwise, earlier_records, told_before
+from funcam.cli.skip_done import EXPLAINED, SkipDone, asked, called_otherwise, earlier_records, with_names_apart
 from funcam.cli.standard_input import NAME, STEM, behind, from_standard_input
 from funcam.errors import FuncamError, nearest
 from funcam.pipeline.recipes import RECIPES
+from funcam.resuming.words import told_before
 
 if TYPE_CHECKING:
     from funcam.pipeline.earlier import ImageSource
@@ -197,7 +198,10 @@ def explain(
     if not silent:
         tell_parts([*(classes or []), None if contrast == RUNNER_UP else contrast], [job.net.classes for job in jobs])
     jobs = asked(jobs, skip_done or len(sources) > 1, overwrite)
+    sources = with_names_apart(sources, jobs)
     earlier = earlier_records(jobs, sources, silent) if skip_done else {}
+    if earlier and not silent:
+        print(told_before(len(earlier), len(sources), EXPLAINED), flush=True)
     done, records = run(jobs, sources, earlier, report or [], as_json, silent, colormap or "")
     new = [] if silent else records[len(earlier) :]
     if new:
@@ -211,8 +215,6 @@ def explain(
             console().print(line, markup=False, soft_wrap=True)
         for path in report or []:
             console().print(f"report in {path}", markup=False, soft_wrap=True)
-    if earlier and not silent:
-        print(told_before(len(earlier), len(sources)))
     if open_ and records:
         show(report[0] if report else out / records[0]["files"]["panel"])
     return FAILURE if problems or done < len(sources) else 0
@@ -230,12 +232,12 @@ def _specs(nets: Sequence[str], weights: str | None) -> dict[str, NetSpec]:
 
 def _check_parts(sources: Sequence[ImageSource], labels: Iterable[str]) -> None:
     """Refuse labels by which two images' results would have one name: pic.jpg of a-b, and pic-a.jpg of b."""
-    parts: dict[str, str] = {}
+    parts: dict[str, ImageSource] = {}
     for label in labels:
         for source in sources:
-            other = parts.setdefault(f"{source.stem}-{label}", source.name)
-            if other != source.name:
-                told = f"results of {other!r} and {source.name!r} would both be called {source.stem}-{label}"
+            other = parts.setdefault(f"{source.stem}-{label}", source)
+            if other.stem != source.stem:
+                told = f"results of {other.name!r} and {source.name!r} would both be called {source.stem}-{label}"
                 raise UsageError(f"{told}; give --net another label, as LABEL:NET")
 
 
@@ -258,7 +260,7 @@ def _sources(
             raise UsageError(f"no image for {others[0]} to explain; give image files, folders or globs (or --scene 1)")
         seed = DEFAULT_SCENE if scene is None else scene
         return [ImageSource(f"scene {seed}", f"scene{seed}", seed)], [], []
-    from funcam.imaging.reading import find_images, output_stems
+    from funcam.imaging.reading import find_images
     from funcam.imaging.suffixes import heic_offer
 
     names, data = from_standard_input(images)
@@ -266,8 +268,7 @@ def _sources(
     if data is None and not files.paths:
         raise UsageError("; ".join([*files.problems, *heic_offer(files.problems)]))
     piped = [] if data is None else [ImageSource(NAME, STEM, data=data)]
-    stems = output_stems([*(source.stem for source in piped), *files.paths])[len(piped) :]
-    found = [ImageSource(str(path), stem) for path, stem in zip(files.paths, stems, strict=True)]
+    found = [ImageSource(str(path), path.stem) for path in files.paths]
     return [*piped, *found], files.problems, [*files.notes, *heic_offer(files.notes), *behind(data)]
 
 

@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING, Any
 
 from funcam.cli.collector import collect_again
 from funcam.cli.messages import complain, reason
-from funcam.cli.skip_done import GOES_ON
+from funcam.cli.skip_done import EXPLAINED, FLAG
 from funcam.errors import about, json_text
+from funcam.resuming.words import stopped
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -55,8 +56,8 @@ def run(
         gallery = Gallery(jobs, sources, colormap)
         jobs = [replace(job, also=partial(gallery.add, job.label)) for job in jobs]
     left = [source for source in sources if source not in earlier]
-    goes_on = GOES_ON if not reports else f"without --report {GOES_ON}"
-    counts = _explained(_explain(jobs, left), left, earlier, goes_on, jobs[0].out, as_json, silent)
+    flag = f"{FLAG} and without --report" if reports else FLAG
+    counts = _explained(_explain(jobs, left), left, earlier, flag, jobs[0].out, as_json, silent)
     if gallery is not None and counts[1]:
         _write_reports(gallery, reports)
     return counts
@@ -76,7 +77,7 @@ def _explained(
     explain: Explain,
     left: Sequence[ImageSource],
     earlier: Mapping[ImageSource, dict[str, Any]],
-    goes_on: str,
+    flag: str,
     out: Path,
     as_json: bool,
     silent: bool,
@@ -100,7 +101,7 @@ def _explained(
                 _told(record, records, as_json, silent)
     except KeyboardInterrupt:
         if done and (total := len(left) + len(earlier)) > 1:
-            complain(f"{len(done)} of {total} images are explained, in {str(out)!r}; {goes_on}")
+            complain(stopped(len(done), total, f"{EXPLAINED}, in {str(out)!r}", flag))
         raise
     return len(done) - failed, records
 

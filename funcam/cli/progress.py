@@ -22,7 +22,9 @@ from rich.progress import (
 from rich.text import Text
 
 from funcam.cli.messages import complain, console
+from funcam.resuming.words import stopped, told_before
 
+MEASURED = "measured"
 _EVERY = 10.0  # seconds between the lines that stand for a bar where there is no terminal
 _ROOM = 78  # columns in which a bar has room beside a stage's name
 
@@ -128,7 +130,6 @@ def resumable(to: Ticks, shown: Console, silent: bool, total: int | None = None)
         total: how many there are; None where nobody knows.
     """
     counts: list[int] = []
-    of = "" if total is None else f" of {total:,}"
 
     def tick(count: int) -> None:
         counts.append(count)
@@ -136,7 +137,7 @@ def resumable(to: Ticks, shown: Console, silent: bool, total: int | None = None)
 
     def earlier(count: int) -> None:
         if count and not counts and not silent:
-            print(f"{count:,}{of} images were measured before; going on", flush=True)  # no error; above a bar by Rich
+            print(told_before(count, total, MEASURED), flush=True)  # no error; above a bar by Rich
         counts.append(count)
         to.earlier(count)
 
@@ -144,7 +145,7 @@ def resumable(to: Ticks, shown: Console, silent: bool, total: int | None = None)
         yield Ticks(tick, earlier)
     except KeyboardInterrupt:
         if sum(counts):
-            complain(f"{sum(counts):,}{of} images are measured; the same command goes on", above=shown)
+            complain(stopped(sum(counts), total, MEASURED), above=shown)
         raise
 
 

@@ -4,18 +4,26 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import fields, replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, TypeAlias
 
 import typer
+
+from funcam.cli.messages import console
 
 if TYPE_CHECKING:
     from funcam.pipeline.earlier import ImageSource
     from funcam.pipeline.stream import Job
 
+FLAG = "--skip-done"
+EXPLAINED = "explained"
 SkipDone: TypeAlias = Annotated[
-    bool, typer.Option("--skip-done", help="Go on after an interruption: what is done and still holds is left.")
+    bool, typer.Option(FLAG, help="Go on after an interruption: what is done and still holds is left.")
 ]
-GOES_ON = "the same command with --skip-done goes on"
+GoesOn: TypeAlias = Annotated[
+    bool, typer.Option(FLAG, help="Go on after an interruption, as the same command does without it, too.")
+]
+"""Of commands whose results are figures: nobody wants to see them made again."""
 
 
 def asked(jobs: Sequence[Job], later: bool, overwrite: bool) -> list[Job]:
@@ -30,25 +38,31 @@ def asked(jobs: Sequence[Job], later: bool, overwrite: bool) -> list[Job]:
         later: whether a later run may ask for the second, which takes a look at every value.
         overwrite: whether results of other options are replaced.
     """
-    from funcam.comparison.identity import letters_of, model_letters
-    from funcam.comparison.versions import all_versions
+    from funcam.resuming.question import computed_by, network_named, question_letters
 
-    said = [_said(job) for job in jobs]
-    options = letters_of([{**each, "device": None, "fast": None} for each in said])
-    question = ""
-    if later:
-        models = [model_letters(job.net.model) for job in jobs]
-        question = letters_of([said, models, dict(all_versions())])
-    return [replace(job, question=question, asked=options, overwrite=overwrite) for job in jobs]
+    told = [(job, _said(job)) for job in jobs]
+    words = question_letters([[{**said, "fast": None}, network_named(job.net)] for job, said in told])
+    question = question_letters([[said, computed_by(job.net, job.device)] for job, said in told]) if later else ""
+    return [replace(job, question=question, asked=words, overwrite=overwrite) for job in jobs]
 
 
 def _said(job: Job) -> dict[str, Any]:
-    """What was asked, and the network but for its model."""
-    net = {field.name: getattr(job.net, field.name) for field in fields(job.net) if field.name != "model"}
-    no_words = ("net", "out", "also", "question", "asked", "overwrite", "places", "recipe")
-    recipe = replace(job.recipe, passes=None, summary="")  # what is told of it is no part of what is asked
-    told = {field.name: getattr(job, field.name) for field in fields(job) if field.name not in no_words}
-    return {"net": net, "recipe": recipe, **told}
+    """The options."""
+    no_options = ("net", "device", "out", "also", "question", "asked", "overwrite", "places")
+    said = {field.name: getattr(job, field.name) for field in fields(job) if field.name not in no_options}
+    return {**said, "recipe": replace(job.recipe, passes=None, summary="")}  # what is told of it isn't asked
+
+
+def with_names_apart(sources: Sequence[ImageSource], jobs: Sequence[Job]) -> list[ImageSource]:
+    """The images, so that no two of them have results of one name.
+
+    Args:
+        sources: all images.
+        jobs: as `asked` made them.
+    """
+    from funcam.pipeline.earlier import told_apart
+
+    return told_apart(sources, jobs[0].asked, jobs[0].out, _ending(jobs))
 
 
 def earlier_records(
@@ -62,50 +76,58 @@ def earlier_records(
         silent: whether nothing is shown while their files are read.
     """
     from funcam.cli.progress import bar_console, explaining_bar
-    from funcam.pipeline.earlier import asked_of, explained_before
-    from funcam.pipeline.places import other_name
+    from funcam.pipeline.earlier import explained_before
 
     first = jobs[0]
     found = {}
     with explaining_bar(bar_console(), len(sources), silent, "checking what is done") as tick:
         for source in sources:
-            name = f"{source.stem}-{_ending(jobs)}"
-            for chosen in (name, other_name(name, asked_of(first.asked, source, first.out))):
-                record = explained_before(first.question, source, first.out / f"{chosen}.json")
-                if record is not None:
-                    found[source] = record
-                    break
+            record = explained_before(first.question, first.asked, source, first.out, _ending(jobs))
+            if record is not None:
+                found[source] = record
             tick()
     return found
-
-
-def told_before(before: int, total: int) -> str:
-    """How many images are left as an earlier run made them."""
-    nothing = "nothing was left to do: " if before == total else ""
-    return f"{nothing}{before} of {total} images were explained before, and are left as they are"
 
 
 def called_otherwise(
     jobs: Sequence[Job], sources: Sequence[ImageSource], records: Sequence[Mapping[str, Any]]
 ) -> list[str]:
-    """A line on results that aren't called as usual, as others have those names; none where all are.
+    """Lines on results that aren't called as usual, as others have those names; none where all are.
 
     Args:
         jobs: one for each network.
         sources: all images.
         records: what came of them.
     """
-    usual = {f"{source.stem}-{_ending(jobs)}.json" for source in sources}
-    others = [name for record in records if (name := record["files"]["record"]) not in usual]
-    if not others:
-        return []
-    name, more = others[0].removesuffix(".json"), f", and {len(others) - 1} more like it" if others[1:] else ""
-    usual_name = next((each for each in sorted(usual) if name.startswith(each.removesuffix(".json"))), "others")
-    where = f"{usual_name} in {str(jobs[0].out)!r} or its pictures are of other options and stay"
-    return [f"{where}: these are called {name}{more}; --overwrite replaces those"]
+    from funcam.resuming.words import called_with_letters
+
+    usual = {source.name: f"{source.stem}-{_ending(jobs)}" for source in sources}
+    plain = {source.name for source in sources if source.plain}
+    called = [(record["image"], Path(record["files"]["record"]).stem) for record in records]
+    others = [(image, name) for image, name in called if name != usual[image]]
+    told = []
+    for own, overwrites in ((plain, True), (usual.keys() - plain, False)):
+        names = [(usual[image], name) for image, name in others if image in own]
+        if names:
+            told.append(called_with_letters(names, jobs[0].out, overwrites))
+    return told
+
+
+def tell_name(record: Path, usual: str) -> None:
+    """Say so where results that are no image's aren't called as usual.
+
+    Args:
+        record: their record.
+        usual: what it is usually called, without `.json`.
+    """
+    from funcam.resuming.words import called_with_letters
+
+    if record.stem != usual:
+        console().print(called_with_letters([(usual, record.stem)], record.parent), markup=False, soft_wrap=True)
 
 
 def _ending(jobs: Sequence[Job]) -> str:
+    """What the names of the records end with."""
     from funcam.pipeline.writing import ENDING
 
     return jobs[0].label if len(jobs) == 1 else ENDING

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from funcam.errors import FuncamError
-from funcam.imaging.letters import file_letters, letters
+from funcam.resuming.content import file_letters, letters
 
 if TYPE_CHECKING:
     from funcam.comparison.dataset import Example

@@ -15,10 +15,14 @@ from funcam.comparison.conclusions import FEW, conclusions, headline
 from funcam.comparison.contents import Contents
 from funcam.comparison.journal import Journal
 from funcam.comparison.plan import Plan, Rival
-from funcam.comparison.versions import versions
 from funcam.errors import FuncamError, json_text, printable
 from funcam.files import write_atomically
 from funcam.report.data import Pair, Result
+from funcam.resuming.places import ASKED, Place
+from funcam.resuming.versions import versions
+
+RESULTS = "results"
+"""What the files are called, if that name is free."""
 
 COLUMNS = tuple(field.name for field in fields(Result))
 """Of `results.csv`."""
@@ -37,6 +41,7 @@ class ComparisonResult:
         measured: where the journal has it.
         notes: what there is to say besides, a line each.
         headline: what all of it comes to, in one sentence.
+        record: the file in which all of it is; None where it isn't written.
     """
 
     rows: list[Result]
@@ -47,6 +52,7 @@ class ComparisonResult:
     measured: Measured
     notes: list[str]
     headline: str = ""
+    record: Path | None = None
 
 
 @dataclass(frozen=True)
@@ -85,14 +91,43 @@ def summarise(measured: Measured, journal: Journal, problems: list[str], notes: 
     return ComparisonResult(rows, pairs, told, problems, len(images), measured, notes, headline(rows, pairs))
 
 
-def write_comparison(result: ComparisonResult, rivals: Sequence[Rival], plan: Plan, folder: Path) -> None:
-    """Write `results.csv`, then `results.json`: figures, differences, conclusions, configuration, versions."""
+def write_comparison(result: ComparisonResult, rivals: Sequence[Rival], plan: Plan, place: Place) -> Path:
+    """Write `results.json`, figures, differences, conclusions, configuration, versions; then `results.csv`.
+
+    In this order, as the first tells whose the second is.
+
+    Args:
+        result: the figures.
+        rivals: the networks.
+        plan: what was computed.
+        place: where to.
+
+    Returns:
+        The first file.
+    """
+    files = _files(place.name(RESULTS, lambda name: _files(name).values()))
+    document = {**_document(result, rivals, plan), "files": files, ASKED: place.asked}
+    text = json_text(finite(document), indent=1) + "\n"
+    write_atomically(place.folder / files["record"], text.encode(errors="backslashreplace"), links=False)
+    write_atomically(place.folder / files["table"], _table(result), links=False)
+    place.done(document)
+    return place.folder / files["record"]
+
+
+def _files(name: str) -> dict[str, str]:
+    return {"record": f"{name}.json", "table": f"{name}.csv"}
+
+
+def _table(result: ComparisonResult) -> bytes:
     stream = io.StringIO()
     writer = csv.DictWriter(stream, COLUMNS, lineterminator="\n")
     writer.writeheader()
     writer.writerows({name: _cell(value) for name, value in asdict(row).items()} for row in result.rows)
-    write_atomically(folder / "results.csv", stream.getvalue().encode(), links=False)
-    document = {
+    return stream.getvalue().encode()
+
+
+def _document(result: ComparisonResult, rivals: Sequence[Rival], plan: Plan) -> dict[str, Any]:
+    return {
         "headline": result.headline,
         "conclusions": result.conclusions,
         "results": [asdict(row) for row in result.rows],
@@ -105,8 +140,6 @@ def write_comparison(result: ComparisonResult, rivals: Sequence[Rival], plan: Pl
         },
         "versions": {"python": platform.python_version(), **versions()},
     }
-    text = json_text(finite(document), indent=1) + "\n"
-    write_atomically(folder / "results.json", text.encode(errors="backslashreplace"), links=False)
 
 
 _FORMULA = ("=", "+", "-", "@", "\uff1d", "\uff0b", "\uff0d", "\uff20")

@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field, fields, replace
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
-from funcam.comparison.versions import all_versions
 from funcam.errors import FuncamError
 from funcam.recipe import Recipe
+from funcam.resuming.question import computed_by, network_named, question_letters
 
 if TYPE_CHECKING:
     from torch import nn
@@ -87,9 +85,6 @@ METRICS: dict[str, Metric] = {
 }
 
 
-_NOT_TOLD = ("model", "weights")  # what it is made of has letters of its own, and where they came from is no matter
-
-
 @dataclass(frozen=True)
 class Rival:
     """A network of a comparison.
@@ -121,7 +116,7 @@ class Rival:
     @cached_property
     def letters(self) -> str:
         """What tells the model, as it is now, from others that compute something else."""
-        from funcam.comparison.identity import model_letters
+        from funcam.resuming.identity import model_letters
 
         return model_letters(self.net.model)
 
@@ -193,6 +188,19 @@ class Plan:
             "options": self.recipe.options,
         }
 
+    def asked(self, rivals: Iterable[Rival], data: Iterable[str]) -> str:
+        """What tells what was asked from what else was, in letters: by words, so that what they name may be mended.
+
+        Args:
+            rivals: the networks.
+            data: words for the data set.
+
+        Example:
+            >>> Plan().asked([], ["photos"]) == Plan().asked([], ["photos"]) != Plan(fit="pad").asked([], ["photos"])
+            True
+        """
+        return question_letters([self, [[rival.label, network_named(rival.net)] for rival in rivals], list(data)])
+
     def key(self, rival: Rival) -> str:
         """A name for what this plan computes with one network: equal keys and equal images, equal figures.
 
@@ -203,15 +211,4 @@ class Plan:
             rival: the network, at its own size or at the plan's.
         """
         computed = {**self.document(()), "layers": self.recipe_for(rival.label).layers}
-        net = rival.sized(self.recipe).net
-        told = {each.name: getattr(net, each.name) for each in fields(net) if each.name not in _NOT_TOLD}
-        network = [told, rival.letters, rival.device.partition(":")[0]]
-        text = json.dumps([computed, *network, all_versions()], sort_keys=True, default=_letters)
-        return hashlib.sha256(text.encode()).hexdigest()[:16]
-
-
-def _letters(value: Any) -> str:
-    """What JSON doesn't know: an option of a method may be a tensor."""
-    from funcam.comparison.identity import letters_of
-
-    return letters_of(value)
+        return question_letters([computed, computed_by(rival.sized(self.recipe).net, rival.device, rival.letters)])

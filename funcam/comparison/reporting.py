@@ -21,7 +21,6 @@ from funcam.comparison.form import fits
 from funcam.comparison.journal import Journal
 from funcam.comparison.plan import BASELINES, METRICS, Plan, Rival
 from funcam.comparison.run import JOURNAL
-from funcam.comparison.versions import versions
 from funcam.imaging.fit import View
 from funcam.methods import METHODS
 from funcam.report.data import (
@@ -36,6 +35,7 @@ from funcam.report.data import (
     method_entry,
 )
 from funcam.report.pictures import on_picture
+from funcam.resuming.versions import versions
 
 _TITLES = {"centre-gaussian": "Centre Gaussian", "uniform": "Uniform", "random": "Random"}
 

@@ -11,7 +11,7 @@ from typing import Any
 
 from funcam.comparison.contents import Contents
 from funcam.comparison.dataset import Example
-from funcam.comparison.findings import ComparisonResult, Measured, summarise, write_comparison
+from funcam.comparison.findings import RESULTS, ComparisonResult, Measured, summarise, write_comparison
 from funcam.comparison.form import fits
 from funcam.comparison.instances import Instance, instances_of
 from funcam.comparison.journal import Journal
@@ -19,6 +19,7 @@ from funcam.comparison.measuring import Known, measure
 from funcam.comparison.plan import Plan, Rival
 from funcam.errors import FuncamError, about
 from funcam.imaging.reading import Pixels, announced_bytes
+from funcam.resuming.places import results_place
 from funcam.streaming.in_order import in_order, worker_count
 from funcam.streaming.outcome import Outcome
 
@@ -35,12 +36,15 @@ def compare(
     *,
     tick: Tick = lambda _count: None,
     earlier: Tick | None = None,
+    asked: str = "",
+    overwrite: bool = False,
 ) -> ComparisonResult:
     """Compare networks, layers and methods over a data set, and write `results.json` and `results.csv`.
 
     What is measured of an image is written at once to `images.jsonl` in the folder; a comparison that was interrupted
     goes on from there, and memory does not grow with the number of images but by some numbers for each. What has become
-    another image, has other truth, or was measured with another network or in another way is measured again.
+    another image, has other truth, or was measured with another network or in another way is measured again. Results
+    of other networks, images or plans stay: these have letters in their names then (`record` of what is returned).
 
     Args:
         rivals: the networks, each on its device.
@@ -49,6 +53,8 @@ def compare(
         folder: where to; it exists.
         tick: called with the number of images just done, for a progress bar.
         earlier: called first, with the number that an earlier run has done; else `tick` is.
+        asked: by what results of the same comparison are known, see `Plan.asked`; by default the images' names tell.
+        overwrite: whether other results in the folder are replaced.
 
     Returns:
         The figures.
@@ -62,8 +68,8 @@ def compare(
     filled = fill(rivals, examples, plan, folder, contents, tick=tick, earlier=earlier)
     measured = Measured({rival.label: plan.key(rival) for rival in rivals}, contents)
     result = summarise(measured, Journal(folder / JOURNAL, fits), filled.problems, filled.notes)
-    write_comparison(result, rivals, plan, folder)
-    return result
+    place = results_place(folder, RESULTS, asked or plan.asked(rivals, [each.name for each in examples]), overwrite)
+    return replace(result, record=write_comparison(result, rivals, plan, place))
 
 
 def fill(

@@ -224,29 +224,6 @@ def find_images(arguments: Sequence[str | os.PathLike[str]]) -> Found:
     return Found(list(paths.values()), problems, notes)
 
 
-def output_stems(paths: Sequence[str | os.PathLike[str]]) -> list[str]:
-    """One name for the results of each path: its stem, or where that is taken its stem with a number.
-
-    No two names are equal, not even on a file system that ignores case. The first path to use a stem keeps it.
-
-    Example:
-        >>> output_stems(["a/dog.jpg", "b/dog.jpg", "dog.png", "cat.jpg"])
-        ['dog', 'dog-2', 'dog-3', 'cat']
-    """
-    stems = [Path(_path(path)).stem for path in paths]
-    reserved = {_folded(stem) for stem in stems}  # dog-2.jpg keeps its name, even if it comes after two dog.jpg.
-    used: set[str] = set()
-    names: list[str] = []
-    for stem in stems:
-        name, number = stem, 1
-        while _folded(name) in used or (number > 1 and _folded(name) in reserved):
-            number += 1
-            name = f"{stem}-{number}"
-        used.add(_folded(name))
-        names.append(name)
-    return names
-
-
 def _quoted(path: str | os.PathLike[str]) -> str:
     return repr(_path(path))
 
@@ -352,5 +329,11 @@ def _entry(path: Path) -> str:
     return os.path.normcase(os.path.join(os.path.realpath(path.parent), path.name))
 
 
-def _folded(stem: str) -> str:
+def folded(stem: str) -> str:
+    """What two names have in common that are one on some file system: of any case, of letters in one piece or two.
+
+    Example:
+        >>> folded("Dog") == folded("dOG")
+        True
+    """
     return unicodedata.normalize("NFC", stem).casefold()

@@ -4,15 +4,16 @@ torch.
 
 from __future__ import annotations
 
-import os
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from funcam.errors import FuncamError
-from funcam.imaging.letters import file_letters, letters
-from funcam.pipeline.places import named_in, readable
+from funcam.imaging.reading import folded
+from funcam.resuming.content import file_letters, letters
+from funcam.resuming.places import ASKED, named_in, other_name, readable, way
 
 MADE_FROM = "made_from"
 CONTENTS = "contents"
@@ -28,12 +29,14 @@ class ImageSource:
         stem: what the names of its results start with.
         seed: of the scene; None for a file.
         data: what the file would hold, where there is none; `name` is what messages call it.
+        plain: whether its results may be called by its stem alone: not where another image of the call has it.
     """
 
     name: str
     stem: str
     seed: int | None = None
     data: bytes | None = None
+    plain: bool = True
 
 
 def made_from(question: str, source: ImageSource) -> str:
@@ -70,15 +73,34 @@ def asked_of(options: str, source: ImageSource, folder: Path) -> str:
         return ""
     if source.data is not None:
         return letters(options.encode() + source.data)
-    which = f"scene {source.seed}" if source.seed is not None else _way(folder, source.name)
+    which = f"scene {source.seed}" if source.seed is not None else way(folder, source.name)
     return letters(f"{options} {which}".encode(errors="surrogateescape"))
 
 
-def _way(folder: Path, file: str) -> str:
-    try:
-        return Path(os.path.relpath(file, folder)).as_posix()
-    except ValueError:  # on another drive of Windows
-        return os.path.abspath(file)
+def told_apart(sources: Sequence[ImageSource], options: str, folder: Path, ending: str) -> list[ImageSource]:
+    """The images, of those whose stems are alike all but one marked: its results have the names without letters.
+
+    It is the one whose results have them already, else the first.
+
+    Args:
+        sources: the images of a call.
+        options: as in `asked_of`.
+        folder: the one of the results.
+        ending: what the names of their records end with.
+    """
+    alike: dict[str, list[ImageSource]] = defaultdict(list)
+    for source in sources:
+        alike[folded(source.stem)].append(source)
+    marked: set[ImageSource] = set()
+    for first, *others in alike.values():
+        has = (other for other in others if _has_plain(other, options, folder, ending))
+        marked |= {first, *others} - {next(has, first)}
+    return [replace(source, plain=False) if source in marked else source for source in sources]
+
+
+def _has_plain(source: ImageSource, options: str, folder: Path, ending: str) -> bool:
+    record = readable(folder / f"{source.stem}-{ending}.json")
+    return record is not None and record.get(ASKED) == asked_of(options, source, folder)
 
 
 def contents_of(folder: Path, names: Iterable[str]) -> dict[str, str]:
@@ -90,17 +112,30 @@ def contents_of(folder: Path, names: Iterable[str]) -> dict[str, str]:
     return {name: file_letters(folder / name) for name in names if not name.endswith(".json")}
 
 
-def explained_before(question: str, source: ImageSource, record: Path) -> dict[str, Any] | None:
+def explained_before(
+    question: str, options: str, source: ImageSource, folder: Path, ending: str
+) -> dict[str, Any] | None:
     """The record of an image whose results are all there as they were written, and made from just this; else None.
 
     Args:
         question: as in `made_from`.
+        options: as in `asked_of`.
         source: the image.
-        record: where its record would be.
+        folder: where its record would be.
+        ending: what the record's name ends with.
     """
+    asked = asked_of(options, source, folder)
+    name = f"{source.stem}-{ending}"
+    records = (folder / f"{chosen}.json" for chosen in (name, other_name(name, asked)))
+    return next((found for record in records if (found := _holds(record, question, asked, source))), None)
+
+
+def _holds(record: Path, question: str, asked: str, source: ImageSource) -> dict[str, Any] | None:
     try:
         found = readable(record)
-        if found is None or found.get(MADE_FROM) != made_from(question, source) or found.get("failed"):
+        if found is None or found.get(ASKED) != asked or found.get("failed"):
+            return None
+        if found.get(MADE_FROM) != made_from(question, source):
             return None
         nets = found.get("nets", [found])
         if not all(net.keys() >= _TOLD for net in nets):

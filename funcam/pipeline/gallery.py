@@ -40,12 +40,12 @@ class Gallery:
 
     def __init__(self, jobs: Sequence[Job], sources: Sequence[ImageSource], colormap: str = "") -> None:
         self.jobs, self.sources, self.colormap = jobs, sources, colormap
-        self._images: dict[str, ImageEntry] = {}
-        self._explained: dict[str, dict[str, list[Explained]]] = defaultdict(dict)
+        self._images: dict[ImageSource, ImageEntry] = {}
+        self._explained: dict[ImageSource, dict[str, list[Explained]]] = defaultdict(dict)
         self._layers: dict[str, str] = {}
         self._methods: dict[str, None] = {}
         self._names = Counter(Path(source.name).name for source in sources)
-        self._stems = {source.stem: f"i{number}" for number, source in enumerate(sources[:MOST])}
+        self._ids = {source: f"i{number}" for number, source in enumerate(sources[:MOST])}
 
     def add(self, label: str, source: ImageSource, image: Pixels, explanation: ImageExplanation) -> None:
         """Keep what is shown of an image, as small as it is shown.
@@ -56,12 +56,12 @@ class Gallery:
             image: its pixels.
             explanation: what the network said of it.
         """
-        if source.stem not in self._stems:
+        if source not in self._ids:
             return
         height, width = image.shape[:2]
-        name = self._stems[source.stem]
-        self._images[source.stem] = ImageEntry(name, self._file(source), small_picture(image), width, height)
-        self._explained[source.stem][label] = _explained(label, explanation)
+        name = self._ids[source]
+        self._images[source] = ImageEntry(name, self._file(source), small_picture(image), width, height)
+        self._explained[source][label] = _explained(label, explanation)
         self._layers.setdefault(label, explanation.layer)
         self._methods.update(dict.fromkeys(each.method for each in explanation.provenance))
 
@@ -74,8 +74,8 @@ class Gallery:
         """The report of the images that were added; networks are in the order of the jobs."""
         labels = [job.label for job in self.jobs]
         entries = []
-        for stem, image in sorted(self._images.items(), key=lambda item: int(item[1].id[1:])):
-            of = self._explained[stem]
+        for source, image in sorted(self._images.items(), key=lambda item: int(item[1].id[1:])):
+            of = self._explained[source]
             entries.append(replace(image, explained=[each for label in labels for each in of.get(label, [])]))
         images = f"{len(self.sources)} image{'s' * (len(self.sources) != 1)}"
         first = self.jobs[0]

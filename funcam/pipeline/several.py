@@ -16,9 +16,9 @@ from funcam.imaging.panel import PanelRow, panel
 from funcam.imaging.reading import Pixels
 from funcam.imaging.render import save_picture
 from funcam.pipeline.earlier import CONTENTS, MADE_FROM, ImageSource, contents_of
-from funcam.pipeline.places import ASKED, Place
 from funcam.pipeline.stream import Job, explain_files, place_of
 from funcam.pipeline.writing import ENDING, how_made, panel_rows, small_for_panel, write_record
+from funcam.resuming.places import ASKED, Place
 from funcam.streaming.outcome import Outcome, outcome_of
 
 if TYPE_CHECKING:
@@ -59,22 +59,22 @@ def explain_with_several(
     """
     for start in range(0, len(sources), _AT_ONCE):
         part = sources[start : start + _AT_ONCE]
-        seen = {source.stem: _Seen(place_of(jobs[0], source, ENDING)) for source in part}
+        seen = {source: _Seen(place_of(jobs[0], source, ENDING)) for source in part}
         for job in jobs:
             _explain(job, part, seen)
         for source in part:
-            outcome = outcome_of(source, partial(_written, jobs, source, seen.pop(source.stem)))
+            outcome = outcome_of(source, partial(_written, jobs, source, seen.pop(source)))
             if outcome.error is None:
                 wrote(source)
             yield outcome
 
 
-def _explain(job: Job, sources: Sequence[ImageSource], seen: Mapping[str, _Seen]) -> None:
+def _explain(job: Job, sources: Sequence[ImageSource], seen: Mapping[ImageSource, _Seen]) -> None:
     """What one network says of some images; its pictures are written."""
 
     def also(source: ImageSource, image: Pixels, explanation: ImageExplanation) -> None:
         if "panel" in job.style.pictures:
-            of = seen[source.stem]
+            of = seen[source]
             of.small = small_for_panel(image) if of.small is None else of.small
             of.made.update(dict.fromkeys(how_made(explanation, job.net.classes)))
             weights = " (random weights)" if job.net.weights.startswith("random") else ""
@@ -85,10 +85,10 @@ def _explain(job: Job, sources: Sequence[ImageSource], seen: Mapping[str, _Seen]
 
     pictures = tuple(name for name in job.style.pictures if name != "panel")
     style = replace(job.style, pictures=pictures, record=False)
-    places = {stem: of.place for stem, of in seen.items()}
+    places = {source: of.place for source, of in seen.items()}
     with closing(explain_files(replace(job, style=style, also=also, places=places), sources)) as outcomes:
         for outcome in outcomes:
-            of = seen[outcome.item.stem]
+            of = seen[outcome.item]
             if outcome.error is not None:
                 of.errors[job.label] = outcome.error
             elif outcome.value is not None:

@@ -16,8 +16,8 @@ from funcam.errors import shown
 from funcam.imaging.reading import announced_bytes, read, read_data
 from funcam.imaging.text import undrawn
 from funcam.pipeline.earlier import MADE_FROM, ImageSource, asked_of, made_from
-from funcam.pipeline.places import ASKED, Place
 from funcam.pipeline.writing import Style, names_of, write_results
+from funcam.resuming.places import ASKED, Place
 from funcam.scenes import CLASSES as SCENE_CLASSES
 from funcam.scenes import scene
 from funcam.streaming.in_order import in_order, worker_count
@@ -57,10 +57,10 @@ class Job:
         also: what else is done with an image and its explanation, in the thread that writes.
         question: what tells all of this from what else could be asked, in letters: with what tells the image from
             others it stands in the record, for `funcam.pipeline.earlier`. "" where nobody will ask.
-        asked: what tells the options from others, in letters, for `funcam.pipeline.places`: results of other options
+        asked: what tells the options from others, in letters, for `funcam.resuming.places`: results of other options
             keep their names. "" where all results are replaced.
         overwrite: whether they are replaced nevertheless.
-        places: where the results of images go, by their stems, where several jobs share them.
+        places: where the results of images go, where several jobs share them.
     """
 
     label: str
@@ -79,7 +79,7 @@ class Job:
     question: str = ""
     asked: str = ""
     overwrite: bool = False
-    places: Mapping[str, Place] | None = None
+    places: Mapping[ImageSource, Place] | None = None
 
 
 class _Seen(NamedTuple):
@@ -173,7 +173,7 @@ def _written(job: Job, explained: _Explained) -> dict[str, Any]:
     source, style = seen.source, job.style
     unwritten = _unwritten(job, source, explanation)
     explanation = replace(explanation, notes=(*seen.notes, *explanation.notes, *unwritten))
-    place = place_of(job, source, job.label) if job.places is None else job.places[source.stem]
+    place = place_of(job, source, job.label) if job.places is None else job.places[source]
     name = place.name(f"{source.stem}-{job.label}", lambda name: names_of(name, explanation, style))
     known_by = {MADE_FROM: seen.made_from, ASKED: place.asked}
     record = write_results(
@@ -196,7 +196,7 @@ def _written(job: Job, explained: _Explained) -> dict[str, Any]:
 def place_of(job: Job, source: ImageSource, ending: str) -> Place:
     """Where the results of an image go, with a record whose name ends so."""
     asked = asked_of(job.asked, source, job.out)
-    return Place(job.out, source.stem, f"{source.stem}-{ending}", asked, job.overwrite)
+    return Place(job.out, source.stem, f"{source.stem}-{ending}", asked, job.overwrite, source.plain)
 
 
 def _unwritten(job: Job, source: ImageSource, explanation: ImageExplanation) -> list[str]:

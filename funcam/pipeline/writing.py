@@ -37,7 +37,7 @@ from funcam.imaging.render import (
 )
 from funcam.methods import METHODS
 from funcam.pipeline.earlier import CONTENTS, contents_of
-from funcam.pipeline.places import named_in
+from funcam.resuming.places import named_in
 
 if TYPE_CHECKING:  # so that the command line can look at this module's names without importing torch
     from funcam.pipeline.explaining import ImageExplanation

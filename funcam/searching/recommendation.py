@@ -10,9 +10,9 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from funcam.comparison.plan import METRICS, Rival
-from funcam.comparison.versions import versions
 from funcam.metrics.wsol import LEVELS
 from funcam.recipe import Recipe
+from funcam.resuming.versions import versions
 from funcam.searching.choosing import Halves, RankedRecipe, Trial, difference, ranked
 from funcam.searching.search import SearchResult
 from funcam.searching.wording import described, explain_options, recipe_document

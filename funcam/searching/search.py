@@ -22,6 +22,7 @@ from funcam.comparison.plan import METRICS, USUAL_RECIPE, Plan, Rival
 from funcam.comparison.run import JOURNAL, Tick, fill
 from funcam.errors import FuncamError, nearest
 from funcam.recipe import Recipe
+from funcam.resuming.question import question_letters
 from funcam.searching.candidates import candidate_layers, combined, first_recipes, named_layer, takes, variations
 from funcam.searching.choosing import Halves, Trial, distinct_best, halved, ranked
 from funcam.searching.costs import costs_of
@@ -50,6 +51,16 @@ class SearchSpace:
     layers: Sequence[str] = ()
     input_size: int | None = None
     quick: bool = False
+
+    def asked(self, rival: Rival, base: Plan, data: Sequence[str]) -> str:
+        """What tells a search from others, in letters, as `Plan.asked` does of a comparison.
+
+        Args:
+            rival: the network.
+            base: as in `search`.
+            data: words for the data set.
+        """
+        return question_letters([self, base.asked([rival], data)])
 
 
 @dataclass(frozen=True)

@@ -11,11 +11,12 @@ for row in open_store("store").rows(["score < 0.5"]):  # lazily
     row.path, row.figures, row.map
 """
 
+from funcam.resuming.content import content_hash
 from funcam.store.encoding import MAP_TYPES
 from funcam.store.figures import Figures, figures
 from funcam.store.query import parse_query
 from funcam.store.reading import Store, open_store
-from funcam.store.rows import Row, content_hash
+from funcam.store.rows import Row
 from funcam.store.shard import Shard
 from funcam.store.writing import Writer
 

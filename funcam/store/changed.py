@@ -9,10 +9,11 @@ from pathlib import Path
 
 from funcam.errors import FuncamError
 from funcam.files import exists, read_bytes
+from funcam.resuming.content import content_hash
 from funcam.sources import Item, Reader
 from funcam.store.layout import batches_there, part_path, shard_path
 from funcam.store.listing import listed_run
-from funcam.store.rows import content_hash, read_table
+from funcam.store.rows import read_table
 from funcam.store.shard import MOST_BYTES
 
 

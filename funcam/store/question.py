@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -112,16 +111,6 @@ def read_question(folder: Path) -> dict[str, Any]:
         )
     sizes_of(document["question"])
     return dict(document["question"])
-
-
-def question_letters(question: Mapping[str, Any]) -> str:
-    """What tells a question from others; each shard says whose it is.
-
-    Example:
-        >>> question_letters({"a": 1, "b": 2}) == question_letters({"b": 2, "a": 1})
-        True
-    """
-    return hashlib.sha256(json.dumps(question, sort_keys=True).encode()).hexdigest()[:32]
 
 
 def _differing(there: Any, now: Any, name: str = "") -> Iterator[tuple[str, str, str]]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -46,7 +45,7 @@ class Row:
         index: its place in the listing.
         path: what it is called.
         label: its class as the source tells it.
-        content: the SHA-256 of its bytes, see `content_hash`.
+        content: the SHA-256 of its bytes.
         width: of the upright image, in pixels.
         height: of the upright image, in pixels.
         top: the classes that the network finds likeliest, each with its score.
@@ -69,16 +68,6 @@ class Row:
     figures: Figures | None = None
     map: NDArray[np.float32] | None = None
     error: str | None = None
-
-
-def content_hash(data: bytes) -> str:
-    """What tells the bytes of an image from others.
-
-    Example:
-        >>> content_hash(b"")[:8]
-        'e3b0c442'
-    """
-    return hashlib.sha256(data).hexdigest()
 
 
 def arrow() -> Any:

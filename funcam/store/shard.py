@@ -12,10 +12,11 @@ from typing import Any
 
 from funcam.errors import FuncamError, whole_number
 from funcam.files import MIB, exists, read_bytes, write_atomically
+from funcam.resuming.question import question_letters
 from funcam.sources import Item
 from funcam.store.layout import part_path, shard_path
 from funcam.store.listing import listed_count, listed_run
-from funcam.store.question import question_letters, read_question, sizes_of
+from funcam.store.question import read_question, sizes_of
 from funcam.store.rows import Row, arrow, read_table, repeated, rows_of, table_bytes, table_of
 
 MOST_BYTES = 2048 * MIB

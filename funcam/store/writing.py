@@ -10,11 +10,12 @@ from typing import Any
 
 from funcam.errors import FuncamError, json_text
 from funcam.files import append, exists
+from funcam.resuming.question import question_letters
 from funcam.sources import Item
 from funcam.store.changed import changed_shards
 from funcam.store.layout import batches_there, locked, remove_parts, remove_shard, shard_path
 from funcam.store.listing import listed_count, settle_listing
-from funcam.store.question import question_letters, settle_question, sizes_of
+from funcam.store.question import settle_question, sizes_of
 from funcam.store.rows import arrow
 from funcam.store.shard import is_whole
 

@@ -67,7 +67,7 @@ def test_what_is_called_otherwise_is_said(funcam: Funcam, image: Path) -> None:
     explained(funcam, image, *CAM)
     ran = funcam("explain", image, *CAM, "--class", "star")
     (name,) = {name for name in contents() if name.endswith(".json")} - {"pic-scenes.json"}
-    assert re.fullmatch(r"pic-scenes-[0-9a-f]{6}\.json", name)
+    assert re.fullmatch(r"pic-scenes-[0-9a-f]{10}\.json", name)
     assert f"these are called {name.removesuffix('.json')}" in ran.out
     assert "--overwrite" in ran.out
     assert "are called" not in funcam("explain", image, *CAM).out
@@ -81,6 +81,44 @@ def test_other_images_of_one_name(funcam: Funcam, image: Path) -> None:
     explained(funcam, Path("other/pic.png"), *CAM)
     assert {name: contents()[name] for name in before} == before
     assert len(contents()) == 2 * len(before)
+
+
+@pytest.mark.parametrize("options", [CAM, SEVERAL])
+def test_two_images_of_one_name_have_the_same_names_in_every_call(
+    funcam: Funcam, image: Path, options: tuple[str, ...]
+) -> None:
+    """One after the other or together, in any order; copies of each other, too."""
+    Path("other").mkdir()
+    other = Path("other/pic.png")
+    other.write_bytes(image.read_bytes())
+    explained(funcam, image, *options)
+    alone = set(contents())
+    ran = funcam("explain", image, other, *options)
+    both = contents()
+    assert len(both) == 2 * len(alone)
+    assert both.keys() > alone
+    assert "another image has the name pic-" in ran.out
+    assert told() == sorted(both)
+    for images in ((other, image), (image, other)):
+        ran = funcam("explain", *images, *options, "--skip-done")
+        assert ran.out.startswith("nothing was left to do: 2 of 2 images were explained before")
+        assert contents() == both
+    for images in ((other, image), (other,), (image,), (other, image, "--overwrite")):
+        assert funcam("explain", *images, *options, "--quiet").code == 0
+        assert contents().keys() == both.keys()
+    of = {record["image"]: name for name in both if name.endswith(".json") for record in [json.loads(both[name])]}
+    assert of.keys() == {"pic.png", "other/pic.png"}
+    assert of["pic.png"] in alone
+
+
+def test_a_copy_of_what_is_done_is_not_done(funcam: Funcam, image: Path) -> None:
+    """Its own results would be missed: the other's tell another file's name."""
+    Path("other").mkdir()
+    Path("other/pic.png").write_bytes(image.read_bytes())
+    assert funcam("explain", image, *CAM, "--skip-done").code == 0
+    ran = funcam("explain", "other/pic.png", *CAM, "--skip-done", "--json")
+    assert json.loads(ran.out)["image"] == "other/pic.png"
+    assert len([name for name in contents() if name.endswith(".json")]) == 2
 
 
 @pytest.mark.parametrize("options", [CAM, SEVERAL])

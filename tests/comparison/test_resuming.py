@@ -19,11 +19,11 @@ from torch import nn
 from funcam.comparison import Example, Plan, Rival, compare, image_examples, scene_examples
 from funcam.comparison import run as run_module
 from funcam.comparison.contents import Contents
-from funcam.comparison.identity import letters_of, model_letters
 from funcam.comparison.journal import Journal
 from funcam.comparison.run import JOURNAL
 from funcam.errors import FuncamError
 from funcam.recipe import Recipe
+from funcam.resuming.identity import letters_of, model_letters
 from funcam.truth import Object, Truth
 from funcam.truth.masks import MaskFile
 from funcam.zoo.nets import build_net, load_net, own_net

@@ -14,7 +14,7 @@ from PIL import Image
 from funcam.errors import FuncamError
 from funcam.imaging.fit import View, fit_image, onto_image
 from funcam.imaging.panel import PanelRow, panel
-from funcam.imaging.reading import check_image, find_images, output_stems, read_image
+from funcam.imaging.reading import check_image, find_images, read_image
 from funcam.imaging.render import (
     COLORMAPS,
     heatmap,
@@ -211,7 +211,6 @@ def test_images_of_another_kind_are_refused_with_a_way_out_that_works(image, way
         *[lambda rows=rows: panel(PHOTO, rows) for rows in (None, [], ["cat"], PanelRow("a", {"b": PHOTO}))],
         *[lambda path=path: read_image(path) for path in (None, 3, ["x.png"])],
         *[lambda paths=paths: find_images(paths) for paths in (None, 3, "x.png")],
-        lambda: output_stems([3]),
     ],
 )
 def test_arguments_of_the_wrong_kind(call, tmp_path, monkeypatch):

@@ -17,8 +17,8 @@ from funcam.comparison.contents import Contents
 from funcam.comparison.dataset import Example
 from funcam.errors import FuncamError
 from funcam.imaging import bounds
-from funcam.imaging.letters import file_letters
 from funcam.imaging.reading import find_images, read_image
+from funcam.resuming.content import file_letters
 
 GIGABYTE = 900_000_000
 

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from PIL import Image, ImageOps
 
 from funcam.errors import FuncamError
-from funcam.imaging.reading import SUFFIXES, check_image, find_images, output_stems, read_image
+from funcam.imaging.reading import SUFFIXES, check_image, find_images, read_image
 
 RNG = np.random.default_rng(0)
 COLOUR = RNG.integers(0, 256, (5, 7, 3), dtype=np.uint8)
@@ -340,17 +340,3 @@ def test_one_path_is_not_a_list_of_them(album):
 
 def test_suffixes_are_lower_case_and_dotted():
     assert all(suffix.startswith(".") and suffix == suffix.lower() for suffix in SUFFIXES)
-
-
-def test_stems_keep_names_that_are_free_and_number_the_rest():
-    assert output_stems(["a/x.jpg", "b/x.jpg", "x.png"]) == ["x", "x-2", "x-3"]
-    assert output_stems(["a/x.jpg", "b/x.jpg", "x-2.png"]) == ["x", "x-3", "x-2"]
-    assert output_stems(["X.jpg", "x.png", "é.jpg", "e\u0301.png"]) == ["X", "x-2", "é", "e\u0301-2"]
-
-
-@given(st.lists(st.sampled_from(["x.jpg", "X.png", "a/x.jpg", "x-2.jpg", "a/x-2.png", "x-2-2.jpg", "y.jpg"])))
-def test_stems_are_unique_whatever_the_case(paths):
-    stems = output_stems(paths)
-    assert len({stem.lower() for stem in stems}) == len(paths)
-    assert stems == output_stems(paths)
-    assert all(stem.startswith(Path(path).stem) for stem, path in zip(stems, paths, strict=True))

@@ -7,8 +7,8 @@ from collections.abc import Iterator, Mapping
 from types import CodeType, FunctionType, ModuleType
 from typing import Any
 
-from funcam.comparison.sources import is_installed
 from funcam.network.held import fields_of
+from funcam.resuming.sources import is_installed
 
 
 def state_of(value: Any) -> Mapping[str, Any]:

@@ -14,7 +14,7 @@ from typing import Any
 
 import funcam
 from funcam.errors import FuncamError
-from funcam.imaging.letters import file_letters
+from funcam.resuming.content import file_letters
 
 _FUNCAM = Path(funcam.__file__).resolve().parent
 _INSTALLED = {Path(sysconfig.get_path(name)).resolve() for name in ("stdlib", "platstdlib", "purelib", "platlib")}

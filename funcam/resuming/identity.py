@@ -15,9 +15,9 @@ import numpy as np
 import torch
 from torch import fx, nn
 
-from funcam.comparison.held import state_of, used_by
-from funcam.comparison.sources import is_installed, source_letters
 from funcam.network.held import fields_of, is_filled
+from funcam.resuming.held import state_of, used_by
+from funcam.resuming.sources import is_installed, source_letters
 
 _PLAIN = (
     *(bool, int, float, complex, str, bytes, type(None), range, slice, Enum),

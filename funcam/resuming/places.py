@@ -1,7 +1,8 @@
-"""What an image's results are called: no name of another question's results, nor of a file of the user's.
+"""What results are called: by no name of another question's results, nor of a file of the user's. No torch.
 
-A question is all that was asked of an image, but for what may be mended under the same command: the image's pixels,
-the network's values and code, versions. No torch.
+A question here is what one asked, as one asked it, without what may be mended under the same command: pixels, truth,
+the network's values and code, versions. Whoever has a name keeps it; else the plain one is taken where it is nobody's,
+and where it is somebody's the one with letters of the question.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ from funcam.files import MIB, parse_json, read_text, remove
 from funcam.imaging.marks import is_others
 
 ASKED = "asked"
-_SHORT = 6  # letters of a question that stand in a name
+_SHORT = 10  # letters of a question that stand in a name: thousands of images may be called alike
 
 Files = Callable[[str], Iterable[str]]
 """The names of all files, by what they begin with."""
@@ -39,7 +40,7 @@ def named_in(record: Mapping[str, Any]) -> list[str]:
         LookupError, TypeError, AttributeError: it is no record.
     """
     nets = record.get("nets", [record])
-    of = [record["files"], *(each["files"] for net in nets for each in (net, *net["explained"]))]
+    of = [record["files"], *(each["files"] for net in nets for each in (net, *net.get("explained", ())))]
     return [str(name) for files in of for name in files.values()]
 
 
@@ -48,28 +49,42 @@ def other_name(name: str, asked: str) -> str:
     return f"{name}-{asked[:_SHORT]}"
 
 
+def way(folder: Path, file: str) -> str:
+    """How a file is known: by its way from the folder of the results, so that both may be moved."""
+    try:
+        return Path(os.path.relpath(file, folder)).as_posix()
+    except ValueError:  # on another drive of Windows
+        return os.path.abspath(file)
+
+
 class Place:
-    """Where the results of an image go: a name whose files are nobody's, or this question's own from an earlier run.
+    """Where results go: a name whose files are nobody's, or this question's own from an earlier run.
 
     Pictures of funcam's of which no record tells are nobody's: whoever made them did not come to an end.
 
     Args:
         folder: where to; it exists.
-        stem: what the names of all of the image's results begin with.
-        record: what its record is called, without `.json`, if that name is free.
+        stem: what the names of all of the results begin with.
+        record: what their record is called, without `.json`, if that name is free.
         asked: what tells the question from others, in letters; "" where nobody asks: then all is replaced.
         overwrite: whether other questions' results and other files are replaced.
+        plain: whether the name without letters may be taken: not where others of the same call have it.
     """
 
-    def __init__(self, folder: Path, stem: str, record: str, asked: str, overwrite: bool = False) -> None:
+    def __init__(
+        self, folder: Path, stem: str, record: str, asked: str, overwrite: bool = False, plain: bool = True
+    ) -> None:
         self.folder, self.stem, self.asked = folder, stem, asked
         self.overwrite = overwrite or not asked
+        self.plain = plain
         self._records = [folder / f"{name}.json" for name in (record, other_name(record, asked))]
-        self._own: set[str] = set()
-        for path in self._records:
-            found = readable(path)
-            if found is None or found.get(ASKED, "") == asked:  # a damaged one tells nothing that could be lost
-                self._own |= {path.name, *self._listed(found)}
+        found = {path: readable(path) for path in self._records}
+        own = {path: told for path, told in found.items() if told is not None and told.get(ASKED, "") == asked}
+        self._has_letters = self._records[1] in own
+        self._own = {name for path, told in own.items() for name in (path.name, *self._listed(told))}
+        for path in self._records if plain else self._records[1:]:
+            if found[path] is None and _is_file(path):  # a damaged record tells nothing that could be lost
+                self._own.add(path.name)
 
     def name(self, name: str, files: Files) -> str:
         """The name to use: the one given, or that with letters of the question.
@@ -79,14 +94,14 @@ class Place:
         Raises:
             FuncamError: there are files of both names that aren't this question's.
         """
-        for chosen in (name, other_name(name, self.asked)):
+        for chosen in self._choices(name):
             wanted = set(files(chosen))
             there = {each for each in wanted - self._own if _is_file(self.folder / each)}
             tell = self._records_of(there) if there else {}
             others = [each for each in there if is_others(self.folder / each)]
             if (others or tell) and not self.overwrite:
                 continue
-            for path in (*tell, *(path for path in self._records if path.name in self._own)):
+            for path in (*tell, *self._withdrawn()):
                 remove(path)
             self._own.update(wanted, *tell.values())
             return chosen
@@ -100,6 +115,21 @@ class Place:
         for name in self._own - set(named_in(record)):
             remove(self.folder / name)
 
+    def _choices(self, name: str) -> tuple[str, ...]:
+        """The names that may be used, the first that can be is taken."""
+        with_letters = other_name(name, self.asked)
+        if not self.plain:
+            return (with_letters,)
+        return (with_letters, name) if self._has_letters and not self.overwrite else (name, with_letters)
+
+    def _withdrawn(self) -> list[Path]:
+        """What of the question's earlier results goes first: what has no mark, and the records behind that.
+
+        A table that a process left without its record would be taken for a file of the user's.
+        """
+        unmarked = filter(is_others, (self.folder / name for name in self._own))
+        return sorted(unmarked, key=self._records.__contains__)
+
     def _records_of(self, there: set[str]) -> dict[Path, list[str]]:
         """The records of other questions that tell of these files, with all that they tell of."""
         found = {}
@@ -110,12 +140,24 @@ class Place:
         return found
 
     def _listed(self, record: Mapping[str, Any] | None) -> list[str]:
-        """The files that a record tells of, as far as they are the image's."""
+        """The files that a record tells of, as far as they can be its own."""
         try:
             names = named_in(record or {})
         except (LookupError, TypeError, AttributeError):  # it is no record
             return []
         return [each for each in names if Path(each).name == each and each.startswith(self.stem)]
+
+
+def results_place(folder: Path, name: str, asked: str, overwrite: bool = False) -> Place:
+    """Where results go that are no image's: their names begin with that of their record.
+
+    Args:
+        folder: where to; it exists.
+        name: the record's, without `.json`.
+        asked: as in `Place`.
+        overwrite: as in `Place`.
+    """
+    return Place(folder, name, name, asked, overwrite)
 
 
 def _is_file(path: Path) -> bool:

@@ -8,15 +8,28 @@ import os
 from funcam.files import open_regular
 from funcam.imaging.bounds import MOST_BYTES
 
+LENGTH = 32
+"""So many letters tell contents and questions from others."""
+
+
+def content_hash(data: bytes) -> str:
+    """The SHA-256 of some bytes, as other programs tell it.
+
+    Example:
+        >>> content_hash(b"")[:8]
+        'e3b0c442'
+    """
+    return hashlib.sha256(data).hexdigest()
+
 
 def letters(data: bytes) -> str:
     """What tells some bytes from others.
 
     Example:
-        >>> letters(b"")[:8]
-        'e3b0c442'
+        >>> letters(b"") == content_hash(b"")[:32]
+        True
     """
-    return hashlib.sha256(data).hexdigest()[:32]
+    return content_hash(data)[:LENGTH]
 
 
 def file_letters(path: str | os.PathLike[str]) -> str:
@@ -26,4 +39,4 @@ def file_letters(path: str | os.PathLike[str]) -> str:
         FuncamError: it is no file, or a larger one than any picture that is read.
     """
     with open_regular(path, most=MOST_BYTES) as stream:
-        return hashlib.file_digest(stream, "sha256").hexdigest()[:32]
+        return hashlib.file_digest(stream, "sha256").hexdigest()[:LENGTH]

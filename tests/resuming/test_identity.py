@@ -19,8 +19,8 @@ import torch
 from torch import nn
 
 from funcam.comparison import Plan, Rival
-from funcam.comparison.identity import letters_of, model_letters
-from funcam.comparison.sources import source_letters
+from funcam.resuming.identity import letters_of, model_letters
+from funcam.resuming.sources import source_letters
 from funcam.zoo.nets import load_net
 from funcam.zoo.user_code import Factory, load_from_factory
 
