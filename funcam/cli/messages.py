@@ -67,14 +67,17 @@ def make_results_folder(out: Path) -> None:
     """Make the folder of `--out`.
 
     Raises:
-        UsageError: it can't be made.
+        UsageError: it can't be made, or is a store, which would hold other files than its own then.
     """
     from funcam.files import make_folder
+    from funcam.store.layout import is_store
 
     try:
         make_folder(out)
     except FuncamError as error:
         raise UsageError(f"--out: {error}") from error
+    if is_store(out):
+        raise UsageError(f"--out: {str(out)!r} is a store of funcam batch; give another folder")
 
 
 @contextmanager

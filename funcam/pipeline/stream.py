@@ -196,7 +196,7 @@ def _written(job: Job, explained: _Explained) -> dict[str, Any]:
 def place_of(job: Job, source: ImageSource, ending: str) -> Place:
     """Where the results of an image go, with a record whose name ends so."""
     asked = asked_of(job.asked, source, job.out)
-    return Place(job.out, source.stem, f"{source.stem}-{ending}", asked, job.overwrite, source.plain)
+    return Place(job.out, source.stem, f"{source.stem}-{ending}", asked, job.overwrite, plain=source.plain)
 
 
 def _unwritten(job: Job, source: ImageSource, explanation: ImageExplanation) -> list[str]:

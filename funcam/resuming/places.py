@@ -69,10 +69,19 @@ class Place:
         asked: what tells the question from others, in letters; "" where nobody asks: then all is replaced.
         overwrite: whether other questions' results and other files are replaced.
         plain: whether the name without letters may be taken: not where others of the same call have it.
+        damaged: whether a record that can't be read is the question's own: where nobody else has such a name.
     """
 
     def __init__(
-        self, folder: Path, stem: str, record: str, asked: str, overwrite: bool = False, plain: bool = True
+        self,
+        folder: Path,
+        stem: str,
+        record: str,
+        asked: str,
+        overwrite: bool = False,
+        *,
+        plain: bool = True,
+        damaged: bool = True,
     ) -> None:
         self.folder, self.stem, self.asked = folder, stem, asked
         self.overwrite = overwrite or not asked
@@ -83,7 +92,7 @@ class Place:
         self._has_letters = self._records[1] in own
         self._own = {name for path, told in own.items() for name in (path.name, *self._listed(told))}
         for path in self._records if plain else self._records[1:]:
-            if found[path] is None and _is_file(path):  # a damaged record tells nothing that could be lost
+            if damaged and found[path] is None and os.path.isfile(path):  # it tells nothing that could be lost
                 self._own.add(path.name)
 
     def name(self, name: str, files: Files) -> str:
@@ -96,10 +105,11 @@ class Place:
         """
         for chosen in self._choices(name):
             wanted = set(files(chosen))
-            there = {each for each in wanted - self._own if _is_file(self.folder / each)}
+            there = {each for each in wanted - self._own if _is_there(self.folder / each)}
             tell = self._records_of(there) if there else {}
             others = [each for each in there if is_others(self.folder / each)]
-            if (others or tell) and not self.overwrite:
+            folders = [each for each in there if os.path.isdir(self.folder / each)]
+            if folders or ((others or tell) and not self.overwrite):
                 continue
             for path in (*tell, *self._withdrawn()):
                 remove(path)
@@ -157,9 +167,9 @@ def results_place(folder: Path, name: str, asked: str, overwrite: bool = False) 
         asked: as in `Place`.
         overwrite: as in `Place`.
     """
-    return Place(folder, name, name, asked, overwrite)
+    return Place(folder, name, name, asked, overwrite, damaged=False)
 
 
-def _is_file(path: Path) -> bool:
+def _is_there(path: Path) -> bool:
     """Whether something would be lost there: a link or a pipe holds nothing."""
-    return os.path.isfile(path) and not os.path.islink(path)
+    return (os.path.isfile(path) or os.path.isdir(path)) and not os.path.islink(path)

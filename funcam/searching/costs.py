@@ -22,6 +22,7 @@ from funcam.targets.target import logits_of
 from funcam.zoo.preprocessing import fitted, normalised
 
 COSTS = "costs.json"
+_ON = " on "  # in each of its keys
 _MOST_BYTES = 2**24  # of the file
 _TIMED = 4  # images
 _MOST_PASSES = 1e6
@@ -33,6 +34,8 @@ def costs_of(
 ) -> dict[Recipe, float]:
     """What recipes cost on the first few images of a data set; each is timed once, and kept in a file in the folder.
 
+    A file of the name that is somebody else's stays, and nothing is kept.
+
     Args:
         recipes: the recipes.
         rival: the network at its own size.
@@ -41,24 +44,27 @@ def costs_of(
         folder: where the file is.
     """
     path = folder / COSTS
-    known = _kept(path)
-    keys = {recipe: f"{replace(base, recipe=recipe).key(rival)} on {rival.device}" for recipe in recipes}
+    kept = _kept(path)
+    known = dict(kept or {})
+    keys = {recipe: f"{replace(base, recipe=recipe).key(rival)}{_ON}{rival.device}" for recipe in recipes}
     pictures = [] if set(keys.values()) <= known.keys() else _pictures(examples)
     for recipe, key in keys.items():
         if key not in known:
             known[key] = round(cost_of(recipe, rival, pictures, base.fit), 2)
-            write_atomically(path, json.dumps(known, indent=1).encode(), links=False)
+            if kept is not None:
+                write_atomically(path, json.dumps(known, indent=1).encode(), links=False)
     return {recipe: known[key] for recipe, key in keys.items()}
 
 
-def _kept(path: Path) -> dict[str, float]:
-    """What was timed before; a file that is damaged is as good as none."""
+def _kept(path: Path) -> dict[str, float] | None:
+    """What was timed before; a file that is damaged is as good as none. None where it holds something else."""
     try:
         kept = parse_json(read_text(path, most=MIB), repr(str(path)), "write it again") if exists(path) else {}
     except FuncamError:
         return {}
-    pairs = kept.items() if isinstance(kept, dict) else ()
-    return {key: float(cost) for key, cost in pairs if type(cost) in (int, float) and 0 < cost < _MOST_PASSES}
+    if not isinstance(kept, dict) or not all(_ON in key for key in kept):
+        return None
+    return {key: float(cost) for key, cost in kept.items() if type(cost) in (int, float) and 0 < cost < _MOST_PASSES}
 
 
 def _pictures(examples: Sequence[Example]) -> list[Pixels]:

@@ -18,8 +18,9 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from funcam.errors import FuncamError
-from funcam.files import make_folder, remove
+from funcam.files import exists, make_folder, remove
 
+QUESTION = "question.json"
 _OURS = re.compile(r"question\.json|listing|parts|pictures|maps-\d+\.parquet|log\.jsonl|lock|\..*")
 
 
@@ -81,6 +82,16 @@ def remove_shard(folder: Path, number: int) -> None:
             remove(pictures / name)
     remove(shard_path(folder, number))
     remove_parts(folder, {number})
+
+
+def is_store(folder: Path) -> bool:
+    """Whether a folder is one that `funcam batch` wrote.
+
+    Example:
+        >>> is_store(Path("no-such-folder"))
+        False
+    """
+    return exists(folder / QUESTION) and exists(folder / "listing")
 
 
 @contextmanager

@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 from funcam.errors import FuncamError, json_text, nearest, shown, whole_number
 from funcam.files import MIB, exists, parse_json, read_bytes, write_atomically
 from funcam.store.encoding import MAP_TYPES
+from funcam.store.layout import QUESTION
 from funcam.store.listing import listed_count
 
 FORMAT = 1
@@ -18,7 +19,6 @@ FORMAT = 1
 MOST_ROWS = 2**16
 """Images of a shard, which is in memory while it is written."""
 
-_NAME = "question.json"
 _EXPECTED = "expected the question.json of a store"
 _SHOWN = 4
 
@@ -75,10 +75,10 @@ def settle_question(folder: Path, question: Mapping[str, Any]) -> None:
         ours = json.loads(json.dumps(question, allow_nan=False))
     except (TypeError, ValueError) as error:
         raise FuncamError(f"the question can't be written as JSON ({error}); give texts and numbers") from None
-    there = read_question(folder) if exists(folder / _NAME) else None
+    there = read_question(folder) if exists(folder / QUESTION) else None
     if there is None or (there != ours and listed_count(folder) is None):  # no row can be there yet
         text = json_text({"format": FORMAT, "question": ours}, indent=2) + "\n"
-        write_atomically(folder / _NAME, text.encode(errors="backslashreplace"), links=False)
+        write_atomically(folder / QUESTION, text.encode(errors="backslashreplace"), links=False)
     parts = [f"{part} is {now}, there {there}" for part, there, now in _differing(read_question(folder), ours)]
     if parts:
         more = f" and {len(parts) - _SHOWN} more" if len(parts) > _SHOWN else ""
@@ -99,11 +99,11 @@ def read_question(folder: Path) -> dict[str, Any]:
         Traceback (most recent call last):
         funcam.errors.FuncamError: 'no-such-store' is no store; give a folder that funcam batch wrote
     """
-    if not exists(folder / _NAME):
+    if not exists(folder / QUESTION):
         raise FuncamError(f"{str(folder)!r} is no store; give a folder that funcam batch wrote")
-    document = parse_json(read_bytes(folder / _NAME, most=64 * MIB), repr(str(folder / _NAME)), _EXPECTED)
+    document = parse_json(read_bytes(folder / QUESTION, most=64 * MIB), repr(str(folder / QUESTION)), _EXPECTED)
     if not isinstance(document, dict) or not isinstance(document.get("question"), dict):
-        raise FuncamError(f"{str(folder / _NAME)!r} is damaged; {_EXPECTED}")
+        raise FuncamError(f"{str(folder / QUESTION)!r} is damaged; {_EXPECTED}")
     if document.get("format") != FORMAT:
         raise FuncamError(
             f"{str(folder)!r} is a store of format {shown(document.get('format'))}, this funcam writes {FORMAT}; "

@@ -32,7 +32,7 @@ def figures() -> dict[str, bytes]:
     }
 
 
-def ran(funcam: Funcam, *words: str) -> str:
+def ran(funcam: Funcam, *words: object) -> str:
     told = funcam(*words)
     assert (told.code, told.err) == (0, "")
     return told.out
@@ -109,14 +109,46 @@ def test_one_that_stopped_while_it_wrote(funcam: Funcam, monkeypatch: pytest.Mon
         whole = figures()
 
 
+@pytest.mark.parametrize("mine", ['{"mine": 1}', '{"mine": 1}\n{"mine": 2}\n', '["mine"]', "mine", ""])
 @pytest.mark.parametrize("command", RUNS)
-def test_a_file_of_the_users_stays(funcam: Funcam, command: str) -> None:
+def test_a_file_of_the_users_stays(funcam: Funcam, command: str, mine: str) -> None:
     Path("out").mkdir()
-    Path("out", f"{RECORD[command]}.json").write_text('{"mine": 1}')
+    Path("out", f"{RECORD[command]}.json").write_text(mine)
     ran(funcam, *RUNS[command], "--quiet")
-    assert figures()[f"{RECORD[command]}.json"] == b'{"mine": 1}'
+    assert figures()[f"{RECORD[command]}.json"] == mine.encode()
     ran(funcam, *RUNS[command], "--quiet", "--overwrite")
-    assert b"mine" not in figures()[f"{RECORD[command]}.json"]
+    assert json.loads(figures()[f"{RECORD[command]}.json"])["files"]["record"] == f"{RECORD[command]}.json"
+
+
+@pytest.mark.parametrize("mine", ['{"apples": 3}', "[1]"])
+def test_costs_of_something_else_stay(funcam: Funcam, mine: str) -> None:
+    Path("out").mkdir()
+    Path("out/costs.json").write_text(mine)
+    for _ in range(2):
+        assert json.loads(ran(funcam, *RUNS["evaluate"], "--json"))["best"]["cost"] > 0
+        assert Path("out/costs.json").read_text() == mine
+
+
+@pytest.mark.parametrize("more", [(), ("--overwrite",)])
+@pytest.mark.parametrize("command", RUNS)
+def test_a_folder_in_their_place_stays(funcam: Funcam, command: str, more: tuple[str, ...]) -> None:
+    place = Path("out", f"{RECORD[command]}.json")
+    place.mkdir(parents=True)
+    told = json.loads(ran(funcam, *RUNS[command], *more, "--json"))
+    assert place.is_dir()
+    assert Path("out", told["files"]["record"]).is_file()
+
+
+@pytest.mark.parametrize("command", ["compare", "evaluate", "explain"])
+def test_a_store_takes_no_other_files(funcam: Funcam, image: Path, command: str) -> None:
+    """They would keep it from being gone on with."""
+    batch = ("batch", image, "--net", "scenes", "--out", "out", "--quiet")
+    ran(funcam, *batch)
+    before = {path: path.read_bytes() for path in Path("out").rglob("*") if path.is_file()}
+    run = RUNS.get(command, ("explain", "pic.png", "--net", "scenes", "--out", "out"))
+    funcam(*run).error(2, "--out: 'out' is a store of funcam batch; give another folder")
+    assert before == {path: path.read_bytes() for path in Path("out").rglob("*") if path.is_file()}
+    ran(funcam, *batch, "--skip-done")
 
 
 @pytest.mark.parametrize("command", RUNS)

@@ -323,10 +323,8 @@ def test_hooks_and_shared_values_have_letters() -> None:
 
 
 def test_another_version(tmp_path: Path, measured: Measured, monkeypatch: pytest.MonkeyPatch) -> None:
-    from funcam.comparison import plan as plan_module
-
     compare([Rival("a", NET)], scene_examples(1), PLAN, tmp_path)
-    monkeypatch.setattr(plan_module, "all_versions", lambda: (("torch", "3.0"),))
+    monkeypatch.setattr("funcam.resuming.question.all_versions", lambda: (("torch", "3.0"),))
     measured.clear()
     compare([Rival("a", NET)], scene_examples(1), PLAN, tmp_path)
     assert len(measured) == 1
