@@ -44,19 +44,19 @@ def called_with_letters(names: Sequence[tuple[str, str]], folder: Path, overwrit
     """What results are called that can't be called as usual.
 
     Args:
-        names: the usual name, and the one that they have; of each.
+        names: what a record is called as usual, and what it is called, without `.json`; of each.
         folder: where they are.
         overwrites: whether `--overwrite` would give them the usual one; it doesn't take it from others of the same run.
 
     Example:
         >>> called_with_letters([("dog-scenes", "dog-scenes-3fa91c04be")], Path("out"), overwrites=False)
-        'another image has the name dog-scenes: these are called dog-scenes-3fa91c04be'
+        'another image has the name dog-scenes.json: these are called dog-scenes-3fa91c04be'
     """
     (usual, name), *others = names
     more = f", and {len(others)} more like it" if others else ""
     if not overwrites:
-        return f"another image has the name {usual}: these are called {name}{more}"
-    where = f"{usual} in {str(folder)!r} is of other options or another file, or was"
+        return f"another image has the name {usual}.json: these are called {name}{more}"
+    where = f"{usual}.json in {str(folder)!r} is of other options or another file, or was"
     return f"{where}: these are called {name}{more}; --overwrite takes it"
 
 

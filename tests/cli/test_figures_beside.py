@@ -50,7 +50,7 @@ def test_figures_of_another_question_stay(funcam: Funcam, command: str, other: s
     assert {name: both[name] for name in first} == first
     (record,) = {name for name in both.keys() - first.keys() if name.endswith(".json")}
     name = record.removesuffix(".json")
-    assert f"{usual} in 'out' is of other options" in said
+    assert f"{usual}.json in 'out' is of other options" in said
     assert f"these are called {name}; --overwrite takes it" in said
     assert sorted(json.loads(both[record])["files"].values()) == sorted(both.keys() - first.keys())
 

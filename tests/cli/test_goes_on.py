@@ -72,8 +72,9 @@ def test_explaining(terminals: Terminals, tmp_path: Path) -> None:
     assert "the same command with --skip-done goes on" in told
     assert len(list((tmp_path / "results").glob("*.json"))) == int(done)
 
+    (tmp_path / "results" / "0-scenes-panel.png").unlink()
     rest = words(terminals.run(*run, "--skip-done", folder=tmp_path, columns=80).ended(0).text)
-    assert rest.startswith(f"{done} of 3 images were explained before; going on ")
+    assert rest.startswith(f"{int(done) - 1} of 3 images were explained before; going on ")
     again = words(terminals.run(*run, "--skip-done", folder=tmp_path, columns=80).ended(0).text)
     assert again == "nothing was left to do: 3 of 3 images were explained before, and are left as they are"
 

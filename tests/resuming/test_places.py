@@ -6,7 +6,7 @@ import json
 from pathlib import Path
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from funcam.errors import FuncamError
@@ -81,17 +81,17 @@ def test_what_another_image_of_the_call_writes_meanwhile_stays(tmp_path: Path) -
 NAMES = ["x.jpg", "X.png", "a/x.jpg", "x-2.jpg", "a/x-2.png", "é.jpg", "e\u0301.png", "y.jpg"]
 
 
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
 @given(st.lists(st.sampled_from(NAMES), unique=True), st.integers(0, len(NAMES) - 1))
-def test_no_two_images_of_a_call_have_one_name(tmp_path: Path, names: list[str], at: int) -> None:
+def test_no_two_images_of_a_call_have_one_name(
+    tmp_path_factory: pytest.TempPathFactory, names: list[str], at: int
+) -> None:
+    folder = tmp_path_factory.mktemp("results")
     sources = [ImageSource(name, Path(name).stem) for name in names]
     has = sources[at % len(names)] if sources else None
-    for path in tmp_path.glob("*.json"):
-        path.unlink()
     if has is not None:
-        record = {"asked": asked_of("options", has, tmp_path)}
-        (tmp_path / f"{has.stem}-net.json").write_text(json.dumps(record))
-    apart = told_apart(sources, "options", tmp_path, "net")
+        record = {"asked": asked_of("options", has, folder)}
+        (folder / f"{has.stem}-net.json").write_text(json.dumps(record))
+    apart = told_apart(sources, "options", folder, "net")
     assert [source.name for source in apart] == names
     plain = [source for source in apart if source.plain]
     assert sorted(folded(source.stem) for source in plain) == sorted({folded(source.stem) for source in sources})
