@@ -6,7 +6,6 @@ import importlib.util
 import os
 import signal
 import sys
-import tempfile
 import time
 from typing import Annotated
 
@@ -40,6 +39,8 @@ def app(
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Print errors only.")] = False,
 ) -> None:
     """Serve a page to drop a picture on: needs no network and no weights (scenes), keeps nothing, asks nobody."""
+    import tempfile  # takes a while, which help need not wait for
+
     specs = [parse_net_spec(text) for text in nets or []]
     check_device(device)
     check_files(None, labels)

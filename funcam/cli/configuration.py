@@ -6,7 +6,6 @@ folder must not say it.
 
 from __future__ import annotations
 
-import tomllib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -68,6 +67,8 @@ def configured(folder: Path) -> dict[str, Any]:
 
 def _read(file: Path) -> Mapping[str, Any] | None:
     """The file's table; None for another program's `pyproject.toml`."""
+    import tomllib  # takes a while, and most have no such file
+
     whole = file.name == NAMES[0]
     try:
         text = read_text(file, most=MIB)

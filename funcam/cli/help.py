@@ -11,7 +11,9 @@ from typing import Any
 
 from typer.core import TyperCommand, TyperGroup
 
+from funcam.cli.as_typed import take_as_typed
 from funcam.cli.messages import UsageError
+from funcam.cli.without_markdown import import_tables
 
 _ROOM = 80  # columns of the terminal in which Typer's tables show the longest names whole
 
@@ -25,6 +27,7 @@ class Command(TyperCommand):
         for word in takewhile(lambda argument: argument != "--", args):
             if word[:1] == "-" != word and word.partition("=")[0] not in options and os.path.lexists(word):
                 raise UsageError(f"{word!r} would be read as options")
+        take_as_typed(self.get_params(ctx))
         return super().parse_args(ctx, args)
 
     def format_help(self, ctx: Any, formatter: Any) -> None:
@@ -32,11 +35,17 @@ class Command(TyperCommand):
         if _narrow():
             _print_list(self, ctx)
         else:
+            import_tables()
             super().format_help(ctx, formatter)
 
 
 class Group(TyperGroup):
     """A command with others below it, whose help suits the terminal; a command may be called by two words."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        """Parse the arguments in front of the command's name."""
+        take_as_typed(self.get_params(ctx))
+        return super().parse_args(ctx, args)
 
     def resolve_command(self, ctx: Any, args: list[str]) -> Any:
         """The command that is called, and its arguments."""
@@ -50,6 +59,7 @@ class Group(TyperGroup):
         if _narrow():
             _print_list(self, ctx, [(name, command.help or "") for name, command in self.commands.items()])
         else:
+            import_tables()
             super().format_help(ctx, formatter)
 
 

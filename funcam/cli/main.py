@@ -18,9 +18,9 @@ from funcam import __version__
 from funcam.cli.app import app as serve
 from funcam.cli.batch import batch
 from funcam.cli.batch_show import batch_show
+from funcam.cli.called import App
 from funcam.cli.collector import collector_off
 from funcam.cli.compare import compare
-from funcam.cli.completion import completed
 from funcam.cli.configuration import Styled
 from funcam.cli.evaluate import evaluate
 from funcam.cli.explain import explain
@@ -32,7 +32,7 @@ from funcam.cli.methods import methods
 from funcam.cli.nets import nets
 from funcam.errors import shown
 
-app = typer.Typer(
+app = App(
     name="funcam",
     cls=Group,
     no_args_is_help=True,
@@ -41,9 +41,9 @@ app = typer.Typer(
     epilog=EPILOG,
 )
 for command in (explain, compare, evaluate, batch, export, nets, layers, methods):
-    app.command(cls=Styled if command is explain else Command)(completed(command))
-app.command("batch show", cls=Styled)(completed(batch_show))
-app.command("app", cls=Command)(completed(serve))
+    app.command(command.__name__, cls=Styled if command is explain else Command)(command)
+app.command("batch show", cls=Styled)(batch_show)
+app.command("app", cls=Command)(serve)
 
 
 def _print_version(wanted: bool) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from functools import cache
-from importlib.metadata import version
 
 from funcam import __version__
 
@@ -15,6 +14,8 @@ def versions() -> dict[str, str]:
         >>> list(versions())
         ['funcam', 'torch', 'torchvision', 'numpy']
     """
+    from importlib.metadata import version  # takes a while, and help asks for no version
+
     return {"funcam": __version__, **{name: version(name) for name in ("torch", "torchvision", "numpy")}}
 
 

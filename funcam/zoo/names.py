@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from importlib import metadata
 
 from funcam.errors import FuncamError, nearest
 
@@ -227,7 +226,9 @@ def canonical_name(name: str) -> str:
 
 def _is_new_in_torchvision(name: str) -> bool:
     """Whether an installed torchvision that is newer than the table has the network."""
-    numbers = re.findall(r"\d+", metadata.version("torchvision"))
+    from importlib.metadata import version  # takes a while, and help asks for no version
+
+    numbers = re.findall(r"\d+", version("torchvision"))
     if tuple(map(int, numbers[:2])) <= _TABLE_FROM:
         return False  # a mistyped name is answered without the seconds that importing torchvision takes
     from torchvision import models

@@ -1,0 +1,49 @@
+"""Typer's tables of help without Rich's Markdown and tracebacks, which they import and help doesn't use."""
+
+from __future__ import annotations
+
+import importlib
+import sys
+from types import ModuleType
+from typing import Any
+
+_UNUSED = ("rich.markdown", "rich.traceback")
+
+
+class StandIn(ModuleType):
+    """Stands for the module while the tables are imported: what is taken from it there is a class of it."""
+
+    def __getattr__(self, name: str) -> type:
+        if name.startswith("__"):
+            raise AttributeError(name)
+        return _Later(name, (), {"__module__": self.__name__})
+
+
+class _Later(type):
+    """A class that is imported when something is made of it, or asked of it."""
+
+    def __call__(cls, *arguments: Any, **options: Any) -> Any:
+        return cls._own()(*arguments, **options)
+
+    def __getattr__(cls, name: str) -> Any:
+        return getattr(cls._own(), name)
+
+    def __instancecheck__(cls, instance: object) -> bool:
+        return isinstance(instance, cls._own())
+
+    def _own(cls) -> Any:
+        return getattr(importlib.import_module(cls.__module__), cls.__name__)
+
+
+def import_tables() -> None:
+    """Import Typer's tables; while this process has one thread, as it has when help is told."""
+    if "typer.rich_utils" in sys.modules:
+        return
+    stand_ins = {name: StandIn(name) for name in _UNUSED if name not in sys.modules}
+    sys.modules.update(stand_ins)
+    try:
+        import typer.rich_utils  # noqa: F401
+    finally:
+        for name, stand_in in stand_ins.items():
+            if sys.modules.get(name) is stand_in:
+                del sys.modules[name]
