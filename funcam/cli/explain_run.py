@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Generator, Mapping, Sequence
-from contextlib import closing
+from contextlib import AbstractContextManager, closing, nullcontext
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -82,16 +82,14 @@ def _explained(
     as_json: bool,
     silent: bool,
 ) -> tuple[int, list[dict[str, Any]]]:
-    from funcam.cli.progress import bar_console, explaining_bar
-
-    shown = bar_console()
+    shown, bar = _bar(len(left), silent)
     records: list[dict[str, Any]] = []
     done = list(earlier)
     failed = 0
     for before in earlier.values():
         _told(before, records, as_json, silent)
     try:
-        with explaining_bar(shown, len(left), silent) as tick, closing(explain(done.append)) as outcomes:
+        with bar as tick, closing(explain(done.append)) as outcomes:
             for outcome in outcomes:
                 record = _record(outcome, shown)
                 tick()
@@ -106,6 +104,16 @@ def _explained(
     return len(done) - failed, records
 
 
+def _bar(total: int, silent: bool) -> tuple[Console | None, AbstractContextManager[Callable[[], None]]]:
+    """Where a bar of the images is drawn, and the bar; a silent run and a single image do without Rich's progress."""
+    if silent or total == 1:
+        return None, nullcontext(lambda: None)
+    from funcam.cli.progress import bar_console, explaining_bar
+
+    shown = bar_console()
+    return shown, explaining_bar(shown, total, silent)
+
+
 def _told(record: dict[str, Any], records: list[dict[str, Any]], as_json: bool, silent: bool) -> None:
     if not silent or not records:
         records.append(record)
@@ -113,7 +121,7 @@ def _told(record: dict[str, Any], records: list[dict[str, Any]], as_json: bool, 
         print(json_text(record, ascii_only=True), flush=True)
 
 
-def _record(outcome: Outcome[ImageSource, dict[str, Any]], shown: Console) -> dict[str, Any] | None:
+def _record(outcome: Outcome[ImageSource, dict[str, Any]], shown: Console | None) -> dict[str, Any] | None:
     """What is known of an image, or nothing but its error, told."""
     collect_again()
     try:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, TypeAlias
 
@@ -16,12 +16,14 @@ Overwrite: TypeAlias = Annotated[
 ]
 
 
-def check_reports(paths: Iterable[Path], overwrite: bool) -> None:
+def check_reports(paths: Sequence[Path], overwrite: bool) -> None:
     """Find before the long work where a report can't be written; its folder is made.
 
     Raises:
         UsageError: another kind of file, something in its place that funcam did not write, or no folder for it.
     """
+    if not paths:
+        return
     from funcam.errors import FuncamError
     from funcam.files import make_folder
     from funcam.report.mark import is_free, taken_beside

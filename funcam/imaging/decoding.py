@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import importlib
 import os
 import threading
 import warnings
 from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -50,7 +52,7 @@ def opened(path: str | os.PathLike[str], formats: Sequence[str] = FORMATS) -> It
         FuncamError: it is no regular file, can't be opened, or has more before its pixels than any picture.
         Exception: whatever Pillow raises.
     """
-    Image.init()  # Pillow registers most formats only when asked to.
+    _know_formats()
     name = repr(os.fsdecode(path))
     with _quiet, Header(open_regular(path, most=MOST_BYTES), name) as stream:
         if heif.begins(stream.peek(12)[:12]):
@@ -59,6 +61,15 @@ def opened(path: str | os.PathLike[str], formats: Sequence[str] = FORMATS) -> It
         with Image.open(stream, formats=[name for name in formats if name in Image.OPEN]) as image:
             stream.whole()
             yield image
+
+
+@cache
+def _know_formats() -> None:
+    """Have Pillow know those formats; `Image.init` would import forty more."""
+    Image.preinit()
+    for name in ("Avif", "Jpeg2K", "Mpo", "Tiff", "WebP"):
+        with suppress(ImportError):  # an older Pillow, or one that was built without
+            importlib.import_module(f"PIL.{name}ImagePlugin")
 
 
 class _Quiet:

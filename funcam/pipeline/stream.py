@@ -18,8 +18,6 @@ from funcam.imaging.text import undrawn
 from funcam.pipeline.earlier import MADE_FROM, ImageSource, asked_of, made_from
 from funcam.pipeline.writing import Style, names_of, write_results
 from funcam.resuming.places import ASKED, Place
-from funcam.scenes import CLASSES as SCENE_CLASSES
-from funcam.scenes import scene
 from funcam.streaming.in_order import in_order, worker_count
 from funcam.streaming.outcome import Outcome
 from funcam.streaming.together import Together
@@ -138,12 +136,18 @@ def _seen(job: Job, net: Net, source: ImageSource) -> _Seen:
 
     made = made_from(job.question, source) if job.question else None
     image, known, notes = _picture(source)
-    if job.classes is not None or job.top is not None or net.classes != SCENE_CLASSES:
-        known = ()
-    if known:
+    if known and job.classes is None and job.top is None and _knows_scenes(net):
         things = ", ".join(net.classes[index] for index in known)
         notes = (f"the scene shows {things}: what it shows is explained",)
+    else:
+        known = ()
     return _Seen(source, fit_for(net, image, job.fit), known, notes, made)
+
+
+def _knows_scenes(net: Net) -> bool:
+    from funcam.scenes import CLASSES  # draws with NumPy's generators, which take a while to import
+
+    return net.classes == CLASSES
 
 
 def _picture(source: ImageSource) -> tuple[Pixels, tuple[int, ...], tuple[str, ...]]:
@@ -152,6 +156,8 @@ def _picture(source: ImageSource) -> tuple[Pixels, tuple[int, ...], tuple[str, .
         image = read(source.name) if source.data is None else read_data(source.data, source.name)
         said = ((_STRETCHED, image.stretched), (_FIRST, image.several))
         return image.pixels, (), tuple(note for note, holds in said if holds)
+    from funcam.scenes import scene
+
     drawn = scene(source.seed, "different")
     return drawn.image, tuple(dict.fromkeys(thing.label for thing in drawn.things)), ()
 

@@ -61,13 +61,51 @@ def test_another_torchvision_may_ask_the_compiler_for_more(process: Process) -> 
     assert process("-c", ANOTHER_NAME).communicate()[0].split() == ["True", "False"]
 
 
+DATA_SETS = """
+import sys
+from funcam.cli.without_compiler import import_torchvision
+import_torchvision()
+import torchvision
+print("torchvision.datasets" in sys.modules, "torch.onnx" in sys.modules)
+print(torchvision.datasets.FakeData.__module__, torchvision.datasets is sys.modules["torchvision.datasets"])
+from torchvision.datasets.folder import ImageFolder
+from torchvision.ops import _register_onnx_ops
+print(issubclass(ImageFolder, torchvision.datasets.DatasetFolder), callable(_register_onnx_ops.roi_pool))
+"""
+
+
+@pytest.mark.long
+def test_data_sets_and_onnx_are_there_when_somebody_asks(process: Process) -> None:
+    told = process("-c", DATA_SETS).communicate()[0]
+    assert told.splitlines() == ["False False", "torchvision.datasets.fakedata True", "True True"]
+
+
+PILLOW = """
+from PIL import Image
+from funcam.imaging.decoding import FORMATS
+from funcam.imaging.reading import read_image
+read_image("0.png")
+few, known = len(Image.OPEN), {*FORMATS} & {*Image.OPEN}
+Image.init()
+print(known == {*FORMATS} & {*Image.OPEN}, few < len(Image.OPEN))
+"""
+
+
+@pytest.mark.long
+def test_pillow_knows_each_format_that_is_read_and_no_more(process: Process, tmp_path: Path) -> None:
+    Image.new("RGB", (8, 8)).save(tmp_path / "0.png")
+    assert process("-c", PILLOW).communicate()[0].split() == ["True", "True"]
+
+
 EXPLAINED = """
 import sys
 from funcam.cli import main
 try:
     main()
 finally:
-    print(sorted({"torch._dynamo", "torch._inductor", "sympy"} & set(sys.modules)))
+    unused = {"torch._dynamo", "torch._inductor", "sympy", "torch.onnx", "torchvision.datasets"}
+    unused |= {"pydantic", "rich.console", "funcam.report", "funcam.scenes", "numpy.random", "PIL.PdfImagePlugin"}
+    print(sorted(unused & set(sys.modules)))
 """
 
 
@@ -75,7 +113,9 @@ finally:
 @pytest.mark.parametrize(
     ("net", "photos"), [("mobilenet_v2", 1), ("mobilenet_v2", 2), ("shufflenet_v2_x1_0", 2), ("alexnet", 1)]
 )
-def test_an_explanation_reads_no_compiler(process: Process, tmp_path: Path, net: str, photos: int) -> None:
+def test_an_explanation_reads_nothing_that_it_has_no_use_for(
+    process: Process, tmp_path: Path, net: str, photos: int
+) -> None:
     for number in range(photos):
         Image.new("RGB", (64, 64), (200, 40 * number, 0)).save(tmp_path / f"{number}.png")
     names = [f"{number}.png" for number in range(photos)]
