@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from torch import fx
@@ -41,33 +41,30 @@ def why_not_linear(graph: Graph, node: fx.Node, image: Sequence[int] | None = No
         >>> why_not_linear(graph, graph.outputs["layer4.1.bn1"])
         "values that skip 'layer4.1.bn1' reach the output"
     """
-    found = linear_behind(graph, node, image)
+    found = linear_behind(graph, node, lambda: probe_shapes(graph) if image is None else shapes_of(graph, image))
     return found if isinstance(found, str) else None
 
 
-def linear_behind(graph: Graph, node: fx.Node, image: Sequence[int] | None = None) -> fx.Node | str:
+def linear_behind(graph: Graph, node: fx.Node, shapes_in: Callable[[], Shapes]) -> fx.Node | str:
     """The one linear layer behind the mean over space of a node's feature map; else why there is none.
 
     Args:
         graph: the traced model.
         node: the node of the cut, a feature map.
-        image: as in `why_not_linear`.
-
-    Raises:
-        FuncamError: the model takes no images of this shape.
+        shapes_in: gives the shapes in the graph, if they are needed.
 
     Example:
         >>> import torchvision
         >>> from funcam.network.cutting import graph_of
         >>> graph = graph_of(torchvision.models.resnet18())
-        >>> linear_behind(graph, graph.outputs["layer4"])
+        >>> linear_behind(graph, graph.outputs["layer4"], lambda: shapes_of(graph, (1, 3, 224, 224)))
         fc
     """
     output = graph.module.graph.output_node()
     returned = output.args[0]
     if not isinstance(returned, fx.Node):
         return "the model returns several values, not one tensor of logits"
-    shapes = probe_shapes(graph) if image is None else shapes_of(graph, image)
+    shapes = shapes_in()
     inner, crossing = between([node], returned)
     rest = [n for n in inner if n in shapes.of and n.op != "get_attr"]
     name = name_of(graph, node)

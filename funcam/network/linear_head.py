@@ -57,7 +57,7 @@ def _found(
     traced = known_of(model).traced(model)
     assert traced is not None  # the cut is of that graph
     node = find_node(traced.graph, settled.layer)
-    linear = linear_behind(traced.graph, node, image)
+    linear = linear_behind(traced.graph, node, lambda: traced.shapes(image))
     path = None if isinstance(linear, str) else _weight_path(traced.graph, linear)
     if path is None:
         return None
