@@ -29,24 +29,26 @@ async function decodeGrid(address) {
 
 /** For each of `count` pixels the two cells that it lies between and its share of the second; cells have centres. */
 function taps(count, cells) {
-  return Array.from({ length: count }, (_, i) => {
+  const [first, second, share] = [new Int32Array(count), new Int32Array(count), new Float32Array(count)];
+  for (let i = 0; i < count; i++) {
     const at = Math.min(Math.max(((i + 0.5) * cells) / count - 0.5, 0), cells - 1);
-    const low = Math.floor(at);
-    return [low, Math.min(low + 1, cells - 1), at - low];
-  });
+    first[i] = at;
+    second[i] = Math.min(first[i] + 1, cells - 1);
+    share[i] = at - first[i];
+  }
+  return { first, second, share };
 }
 
-/** A grid on width x height pixels. */
-function upsample(grid, width, height) {
+/** A grid on width x height pixels: its rows are mixed first, of which there are fewer cells than pixels. */
+function upsample({ width: columns, height: rows, cells }, width, height) {
   const values = new Float32Array(width * height);
-  const columns = taps(width, grid.width);
-  let i = 0;
-  for (const [top, bottom, down] of taps(height, grid.height)) {
-    const [a, b] = [top * grid.width, bottom * grid.width];
-    for (const [left, right, across] of columns) {
-      const upper = grid.cells[a + left] * (1 - across) + grid.cells[a + right] * across;
-      const lower = grid.cells[b + left] * (1 - across) + grid.cells[b + right] * across;
-      values[i++] = upper * (1 - down) + lower * down;
+  const [across, down, row] = [taps(width, columns), taps(height, rows), new Float32Array(columns)];
+  for (let y = 0; y < height; y++) {
+    const [top, bottom, share] = [down.first[y] * columns, down.second[y] * columns, down.share[y]];
+    for (let i = 0; i < columns; i++) row[i] = cells[top + i] * (1 - share) + cells[bottom + i] * share;
+    for (let x = 0, to = y * width; x < width; x++, to++) {
+      const left = row[across.first[x]];
+      values[to] = left + (row[across.second[x]] - left) * across.share[x];
     }
   }
   return values;
