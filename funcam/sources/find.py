@@ -4,24 +4,22 @@ from __future__ import annotations
 
 import os
 import re
+from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import BinaryIO
 
 from funcam.errors import FuncamError
 from funcam.imaging.suffixes import heic_offer, is_image_name, is_unreadable_name
 from funcam.imaging.suffixes import left_out as told
-from funcam.sources.item import Item, Place, made_item
+from funcam.sources.item import Item, LeftOut, Place, ignored, made_item
 from funcam.sources.lists import listed_in, listed_lines, listed_rows
 from funcam.sources.places import Entry, is_address, joined, kind_at
 from funcam.sources.tables import table_items
 from funcam.sources.tars import shard_items
 from funcam.sources.tree import below, is_glob, matching
 
-LeftOut = Callable[[str], object]
-
 STANDARD_INPUT = "-"
 _FILES: dict[str, Callable[[str], Iterator[Item]]] = {
-    ".tar": shard_items,
     ".parquet": table_items,
     ".txt": listed_in,
     ".csv": listed_rows,
@@ -29,15 +27,14 @@ _FILES: dict[str, Callable[[str], Iterator[Item]]] = {
 }
 """What holds images, by its suffix."""
 
-_SHARDS = (".tar", ".parquet")
+_TAR = ".tar"
+_SHARDS = (_TAR, ".parquet")
 _RANGE = re.compile(r"\{(\d+)\.\.(\d+)\}")
 _MOST_SHARDS = 10**6
 _KINDS = "a folder, a glob, '-', an image, a .txt or .csv list, .tar shards or .parquet files"
 
 
-def list_items(
-    sources: Sequence[str], lines: BinaryIO | None = None, left_out: LeftOut = lambda _name: None
-) -> Iterator[Item]:
+def list_items(sources: Sequence[str], lines: BinaryIO | None = None, left_out: LeftOut = ignored) -> Iterator[Item]:
     """The images of some sources, in an order that is the same each time, one by one: memory stays as it is.
 
     A folder stands for the images below it (folders in it too, sorted; hidden ones are left out; a link that leads
@@ -48,7 +45,7 @@ def list_items(
         sources: paths, addresses, globs, or `-` for paths on standard input.
         lines: standard input.
         left_out: called with the name of each image of a format that can't be read, where such are left out: in
-            folders and globs.
+            folders, globs and tar shards.
 
     Raises:
         FuncamError: there is no such source, at once; one holds no image, when it is reached. What is wrong with a
@@ -108,9 +105,15 @@ def _items(source: str, lines: BinaryIO | None, left_out: LeftOut) -> Iterator[I
     if kind == "folder":
         return _images((entry for _, entry in below(source)), left_out)
     if kind == "file":  # before the glob: 'photo[1].jpg' may be a file's name
-        within = _FILES.get(_suffix(source))
-        return within(source) if within else iter([made_item(source, Place(source))])
+        return _in_file(source, left_out)
     return _matched(source, left_out)
+
+
+def _in_file(path: str, left_out: LeftOut) -> Iterator[Item]:
+    if _suffix(path) == _TAR:
+        return shard_items(path, left_out)
+    within = _FILES.get(_suffix(path))
+    return within(path) if within else iter([made_item(path, Place(path))])
 
 
 def _images(found: Iterable[Entry], left_out: LeftOut) -> Iterator[Item]:
@@ -124,7 +127,7 @@ def _images(found: Iterable[Entry], left_out: LeftOut) -> Iterator[Item]:
 def _matched(pattern: str, left_out: LeftOut) -> Iterator[Item]:
     for entry in matching(pattern):
         if not entry.problem and _suffix(entry.name) in _SHARDS:
-            yield from _FILES[_suffix(entry.name)](entry.path)
+            yield from _in_file(entry.path, left_out)
         else:
             yield from _images([entry], left_out)
 
@@ -132,15 +135,23 @@ def _matched(pattern: str, left_out: LeftOut) -> Iterator[Item]:
 def _empty(source: str) -> str:
     if source == STANDARD_INPUT:
         return "standard input names no image; pipe paths in, one a line"
-    if kind_at(source) != "folder":
-        return f"{source!r} holds no image; check it"
-    left = [entry.name for _, entry in below(source) if is_unreadable_name(entry.name)]
+    folder, left = kind_at(source) == "folder", _all_left_out(source)
     if left:
-        return "; ".join([f"folder {source!r} holds no images that can be read: {told(left)}", *heic_offer(left)])
+        what = f"folder {source!r}" if folder else repr(source)
+        return "; ".join([f"{what} holds no images that can be read: {told(left)}", *heic_offer(left)])
+    if not folder:
+        return f"{source!r} holds no image; check it"
     shard = next((entry.name for _, entry in below(source) if _suffix(entry.name) in _SHARDS), None)
     if shard is None:
         return f"folder {source!r} holds no images (.jpg, .png, ...), nor do folders in it; check the path"
     return f"folder {source!r} holds no images, but {shard!r}; give {joined(source, '*' + _suffix(shard))!r}"
+
+
+def _all_left_out(source: str) -> list[str]:
+    """The names of what is left out of a source without images."""
+    left: list[str] = []
+    deque(_items(source, None, left.append), maxlen=0)
+    return left
 
 
 def _suffix(name: str) -> str:

@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import NamedTuple
 
 from funcam.errors import FuncamError, cut, printable
+
+LeftOut = Callable[[str], object]
+"""Called with the name of each image of a format that can't be read, where such are left out."""
 
 _LONGEST_LABEL = 1000
 """Letters of a class."""
@@ -41,6 +45,10 @@ class Item:
     place: Place
     label: str | None = None
     problem: str | None = None
+
+
+def ignored(_name: str) -> None:
+    """Nobody asks for what is left out."""
 
 
 def made_item(name: str, place: Place, label: str | None = None, problem: str | None = None) -> Item:

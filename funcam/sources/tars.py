@@ -14,8 +14,8 @@ from typing import BinaryIO, NamedTuple
 
 from funcam.errors import FuncamError, reason_in
 from funcam.files import MIB, parse_json
-from funcam.imaging.reading import is_image_name
-from funcam.sources.item import Item, Place, made_item
+from funcam.imaging.suffixes import is_image_name, is_unreadable_name
+from funcam.sources.item import Item, LeftOut, Place, ignored, made_item
 from funcam.sources.places import opened_place
 from funcam.truth.csv_boxes import CLASS_COLUMNS
 
@@ -48,7 +48,7 @@ class Member(NamedTuple):
     problem: str | None = None
 
 
-def shard_items(file: str) -> Iterator[Item]:
+def shard_items(file: str, left_out: LeftOut = ignored) -> Iterator[Item]:
     """The images in a tar file, in its order, each with the class of its sample.
 
     A sample are files in a row whose paths agree up to the first dot of the name. A member that is no file, or claims
@@ -57,6 +57,7 @@ def shard_items(file: str) -> Iterator[Item]:
 
     Args:
         file: a path or an address.
+        left_out: called with the name of each image of a format that can't be read.
 
     Example:
         >>> [(item.path, item.label) for item in shard_items("train-00000.tar")]  # doctest: +SKIP
@@ -65,12 +66,12 @@ def shard_items(file: str) -> Iterator[Item]:
     try:
         with opened_place(file) as stream:
             for _, sample in groupby(_members(stream), lambda member: _key(member.name)):
-                yield from _items(file, stream, sample)
+                yield from _items(file, stream, sample, left_out)
     except FuncamError as error:
         yield made_item(file, Place(file), problem=str(error))
 
 
-def _items(file: str, stream: BinaryIO, sample: Iterator[Member]) -> Iterator[Item]:
+def _items(file: str, stream: BinaryIO, sample: Iterator[Member], left_out: LeftOut) -> Iterator[Item]:
     """The images of a sample."""
     images: list[Member] = []
     label, record, problem = None, None, None
@@ -86,6 +87,8 @@ def _items(file: str, stream: BinaryIO, sample: Iterator[Member]) -> Iterator[It
                     record = _class_in(_content(stream, member, _RECORD))
             except (FuncamError, UnicodeDecodeError) as error:
                 problem = f"its class in {member.name!r} can't be read ({reason_in(error)})"
+        elif is_unreadable_name(member.name):
+            left_out(os.path.basename(member.name))
         if len(images) > _TOGETHER:  # no sample of WebDataset's; its images go on without a class
             yield _item(file, images.pop(0), None, None)
     for member in images:

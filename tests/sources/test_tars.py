@@ -200,6 +200,18 @@ def test_hidden_members_are_left_out(tar):
     assert read("a.tar") == [b"x"]
 
 
+def test_formats_that_cannot_be_read_are_told_and_cost_nothing_else(tar, place, monkeypatch):
+    monkeypatch.setattr("funcam.imaging.heif.is_installed", lambda: False)
+    tar("a.tar", {"0.png": b"0", "d/1.heic": b"1", "d/1.cls": b"7", "2.CR2": b"2", "3.txt": b"3", "4.png": b"4"})
+    tar("b.tar", {"0.heif": b"0"})
+    for source in ("a.tar", "a*.tar"):
+        left = []
+        assert [item.path for item in list_items([source], left_out=left.append)] == ["a.tar/0.png", "a.tar/4.png"]
+        assert left == ["1.heic", "2.CR2"]
+    with pytest.raises(FuncamError, match=r"b.tar' holds no images that can be read: 1 image is .*funcam\[heif"):
+        list(list_items(["b.tar"]))
+
+
 def test_a_shard_that_is_no_tar_file_is_one_item(files):
     files("s/a.tar", "s/b.tar")
     items = list(list_items(["s/*.tar"]))
