@@ -31,7 +31,7 @@ from funcam.cli.recipe_options import (
     separated,
     settings_of,
 )
-from funcam.cli.report_option import Overwrite, Reports, check_reports
+from funcam.cli.report_option import Alpha, Colormap, Overwrite, Reports, check_reports, report_style
 from funcam.cli.skip_done import GoesOn, tell_name
 from funcam.comparison.plan import BASELINES, CONFIDENCE, FAITHFULNESS, GROUPS, LOCALISATION, USUAL_RECIPE, Plan
 from funcam.errors import FuncamError, json_text
@@ -82,6 +82,8 @@ def compare(
     batch: dataset.Batch = 8,
     report: Reports = None,
     overwrite: Overwrite = False,
+    colormap: Colormap = None,
+    alpha: Alpha = None,
     out: Annotated[Path, typer.Option("--out", "-o", help="Folder for the results.")] = Path("comparison"),
     open_: Annotated[bool, typer.Option("--open", help="Show the report.")] = False,
     skip_done: GoesOn = False,
@@ -106,6 +108,7 @@ def compare(
     if open_ and not report:
         raise UsageError("--open shows a report, and none is made; give --report report.html too")
     check_reports(report or [], overwrite)
+    style = report_style(report or [], colormap, alpha)
     load_examples = dataset.find_dataset(images or [], truth, names, scenes)
     make_results_folder(out)
     silent = quiet or as_json
@@ -120,7 +123,7 @@ def compare(
     asked = plan.asked(rivals, dataset.words_of(images or [], truth, names, scenes, out))
     result = _compare(rivals, examples, plan, out, silent, asked, overwrite)
     for path in report or []:
-        _write_report(path, result, rivals, examples, plan, out)
+        _write_report(path, result, rivals, examples, plan, out, *style)
     for problem in [*problems, *result.notes, *result.problems]:
         complain(problem)
     _print(result, out, as_json, quiet)
@@ -202,14 +205,23 @@ def _compare(
 
 
 def _write_report(
-    path: Path, result: ComparisonResult, rivals: Sequence[Rival], examples: Sequence[Example], plan: Plan, out: Path
+    path: Path,
+    result: ComparisonResult,
+    rivals: Sequence[Rival],
+    examples: Sequence[Example],
+    plan: Plan,
+    out: Path,
+    colormap: str,
+    alpha: float | None,
 ) -> None:
     from funcam.comparison.reporting import report_of
     from funcam.report import write_gallery, write_report
+    from funcam.report.data import ALPHA
 
     title = f"{', '.join(rival.label for rival in rivals)} on {result.images} image{'s' * (result.images != 1)}"
     page = report_of(result, rivals, examples, plan, out, title=title, most=_REPORTED)
-    (write_gallery if path.suffix.lower() == ".md" else write_report)(path, page)
+    styled = replace(page, colormap=colormap, alpha=ALPHA if alpha is None else alpha)
+    (write_gallery if path.suffix.lower() == ".md" else write_report)(path, styled)
 
 
 def _print(result: ComparisonResult, out: Path, as_json: bool, quiet: bool) -> None:

@@ -16,6 +16,7 @@ from funcam.cli.messages import (
     FAILURE,
     UsageError,
     check_choice,
+    check_colormap,
     complain,
     console,
     make_results_folder,
@@ -27,7 +28,7 @@ from funcam.cli.recipe_options import RUNNER_UP, recipe_of
 from funcam.cli.report_option import Overwrite, Reports, check_reports
 from funcam.cli.skip_done import EXPLAINED, SkipDone, asked, called_otherwise, earlier_records, with_names_apart
 from funcam.cli.standard_input import NAME, STEM, behind, from_standard_input
-from funcam.errors import FuncamError, nearest
+from funcam.errors import FuncamError
 from funcam.pipeline.recipes import RECIPES
 from funcam.resuming.words import told_before
 
@@ -124,8 +125,9 @@ def explain(
         typer.Option("--colormap", help="jet (else), turbo, viridis, inferno, cividis, ...", rich_help_panel=_PICTURES),
     ] = None,
     alpha: Annotated[
-        float, typer.Option("--alpha", min=0, max=1, help="Weight of the heat.", rich_help_panel=_PICTURES)
-    ] = 0.5,
+        float | None,
+        typer.Option("--alpha", min=0, max=1, help="Weight of the heat; else 0.5.", rich_help_panel=_PICTURES),
+    ] = None,
     size: Annotated[
         int | None,
         typer.Option("--size", min=1, help="Longest side in pixels; else the image's own.", rich_help_panel=_PICTURES),
@@ -177,7 +179,7 @@ def explain(
         raise UsageError("--report shows what this run explains, and --skip-done leaves images out; leave one out")
     sources, problems, notes = _sources(images or [], scene, [*specs.values()])
     _check_parts(sources, specs)
-    style = _style(format_, colormap or "jet", alpha, size, maps, pictures or [])
+    style = _style(format_, colormap or "jet", 0.5 if alpha is None else alpha, size, maps, pictures or [])
     if open_ and not report and "panel" not in style.pictures:
         raise UsageError("--open shows a report or a panel, and none is made; give --report, or --pictures panel too")
     make_results_folder(out)
@@ -202,7 +204,7 @@ def explain(
     earlier = earlier_records(jobs, sources, silent) if skip_done else {}
     if earlier and not silent:
         print(told_before(len(earlier), len(sources), EXPLAINED), flush=True)
-    done, records = run(jobs, sources, earlier, report or [], as_json, silent, colormap or "")
+    done, records = run(jobs, sources, earlier, report or [], as_json, silent, colormap or "", alpha)
     new = [] if silent else records[len(earlier) :]
     if new:
         from funcam.cli.explain_summary import print_summary, print_summary_of_several
@@ -295,15 +297,13 @@ def _check_fast(recipe: Recipe, contrast: str | None, layout: str | None) -> Non
 
 
 def _style(format_: str, colormap: str, alpha: float, size: int | None, maps: bool, pictures: Sequence[str]) -> Style:
-    from funcam.imaging.render import COLORMAPS
     from funcam.pipeline.writing import PICTURES, Style
 
     for name in pictures:
         check_choice("--pictures", name, (*PICTURES, NO_PICTURES))
     if NO_PICTURES in pictures and len(set(pictures)) > 1:
         raise UsageError(f"--pictures {NO_PICTURES} was given and others too; give one or the other")
-    if colormap not in COLORMAPS:
-        raise UsageError(f"--colormap {colormap!r} is unknown; nearest: {nearest(colormap, COLORMAPS)}")
+    check_colormap(colormap)
     return Style(format_, colormap, alpha, size, maps, tuple(pictures) or PICTURES)
 
 

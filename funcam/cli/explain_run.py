@@ -34,6 +34,7 @@ def run(
     as_json: bool,
     silent: bool,
     colormap: str = "",
+    alpha: float | None = None,
 ) -> tuple[int, list[dict[str, Any]]]:
     """Explain all images but those that were explained before; a bad one is reported and the others are done.
 
@@ -45,6 +46,7 @@ def run(
         as_json: whether records are printed.
         silent: whether nothing else is.
         colormap: the one that was asked for.
+        alpha: the weight of the heat that was asked for.
 
     Returns:
         How many were done, and their records; of a silent run the first one.
@@ -53,7 +55,7 @@ def run(
     if reports:
         from funcam.pipeline.gallery import Gallery
 
-        gallery = Gallery(jobs, sources, colormap)
+        gallery = Gallery(jobs, sources, colormap, alpha)
         jobs = [replace(job, also=partial(gallery.add, job.label)) for job in jobs]
     left = [source for source in sources if source not in earlier]
     flag = f"{FLAG} and without --report" if reports else FLAG

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 import typer
 
-from funcam.errors import FuncamError, cut, one_line
+from funcam.errors import FuncamError, cut, nearest, one_line
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -45,6 +45,18 @@ def check_choice(option: str, value: str, choices: Sequence[str]) -> None:
     if value not in choices:
         known = " or ".join(filter(None, (", ".join(choices[:-1]), choices[-1])))
         raise UsageError(f"{option} {value!r} is unknown; expected {known}")
+
+
+def check_colormap(name: str) -> None:
+    """Refuse a colour map that there is none of.
+
+    Raises:
+        UsageError: there is none of the name.
+    """
+    from funcam.imaging.colormaps import COLORMAPS
+
+    if name not in COLORMAPS:
+        raise UsageError(f"--colormap {name!r} is unknown; nearest: {nearest(name, COLORMAPS)}")
 
 
 def check_file(option: str, path: Path | None) -> None:

@@ -2,18 +2,39 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Annotated, TypeAlias
 
 import typer
 
-from funcam.cli.messages import UsageError
+from funcam.cli.configuration import configured
+from funcam.cli.messages import UsageError, check_colormap
 
 Reports: TypeAlias = Annotated[list[Path] | None, typer.Option("--report", help="A page (.html) or a gallery (.md).")]
 Overwrite: TypeAlias = Annotated[
     bool, typer.Option("--overwrite", help="Replace results of other options, and files that funcam did not write.")
 ]
+
+Colormap: TypeAlias = Annotated[str | None, typer.Option("--colormap", help="The report's: cividis (else), jet, ...")]
+Alpha: TypeAlias = Annotated[
+    float | None, typer.Option("--alpha", min=0, max=1, help="The report's weight of the heat; else 0.65.")
+]
+
+
+def report_style(reports: Sequence[Path], colormap: str | None, alpha: float | None) -> tuple[str, float | None]:
+    """A report's colour map and weight of the heat, from the options or the configuration; "" and None for its own.
+
+    Raises:
+        UsageError: there is no such colour map, or no report that could be drawn so.
+    """
+    for option, value in (("--colormap", colormap), ("--alpha", alpha)):
+        if value is not None and not reports:
+            raise UsageError(f"{option} {value} is of a report's maps, and none is made; give --report report.html too")
+    if colormap is not None:
+        check_colormap(colormap)
+    usual = configured(Path.cwd()) if reports else {}
+    return colormap or usual.get("colormap", ""), usual.get("alpha") if alpha is None else alpha
 
 
 def check_reports(paths: Sequence[Path], overwrite: bool) -> None:

@@ -18,7 +18,7 @@ from funcam.methods import METHODS
 from funcam.pipeline.earlier import ImageSource
 from funcam.pipeline.stream import Job
 from funcam.pipeline.writing import versions
-from funcam.report.data import Explained, ImageEntry, MapEntry, NetEntry, Report, method_entry
+from funcam.report.data import ALPHA, Explained, ImageEntry, MapEntry, NetEntry, Report, method_entry
 from funcam.report.pictures import LONGEST, on_picture, small_picture
 
 if TYPE_CHECKING:
@@ -36,10 +36,14 @@ class Gallery:
         jobs: one for each network.
         sources: the images; the first `MOST` are shown.
         colormap: the one that somebody asked for; "" for the report's own.
+        alpha: the weight of the heat that somebody asked for; None for the report's own.
     """
 
-    def __init__(self, jobs: Sequence[Job], sources: Sequence[ImageSource], colormap: str = "") -> None:
+    def __init__(
+        self, jobs: Sequence[Job], sources: Sequence[ImageSource], colormap: str = "", alpha: float | None = None
+    ) -> None:
         self.jobs, self.sources, self.colormap = jobs, sources, colormap
+        self.alpha = ALPHA if alpha is None else alpha
         self._images: dict[ImageSource, ImageEntry] = {}
         self._explained: dict[ImageSource, dict[str, list[Explained]]] = defaultdict(dict)
         self._layers: dict[str, str] = {}
@@ -94,6 +98,7 @@ class Gallery:
             images=entries,
             headline=random_nets(self.jobs) or "",
             colormap=self.colormap,
+            alpha=self.alpha,
         )
 
 

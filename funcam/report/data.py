@@ -11,9 +11,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from funcam.errors import FuncamError, nearest
+from funcam.errors import FuncamError, nearest, shown
 from funcam.imaging.reading import Pixels, check_image
 from funcam.methods import METHODS
+
+ALPHA = 0.65
+"""How much heat a report shows at first where nobody asked for another share."""
 
 MAP = "map"
 PIXELS = "pixels"
@@ -250,6 +253,7 @@ class Report:
         images: the images of the gallery.
         headline: what all of it comes to, in one sentence.
         colormap: the one that its maps are first shown in; "" for one that looks the same to colour-blind readers.
+        alpha: the weight of the heat that they are first shown with, 0..1.
 
     Example:
         >>> Report("Nothing yet", "2025-01-01T00:00:00Z").images
@@ -269,17 +273,21 @@ class Report:
     images: Sequence[ImageEntry] = ()
     headline: str = ""
     colormap: str = ""
+    alpha: float = ALPHA
 
 
 def check_report(report: Report) -> None:
     """Do nothing if the parts of a report fit together.
 
     Raises:
-        FuncamError: a name that two share, a name that nothing has, or values that can't be drawn.
+        FuncamError: a name that two share, a name that nothing has, values that can't be drawn, or an alpha outside
+            0..1.
 
     Example:
         >>> check_report(Report("Nothing yet", "2025-01-01T00:00:00Z"))
     """
+    if not 0 <= report.alpha <= 1:
+        raise FuncamError(f"a report's alpha is {shown(report.alpha)}; expected the weight of the heat, 0 to 1")
     nets = _names("net", [net.label for net in report.nets])
     methods = _names("method", [method.name for method in report.methods])
     metrics = _names("metric", [metric.name for metric in report.metrics])

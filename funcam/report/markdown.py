@@ -70,7 +70,7 @@ def write_gallery(path: str | os.PathLike[str], report: Report, *, colormap: str
     ]
     if report.images:
         folder = make_folder(target.with_name(f"{target.stem}-gallery"), links=False)
-        gallery = _Gallery(report.methods, folder, colormap or report.colormap or "cividis")
+        gallery = _Gallery(report.methods, folder, colormap or report.colormap or "cividis", report.alpha)
         for subset, title in _SECTIONS:
             images = [(number, image) for number, image in enumerate(report.images, 1) if _section(image) == subset]
             if images:
@@ -83,8 +83,8 @@ def write_gallery(path: str | os.PathLike[str], report: Report, *, colormap: str
 class _Gallery:
     """The tables of pictures, and the pictures in their folder."""
 
-    def __init__(self, methods: Sequence[MethodEntry], folder: Path, colormap: str) -> None:
-        self.methods, self.folder, self.colormap = methods, folder, colormap
+    def __init__(self, methods: Sequence[MethodEntry], folder: Path, colormap: str, alpha: float) -> None:
+        self.methods, self.folder, self.colormap, self.alpha = methods, folder, colormap, alpha
 
     def image(self, number: int, image: ImageEntry) -> list[str]:
         """The lines of one image."""
@@ -116,7 +116,7 @@ class _Gallery:
                 continue
             values = _upsampled(entry, picture)
             cells.append(self._saved(f"{stem}-heatmap.jpg", heatmap(values, self.colormap), f"{alt}, heatmap"))
-            cells.append(self._saved(f"{stem}.jpg", overlay(picture, values, self.colormap, 0.65), alt))
+            cells.append(self._saved(f"{stem}.jpg", overlay(picture, values, self.colormap, self.alpha), alt))
         return cells
 
     def _saved(self, name: str, picture: Pixels, alt: str) -> str:

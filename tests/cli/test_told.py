@@ -114,6 +114,44 @@ def test_a_report_is_in_the_colours_that_were_asked_for(funcam: Funcam, image: P
     assert grey == (colormap == "gray")
 
 
+COMPARED = ("compare", "--scenes", 1, "--net", "scenes", "-m", "grad-cam", "-q", "--overwrite")
+
+
+@pytest.mark.parametrize("asked", ["option", "configuration"])
+@pytest.mark.parametrize("command", ["explain", "compare"])
+def test_a_report_has_the_heat_that_was_asked_for(funcam: Funcam, image: Path, command: str, asked: str) -> None:
+    run = COMPARED if command == "compare" else ("explain", image, *CAM, "-q", "--overwrite")
+    words = (*run, "--report", "page.html", "--report", "page.md")
+    look = {}
+    for alpha in (None, 0, 1):
+        options = () if alpha is None else ("--alpha", alpha, "--colormap", "viridis")
+        if asked == "configuration":
+            Path("funcam.toml").write_text("" if alpha is None else f'alpha = {alpha}\ncolormap = "viridis"\n')
+            options = ()
+        assert funcam(*words, *options).code == 0
+        data = re.search(r"<script[^>]*application/json[^>]*>(.*?)</script>", Path("page.html").read_text(), re.DOTALL)
+        assert data
+        told = json.loads(data[1])
+        assert told["alpha"] == (0.65 if alpha is None else alpha)
+        assert told["colormap"] == ("" if alpha is None else "viridis")
+        (over,) = (path for path in Path("page-gallery").glob("*-grad-cam.jpg"))
+        look[alpha] = read_image(over).astype(int)
+    (photo,) = (path for path in Path("page-gallery").glob("*.jpg") if "grad-cam" not in path.name)
+    away = {alpha: np.abs(picture - read_image(photo)).mean() for alpha, picture in look.items()}
+    assert away[0] < 3 < away[None] < away[1]
+
+
+def test_a_comparison_without_a_report_has_no_heat_to_ask_for(funcam: Funcam, image: Path) -> None:
+    for words, told in (
+        (("--alpha", 0.3), "--alpha 0.3 is of a report's maps, and none is made; give --report report.html too"),
+        (("--colormap", "jet"), "--colormap jet is of a report's maps"),
+        (("--colormap", "jett", "--report", "page.html"), "--colormap 'jett' is unknown; nearest: 'jet'"),
+    ):
+        ran = funcam(*COMPARED, *words)
+        assert (ran.code, told in ran.err) == (2, True)
+    assert not Path("comparison").exists()
+
+
 @pytest.mark.parametrize("command", ["gallery", "sheet", "picture"])
 def test_a_picture_of_the_users_is_not_replaced(funcam: Funcam, image: Path, command: str) -> None:
     assert funcam("batch", image, "--net", "scenes", "--out", "store", "-q").code == 0

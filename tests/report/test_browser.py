@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import io
+from dataclasses import replace
 
 import cv2
 import numpy as np
@@ -12,6 +13,7 @@ import report_sample as sample
 from PIL import Image
 
 from funcam.imaging.render import COLORMAPS, heatmap
+from funcam.report import write_report
 
 
 def pixels(browser, selector):
@@ -39,6 +41,14 @@ def test_texts_are_shown_as_they_are(opened, page):
     assert opened.js("return document.querySelector('.card img').alt") == f"The image {sample.NASTY_FILE}"
     label = opened.js("return document.querySelector('.card canvas').getAttribute('aria-label')")
     assert label == f"Grad-CAM of {sample.NASTY_CLASS}, by small at late, on {sample.NASTY_FILE}"
+
+
+def test_maps_begin_with_the_heat_that_the_report_asks_for(browser, tmp_path):
+    write_report(tmp_path / "report.html", replace(sample.report(2), alpha=0.25))
+    browser.open(tmp_path / "report.html")
+    browser.to_the_images()
+    slider = "return document.querySelector('{}').value"
+    assert [browser.js(slider.format(one)) for one in ("#blend", ".card .blend input")] == ["25", "25"]
 
 
 @pytest.mark.parametrize("colormap", ["cividis", "viridis", "turbo", "jet"])

@@ -89,7 +89,7 @@ const shown = {
   net: netChoices[0],
   method: drawn[0]?.name,
   layer: layersOf.get(netChoices[0])?.[0] ?? "",
-  blend: 0.65,
+  blend: data.alpha,
   colormap: data.colormap || Object.keys(data.colormaps)[0],
   boxes: true,
   contour: false,
