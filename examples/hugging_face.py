@@ -97,9 +97,9 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=Path("overlays"))
     given = parser.parse_args()
     given.out.mkdir(exist_ok=True)
-    for path, (best,) in zip(
-        given.images, CamPipeline.from_pretrained(given.model)(given.images, top_k=1), strict=True
-    ):
+    pictures = [_opened(path) for path in given.images]  # a wrong file is found before a model is fetched
+    explain = CamPipeline.from_pretrained(given.model)
+    for path, (best,) in zip(given.images, explain(pictures, top_k=1), strict=True):
         best["overlay"].save(given.out / f"{Path(path).stem}.jpg")
         print(f"{path}: {best['label']} {100 * best['score']:.0f} %")
 

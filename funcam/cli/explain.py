@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from funcam.cli import input_options as options
+from funcam.cli.compiler import begin_compiling
 from funcam.cli.device import check_device
 from funcam.cli.explain_run import run
 from funcam.cli.messages import (
@@ -199,6 +200,8 @@ def explain(
         jobs.append(replace(job, fast=fast, top=top))
     if not silent:
         tell_parts([*(classes or []), None if contrast == RUNNER_UP else contrast], [job.net.classes for job in jobs])
+    if fast:
+        begin_compiling(jobs[0].recipe.methods, silent)
     jobs = asked(jobs, skip_done or len(sources) > 1, overwrite)
     sources = with_names_apart(sources, jobs)
     earlier = earlier_records(jobs, sources, silent) if skip_done else {}

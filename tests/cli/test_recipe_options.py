@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 import json
+import logging
+import warnings
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+import torch
 from command_line import SCENES, Funcam, Ran
 from compiled import COMPILER
 from PIL import Image
 
 import funcam as library
+from funcam.cli.compiler import begin_compiling
 from funcam.scenes import CLASSES
 from funcam.scenes.network import inputs
 from funcam.zoo.nets import build_net
@@ -163,6 +168,34 @@ def test_what_can_not_be_fast_is_a_wrong_word(funcam: Funcam, image: Path, optio
     funcam("explain", image, *SCENES, "--fast", *options).error(2, said)
 
 
+@pytest.fixture
+def torch_logs() -> Iterator[None]:
+    """torch's own settings, again when the test is over."""
+    yield
+    torch._logging.set_logs()
+
+
+@pytest.mark.usefixtures("torch_logs")
+@pytest.mark.parametrize("asked", [None, "+dynamo"])
+def test_what_torch_says_of_compiling_is_kept_back_unless_it_is_asked_for(
+    monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str], recwarn: pytest.WarningsRecorder, asked: Any
+) -> None:
+    monkeypatch.delenv("TORCH_LOGS", raising=False)
+    if asked is not None:
+        monkeypatch.setenv("TORCH_LOGS", asked)
+    begin_compiling(("grad-cam", "layer-cam"), silent=False)
+    said = capfd.readouterr().err
+    assert said.startswith("funcam: --fast: torch compiles grad-cam, layer-cam before the first image")
+    begin_compiling(("grad-cam",), silent=True)
+    assert capfd.readouterr().err == ""
+    for name in ("torch.utils.cpp_extension", "torch._inductor.utils", "torch._dynamo"):
+        log = logging.getLogger(name)
+        assert (log.isEnabledFor(logging.WARNING), log.isEnabledFor(logging.ERROR)) == (asked is not None, True)
+    warnings.warn_explicit("cores for TF32", UserWarning, "compile_fx.py", 1, module="torch._inductor.compile_fx")
+    warnings.warn_explicit("the user's", UserWarning, "own.py", 1, module="own")
+    assert [str(one.message) for one in recwarn] == (["cores for TF32"] if asked else []) + ["the user's"]
+
+
 @pytest.mark.slow
 @pytest.mark.skipif(not COMPILER, reason="torch.compile needs a C++ compiler and Python's headers")
 def test_fast_writes_the_same_and_says_how_long_it_took(funcam: Funcam, image: Path) -> None:
@@ -170,7 +203,9 @@ def test_fast_writes_the_same_and_says_how_long_it_took(funcam: Funcam, image: P
     funcam(*run)
     with np.load("results/pic-scenes-maps.npz") as maps:
         exact = maps["grad-cam"]
-    record = json.loads(funcam(*run, "--fast", "--out", "fast").out)
+    ran = funcam(*run, "--fast", "--out", "fast")
+    assert ran.err == ""  # of a run that prints JSON only, torch's talk of it included
+    record = json.loads(ran.out)
     with np.load("fast/pic-scenes-maps.npz") as maps:
         np.testing.assert_allclose(maps["grad-cam"], exact, rtol=1e-3, atol=1e-3 * np.abs(exact).max())
     assert any(note.startswith("prepared in ") and "compiled" in note for note in record["notes"])

@@ -95,6 +95,16 @@ def test_wrong_use_ends_in_words(photos: Path, program: str, words: list[str], t
     assert "Traceback" not in ran.stderr
 
 
+def test_a_wrong_picture_is_found_before_a_model_is_fetched(photos: Path) -> None:
+    (photos / "broken.png").write_bytes(b"no picture")
+    words = ["photos/0.png", "photos/broken.png", "--model", "nowhere/nothing"]
+    run = [sys.executable, EXAMPLES / "hugging_face.py", *words]
+    ran = subprocess.run(run, capture_output=True, text=True, check=False, timeout=300)
+    assert ran.returncode == 1
+    assert "photos/broken.png" in ran.stderr
+    assert "nowhere" not in ran.stderr
+
+
 class Tiny(nn.Module):
     """With a BatchNorm, whose statistics a pass in training mode would move."""
 
