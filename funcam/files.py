@@ -19,6 +19,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from io import BufferedReader
 from pathlib import Path
+from tempfile import TemporaryFile
 from typing import Any, BinaryIO
 
 from funcam.errors import FuncamError, reason_in
@@ -32,9 +33,7 @@ _ADVICE = {
     errno.ENOENT: "make the folder first",
     errno.ENOTDIR: "a part of the path is a file; choose another path",
     errno.EISDIR: "that is a folder; name a file in it",
-    errno.EACCES: "choose a folder that you may write to",
-    errno.EPERM: "choose a folder that you may write to",
-    errno.EROFS: "choose a folder that you may write to",
+    **dict.fromkeys((errno.EACCES, errno.EPERM, errno.EROFS), "choose a folder that you may write to"),
     errno.ENOSPC: "make room or choose another disk",
     errno.EDQUOT: "make room or choose another disk",
     errno.ENAMETOOLONG: "choose a shorter name",
@@ -304,7 +303,7 @@ def make_folder(path: str | os.PathLike[str], *, links: bool = True) -> Path:
         links: whether the path is the user's own; otherwise a link that lies there is refused.
 
     Raises:
-        FuncamError: a file is in the way, or the folder may not be made.
+        FuncamError: a file is in the way, or the folder may not be made or written to.
 
     Example:
         >>> make_folder("results/today")  # doctest: +SKIP
@@ -317,6 +316,7 @@ def make_folder(path: str | os.PathLike[str], *, links: bool = True) -> Path:
         if not links and folder.is_symlink():
             raise OSError(errno.ELOOP, os.strerror(errno.ELOOP))
         folder.mkdir(parents=True, exist_ok=True)
+        TemporaryFile(dir=folder).close()  # whether anything may be written there is known now, not after the work
     except FileExistsError as error:
         raise FuncamError(f"{str(folder)!r} is a file, not a folder; choose another folder") from error
     except (OSError, ValueError) as error:

@@ -355,3 +355,24 @@ def test_what_is_left_out_is_told(funcam: Funcam, image: Path) -> None:
     assert ran.code == 0
     assert ran.err.splitlines()[0].startswith("funcam: folder 'photos': 1 image is left out")
     assert funcam("explain", "photos", *SCENES, "-m", "grad-cam", "--quiet").err == ""
+
+
+@pytest.mark.skipif(not Path("/sys/kernel").is_dir(), reason="a folder in which nobody may write is Linux's")
+@pytest.mark.parametrize(
+    ("command", "option"),
+    [
+        ("explain", "--out"),
+        ("explain", "--report"),
+        ("compare", "--out"),
+        ("compare", "--report"),
+        ("evaluate", "--out"),
+    ],
+)
+def test_a_folder_that_may_not_be_written_to_is_found_before_anything_is_loaded(
+    funcam: Funcam, image: Path, monkeypatch: pytest.MonkeyPatch, command: str, option: str
+) -> None:
+    monkeypatch.setattr("funcam.zoo.nets.build_net", lambda *_: pytest.fail("it was loaded"))
+    words = (image,) if command == "explain" else ("--scenes", 4)
+    path = "/sys/kernel" if option == "--out" else "/sys/kernel/page.html"
+    ran = funcam(command, *words, "--net", "scenes", option, path)
+    ran.error(2, rf"{option}.*: can't write '/sys/kernel': .*; choose a folder that you may write to")
