@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
 
 from funcam.files import open_regular
-from funcam.imaging.bounds import MOST_BYTES
 
 LENGTH = 32
 """So many letters tell contents and questions from others."""
@@ -19,6 +17,8 @@ def content_hash(data: bytes) -> str:
         >>> content_hash(b"")[:8]
         'e3b0c442'
     """
+    import hashlib  # takes a while, and the commands' help reads this module
+
     return hashlib.sha256(data).hexdigest()
 
 
@@ -38,5 +38,9 @@ def file_letters(path: str | os.PathLike[str]) -> str:
     Raises:
         FuncamError: it is no file, or a larger one than any picture that is read.
     """
+    import hashlib
+
+    from funcam.imaging.bounds import MOST_BYTES  # NumPy comes with it
+
     with open_regular(path, most=MOST_BYTES) as stream:
         return hashlib.file_digest(stream, "sha256").hexdigest()[:LENGTH]
