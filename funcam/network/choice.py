@@ -80,14 +80,35 @@ def _deepest(maps: list[fx.Node], carrying: set[fx.Node], shapes: Shapes) -> lis
 def branch_ends(graph: Graph, shapes: Shapes) -> list[str]:
     """The last map of each branch where branches meet behind their maps, so that none so deep carries everything.
 
-    Where tokens stand beside a class token, or channels are last, it is the norm at each branch's last attention.
+    A map in front of others is the last of a branch, too, where a way leads past them. Where tokens stand beside a
+    class token, or channels are last, it is the norm at each branch's last attention.
+
+    Returns:
+        The names; of one map alone where the other ways pass none.
     """
-    maps = _deepest(_maps(graph, shapes), carriers(graph), shapes)
-    if not _is_plain(shapes, maps[-1]):
-        maps = _norms_at_attention(graph, shapes)
-    inner = ancestors(*maps, given_to=_differentiable(graph))
-    ends = [node for node in maps if node not in inner]
-    return [name_of(graph, node) for node in ends] if len(ends) > 1 else []
+    maps, carrying = _maps(graph, shapes), carriers(graph)
+    if not _is_plain(shapes, _deepest(maps, carrying, shapes)[-1]):
+        norms = _norms_at_attention(graph, shapes)
+        inner = ancestors(*norms, given_to=_differentiable(graph))
+        ends = [node for node in norms if node not in inner]
+        return [name_of(graph, node) for node in ends] if len(ends) > 1 else []
+    met = _first_met(graph, {*maps})
+    ends = [node for node in maps if node in met]
+    around = any(node.op == "placeholder" for node in met)
+    return [name_of(graph, node) for node in ends] if len(ends) > 1 or around else []
+
+
+def _first_met(graph: Graph, maps: set[fx.Node]) -> set[fx.Node]:
+    """The maps that are met first on all ways back from the output, and the images where a way meets none."""
+    by, met, seen, left = _differentiable(graph), set(), set(), [output_of(graph)]
+    while left:
+        for given in by(left.pop()):
+            if given in maps or given.op == "placeholder":
+                met.add(given)
+            elif given not in seen and not reads_shape(graph.module, given):
+                seen.add(given)
+                left.append(given)
+    return met
 
 
 def _norms_at_attention(graph: Graph, shapes: Shapes) -> list[fx.Node]:

@@ -328,6 +328,28 @@ def test_a_way_around_the_deepest_map_is_told_where_no_graph_holds_the_sum(how):
         assert funcam.explain(model, IMAGES, 1).layer == "inner.b"
 
 
+PAST = {
+    "the stem's own mean": (lambda net, x: AROUND["the stem's own mean"](net, net.stem(x)), ["stem", "b"]),
+    "the pixels' mean": (lambda net, x: net.logits(net.b(net.stem(x))) + x.mean((1, 2, 3))[:, None], []),
+    "the size alone": (lambda net, x: net.fc(net.b(net.stem(x)).reshape(x.size(0), 8, -1).mean(2)), None),
+}
+
+
+@pytest.mark.parametrize("how", PAST)
+def test_a_way_past_the_deepest_map_of_a_graph_is_told(how):
+    forward, names = PAST[how]
+    model = Branches(None).eval()
+    model.forward = lambda x: forward(model, x)
+    with warnings.catch_warnings(record=True) as told:
+        warnings.simplefilter("always", funcam.FuncamWarning)
+        assert funcam.explain(model, IMAGES, 1).layer == "b"
+    said = "".join(str(one.message) for one in told)
+    assert ("'b' is the last of one" in said) == (names is not None)
+    assert ("the others hold no map" in said) == (names == [])
+    if names:
+        assert funcam.explain(model, IMAGES, 1, layer=names).maps.any()
+
+
 @pytest.mark.parametrize("case", CUT_OFF)
 def test_a_branch_without_a_derivative_is_no_way_around(case):
     with warnings.catch_warnings():
