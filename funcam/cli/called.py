@@ -18,8 +18,9 @@ class App(typer.Typer):
     """Typer's application, without reading for one command the hundred parameters of all."""
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
-        """Run the command of `sys.argv`; for the shell's completion all of them are read."""
-        words = {*sys.argv[1:]}
+        """Run a command, as Typer does: that of `args`, else of `sys.argv`; for the shell's completion all are read."""
+        given = kwargs.get("args", args[0] if args else None)
+        words = {*(sys.argv[1:] if given is None else given)}
         every = "_FUNCAM_COMPLETE" in os.environ
         one = copy.copy(self)
         one.registered_commands = [

@@ -138,3 +138,13 @@ def test_only_the_command_that_is_called_has_its_parameters_read(
     assert funcam("layers", "a", "b").code == 2
     assert "layers" in read
     assert not {"explain", "compare", "evaluate", "batch", "export"} & {*read}
+
+
+@pytest.mark.parametrize("given", [{"args": ["methods", "--json"]}, ["methods", "--json"]])
+def test_the_application_takes_arguments_as_typer_does(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], given: Any
+) -> None:
+    monkeypatch.setattr(sys, "argv", ["another program", "explain"])
+    how = given if isinstance(given, dict) else {}
+    app(*([] if how else [given]), standalone_mode=False, **how)
+    assert capsys.readouterr().out.startswith(("[", "{"))
