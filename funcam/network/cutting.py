@@ -16,7 +16,7 @@ from funcam.network.axes import LayoutLike, parsed
 from funcam.network.believed import graph_of as graph_of
 from funcam.network.choice import LAST_CONV, last_conv
 from funcam.network.copied import OfAModel
-from funcam.network.cut_runs import Head, run_cut
+from funcam.network.cut_runs import run_cut
 from funcam.network.cuts import Cut as Cut
 from funcam.network.forms import in_form
 from funcam.network.hooks import without_hooks
@@ -98,7 +98,9 @@ class Split(OfAModel):
         """Why it is cut that way."""
         return self._latest[0].why if self._latest else "nothing was explained yet"
 
-    def __call__(self, images: torch.Tensor, *args: Any, **kwargs: Any) -> tuple[torch.Tensor, Head]:
+    def __call__(
+        self, images: torch.Tensor, *args: Any, **kwargs: Any
+    ) -> tuple[torch.Tensor, Callable[[torch.Tensor], Any]]:
         """Run the model up to the layer.
 
         Args:
@@ -115,7 +117,8 @@ class Split(OfAModel):
             FuncamError: the images have a shape that the model can't take, or the layer is no feature map for them.
         """
         inputs = self._in_form(inputs_for(images, args, kwargs, self._wrt))
-        return run_cut(self.settled(inputs), self.source, inputs)
+        A, head = run_cut(self.settled(inputs), self.source, inputs)
+        return A, lambda features: head(features)
 
     def _in_form(self, inputs: Inputs) -> Inputs:
         return inputs if self._kept is None else in_form(self.source(), inputs)
