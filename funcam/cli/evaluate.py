@@ -40,7 +40,8 @@ _CANDIDATES = (
     "fem",
     "prototype-cam",
 )
-_STAGES = ("methods and layers", "variations", "together")
+_STAGES = ("methods and layers", "variations", "together", "costs")
+_QUICK = ("methods and layers", "costs")
 
 
 def evaluate(
@@ -112,7 +113,7 @@ def _search(
     from funcam.searching.search import search
 
     collect_again()
-    with stage_bars(_STAGES, silent) as (stage, ticks):
+    with stage_bars(_QUICK if space.quick else _STAGES, silent) as (stage, ticks):
         result = search(rival, examples, space, base, out, stage=stage, tick=ticks.tick, earlier=ticks.earlier)
     return recommend(result, rival, space.metric, base.fit)
 

@@ -192,8 +192,8 @@ def stage_bars(stages: Sequence[str], silent: bool) -> Iterator[tuple[Callable[[
         silent: whether none is drawn.
 
     Returns:
-        What to call at the start of a stage with its number (from 1), its recipes and its images; and with the
-        numbers of images that are done.
+        What to call at the start of a stage with its number (from 1), its recipes and its images, 0 where they are not
+        counted; and with the numbers of images that are done.
     """
     shown = bar_console()
     lines: list[Lines] = []
@@ -206,9 +206,12 @@ def stage_bars(stages: Sequence[str], silent: bool) -> Iterator[tuple[Callable[[
             for task in progress.task_ids:
                 progress.remove_task(task)
             title = f"stage {number} of {len(stages)}"
+            whole = f"{title}, {stages[number - 1]}: {recipes} recipe{'s' * (recipes != 1)}"
+            if not (drawn or silent):
+                complain(f"{whole}, {images:,} images" if images else whole)
             if shown.width >= _ROOM:
-                title += f", {stages[number - 1]}: {recipes} recipe{'s' * (recipes != 1)}, images"
-            progress.add_task(title, total=images)
+                title = f"{whole}, images" if images else whole
+            progress.add_task(title, total=images or None)
 
         def advance(count: int) -> None:
             progress.advance(progress.task_ids[-1], count)

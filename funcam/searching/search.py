@@ -105,7 +105,8 @@ def search(
         space: what is tried.
         base: metrics, fit and batch; its recipe is left as it is by default, for the search makes the recipes.
         folder: where the journal is; it exists.
-        stage: called at the start of each with its number, how many recipes it has, and how many images are to be done.
+        stage: called at the start of each with its number, its recipes and how many images are to be done, 0 in the
+            last, the costs.
         tick: called with the number of images just done.
         earlier: called with the number that an earlier search has done; else `tick` is.
 
@@ -127,7 +128,9 @@ def search(
     if not space.quick:
         _vary(work, halves, layers, start)
     trials = list(work.trials.values())
-    costs = costs_of([one.recipe for one in [*trials, default]], rival, examples, base, folder)
+    tried = [one.recipe for one in [*trials, default]]
+    work.stage(2 if space.quick else 4, len(tried), 0)
+    costs = costs_of(tried, rival, examples, base, folder)
     return SearchResult(trials, default, halves, costs, work.skipped, list(work.problems), list(work.notes))
 
 

@@ -15,6 +15,17 @@ from PIL import Image
 SEARCH = ("evaluate", "--scenes", 6, "-m", "layer-cam", "-l", "trunk_output")
 
 
+@pytest.mark.parametrize(("quick", "stages"), [((), 4), (("--quick",), 2)])
+def test_each_step_is_told_where_no_bar_can_be_drawn(funcam: Funcam, quick: tuple[str, ...], stages: int) -> None:
+    told = funcam(*SEARCH, *quick).err.splitlines()
+    names = ["methods and layers", *(("variations", "together") if not quick else ()), "costs"]
+    steps = [re.fullmatch(r"funcam: stage (\d) of (\d), ([\w ]+): \d+ recipes?(, \d+ images)?", line) for line in told]
+    assert [step and (int(step[1]), int(step[2]), step[3], step[4] is None) for step in steps] == [
+        (number, stages, name, name == "costs") for number, name in enumerate(names, 1)
+    ]
+    assert funcam(*SEARCH, *quick, "--quiet").err == ""
+
+
 def test_the_best_on_one_half_comes_first(funcam: Funcam) -> None:
     ran = funcam(
         "evaluate",

@@ -20,7 +20,7 @@ WORK = {
     "compare": ("compare", "--scenes", 500, "--net", "scenes"),
     "evaluate": ("evaluate", "--scenes", 500, *SEARCH),
 }
-DRAWN = {"explain": "explaining", "compare": "comparing", "evaluate": "stage 1 of 3"}
+DRAWN = {"explain": "explaining", "compare": "comparing", "evaluate": "stage 1 of 2"}
 
 
 @pytest.fixture

@@ -250,7 +250,8 @@ def test_the_bar_is_told_what_is_to_be_done(rival: Rival, tmp_path: Path) -> Non
         stage=lambda *told: stages.append(told),
         tick=ticks.append,
     )
-    assert [number for number, _, _ in stages] == [1, 2, 3]
+    assert [number for number, _, _ in stages] == [1, 2, 3, 4]
+    assert stages[3][2] == 0  # the costs: images are not counted
     assert stages[0][1] == 2  # with the default
     assert sum(ticks) == sum(images for _, _, images in stages)
 
