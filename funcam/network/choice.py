@@ -87,6 +87,8 @@ def branch_ends(graph: Graph, shapes: Shapes) -> list[str]:
         The names; of one map alone where the other ways pass none.
     """
     maps, carrying = _maps(graph, shapes), carriers(graph)
+    if not maps:  # the layer was found by running the model
+        return []
     if not _is_plain(shapes, _deepest(maps, carrying, shapes)[-1]):
         norms = _norms_at_attention(graph, shapes)
         inner = ancestors(*norms, given_to=_differentiable(graph))

@@ -7,6 +7,7 @@ are another question.
 from __future__ import annotations
 
 import json
+import re
 from dataclasses import fields, is_dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -15,6 +16,9 @@ from funcam.resuming.versions import all_versions
 
 if TYPE_CHECKING:
     from funcam.zoo.net import Net
+
+
+_MADE = re.compile(r"^(as \S+ makes them) \([0-9a-f]+\)$")  # (letters of values: a function may make others next time)
 
 
 def question_letters(told: Any) -> str:
@@ -33,7 +37,7 @@ def question_letters(told: Any) -> str:
 def network_named(net: Net) -> dict[str, Any]:
     """A network by its words: its name, where its values came from, how it takes images, what its outputs mean."""
     told = {field.name: getattr(net, field.name) for field in fields(net) if field.name != "model"}
-    return {"net": told.pop("name"), **told}
+    return {"net": told.pop("name"), **told, "weights": _MADE.sub(r"\1", net.weights)}
 
 
 def computed_by(net: Net, device: str, model: str | None = None) -> dict[str, Any]:

@@ -116,7 +116,7 @@ def load_from_factory(
     from funcam.zoo.user_models import fingerprint, ready
 
     net = _net(factory, int(output) if isinstance(output, str) and output.isdecimal() else output)
-    origin = f"as {factory.function} makes them ({fingerprint(net.model)})"  # equal words, equal values: see Plan.key
+    origin = f"as {factory.function} makes them ({fingerprint(net.model)})"  # equal words, equal values
     if weights is not None:
         model, origin = ready(net.model, copied=True), os.fspath(weights)
         around = wrapping(model.state_dict())  # the reader took it off the names in the file

@@ -19,6 +19,7 @@ from funcam.comparison.contents import Contents
 from funcam.comparison.findings import ComparisonResult, Measured, write_comparison
 from funcam.errors import printable
 from funcam.report.data import Result
+from funcam.resuming.places import results_place
 from funcam.scenes import CLASSES
 
 if TYPE_CHECKING:
@@ -151,7 +152,7 @@ def test_records_are_json_that_says_what_the_names_are(funcam: Funcam, folder: P
 def test_no_cell_is_a_formula_and_numbers_are_numbers(tmp_path: Path, label: str) -> None:
     row = Result(label, label, label, "energy", "all", -0.5, -1e-9, math.nan, 3)
     result = ComparisonResult([row], [], [], [], 3, Measured({}, Contents([])), [])
-    write_comparison(result, [], Plan(), tmp_path)
+    write_comparison(result, [], Plan(), results_place(tmp_path, "results", ""))
     with open(tmp_path / "results.csv", newline="", encoding="utf-8") as stream:
         (read,) = csv.DictReader(stream)
     for column in ("net", "layer", "method"):
