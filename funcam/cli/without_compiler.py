@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import importlib
 import sys
+from abc import ABC, abstractmethod
 from types import ModuleType
 
 _ASKED = "torch._dynamo.utils"
 
 
-class Later(ModuleType):
+class _Later(ModuleType, ABC):
     """Stands for a module while torchvision is imported; who asks it for anything gets the module's own."""
 
     def __getattr__(self, name: str) -> object:
@@ -17,11 +17,22 @@ class Later(ModuleType):
             raise AttributeError(name)
         if sys.modules.get(self.__name__) is self:
             del sys.modules[self.__name__]
-        return getattr(importlib.import_module(self.__name__), name)
+        return getattr(self._own(), name)
+
+    @staticmethod
+    @abstractmethod
+    def _own() -> ModuleType:
+        """The module, imported."""
 
 
-class StandIn(Later):
+class StandIn(_Later):
     """Stands for the compiler, a second of work, which torchvision asks one thing of boxes."""
+
+    @staticmethod
+    def _own() -> ModuleType:
+        import torch._dynamo.utils as own
+
+        return own
 
     @staticmethod
     def is_compile_supported(device_type: str) -> bool:
@@ -32,8 +43,26 @@ class StandIn(Later):
         return supported
 
 
-class Unregistered(Later):
+class _DataSets(_Later):
+    """Stands for torchvision's data sets, which nobody asks for."""
+
+    @staticmethod
+    def _own() -> ModuleType:
+        import torchvision.datasets as module
+
+        own: ModuleType = module
+        return own
+
+
+class _Unregistered(_Later):
     """Stands for what tells ONNX of torchvision's boxes; `funcam export`, which writes ONNX, does without stand-ins."""
+
+    @staticmethod
+    def _own() -> ModuleType:
+        import torchvision.ops._register_onnx_ops as module
+
+        own: ModuleType = module
+        return own
 
     @staticmethod
     def _register_custom_op() -> None:
@@ -44,7 +73,8 @@ def import_torchvision() -> None:
     """Import torchvision; to be called while this process has one thread, as the command has when it begins."""
     if "torchvision" in sys.modules:
         return
-    modules = (StandIn(_ASKED), Later("torchvision.datasets"), Unregistered("torchvision.ops._register_onnx_ops"))
+    data_sets, onnx = _DataSets("torchvision.datasets"), _Unregistered("torchvision.ops._register_onnx_ops")
+    modules = (StandIn(_ASKED), data_sets, onnx)
     stand_ins = {module.__name__: module for module in modules if module.__name__ not in sys.modules}
     sys.modules.update(stand_ins)
     try:

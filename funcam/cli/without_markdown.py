@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
 import sys
 from types import ModuleType
 from typing import Any
@@ -32,7 +31,13 @@ class _Later(type):
         return isinstance(instance, cls._own())
 
     def _own(cls) -> Any:
-        return getattr(importlib.import_module(cls.__module__), cls.__name__)
+        if cls.__module__ == "rich.traceback":
+            from rich import traceback
+
+            return getattr(traceback, cls.__name__)
+        from rich import markdown
+
+        return getattr(markdown, cls.__name__)
 
 
 def import_tables() -> None:

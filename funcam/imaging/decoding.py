@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
 import os
 import threading
 import warnings
@@ -67,9 +66,10 @@ def opened(path: str | os.PathLike[str], formats: Sequence[str] = FORMATS) -> It
 def _know_formats() -> None:
     """Have Pillow know those formats; `Image.init` would import forty more."""
     Image.preinit()
-    for name in ("Avif", "Jpeg2K", "Mpo", "Tiff", "WebP"):
-        with suppress(ImportError):  # an older Pillow, or one that was built without
-            importlib.import_module(f"PIL.{name}ImagePlugin")
+    from PIL import Jpeg2KImagePlugin, MpoImagePlugin, TiffImagePlugin, WebPImagePlugin  # noqa: F401
+
+    with suppress(ImportError):  # an older Pillow has none
+        from PIL import AvifImagePlugin  # noqa: F401
 
 
 class _Quiet:

@@ -15,7 +15,7 @@ from funcam.network.known import TracedModel, known_of
 from funcam.network.layers import dependants, output_of
 from funcam.network.samples import scattered
 from funcam.network.settled import ClassRows, Settled
-from funcam.network.tracing import is_batched, is_compiled, is_transformed
+from funcam.network.tracing import is_batched, is_compiled, is_compiler_loaded, is_transformed
 from funcam.network.traits import OTHER_ACTIVATIONS, SAME, is_dropout, is_mean, is_pooling, module_of, operation
 
 _LAYERS = (nn.Linear, nn.Conv1d, nn.Conv2d, nn.Conv3d)
@@ -30,14 +30,15 @@ def class_rows(settled: Settled, source: Callable[[], nn.Module] | None, images:
     The layer is linear, or a convolution of single cells; behind it come activations and pooling, or nothing. The graph
     says so, and a check, once for a model state and kind of images: some channels alone become what they become among
     all. Nothing is found where there are no numbers to check with, where the derivative is to be differentiated in
-    turn, nor under autocast, where what the layer returns may have another type than its weights.
+    turn, under autocast, where what the layer returns may have another type than its weights, nor where the compiler
+    isn't loaded: there torch would import sympy for the rows' cotangents, which takes longer than they save.
 
     Args:
         settled: the cut.
         source: the model as it is now; None for a pair of functions.
         images: the images.
     """
-    if torch.is_grad_enabled() or source is None or settled.way != "fx":
+    if torch.is_grad_enabled() or source is None or settled.way != "fx" or not is_compiler_loaded():
         return None
     if is_compiled() or is_transformed() or torch.is_autocast_enabled(images.device.type):
         return None
