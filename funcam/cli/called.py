@@ -20,7 +20,7 @@ class App(typer.Typer):
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         """Run a command, as Typer does: that of `args`, else of `sys.argv`; for the shell's completion all are read."""
         given = kwargs.get("args", args[0] if args else None)
-        words = {*(sys.argv[1:] if given is None else given)}
+        words = {word for each in (sys.argv[1:] if given is None else given) for word in str(each).split()}
         every = "_FUNCAM_COMPLETE" in os.environ
         one = copy.copy(self)
         one.registered_commands = [
