@@ -66,7 +66,8 @@ def test_what_lies_where_a_result_is_to_be_is_not_followed(funcam: Funcam, place
 def test_a_journal_that_is_a_link_is_refused(funcam: Funcam, place: Path, run: str) -> None:
     (place / "out").mkdir()
     (place / "out" / "images.jsonl").symlink_to(place / "victim")
-    funcam(*RUNS[run].split(), "--quiet").error(1, "can't read 'out/images.jsonl': it is a link; remove it or choose another")
+    ran = funcam(*RUNS[run].split(), "--quiet")
+    ran.error(1, "can't read 'out/images.jsonl': it is a link; remove it or choose another")
     assert (place / "victim").read_bytes() == MINE
 
 
