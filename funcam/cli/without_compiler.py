@@ -6,6 +6,8 @@ import sys
 from abc import ABC, abstractmethod
 from types import ModuleType
 
+from funcam.cli.standing_in import standing_in
+
 _ASKED = "torch._dynamo.utils"
 
 
@@ -74,12 +76,5 @@ def import_torchvision() -> None:
     if "torchvision" in sys.modules:
         return
     data_sets, onnx = _DataSets("torchvision.datasets"), _Unregistered("torchvision.ops._register_onnx_ops")
-    modules = (StandIn(_ASKED), data_sets, onnx)
-    stand_ins = {module.__name__: module for module in modules if module.__name__ not in sys.modules}
-    sys.modules.update(stand_ins)
-    try:
+    with standing_in((StandIn(_ASKED), data_sets, onnx)):
         import torchvision  # noqa: F401
-    finally:
-        for name, stand_in in stand_ins.items():
-            if sys.modules.get(name) is stand_in:
-                del sys.modules[name]

@@ -6,6 +6,8 @@ import sys
 from types import ModuleType
 from typing import Any
 
+from funcam.cli.standing_in import standing_in
+
 _UNUSED = ("rich.markdown", "rich.traceback")
 
 
@@ -44,11 +46,5 @@ def import_tables() -> None:
     """Import Typer's tables; while this process has one thread, as it has when help is told."""
     if "typer.rich_utils" in sys.modules:
         return
-    stand_ins = {name: StandIn(name) for name in _UNUSED if name not in sys.modules}
-    sys.modules.update(stand_ins)
-    try:
+    with standing_in(map(StandIn, _UNUSED)):
         import typer.rich_utils  # noqa: F401
-    finally:
-        for name, stand_in in stand_ins.items():
-            if sys.modules.get(name) is stand_in:
-                del sys.modules[name]
