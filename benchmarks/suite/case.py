@@ -67,6 +67,8 @@ class Case:
         dtype: of the numbers, whose rate the limit is of.
         exact: what it should return, computed in float32; None where nothing is compared.
         compiles: whether the first call compiles.
+        calls: how many calls it is, for one that does many; seconds are told of one.
+        capture: whether it may be put into a CUDA graph; what has graphs of its own, or waits for the card, may not.
         keeps: what has to live as long as the case, such as a temporary folder.
     """
 
@@ -76,6 +78,8 @@ class Case:
     dtype: torch.dtype = torch.float32
     exact: Callable[[], torch.Tensor] | None = None
     compiles: bool = False
+    calls: int = 1
+    capture: bool = True
     keeps: object = None
 
 

@@ -21,3 +21,17 @@ def compiled(function: Callable[..., Any]) -> Callable[..., Any]:
     """The function, compiled as one graph at its first call."""
     result: Callable[..., Any] = torch.compile(function, fullgraph=True)
     return result
+
+
+def fastest(function: Callable[[torch.Tensor], Any]) -> Callable[[torch.Tensor], Any]:
+    """A prediction compiled as well as torch does it: weights as constants, on a GPU as CUDA graphs."""
+    from torch._inductor import config  # takes a while
+
+    optimised = torch.compile(function, fullgraph=True, dynamic=False, mode="reduce-overhead")
+
+    def run(images: torch.Tensor) -> Any:
+        torch.compiler.cudagraph_mark_step_begin()
+        with torch.no_grad(), config.patch(freezing=True):
+            return optimised(images)
+
+    return run

@@ -5,6 +5,7 @@ from __future__ import annotations
 import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 
 import torch
 
@@ -35,10 +36,15 @@ def _rows(group: Group, cases: dict[str, Case], timer: Timer, pace: Pace) -> lis
     ready, rows = _ready(group, cases, timer)
     rounds = min(pace.rounds, pace.few) if group.once else pace.rounds
     for temperature in timer.temperatures:
-        times = in_turn({name: one.seconds for name, one in ready.items()}, group.baseline, rounds, temperature)
+        seconds = {name: partial(_of_one, one, cases[name].calls) for name, one in ready.items()}
+        times = in_turn(seconds, group.baseline, rounds, temperature)
         for name, pairs in times.items():
             rows.append(_row(group, name, temperature, pairs, cases[name], ready[name], pace))
     return rows
+
+
+def _of_one(ready: Ready, calls: int, temperature: str) -> float:
+    return ready.seconds(temperature) / calls
 
 
 def _ready(group: Group, cases: dict[str, Case], timer: Timer) -> tuple[dict[str, Ready], list[Row]]:
@@ -46,7 +52,7 @@ def _ready(group: Group, cases: dict[str, Case], timer: Timer) -> tuple[dict[str
     ready, failed = {}, []
     for name, case in cases.items():
         try:
-            ready[name] = timer.ready(case.run)
+            ready[name] = timer.ready(case.run, capture=case.capture)
         except Exception as error:  # a peer's, or an operation that the device does not have for this type
             failed.append(Row(group.title, name, "warm", failed=reason(error)))
     return ready, failed

@@ -14,6 +14,8 @@ if TYPE_CHECKING:
     from benchmarks.suite.records import Report, Row
     from benchmarks.suite.table import Screen
 
+SO_FAR = ".so-far"
+"""What a suite that was broken off leaves beside its earlier results."""
 HELP = "measure funcam's kernels and calls, in time and memory, beside the limit and the peers"
 PEERS = {
     "grad-cam": "pytorch_grad_cam",
@@ -85,6 +87,7 @@ def _reported(name: str, suite: Suite, setting: Setting, arguments: argparse.Nam
     report = records.Report(
         name, suite.TITLE, _command(name, arguments), setting.quick, described, timer.words(), {}, absent, []
     )
+    path = records.path_of(report, arguments.out or records.RESULTS, machine.name_of(described))
     for group in screen.over(name, list(suite.groups(setting))):
         rows = measuring.rows_of(group, timer, pace)
         if group.memory and not arguments.no_memory:
@@ -93,8 +96,10 @@ def _reported(name: str, suite: Suite, setting: Setting, arguments: argparse.Nam
             row.stand_in = suite.FOR not in ("any", setting.device)
         screen.show(name, group.title, rows)
         report.rows += rows
-    report.rates = limits.told()
-    records.written(report, records.path_of(report, arguments.out or records.RESULTS, machine.name_of(described)))
+        report.rates = limits.told()
+        records.written(report, path.with_suffix(SO_FAR))
+    records.written(report, path)
+    path.with_suffix(SO_FAR).unlink(missing_ok=True)
     return report
 
 

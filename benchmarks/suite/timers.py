@@ -1,8 +1,8 @@
 """One interface for a call's time and memory on the CPU and on a GPU. Nothing else of the suite knows the device.
 
 On the CPU a call is repeated until a block of them is long enough for the clock, with torch's threads fixed. On a GPU
-it is captured into a CUDA graph where that is possible, and CUDA events are put around it: with the caches as the call
-before left them (warm), and emptied (cold).
+it is captured into a CUDA graph where that is possible, and CUDA events are put around it: around a block of calls, one
+behind the other, with the caches as the call before left them (warm); around one call, with them emptied (cold).
 """
 
 from __future__ import annotations
@@ -14,13 +14,16 @@ from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 import torch
+from torch.utils._python_dispatch import TorchDispatchMode
 
 Run = Callable[[], object]
 BLOCK = 0.002
 """Seconds that a measured block has at least: a thousandfold of what reading the clock costs."""
+_BLOCK_ON_GPU = 0.02
+"""The same on a GPU, where what is queued behind a call hides what the processor does for the next one."""
 MOST = 10_000
 """Calls in a block at most."""
 
@@ -39,8 +42,13 @@ class Timer(Protocol):
 
     temperatures: tuple[str, ...]
 
-    def ready(self, run: Run) -> Ready:
-        """Run a call until everything that is done once (tracing, compiling, caches) is done."""
+    def ready(self, run: Run, *, capture: bool = True) -> Ready:
+        """Run a call until everything that is done once (tracing, compiling, caches) is done.
+
+        Args:
+            run: the call.
+            capture: whether it may be put into a CUDA graph.
+        """
 
     def peak(self, run: Run) -> tuple[int, int]:
         """The most bytes in use while a call runs once, and how much more than before it."""
@@ -87,7 +95,7 @@ class OnCPU:
     read: Callable[[], float] | None = None
     temperatures: tuple[str, ...] = ("warm",)
 
-    def ready(self, run: Run) -> Ready:
+    def ready(self, run: Run, *, capture: bool = True) -> Ready:
         first = self._block(run, 1)
         number = calls_in_block(self._block(run, 1))
         return Ready(lambda _: self._block(run, number) / number, f"blocks of {number}", first)
@@ -110,30 +118,38 @@ class OnCPU:
         return {"device": "cpu", "clock": self.clock, "threads": self.threads}
 
 
-def calls_in_block(seconds: float) -> int:
-    """How many calls of so many seconds a block needs.
+def calls_in_block(seconds: float, block: float = BLOCK) -> int:
+    """How many calls of so many seconds a block of so many needs.
 
     Example:
         >>> calls_in_block(1.0), calls_in_block(0.001), calls_in_block(0.0)
         (1, 2, 10000)
     """
-    return MOST if seconds * MOST <= BLOCK else max(1, round(BLOCK / seconds))
+    return MOST if seconds * MOST <= block else max(1, round(block / seconds))
 
 
 @dataclass(frozen=True)
 class OnGPU:
-    """CUDA events, over a CUDA graph where the call can be captured."""
+    """CUDA events, over CUDA graphs where the call can be captured."""
 
     temperatures: tuple[str, ...] = ("warm", "cold")
     _flush: list[torch.Tensor] = field(default_factory=list)
 
-    def ready(self, run: Run) -> Ready:
+    def ready(self, run: Run, *, capture: bool = True) -> Ready:
         first = self._first(run)
         for _ in range(3):
             run()
-        replay = _captured(run)
+        replay = _captured(run) if capture else None
         measured, how = (run, "events") if replay is None else (replay, "CUDA graph")
-        return Ready(lambda temperature: self._seconds(measured, temperature), how, first)
+        number = calls_in_block(self._block(measured, 1), _BLOCK_ON_GPU)
+
+        def seconds(temperature: str) -> float:
+            if temperature == "cold":
+                self._buffer().zero_()
+                return self._block(measured, 1)
+            return self._block(measured, number) / number
+
+        return Ready(seconds, f"{how}, blocks of {number}", first)
 
     @staticmethod
     def _first(run: Run) -> float:
@@ -143,13 +159,13 @@ class OnGPU:
         torch.cuda.synchronize()
         return wall() - start
 
-    def _seconds(self, run: Run, temperature: str) -> float:
-        if temperature == "cold":
-            self._buffer().zero_()
+    @staticmethod
+    def _block(run: Run, number: int) -> float:
         start, end = (torch.cuda.Event(enable_timing=True) for _ in range(2))
         torch.cuda.synchronize()
         start.record()
-        run()
+        for _ in range(number):
+            run()
         end.record()
         torch.cuda.synchronize()
         return float(start.elapsed_time(end)) / 1000
@@ -176,8 +192,29 @@ class OnGPU:
         return {"device": "cuda", "clock": "CUDA events", "threads": torch.get_num_threads()}
 
 
+class _Operations(TorchDispatchMode):  # type: ignore[misc]
+    """Notes the names of the operations that run within."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.names: set[str] = set()
+
+    def __torch_dispatch__(
+        self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
+    ) -> Any:
+        self.names.add(str(func))
+        return func(*args, **(kwargs or {}))
+
+
 def _captured(run: Run) -> Run | None:
-    """The call as a CUDA graph; None where it talks to the host."""
+    """The call as a CUDA graph; None where it talks to the host.
+
+    A decomposition of matrices isn't tried: the library for it can't be used any more where a capture has failed.
+    """
+    with _Operations() as seen:
+        run()
+    if any("linalg" in name for name in seen.names):
+        return None
     graph = torch.cuda.CUDAGraph()
     try:
         with torch.cuda.graph(graph):

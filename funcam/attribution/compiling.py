@@ -11,7 +11,7 @@ from typing import Any
 import torch
 
 from funcam.attribution.explanation import Explanation
-from funcam.attribution.prepared import Run, owned
+from funcam.attribution.prepared import Explain, Run, owned
 
 
 @contextmanager
@@ -27,7 +27,12 @@ def mode(device: torch.device, dtype: torch.dtype | None = None) -> Iterator[Non
         yield
 
 
-def compiled(explained: Run, like: Explanation, device: torch.device, dynamic: bool, backend: Any) -> Run:
+def as_it_is(explained: Explain) -> Run:
+    """`explained`, which has looked at its numbers itself."""
+    return lambda images, classes: (explained(images, classes), torch.ones((), dtype=torch.bool, device=images.device))
+
+
+def compiled(explained: Explain, like: Explanation, device: torch.device, dynamic: bool, backend: Any) -> Run:
     """`explained` as one compiled graph; what it returns is the caller's own memory.
 
     Args:
@@ -40,7 +45,7 @@ def compiled(explained: Run, like: Explanation, device: torch.device, dynamic: b
 
     def tensors(images: torch.Tensor, classes: torch.Tensor | None) -> tuple[Any, ...]:
         result = explained(images, classes)
-        return result.maps, result.outputs, result.targets, result.scores
+        return result.maps, result.outputs, result.targets, result.scores, _adds_up(images, result)
 
     graphs = backend == "inductor" and device.type == "cuda" and not dynamic
     function = torch.compile(
@@ -51,20 +56,26 @@ def compiled(explained: Run, like: Explanation, device: torch.device, dynamic: b
         mode="reduce-overhead" if graphs else None,
     )
 
-    def run(images: torch.Tensor, classes: torch.Tensor | None) -> Explanation:
+    def run(images: torch.Tensor, classes: torch.Tensor | None) -> tuple[Explanation, torch.Tensor]:
         if not len(images):
-            return explained(images, classes)
+            return as_it_is(explained)(images, classes)
         if dynamic and len(images) > 1:
             torch._dynamo.maybe_mark_dynamic(images, 0)
         torch.compiler.cudagraph_mark_step_begin()  # type: ignore[no-untyped-call]
         with _weights_inside(backend):
-            maps, outputs, targets, scores = function(images, classes)
-        result = replace(like, maps=maps, outputs=outputs, targets=targets, scores=scores)
-        if not bool(result.maps.isfinite().all()):
-            return explained(images, classes)  # refuses them in words
-        return owned(result)
+            maps, outputs, targets, scores, adds_up = function(images, classes)
+        return owned(replace(like, maps=maps, outputs=outputs, targets=targets, scores=scores)), adds_up.clone()
 
     return run
+
+
+def _adds_up(images: torch.Tensor, result: Explanation) -> torch.Tensor:
+    """Whether what came in and what came out add up to finite numbers; then each of them is one.
+
+    (A compiled ReLU can make 0 of NaN, so that the maps alone don't tell of images that hold it.)
+    """
+    given = images.detach(), result.maps, result.scores
+    return torch.stack([tensor.float().sum() for tensor in given]).sum().isfinite()
 
 
 def _with_own_code(function: Callable[..., Any]) -> Callable[..., Any]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -10,13 +10,16 @@ import torch
 from torch import nn
 
 from funcam.attribution.explanation import Explanation
+from funcam.attribution.later import aside, later
 from funcam.errors import FuncamError, shown
 from funcam.network.copied import OfAModel
 from funcam.network.outputs import unpacked
 from funcam.network.watch import Watch
 from funcam.targets.target import class_targets
 
-Run = Callable[[torch.Tensor, torch.Tensor | None], Explanation]
+Explain = Callable[[torch.Tensor, torch.Tensor | None], Explanation]
+Run = Callable[[torch.Tensor, torch.Tensor | None], tuple[Explanation, torch.Tensor]]
+"""Images and classes -> their explanation, and whether its numbers can be believed (which nothing has waited for)."""
 
 
 @dataclass(frozen=True)
@@ -108,6 +111,7 @@ class Prepared(OfAModel):
     _form: Form = field(repr=False)
     _watch: Watch = field(repr=False)
     _run: Run = field(repr=False)
+    _exact: Explain = field(repr=False)  # not compiled: refuses in words what isn't finite
     _network: nn.Module = field(repr=False)  # its split doesn't keep it alive, and compiled code looks for it
 
     def __call__(self, images: torch.Tensor, targets: Any = None) -> Explanation:
@@ -120,14 +124,69 @@ class Prepared(OfAModel):
         Raises:
             FuncamError: the images or targets are of another kind, or the model was changed since.
         """
+        return self._begun(images, targets)()
+
+    def stream(self, batches: Iterable[torch.Tensor | tuple[torch.Tensor, Any]]) -> Iterator[Explanation]:
+        """Explain batch after batch, in order. A GPU begins with the next while one is checked, and never waits.
+
+        Args:
+            batches: images as in a call, or images and targets. The next are taken before an explanation is given,
+                so they must not be written into the memory of those before.
+
+        Yields:
+            What a call says of each.
+
+        Raises:
+            FuncamError: as a call, in its turn: behind the explanations of the batches before.
+
+        Example:
+            >>> import funcam, torchvision
+            >>> model, images = torchvision.models.resnet18().eval(), torch.rand(2, 3, 64, 64)
+            >>> fast = funcam.prepare(model, example=images, backend=None)
+            >>> [result.maps.shape[0] for result in fast.stream([images, images])]
+            [2, 2]
+        """
+        waiting: Callable[[], Explanation] | None = None
+        for given in batches:
+            begun = self._begun_or_refused(*given if isinstance(given, tuple) else (given,))
+            if waiting is not None:
+                yield waiting()
+            waiting = begun
+        if waiting is not None:
+            yield waiting()
+
+    def _begun_or_refused(self, images: Any, targets: Any = None) -> Callable[[], Explanation]:
+        try:
+            return self._begun(images, targets)
+        except FuncamError as error:
+            refused = error
+
+            def refuse() -> Explanation:
+                raise refused
+
+            return refuse
+
+    def _begun(self, images: torch.Tensor, targets: Any) -> Callable[[], Explanation]:
+        """Give the device its work; what comes back checks what came of it, which waits for the device.
+
+        Whether the model was changed is looked at while the device works.
+        """
         self._form.check(images)
         classes = self._form.settled(targets, len(images))
-        if self.stale():
-            raise FuncamError(
-                "the model's weights, modules or settings were changed since it was prepared, and this has a copy of "
-                "what they were; prepare it again, funcam.prepare(model, ...)"
-            )
-        return self._run(images, classes)
+        same = aside(self._watch.same_numbers, images.device)
+        result, adds_up = self._run(images, classes)
+        sound = later([adds_up])
+        changed = self._watch.settings_changed()
+
+        def checked() -> Explanation:
+            if changed or not all(same()):
+                raise FuncamError(
+                    "the model's weights, modules or settings were changed since it was prepared, and this has a copy "
+                    "of what they were; prepare it again, funcam.prepare(model, ...)"
+                )
+            return result if all(sound()) else self._exact(images, classes)
+
+        return checked
 
     @property
     def takes_classes(self) -> bool:

@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import time
-from typing import Any
+from collections.abc import Callable
+from typing import Any, TypeVar
 
 import torch
 from torch import nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
-from funcam.attribution.compiling import compiled, mode
+from funcam.attribution.compiling import as_it_is, compiled, mode
 from funcam.attribution.dispatch import MethodLike
 from funcam.attribution.explanation import Explanation, explain
 from funcam.attribution.finite import tell, without_warnings
-from funcam.attribution.prepared import Form, Prepared, Run
+from funcam.attribution.prepared import Explain, Form, Prepared, Run
 from funcam.errors import FuncamError, reason_in, shown
 from funcam.maps import pearson
 from funcam.methods import find_method
@@ -26,6 +27,7 @@ from funcam.network.watch import Watch
 from funcam.network.wrappers import unwrapped
 from funcam.targets.target import Targets
 
+_T = TypeVar("_T")
 _HALF = (torch.bfloat16, torch.float16)
 _LEAST, _LEAST_IN_HALF = 0.999, 0.95
 """What a map has to correlate at least with the eager one; rounding of eight bits moves a map by a hundredth."""
@@ -121,7 +123,8 @@ def prepare(
         difference=difference,
         _form=Form(tuple(example.shape), example.dtype, example.device, dynamic, shape, count),
         _watch=watch,
-        _run=_in_mode(run or explained, example.device, dtype),
+        _run=_in_mode(run or as_it_is(explained), example.device, dtype),
+        _exact=_in_mode(explained, example.device, dtype),
         _network=network,
     )
 
@@ -138,7 +141,7 @@ def _of_targets(
         return None
     asked = "all" if targets is None else targets
     with without_warnings():  # `explain` tells them
-        return explain(module, example, asked, method="eigen-cam", output=options.get("output")).layer
+        return explain(module, example, asked, method="fem", output=options.get("output")).layer
 
 
 def agreement(maps: torch.Tensor, exact: torch.Tensor) -> tuple[float, float]:
@@ -200,17 +203,19 @@ def _norms(model: nn.Module) -> int:
     return sum(isinstance(module, _BatchNorm) for module in model.modules())
 
 
-def _in_mode(run: Run, device: torch.device, dtype: torch.dtype | None) -> Run:
-    def in_mode(images: torch.Tensor, classes: torch.Tensor | None) -> Explanation:
+def _in_mode(
+    run: Callable[[torch.Tensor, torch.Tensor | None], _T], device: torch.device, dtype: torch.dtype | None
+) -> Callable[[torch.Tensor, torch.Tensor | None], _T]:
+    def in_mode(images: torch.Tensor, classes: torch.Tensor | None) -> _T:
         with mode(device, dtype):
             images = images.clone() if images.is_inference() else images.detach()
-            return run(channels_last(images), classes)
+            return run(images, classes)
 
     return in_mode
 
 
 def _fastest(
-    explained: Run,
+    explained: Explain,
     like: Explanation,
     cut: Split,
     example: torch.Tensor,
@@ -225,9 +230,10 @@ def _fastest(
         why = f"the model isn't cut by its graph ({cut.why}), so it is neither folded nor compiled"
     elif backend is not None:
         try:
-            _in_mode(explained, device, dtype)(example, classes)  # finds out what can't be where values aren't seen
+            exact = _in_mode(explained, device, dtype)(example, classes)  # finds out what can't be while it sees values
             run = compiled(explained, like, device, dynamic, backend)
-            return run, _in_mode(run, device, dtype)(example, classes), ""
+            result, adds_up = _in_mode(run, device, dtype)(example, classes)
+            return run, result if bool(adds_up) else exact, ""
         except (FuncamError, torch.OutOfMemoryError):
             raise
         except Exception as error:  # whatever is missing, or can't be followed

@@ -24,6 +24,18 @@ from funcam.network.walking import tensors_of
 from funcam.network.writes import ParametersWritten, Unwritten
 
 _TOLERANCE = {torch.float64: 1e-9, torch.float32: 1e-4, torch.bfloat16: 5e-2, torch.float16: 1e-2}
+_TF32 = 1e-2
+"""On a GPU torch multiplies float32 as TF32 where it may, as convolutions do: the mantissa is float16's."""
+
+
+def tolerance(tensor: Tensor) -> float:
+    """How far rounding alone may move a tensor, as a share of its largest value.
+
+    Example:
+        >>> tolerance(torch.zeros(1)), tolerance(torch.zeros(1, dtype=torch.float16))
+        (0.0001, 0.01)
+    """
+    return _TF32 if tensor.dtype is torch.float32 and tensor.is_cuda else _TOLERANCE[tensor.dtype]
 
 
 @dataclass(frozen=True, eq=False)
@@ -230,7 +242,7 @@ def difference(ours: Sequence[Tensor], theirs: Sequence[Tensor]) -> str:
             return f"{list(one.shape)} of {one.dtype} for {list(other.shape)} of {other.dtype}"
         if one.is_floating_point():
             scale = float(other.detach().nan_to_num().abs().max()) if other.numel() else 0.0
-            if not torch.allclose(one, other, rtol=0, atol=_TOLERANCE[other.dtype] * scale + 1e-30, equal_nan=True):
+            if not torch.allclose(one, other, rtol=0, atol=tolerance(other) * scale + 1e-30, equal_nan=True):
                 return f"off by {float((one - other).detach().nan_to_num().abs().max()):.2g}"
         elif not torch.equal(one, other):
             return "other whole numbers"

@@ -25,6 +25,7 @@ from torch.export.graph_signature import InputKind, OutputKind
 from torch.utils import _pytree as pytree
 
 from funcam.errors import FuncamError
+from funcam.network.checks import tolerance
 from funcam.network.failures import PAIR, trouble_of
 from funcam.network.graph import Graph, acyclic, one_argument, with_forward
 from funcam.network.tap import SlowPath
@@ -94,11 +95,10 @@ def _refuse_another_function(graph: Graph, model: nn.Module, blank: torch.Tensor
     own = twin(model, own_buffers=True, own_parameters=True)  # its code may write into them
     with torch.no_grad():
         exported, expected = (pytree.tree_leaves(run(waves.clone())) for run in (graph.module, one_argument(own)))
-    tolerance = 0.05 if blank.element_size() == 2 else 1e-3
     for ours, theirs in zip(exported, expected, strict=False):
         if isinstance(theirs, torch.Tensor) and theirs.is_floating_point():
             largest = float(theirs.nan_to_num().abs().max()) if theirs.numel() else 0.0
-            if not torch.allclose(ours, theirs, rtol=0, atol=tolerance * largest, equal_nan=True):
+            if not torch.allclose(ours, theirs, rtol=0, atol=10 * tolerance(theirs) * largest, equal_nan=True):
                 raise FuncamError(
                     f"torch.export {torch.__version__} makes another function of {graph.model}, probably because its "
                     f"code writes in place into memory that it uses again; use a newer torch, or {PAIR}"

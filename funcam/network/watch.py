@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import weakref
 from collections import defaultdict
-from itertools import chain
 from typing import Any
 
 import torch
@@ -34,43 +33,51 @@ class Watch:
 
     def __init__(self, model: nn.Module) -> None:
         self._model = weakref.ref(model)
-        self._state, self._versions = signature(model), _versions(model)
-        self._views = _views(model)  # of the tensors' own memory: what is written there is seen
-        self._seen = [torch.cat(views) for views in self._views]
+        self._tensors = [*model.parameters(), *model.buffers()]  # the model's signature has their identities
+        self._state, self._versions = signature(model), self._versions_now()
+        self._samples = _samples(self._tensors)  # of the tensors' own memory: what is written there is seen
+        self._seen = [_bytes(sample) for sample in self._samples]
 
     def changed(self) -> bool:
         """Whether modules, settings or weights are others than they were; of a model that is gone, the weights."""
+        return self.settings_changed() or not all(map(bool, self.same_numbers()))
+
+    def settings_changed(self) -> bool:
+        """The same as far as no number of a weight has to be looked at."""
         model = self._model()
-        if model is not None and (self._state != signature(model) or self._versions != _versions(model)):
-            return True
-        return any(not _same(seen, torch.cat(views)) for seen, views in zip(self._seen, self._views, strict=True))
+        return model is not None and (self._state != signature(model) or self._versions != self._versions_now())
+
+    def same_numbers(self) -> list[torch.Tensor]:
+        """Whether the numbers that are looked at are what they were: a boolean of each type and device, there."""
+        with torch.inference_mode(False), torch.no_grad():
+            pairs = zip(self._seen, self._samples, strict=True)
+            return [(seen == _bytes(sample)).all() for seen, sample in pairs]
+
+    def _versions_now(self) -> list[Any]:
+        return [
+            (None if tensor.is_inference() else tensor._version, tensor.data_ptr(), tensor.dtype)
+            for tensor in self._tensors
+        ]
 
 
-def _same(one: torch.Tensor, other: torch.Tensor) -> bool:
-    return torch.equal(one.nan_to_num(), other.nan_to_num())
+def _bytes(sample: list[torch.Tensor]) -> torch.Tensor:
+    return torch.cat(sample).view(torch.uint8)  # as bytes NaN is equal to itself
 
 
-def _tensors(model: nn.Module) -> list[torch.Tensor]:
-    return list(chain(model.parameters(), model.buffers()))
+def _samples(tensors: list[torch.Tensor]) -> list[list[torch.Tensor]]:
+    """A few numbers of each tensor, spread over it, as views; those of one type and device together.
 
-
-def _versions(model: nn.Module) -> list[Any]:
-    return [
-        (id(tensor), None if tensor.is_inference() else tensor._version, tensor.data_ptr(), tensor.dtype)
-        for tensor in _tensors(model)
-    ]
-
-
-def _views(model: nn.Module) -> list[list[torch.Tensor]]:
-    """A few numbers of each tensor, spread over it, as views; those of one type and device together."""
+    (A view of one number is contiguous: a GPU puts a hundred of them together at once.)
+    """
     kinds: defaultdict[tuple[torch.dtype, torch.device], list[torch.Tensor]] = defaultdict(list)
     with torch.inference_mode(False), torch.no_grad():
-        for tensor in _tensors(model):
+        for tensor in tensors:
             flat = tensor.detach()
             flat = flat if flat.is_contiguous() else flat.permute(*_by_stride(flat))
             if flat.numel() and flat.is_contiguous():
                 flat = flat.view(-1)
-                kinds[tensor.dtype, tensor.device].append(flat[:: max(1, len(flat) // _SAMPLES)])
+                places = range(0, len(flat), max(1, len(flat) // _SAMPLES))
+                kinds[tensor.dtype, tensor.device] += [flat[place : place + 1] for place in places]
     return list(kinds.values())
 
 

@@ -196,9 +196,9 @@ def state_of(model: nn.Module) -> list[Any]:
         rows.append((path, id(module), module.training, getattr(module, "inplace", None), hooks, sorted(vars(module))))
     for name, tensor in [*model.named_parameters(), *model.named_buffers()]:
         version = None if tensor.is_inference() else tensor._version
-        grad = None if tensor.grad is None else (id(tensor.grad), tensor.grad.clone().numpy().tobytes())
+        grad = None if tensor.grad is None else (id(tensor.grad), tensor.grad.cpu().numpy().tobytes())
         raw = tensor.detach().contiguous().view(torch.uint8) if tensor.ndim else tensor.detach().reshape(1)
-        rows.append((name, id(tensor), tensor.requires_grad, version, grad, raw.numpy().tobytes(), tensor.data_ptr()))
+        rows.append((name, id(tensor), tensor.requires_grad, version, grad, raw.cpu().numpy().tobytes(), tensor.data_ptr()))
     return rows
 
 

@@ -1,17 +1,18 @@
-"""A GPU's throughput: Grad-CAM compiled, in bfloat16 and large batches, over the compiled forward pass.
+"""A GPU's throughput: `funcam.prepare` in bfloat16 and large batches, over the forward pass compiled in the same way.
 
-A quick run compiles nothing, whatever the names of its rows say.
+Both are given the same float32 images. The forward pass is the fastest that torch compiles: weights inside (so that
+BatchNorms are folded), channels_last, bfloat16, CUDA graphs. Peers run as their documentation says, and in bfloat16. A
+quick run compiles nothing, whatever the names of its rows say.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import replace
 from functools import partial
-from typing import Any
+from itertools import repeat
 
 import torch
-from torch.func import vjp
+from torch import nn
 
 import funcam
 from benchmarks.suite import compiling
@@ -23,6 +24,7 @@ from benchmarks.suite.roofline import forward_work
 TITLE = "compiled Grad-CAM in half precision and large batches"
 FOR = "cuda"
 BASELINE = "forward, compiled"
+_DTYPE = torch.bfloat16
 
 
 def groups(setting: Setting) -> Iterator[Group]:
@@ -33,42 +35,48 @@ def groups(setting: Setting) -> Iterator[Group]:
 
 
 def _cases(setting: Setting, name: str, batch: int) -> dict[str, Case]:
-    dtype = torch.bfloat16
-    model = network(name, setting).to(dtype, memory_format=torch.channels_last)
-    images = setting.images(batch).to(dtype, memory_format=torch.channels_last)
-    split = funcam.split(model, example=images)
-    work = forward_work(model, images)
-    optimised: Callable[..., Any] = (lambda function: function) if setting.quick else compiling.compiled
-
-    def case(function: Callable[[torch.Tensor], object]) -> Case:
-        return Case(lambda: function(images), images=batch, work=work, dtype=dtype, compiles=not setting.quick)
-
+    whole, images = network(name, setting), setting.images(batch)
+    model = network(name, setting).to(_DTYPE, memory_format=torch.channels_last)
+    half = images.to(_DTYPE, memory_format=torch.channels_last)
     classes = torch.zeros(batch, dtype=torch.long, device=images.device)  # half precision may predict another
-    exact = partial(_exact, network(name, setting), setting.images(batch), classes)
+    layer = funcam.split(whole, example=images).layer
+    fast = funcam.prepare(whole, example=images, dtype=_DTYPE, backend=None if setting.quick else "inductor")
     plain = partial(forward, model)
+    cast = partial(_cast, plain)
+    quickest = cast if setting.quick else compiling.fastest(cast)
+    work = forward_work(model, half)
+
+    def case(run: Callable[[], object], **more: object) -> Case:
+        return Case(run, images=batch, work=work, dtype=_DTYPE, **more)  # type: ignore[arg-type]
+
     cases = {
-        BASELINE: case(optimised(plain)),
-        "forward": Case(lambda: plain(images), images=batch, work=work, dtype=dtype),
-        "grad-cam": replace(
-            case(lambda images: funcam.explain(split, images, classes).maps), exact=exact, compiles=False
+        BASELINE: case(lambda: quickest(images), capture=False, compiles=True),
+        "forward": case(lambda: plain(half)),
+        "grad-cam": case(partial(_explained, model, half, classes), exact=partial(_explained, whole, images, classes)),
+        "grad-cam, prepared": case(
+            lambda: fast(images).maps, exact=lambda: _explained(whole, images, fast(images).targets), capture=False
         ),
-        "grad-cam, compiled": replace(case(optimised(partial(_grad_cam, split, classes))), exact=exact),
+        "grad-cam, prepared, a stream": case(lambda: _streamed(fast, images), calls=_BATCHES, capture=False),
     }
     for peer in filter(there, PEERS):
-        cases[f"{peer} grad-cam"] = Case(
-            peer_case(peer, "grad-cam", model, split.layer)(images), images=batch, work=work, dtype=dtype
-        )
+        for what, network_, given in (("", whole, images), (", bfloat16", model, half)):
+            run = peer_case(peer, "grad-cam", network_, layer)(given)
+            cases[f"{peer} grad-cam{what}"] = case(run, capture=False)
     return cases
 
 
-def _exact(model: torch.nn.Module, images: torch.Tensor, classes: torch.Tensor) -> torch.Tensor:
-    """The eager float32 maps of the same weights."""
+_BATCHES = 16
+
+
+def _cast(plain: Callable[[torch.Tensor], torch.Tensor], images: torch.Tensor) -> torch.Tensor:
+    return plain(images.to(_DTYPE, memory_format=torch.channels_last))
+
+
+def _streamed(fast: funcam.Prepared, images: torch.Tensor) -> None:
+    """Maps of batch after batch."""
+    for _ in fast.stream(repeat(images, _BATCHES)):
+        pass
+
+
+def _explained(model: nn.Module, images: torch.Tensor, classes: torch.Tensor) -> torch.Tensor:
     return funcam.explain(model, images, classes).maps
-
-
-def _grad_cam(split: funcam.Split, classes: torch.Tensor, images: torch.Tensor) -> torch.Tensor:
-    """The equation on the two halves of the cut."""
-    A, head = split(images)
-    logits, pullback = vjp(head, A)
-    (g,) = pullback(torch.nn.functional.one_hot(classes, logits.shape[1]).to(logits.dtype))
-    return torch.func.vmap(funcam.grad_cam)(A.float(), g.float())
