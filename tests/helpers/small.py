@@ -198,7 +198,8 @@ def state_of(model: nn.Module) -> list[Any]:
         version = None if tensor.is_inference() else tensor._version
         grad = None if tensor.grad is None else (id(tensor.grad), tensor.grad.cpu().numpy().tobytes())
         raw = tensor.detach().contiguous().view(torch.uint8) if tensor.ndim else tensor.detach().reshape(1)
-        rows.append((name, id(tensor), tensor.requires_grad, version, grad, raw.cpu().numpy().tobytes(), tensor.data_ptr()))
+        raw = raw.cpu().numpy().tobytes()
+        rows.append((name, id(tensor), tensor.requires_grad, version, grad, raw, tensor.data_ptr()))
     return rows
 
 

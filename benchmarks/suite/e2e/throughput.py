@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from functools import partial
 from itertools import repeat
+from typing import Any
 
 import torch
 from torch import nn
@@ -47,7 +48,8 @@ def _cases(setting: Setting, name: str, batch: int) -> dict[str, Case]:
     work = forward_work(model, half)
 
     def case(run: Callable[[], object], **more: object) -> Case:
-        return Case(run, images=batch, work=work, dtype=_DTYPE, **more)  # type: ignore[arg-type]
+        settings: dict[str, Any] = {"images": batch, "work": work, "dtype": _DTYPE, **more}
+        return Case(run, **settings)
 
     cases = {
         BASELINE: case(lambda: quickest(images), capture=False, compiles=True),
@@ -61,7 +63,7 @@ def _cases(setting: Setting, name: str, batch: int) -> dict[str, Case]:
     for peer in filter(there, PEERS):
         for what, network_, given in (("", whole, images), (", bfloat16", model, half)):
             run = peer_case(peer, "grad-cam", network_, layer)(given)
-            cases[f"{peer} grad-cam{what}"] = case(run, capture=False)
+            cases[f"{peer} grad-cam{what}"] = case(run, capture=False, work=work if what else None)
     return cases
 
 
