@@ -37,7 +37,9 @@ def _rows(group: Group, cases: dict[str, Case], timer: Timer, pace: Pace) -> lis
     rounds = min(pace.rounds, pace.few) if group.once else pace.rounds
     for temperature in timer.temperatures:
         seconds = {name: partial(_of_one, one, cases[name].calls) for name, one in ready.items()}
-        times = in_turn(seconds, group.baseline, rounds, temperature)
+        base = ready.get(group.baseline or "")
+        before = {name: base.beside(one) for name, one in ready.items()} if base else {}
+        times = in_turn(seconds, before, rounds, temperature)
         for name, pairs in times.items():
             rows.append(_row(group, name, temperature, pairs, cases[name], ready[name], pace))
     return rows
@@ -52,7 +54,7 @@ def _ready(group: Group, cases: dict[str, Case], timer: Timer) -> tuple[dict[str
     ready, failed = {}, []
     for name, case in cases.items():
         try:
-            ready[name] = timer.ready(case.run, capture=case.capture)
+            ready[name] = timer.ready(case.run, capture=case.capture, compiled=case.compiles)
         except Exception as error:  # a peer's, or an operation that the device does not have for this type
             failed.append(Row(group.title, name, "warm", failed=reason(error)))
     return ready, failed
@@ -67,14 +69,16 @@ Pairs = list[tuple[float, float | None]]
 
 
 def in_turn(
-    cases: dict[str, Callable[[str], float]], baseline: str | None, rounds: int, temperature: str
+    cases: dict[str, Callable[[str], float]],
+    before: dict[str, Callable[[str], float]],
+    rounds: int,
+    temperature: str,
 ) -> dict[str, Pairs]:
-    """For each case the seconds of its rounds, each with those of the baseline right before it."""
+    """For each case the seconds of its rounds, each with those of what it is held against, right before it."""
     times: dict[str, Pairs] = {name: [] for name in cases}
-    before = cases.get(baseline or "")
     for number in range(rounds):
         for name in list(cases)[:: 1 if number % 2 == 0 else -1]:
-            base = before(temperature) if before else None
+            base = before[name](temperature) if name in before else None
             times[name].append((cases[name](temperature), base))
     return times
 

@@ -30,11 +30,23 @@ MOST = 10_000
 
 @dataclass(frozen=True)
 class Ready:
-    """A call that can be measured: `seconds(temperature)` of one, how it is measured, what the first one took."""
+    """A call that can be measured.
+
+    Attributes:
+        seconds: of one, with the caches as a temperature says.
+        how: how it is measured.
+        first: what the first one took.
+        launched: as `seconds`, launched by the processor call by call, where `seconds` replays what was captured.
+    """
 
     seconds: Callable[[str], float]
     how: str
     first: float
+    launched: Callable[[str], float] | None = None
+
+    def beside(self, other: Ready) -> Callable[[str], float]:
+        """What another is held against: what the processor launches isn't held against a replay."""
+        return self.seconds if self.launched is None or other.launched is not None else self.launched
 
 
 class Timer(Protocol):
@@ -42,12 +54,13 @@ class Timer(Protocol):
 
     temperatures: tuple[str, ...]
 
-    def ready(self, run: Run, *, capture: bool = True) -> Ready:
+    def ready(self, run: Run, *, capture: bool = True, compiled: bool = False) -> Ready:
         """Run a call until everything that is done once (tracing, compiling, caches) is done.
 
         Args:
             run: the call.
             capture: whether it may be put into a CUDA graph.
+            compiled: whether it was compiled.
         """
 
     def peak(self, run: Run) -> tuple[int, int]:
@@ -95,7 +108,7 @@ class OnCPU:
     read: Callable[[], float] | None = None
     temperatures: tuple[str, ...] = ("warm",)
 
-    def ready(self, run: Run, *, capture: bool = True) -> Ready:
+    def ready(self, run: Run, *, capture: bool = True, compiled: bool = False) -> Ready:
         first = self._block(run, 1)
         number = calls_in_block(self._block(run, 1))
         return Ready(lambda _: self._block(run, number) / number, f"blocks of {number}", first)
@@ -135,21 +148,27 @@ class OnGPU:
     temperatures: tuple[str, ...] = ("warm", "cold")
     _flush: list[torch.Tensor] = field(default_factory=list)
 
-    def ready(self, run: Run, *, capture: bool = True) -> Ready:
+    def ready(self, run: Run, *, capture: bool = True, compiled: bool = False) -> Ready:
         first = self._first(run)
         for _ in range(3):
             run()
-        replay = _captured(run) if capture else None
-        measured, how = (run, "events") if replay is None else (replay, "CUDA graph")
-        number = calls_in_block(self._block(measured, 1), _BLOCK_ON_GPU)
+        replay = _captured(run) if capture and (compiled or not _solves(run)) else None
+        launched, number = self._in_blocks(run)
+        if replay is None:
+            return Ready(launched, f"events, blocks of {number}", first)
+        replayed, number = self._in_blocks(replay)
+        return Ready(replayed, f"CUDA graph, blocks of {number}", first, launched)
+
+    def _in_blocks(self, run: Run) -> tuple[Callable[[str], float], int]:
+        number = calls_in_block(self._block(run, 1), _BLOCK_ON_GPU)
 
         def seconds(temperature: str) -> float:
             if temperature == "cold":
                 self._buffer().zero_()
-                return self._block(measured, 1)
-            return self._block(measured, number) / number
+                return self._block(run, 1)
+            return self._block(run, number) / number
 
-        return Ready(seconds, f"{how}, blocks of {number}", first)
+        return seconds, number
 
     @staticmethod
     def _first(run: Run) -> float:
@@ -206,15 +225,18 @@ class _Operations(TorchDispatchMode):  # type: ignore[misc]
         return func(*args, **(kwargs or {}))
 
 
-def _captured(run: Run) -> Run | None:
-    """The call as a CUDA graph; None where it talks to the host.
+def _solves(run: Run) -> bool:
+    """Whether a call decomposes matrices: the library for it can't be used any more where a capture has failed.
 
-    A decomposition of matrices isn't tried: the library for it can't be used any more where a capture has failed.
+    (What was compiled must not be asked: in this mode torch runs it as it was, and does so from then on.)
     """
     with _Operations() as seen:
         run()
-    if any("linalg" in name for name in seen.names):
-        return None
+    return any("linalg" in name for name in seen.names)
+
+
+def _captured(run: Run) -> Run | None:
+    """The call as a CUDA graph; None where it talks to the host."""
     graph = torch.cuda.CUDAGraph()
     try:
         with torch.cuda.graph(graph):

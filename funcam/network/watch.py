@@ -10,6 +10,7 @@ import torch
 from torch import nn
 
 from funcam.network.state import signature
+from funcam.network.tables import tables_of
 
 _SAMPLES = 4
 """So many numbers of each tensor are compared themselves."""
@@ -34,7 +35,7 @@ class Watch:
     def __init__(self, model: nn.Module) -> None:
         self._model = weakref.ref(model)
         self._tensors = [*model.parameters(), *model.buffers()]  # the model's signature has their identities
-        self._state, self._versions = signature(model), self._versions_now()
+        self._state, self._tables, self._versions = signature(model), tables_of(model), self._versions_now()
         self._samples = _samples(self._tensors)  # of the tensors' own memory: what is written there is seen
         self._seen = [_bytes(sample) for sample in self._samples]
 
@@ -45,7 +46,11 @@ class Watch:
     def settings_changed(self) -> bool:
         """The same as far as no number of a weight has to be looked at."""
         model = self._model()
-        return model is not None and (self._state != signature(model) or self._versions != self._versions_now())
+        return model is not None and (self._versions != self._versions_now() or not self._holds(model))
+
+    def _holds(self, model: nn.Module) -> bool:
+        alike = self._tables is not None and self._tables.hold(model)
+        return alike or self._state == signature(model)  # another mode, say, is in the tables alone
 
     def same_numbers(self) -> list[torch.Tensor]:
         """Whether the numbers that are looked at are what they were: a boolean of each type and device, there."""

@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import statistics
 from argparse import Namespace
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from xml.etree import ElementTree
 
@@ -65,14 +67,91 @@ def test_a_call_is_timed_in_blocks_behind_its_first_one():
     assert len(calls) - before == round(timers.BLOCK / 0.0001)
 
 
+class _Card:
+    """As much of `torch.cuda` as the timer asks of it; a call takes 4 ms launched, and 1 ms replayed."""
+
+    def __init__(self, capturable: bool) -> None:
+        self.capturable, self.now, self.flushed = capturable, 0.0, 0
+
+    def put_in(self, monkeypatch: pytest.MonkeyPatch) -> _Card:
+        card = self
+
+        class Event:
+            def __init__(self, enable_timing: bool) -> None:
+                self.at = -1.0
+
+            def record(self) -> None:
+                self.at = card.now
+
+            def elapsed_time(self, end: Event) -> float:
+                return 1000 * (end.at - self.at)
+
+        class CUDAGraph:
+            def replay(self) -> None:
+                card.now += 0.001
+
+        @contextmanager
+        def graph(_graph: CUDAGraph) -> Iterator[None]:
+            if not card.capturable:
+                raise RuntimeError("operation not permitted when stream is capturing")
+            yield
+
+        for name, value in {
+            "synchronize": lambda: None,
+            "Event": Event,
+            "CUDAGraph": CUDAGraph,
+            "graph": graph,
+        }.items():
+            monkeypatch.setattr(torch.cuda, name, value)
+        return self
+
+    def run(self) -> None:
+        self.now += 0.004
+
+
+@pytest.mark.parametrize(
+    ("capturable", "capture", "how", "seconds"),
+    [
+        (True, True, "CUDA graph, blocks of 20", 0.001),
+        (False, True, "events, blocks of 5", 0.004),
+        (True, False, "events, blocks of 5", 0.004),
+    ],
+)
+def test_a_gpus_calls_are_replayed_where_they_can_be(monkeypatch, capturable, capture, how, seconds):
+    card = _Card(capturable).put_in(monkeypatch)
+    ready = timers.OnGPU().ready(card.run, capture=capture)
+    assert (ready.how, ready.seconds("warm")) == (how, pytest.approx(seconds))
+    assert (ready.launched is None) == (seconds == 0.004)
+    assert ready.launched is None or ready.launched("warm") == pytest.approx(0.004)
+
+
+def test_what_decomposes_matrices_is_not_captured(monkeypatch):
+    card = _Card(capturable=True).put_in(monkeypatch)
+
+    def solves() -> None:
+        torch.linalg.eigh(torch.eye(2))
+        card.run()
+
+    assert timers.OnGPU().ready(solves).how.startswith("events")
+    assert timers.OnGPU().ready(solves, compiled=True).how.startswith("CUDA graph")  # nobody looks into it
+
+
 def test_cases_take_turns_each_behind_the_baseline():
     order: list[str] = []
     cases = {name: lambda _, name=name: order.append(name) or float(len(order)) for name in "abc"}
-    times = in_turn(cases, "a", 2, "warm")
+    times = in_turn(cases, dict.fromkeys(cases, cases["a"]), 2, "warm")
     assert "".join(order) == "aaabac" + "acabaa"
     assert times["b"] == [(4.0, 3.0), (10.0, 9.0)]
     assert measuring.ratios([(4.0, 2.0), (9.0, 3.0)]).p50 == 2.5
     assert measuring.ratios([(4.0, None)]) is None
+
+
+def test_what_the_processor_launches_is_not_held_against_a_replay():
+    replay = timers.Ready(lambda _: 1.0, "CUDA graph", 0.0, lambda _: 5.0)
+    launched = timers.Ready(lambda _: 10.0, "events", 0.0)
+    assert replay.beside(launched)("warm") == 5.0
+    assert replay.beside(replay)("warm") == 1.0
+    assert launched.beside(replay)("warm") == launched.beside(launched)("warm") == 10.0
 
 
 def test_the_rows_of_a_group():

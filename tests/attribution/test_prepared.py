@@ -1,0 +1,144 @@
+"""What was prepared, called again and again: streams, images that no call may believe, models that were changed."""
+
+from __future__ import annotations
+
+from itertools import repeat
+
+import pytest
+import torch
+from compiled import COMPILER
+from small import small, tiny_vit
+from torch import nn
+
+import funcam
+from funcam import FuncamError
+from funcam.network.watch import Watch
+
+IMAGES = torch.randn(2, 3, 32, 32, generator=torch.Generator().manual_seed(1))
+BATCHES = [IMAGES + number for number in range(4)]
+
+
+@pytest.mark.parametrize("backend", [None, "eager"])
+def test_a_stream_says_what_explain_says_batch_by_batch(backend):
+    model = small()
+    fast = funcam.prepare(model, example=IMAGES, backend=backend)
+    results = list(fast.stream(iter(BATCHES)))
+    assert len(results) == 4
+    for result, images in zip(results, BATCHES, strict=True):
+        exact = funcam.explain(model, images)
+        torch.testing.assert_close(result.maps, exact.maps, rtol=1e-3, atol=1e-5)
+        assert torch.equal(result.targets, exact.targets)
+    assert list(fast.stream([])) == []
+
+
+def test_a_stream_of_images_with_their_classes():
+    model = small()
+    fast = funcam.prepare(model, example=IMAGES, targets=[0, 1], backend=None)
+    classes = [[0, 1], [4, 4], [2, 3], [1, 0]]
+    for result, images, each in zip(fast.stream(zip(BATCHES, classes, strict=True)), BATCHES, classes, strict=True):
+        torch.testing.assert_close(result.maps, funcam.explain(model, images, each).maps, rtol=1e-3, atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("wrong", "said"),
+    [(IMAGES[:1], "prepared for"), (IMAGES.double(), "float64"), (IMAGES.log(), "not finite"), ("dog.jpg", "a tensor")],
+)
+def test_what_a_stream_refuses_it_refuses_in_its_turn(wrong, said):
+    fast = funcam.prepare(small(), example=IMAGES, backend="eager")
+    stream = fast.stream([BATCHES[0], BATCHES[1], wrong, BATCHES[2]])
+    for images in BATCHES[:2]:
+        assert torch.equal(next(stream).maps, fast(images).maps)
+    with pytest.raises(FuncamError, match=said):
+        next(stream)
+
+
+def test_a_stream_notices_that_the_model_was_changed_meanwhile():
+    model = small()
+    stream = funcam.prepare(model, example=IMAGES, backend=None).stream(repeat(IMAGES, 5))
+    next(stream)
+    model.fc.weight.data[2] += 1
+    next(stream)  # was begun before
+    with pytest.raises(FuncamError, match="prepare it again"):
+        next(stream)
+
+
+def test_an_endless_stream_takes_one_batch_ahead():
+    taken = []
+
+    def batches():
+        for number in range(100):
+            taken.append(number)
+            yield BATCHES[number % 4]
+
+    stream = funcam.prepare(small(), example=IMAGES, backend=None).stream(batches())
+    for count in (1, 2, 3):
+        next(stream)
+        assert taken == list(range(count + 1))
+
+
+def numbers_that_add_up_by_rounding() -> torch.Tensor:
+    images = IMAGES.clone()
+    images[0, 0, 0, :2] = torch.tensor([3e38, 3e38])  # finite, and their sum is not
+    return images
+
+
+def test_large_numbers_are_explained_as_explain_does():
+    model, images = small(), numbers_that_add_up_by_rounding()
+    fast = funcam.prepare(model, example=IMAGES, backend="eager")
+    try:
+        expected = funcam.explain(model, images).maps
+    except FuncamError as error:
+        with pytest.raises(FuncamError, match=str(error)[:20]):
+            fast(images)
+    else:
+        torch.testing.assert_close(fast(images).maps, expected)
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(
+    not COMPILER, reason="torch.compile needs a C++ compiler and Python's headers, and they aren't here"
+)
+@pytest.mark.parametrize("value", [torch.nan, torch.inf])
+def test_a_compiled_relu_does_not_hide_what_the_images_hold(value):
+    fast = funcam.prepare(small(), example=IMAGES)
+    assert fast.compiled, fast.why
+    broken = IMAGES.clone()
+    broken[1, 0, 3, 3] = value
+    with pytest.raises(FuncamError, match="image 1"):
+        fast(broken)
+    assert torch.equal(fast(IMAGES).maps, fast(IMAGES).maps)
+
+
+CHANGES = {
+    "a weight": lambda model: model.fc.weight.data.mul_(1.001),
+    "one row": lambda model: model.fc.weight.data[3].add_(1),
+    "a buffer": lambda model: model.stem[1].running_mean.data.add_(1),
+    "in place": lambda model: nn.init.ones_(model.fc.bias),
+    "memory": lambda model: setattr(model.fc.weight, "data", model.fc.weight.data.clone()),
+    "a parameter": lambda model: setattr(model.fc, "weight", nn.Parameter(model.fc.weight.detach().clone())),
+    "a module": lambda model: setattr(model, "pool", nn.AvgPool2d(2)),
+    "a setting": lambda model: setattr(model.pool, "stride", 3),
+    "a hook": lambda model: model.fc.register_forward_hook(lambda *_: None),
+}
+
+
+@pytest.mark.parametrize("change", CHANGES)
+def test_every_change_is_noticed(change):
+    model = small()
+    watch = Watch(model)
+    assert not watch.changed()
+    CHANGES[change](model)
+    assert watch.changed()
+
+
+def test_what_changes_no_map_is_no_change():
+    model = tiny_vit()  # torch's own modules alone: their tables are compared
+    with torch.no_grad():
+        model.conv_proj.weight[0, 0, 0, 0] = torch.nan
+    watch = Watch(model)
+    model.train()
+    model.requires_grad_(False)
+    model(IMAGES).sum()
+    assert not watch.changed()
+    model.encoder.layers[0].mlp[1] = nn.ReLU()
+    assert watch.changed()
