@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from benchmarks.suite.plots import Bar, chart
 from benchmarks.suite.records import Report, Row
-from benchmarks.suite.run import PEERS
+from benchmarks.suite.run import is_of_peer
 from benchmarks.suite.table import HEADINGS, cells
 
 PLOTS = "plots"
@@ -66,7 +66,7 @@ def _suite(machine: str, report: Report, rows: list[Row], plots: dict[str, str])
         parts.append(f"**{group}**\n\n{table(members)}\n")
         if bars := _bars(members):
             name = f"{_slug(machine)}-{_slug(report.suite)}-{_slug(group)}.svg"
-            plots[name] = chart(group, bars, "times the baseline" if members[0].ratio else "milliseconds")
+            plots[name] = chart(group, bars, "times the baseline" if _by_ratio(members) else "milliseconds")
             parts.append(f"![{group}]({PLOTS}/{name})\n")
     return "\n".join(parts)
 
@@ -82,13 +82,18 @@ def table(rows: list[Row]) -> str:
 
 def _bars(rows: list[Row]) -> list[Bar]:
     """Warm rows with figures of one kind; a single bar says nothing."""
-    by_ratio = bool(rows[0].ratio)
+    by_ratio = _by_ratio(rows)
     bars = []
     for row in rows:
         figure = row.ratio if by_ratio else row.seconds and row.seconds.times(1000)
         if figure and row.temperature == "warm" and not row.failed:
-            bars.append(Bar(row.case, figure, row.case.split()[0] in PEERS))
+            bars.append(Bar(row.case, figure, is_of_peer(row.case)))
     return bars if len(bars) > 1 else []
+
+
+def _by_ratio(rows: list[Row]) -> bool:
+    """Whether every row that has figures has a ratio."""
+    return all(row.ratio for row in rows if row.seconds)
 
 
 def _slug(text: str) -> str:

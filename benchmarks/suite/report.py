@@ -17,7 +17,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def main(arguments: argparse.Namespace) -> int:
     """Write the page, and the plots into `plots/` beside it."""
-    from benchmarks.suite import costs, page, records
+    from benchmarks.suite import costs, page, records, throughputs
 
     try:
         machines = records.machines_in(arguments.results)
@@ -35,6 +35,7 @@ def main(arguments: argparse.Namespace) -> int:
     arguments.page.write_text(text, encoding="utf-8")
     print(f"{arguments.page} and {len(plots)} plots, of {', '.join(machines)}")
     if arguments.results.resolve() == records.RESULTS:  # those of this checkout, of which its pages tell
-        for shown in costs.put_into([ROOT / "README.md", ROOT / "docs/benchmarks.md"], machines):
-            print(f"the costs in {shown}")
+        pages = [ROOT / "README.md", ROOT / "docs/benchmarks.md"]
+        for shown in [*costs.put_into(pages, machines), *throughputs.put_into(pages, machines)]:
+            print(f"a table in {shown}")
     return 0

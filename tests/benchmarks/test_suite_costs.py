@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks.suite import costs, records
+from benchmarks.suite import costs, records, throughputs
 from benchmarks.suite.records import Report, Row
 from benchmarks.suite.statistics import Quantiles
 
@@ -69,3 +69,33 @@ def test_the_pages_hold_the_table_of_the_results_there_are(page: str) -> None:
     whole = [one for reports in records.machines_in(records.RESULTS).values() for one in reports if not one.quick]
     report = [one for one in whole if one.suite == "e2e/grad" and one.device == "cpu"][-1]
     assert costs.costs(report) in (ROOT / page).read_text(encoding="utf-8")
+
+
+def _on_card(batch: int, case: str, images: float, ratio: float | None = None, temperature: str = "warm") -> Row:
+    over = ratio and Quantiles(ratio, ratio, ratio, 3)
+    return Row(f"resnet50, bfloat16, batch {batch}", case, temperature, ratio=over or None, images_per_second=images)
+
+
+def test_a_cards_images_a_second_and_their_share_of_the_forward_passs(tmp_path: Path) -> None:
+    rows = [
+        _on_card(256, "forward, compiled", 20_000.4, 1.0),
+        _on_card(256, "grad-cam, prepared, a stream", 16_000, 1.25),
+        _on_card(256, "grad-cam, prepared, a stream", 9, 9, "cold"),
+        _on_card(64, "grad-cam grad-cam", 500),
+        Row("resnet50, bfloat16, batch 64", "captum grad-cam", "warm", failed="no"),
+    ]
+    machine = MACHINE | {"card": {"name": "Loom"}}
+    timer = {"device": "cuda", "clock": "CUDA events", "threads": 1}
+    report = Report("e2e/throughput", "", "python -m ...", False, machine, timer, {}, [], rows)
+    page = tmp_path / "page.md"
+    page.write_text("a\n<!-- throughput -->\n\n<!-- end of throughput -->\nb\n", encoding="utf-8")
+    assert throughputs.put_into([page], {"m/9.9": [_report(*ROWS)]}) == []
+    assert throughputs.put_into([page], {"m/9.9": [report]}) == [page]
+    lines = [line for line in page.read_text(encoding="utf-8").splitlines() if line.startswith("|")]
+    assert lines[0] == "| images a second | batch 64 | batch 256 |"
+    assert [line.split(" | ")[1:] for line in lines[2:]] == [
+        ["", "20,000 (1.00) |"],
+        ["", "16,000 (0.80) |"],
+        ["500", " |"],
+    ]
+    assert "torch 9.9 on one Loom" in page.read_text(encoding="utf-8")
