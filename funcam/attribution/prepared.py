@@ -126,11 +126,11 @@ class Prepared(OfAModel):
         """
         return self._begun(images, targets)()
 
-    def stream(self, batches: Iterable[torch.Tensor | tuple[torch.Tensor, Any]]) -> Iterator[Explanation]:
+    def stream(self, batches: Iterable[Any]) -> Iterator[Explanation]:
         """Explain batch after batch, in order. A GPU begins with the next while one is checked, and never waits.
 
         Args:
-            batches: images as in a call, or images and targets. The next are taken before an explanation is given,
+            batches: images as in a call, or pairs of images and targets, as a `DataLoader` gives them. The next are taken before an explanation is given,
                 so they must not be written into the memory of those before.
 
         Yields:
@@ -148,14 +148,15 @@ class Prepared(OfAModel):
         """
         waiting: Callable[[], Explanation] | None = None
         for given in batches:
-            begun = self._begun_or_refused(*given if isinstance(given, tuple) else (given,))
+            images, targets = given if isinstance(given, tuple | list) and len(given) == 2 else (given, None)
+            begun = self._begun_or_refused(images, targets)
             if waiting is not None:
                 yield waiting()
             waiting = begun
         if waiting is not None:
             yield waiting()
 
-    def _begun_or_refused(self, images: Any, targets: Any = None) -> Callable[[], Explanation]:
+    def _begun_or_refused(self, images: Any, targets: Any) -> Callable[[], Explanation]:
         try:
             return self._begun(images, targets)
         except FuncamError as error:

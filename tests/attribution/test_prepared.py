@@ -9,6 +9,7 @@ import torch
 from compiled import COMPILER
 from small import small, tiny_vit
 from torch import nn
+from torch.utils.data import DataLoader, TensorDataset
 
 import funcam
 from funcam import FuncamError
@@ -39,9 +40,25 @@ def test_a_stream_of_images_with_their_classes():
         torch.testing.assert_close(result.maps, funcam.explain(model, images, each).maps, rtol=1e-3, atol=1e-5)
 
 
+def test_a_data_loader_is_a_stream():
+    model = small()
+    data = DataLoader(TensorDataset(torch.cat(BATCHES), torch.arange(8) % 5), batch_size=2)
+    fast = funcam.prepare(model, example=IMAGES, targets=[0, 1], backend=None)
+    results = list(fast.stream(data))
+    assert torch.cat([result.targets for result in results]).tolist() == [number % 5 for number in range(8)]
+    with pytest.raises(FuncamError, match="settled when it was prepared"):
+        next(funcam.prepare(model, example=IMAGES, backend=None).stream(data))
+
+
 @pytest.mark.parametrize(
     ("wrong", "said"),
-    [(IMAGES[:1], "prepared for"), (IMAGES.double(), "float64"), (IMAGES.log(), "not finite"), ("dog.jpg", "a tensor")],
+    [
+        (IMAGES[:1], "prepared for"),
+        ((IMAGES, 1, 2), "a tensor"),
+        (IMAGES.double(), "float64"),
+        (IMAGES.log(), "not finite"),
+        ("dog.jpg", "a tensor"),
+    ],
 )
 def test_what_a_stream_refuses_it_refuses_in_its_turn(wrong, said):
     fast = funcam.prepare(small(), example=IMAGES, backend="eager")
