@@ -130,8 +130,8 @@ class Prepared(OfAModel):
         """Explain batch after batch, in order. A GPU begins with the next while one is checked, and never waits.
 
         Args:
-            batches: images as in a call, or pairs of images and targets, as a `DataLoader` gives them. The next are taken before an explanation is given,
-                so they must not be written into the memory of those before.
+            batches: images as in a call, or pairs of images and targets, as a `DataLoader` gives them. The next are
+                taken before an explanation is given, so they must not be written into the memory of those before.
 
         Yields:
             What a call says of each.
