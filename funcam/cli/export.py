@@ -15,6 +15,7 @@ from funcam.cli.net_option import load, needs_download, parse_net_spec
 from funcam.cli.recipe_options import check_methods, settings_of
 from funcam.errors import FuncamError, FuncamWarning, json_text
 from funcam.exporting.kinds import EXPLAINED, format_of, refuse_method, require_packages
+from funcam.exporting.place import check_place
 from funcam.methods import find_method
 
 if TYPE_CHECKING:
@@ -72,13 +73,15 @@ def export(
 
 
 def _checked(out: Path, kind: str | None, method: str) -> Any:
-    """Find every wrong word before torch is imported; the format."""
+    """Find every wrong word, and a place that can't be written, before torch is imported; the format."""
     check_methods([method])
     try:
         refuse_method(find_method(method))
-        return format_of(out, kind)
+        format_ = format_of(out, kind)
     except FuncamError as error:
         raise UsageError(str(error)) from error
+    check_place(out)
+    return format_
 
 
 def _export(

@@ -24,6 +24,7 @@ from funcam.errors import FuncamError, FuncamWarning, shown, whole_number
 from funcam.exporting.files import write, written
 from funcam.exporting.form import OUTPUTS, Form, check_normalisation
 from funcam.exporting.kinds import ALL, Format, explained_of, format_of, refuse_method, require_packages
+from funcam.exporting.place import check_place
 from funcam.exporting.tracing import traced
 from funcam.exporting.verifying import verified
 from funcam.network.cutting import split
@@ -124,7 +125,7 @@ def export(
         >>> made.layer, made.difference < 1e-4, made.inputs, made.outputs
         ('layer4', True, ('image',), ('logits', 'class', 'map'))
     """
-    kind, explained = format_of(path, format), explained_of(targets)
+    kind, explained, target = format_of(path, format), explained_of(targets), check_place(path)
     how = {name: options.pop(name) for name in ("hooks", "layout") if name in options}
     resolved = resolve_method(method, options, False)
     _check(model, example, layer)
@@ -142,7 +143,6 @@ def export(
     result = eager(first.normalised(first.sample()[0]), None)
     form = Form(example, explained, _count(result, classes, explained), *numbers, preprocessing)
     told = {**_told(result, options, classes), **form.told()}
-    target = Path(os.path.realpath(path))
     with written(target) as passing:
         program = traced(_settled(cut, form, resolved, output), resolved, form)
         run = write(program, passing, kind, form, told, opset)

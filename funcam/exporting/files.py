@@ -6,7 +6,6 @@ import json
 import os
 import re
 import shutil
-import tempfile
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -18,6 +17,7 @@ from torch.export import ExportedProgram
 from funcam.errors import FuncamError, reason_in
 from funcam.exporting.form import OUTPUTS, Form
 from funcam.exporting.kinds import Format
+from funcam.exporting.place import passing_folder
 
 Run = Callable[..., tuple[torch.Tensor, ...]]
 INSIDE = 1_500_000_000
@@ -38,16 +38,9 @@ def written(path: Path) -> Iterator[Path]:
         Where to write the file.
 
     Raises:
-        FuncamError: the folder is missing or can't be written to.
+        FuncamError: as `passing_folder`, or the disk is full.
     """
-    if path.is_dir():
-        raise FuncamError(f"{str(path)!r} is a folder; give the name of a file in it, e.g. {str(path / path.name)!r}")
-    if path.exists() and not path.is_file():  # a device would be replaced
-        raise FuncamError(f"{str(path)!r} is no regular file; give the name of one")
-    try:
-        folder = Path(tempfile.mkdtemp(prefix=f".{path.name}.", dir=path.parent))
-    except OSError as error:
-        raise FuncamError(f"{str(path)!r} can't be written: {error.strerror}; give a folder that is there") from error
+    folder = passing_folder(path)
     try:
         yield folder / path.name
         beside = [each for each in folder.iterdir() if each.name != path.name]

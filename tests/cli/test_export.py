@@ -72,6 +72,18 @@ def test_wrong_words_are_usage_errors(
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.parametrize(
+    ("out", "expected"), [("none/e.pt2", "can't be written: No such file"), ("folder.pt2", "is a folder")]
+)
+def test_a_place_that_no_file_can_have_is_told_before_the_work(
+    funcam: Funcam, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, out: str, expected: str
+) -> None:
+    (tmp_path / "folder.pt2").mkdir()
+    monkeypatch.setattr("funcam.cli.export.load", lambda *_, **__: pytest.fail("the network was loaded"))
+    funcam("export", "--net", "scenes", "-o", out).error(1, expected)
+    assert [path.name for path in tmp_path.rglob("*")] == ["folder.pt2"]
+
+
 def test_wrong_words_need_no_torch(process: Callable[..., object]) -> None:
     program = (
         "import sys; from funcam.cli.main import app\n"

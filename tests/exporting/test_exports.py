@@ -405,8 +405,11 @@ def test_bad_input_is_refused_and_nothing_is_left(change: dict[str, Any], expect
     ("name", "expected"),
     [("e", "does not say its format"), ("none/e.pt2", "can't be written"), ("folder.pt2", "a folder")],
 )
-def test_places_that_no_file_can_have(name: str, expected: str, tmp_path: Path) -> None:
+def test_places_that_no_file_can_have(
+    name: str, expected: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     (tmp_path / "folder.pt2").mkdir()
+    monkeypatch.setattr("funcam.exporting.exports.split", lambda *_, **__: pytest.fail("the work was begun"))
     with pytest.raises(FuncamError, match=expected):
         funcam.export(small(), tmp_path / name, example=EXAMPLE)
 
