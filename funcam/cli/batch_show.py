@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -11,7 +12,7 @@ import typer
 
 from funcam.cli.collector import collect_again
 from funcam.cli.messages import FAILURE, UsageError, check_choice, complain, console
-from funcam.cli.report_option import Overwrite, check_reports
+from funcam.cli.report_option import Overwrite, check_question, check_reports
 from funcam.errors import about, json_text, nearest
 from funcam.zoo.labels import class_name
 
@@ -60,6 +61,8 @@ def batch_show(
         check_reports([report], overwrite)
     parse_query(query or [])
     opened = open_store(store)
+    question = "" if report is None else _question(opened, report, (query, most, sample))
+    check_question([] if report is None else [report], question, overwrite)
     collect_again()
     rows = opened.rows(query or [], maps=not as_json)
     if as_json:
@@ -70,7 +73,7 @@ def batch_show(
     if not chosen:
         return complain(f"no row of {store} {'answers ' + ' and '.join(query) if query else 'is there yet'}")
     if report is not None:
-        return _report(opened, chosen, report, colormap or "", quiet)
+        return _report(opened, chosen, report, question, colormap or "", quiet)
     folder = out or store.with_name(f"{store.name}-pictures")
     return _draw(opened, chosen, folder, (colormap or "jet", alpha, size, format_), overwrite, quiet)
 
@@ -88,7 +91,15 @@ def _sampled(rows: Iterable[Row], most: int) -> list[Row]:
     return sample(rows, most)
 
 
-def _report(store: Store, rows: Sequence[Row], path: Path, colormap: str, quiet: bool) -> int:
+def _question(store: Store, report: Path, chosen: tuple[object, ...]) -> str:
+    """What tells what the page shows from what others do, in letters: the store, and which of its rows."""
+    from funcam.resuming.places import way
+    from funcam.resuming.question import question_letters
+
+    return question_letters([store.question, way(report.parent, str(store.folder)), chosen])
+
+
+def _report(store: Store, rows: Sequence[Row], path: Path, question: str, colormap: str, quiet: bool) -> int:
     """The page over rows."""
     from funcam.bulk.reporting import report_of
     from funcam.report import write_report
@@ -98,7 +109,7 @@ def _report(store: Store, rows: Sequence[Row], path: Path, colormap: str, quiet:
     for row, error in failed:
         complain(about(row.path, str(error)))
     if page.images:
-        write_report(path, page)
+        write_report(path, replace(page, question=question))
         if not quiet:
             console().print(f"{len(page.images)} images in {path}", markup=False)
     return FAILURE if failed else 0

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -31,7 +32,7 @@ from funcam.cli.recipe_options import (
     separated,
     settings_of,
 )
-from funcam.cli.report_option import Alpha, Colormap, Overwrite, Reports, check_reports, report_style
+from funcam.cli.report_option import Alpha, Colormap, Overwrite, Reports, check_question, check_reports, report_style
 from funcam.cli.skip_done import GoesOn, tell_name
 from funcam.comparison.plan import BASELINES, CONFIDENCE, FAITHFULNESS, GROUPS, LOCALISATION, USUAL_RECIPE, Plan
 from funcam.errors import FuncamError, json_text
@@ -116,14 +117,17 @@ def compare(
         rivals = load_rivals(specs, device)
         examples, problems = load_examples(_shared_classes(rivals))
     plan = Plan(recipe, cuts, groups, against, target, fit, batch=batch)
+    words = partial(dataset.words_of, images or [], truth, names, scenes)
+    question = plan.asked(rivals, words(report[0].parent)) if report else ""
+    check_question(report or [], question, overwrite)
     if not silent and not metrics and groups == (CONFIDENCE,):
         complain(_CHEAP)
     if not silent and FAITHFULNESS in groups:
         complain(_dear(rivals, examples, plan))
-    asked = plan.asked(rivals, dataset.words_of(images or [], truth, names, scenes, out))
+    asked = plan.asked(rivals, words(out))
     result = _compare(rivals, examples, plan, out, silent, asked, overwrite)
     for path in report or []:
-        _write_report(path, result, rivals, examples, plan, out, *style)
+        _write_report(path, result, rivals, examples, plan, out, question, *style)
     for problem in [*problems, *result.notes, *result.problems]:
         complain(problem)
     _print(result, out, as_json, quiet)
@@ -211,6 +215,7 @@ def _write_report(
     examples: Sequence[Example],
     plan: Plan,
     out: Path,
+    question: str,
     colormap: str,
     alpha: float | None,
 ) -> None:
@@ -220,7 +225,7 @@ def _write_report(
 
     title = f"{', '.join(rival.label for rival in rivals)} on {result.images} image{'s' * (result.images != 1)}"
     page = report_of(result, rivals, examples, plan, out, title=title, most=_REPORTED)
-    styled = replace(page, colormap=colormap, alpha=ALPHA if alpha is None else alpha)
+    styled = replace(page, colormap=colormap, alpha=ALPHA if alpha is None else alpha, question=question)
     (write_gallery if path.suffix.lower() == ".md" else write_report)(path, styled)
 
 

@@ -26,8 +26,16 @@ from funcam.cli.net_loading import check_files, check_meaning, load_on_device, t
 from funcam.cli.net_option import OWN, NetSpec, layers_by_label, nets_by_label
 from funcam.cli.opening import show
 from funcam.cli.recipe_options import RUNNER_UP, recipe_of
-from funcam.cli.report_option import Overwrite, Reports, check_reports
-from funcam.cli.skip_done import EXPLAINED, SkipDone, asked, called_otherwise, earlier_records, with_names_apart
+from funcam.cli.report_option import Overwrite, Reports, check_question, check_reports
+from funcam.cli.skip_done import (
+    EXPLAINED,
+    SkipDone,
+    asked,
+    called_otherwise,
+    earlier_records,
+    report_question,
+    with_names_apart,
+)
 from funcam.cli.standard_input import NAME, STEM, behind, from_standard_input
 from funcam.errors import FuncamError
 from funcam.pipeline.recipes import RECIPES
@@ -203,11 +211,13 @@ def explain(
     if fast:
         begin_compiling(jobs[0].recipe.methods, silent)
     jobs = asked(jobs, skip_done or len(sources) > 1, overwrite)
+    question = report_question(jobs, images or [sources[0].name], report[0].parent) if report else ""
+    check_question(report or [], question, overwrite)
     sources = with_names_apart(sources, jobs)
     earlier = earlier_records(jobs, sources, silent) if skip_done else {}
     if earlier and not silent:
         print(told_before(len(earlier), len(sources), EXPLAINED), flush=True)
-    done, records = run(jobs, sources, earlier, report or [], as_json, silent, colormap or "", alpha)
+    done, records = run(jobs, sources, earlier, report or [], as_json, silent, question, colormap or "", alpha)
     new = [] if silent else records[len(earlier) :]
     if new:
         from funcam.cli.explain_summary import print_summary, print_summary_of_several

@@ -33,6 +33,7 @@ def run(
     reports: Sequence[Path],
     as_json: bool,
     silent: bool,
+    question: str = "",
     colormap: str = "",
     alpha: float | None = None,
 ) -> tuple[int, list[dict[str, Any]]]:
@@ -45,6 +46,7 @@ def run(
         reports: pages and galleries to write.
         as_json: whether records are printed.
         silent: whether nothing else is.
+        question: what the reports answer, in letters.
         colormap: the one that was asked for.
         alpha: the weight of the heat that was asked for.
 
@@ -61,7 +63,7 @@ def run(
     flag = f"{FLAG} and without --report" if reports else FLAG
     counts = _explained(_explain(jobs, left), left, earlier, flag, jobs[0].out, as_json, silent)
     if gallery is not None and counts[1]:
-        _write_reports(gallery, reports)
+        _write_reports(gallery, reports, question)
     return counts
 
 
@@ -136,11 +138,11 @@ def _record(outcome: Outcome[ImageSource, dict[str, Any]], shown: Console | None
     return record
 
 
-def _write_reports(gallery: Gallery, paths: Sequence[Path]) -> None:
+def _write_reports(gallery: Gallery, paths: Sequence[Path], question: str) -> None:
     from funcam.pipeline.gallery import MOST
     from funcam.report import write_gallery, write_report
 
-    report = gallery.report()
+    report = replace(gallery.report(), question=question)
     if len(gallery.sources) > MOST:
         complain(f"--report shows the first {MOST} of {len(gallery.sources):,} images")
     for path in paths:

@@ -1,4 +1,4 @@
-"""`--report`: a page or a gallery, and that it takes no file of somebody else's place."""
+"""`--report`: a page or a gallery, and that it takes the place of no other file and of no other question's report."""
 
 from __future__ import annotations
 
@@ -70,3 +70,24 @@ def check_reports(paths: Sequence[Path], overwrite: bool) -> None:
             if isinstance(error, UsageError):
                 raise
             raise UsageError(f"{told}: {error}") from error
+
+
+def check_question(paths: Sequence[Path], question: str, overwrite: bool) -> None:
+    """Find before the long work where a report would replace that of another question.
+
+    Args:
+        paths: the reports.
+        question: what they answer, in letters.
+        overwrite: whether others are replaced.
+
+    Raises:
+        UsageError: a report is there that says that it answers another question.
+    """
+    from funcam.report.mark import answers_another
+
+    for path in paths:
+        if not overwrite and answers_another(path, question):
+            raise UsageError(
+                f"--report {str(path)!r} is there and shows what other images, networks or options gave; choose "
+                "another name, or add --overwrite"
+            )

@@ -46,6 +46,20 @@ def asked(jobs: Sequence[Job], later: bool, overwrite: bool) -> list[Job]:
     return [replace(job, question=question, asked=words, overwrite=overwrite) for job in jobs]
 
 
+def report_question(jobs: Sequence[Job], images: Sequence[str], folder: Path) -> str:
+    """What tells what a report shows from what others do, in letters.
+
+    Args:
+        jobs: as `asked` made them.
+        images: in the words in which they were asked for: there may be more in a folder the next time.
+        folder: where the report goes, from which the images are known.
+    """
+    from funcam.resuming.places import way
+    from funcam.resuming.question import question_letters
+
+    return question_letters([jobs[0].asked, [way(folder, each) for each in images]])
+
+
 def _said(job: Job) -> dict[str, Any]:
     """The options."""
     no_options = ("net", "device", "out", "also", "question", "asked", "overwrite", "places")

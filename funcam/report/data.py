@@ -254,6 +254,7 @@ class Report:
         headline: what all of it comes to, in one sentence.
         colormap: the one that its maps are first shown in; "" for one that looks the same to colour-blind readers.
         alpha: the weight of the heat that they are first shown with, 0..1.
+        question: what it answers, in letters, by which its file is told from that of another question; "" for nothing.
 
     Example:
         >>> Report("Nothing yet", "2025-01-01T00:00:00Z").images
@@ -274,6 +275,7 @@ class Report:
     headline: str = ""
     colormap: str = ""
     alpha: float = ALPHA
+    question: str = ""
 
 
 def check_report(report: Report) -> None:

@@ -14,7 +14,7 @@ import cv2
 import numpy as np
 
 from funcam.errors import one_line
-from funcam.files import make_folder, write_atomically
+from funcam.files import make_folder, remove, write_atomically
 from funcam.imaging.reading import Pixels
 from funcam.imaging.render import heatmap, overlay, save_picture
 from funcam.report.data import (
@@ -28,7 +28,7 @@ from funcam.report.data import (
     Result,
     check_report,
 )
-from funcam.report.mark import GALLERY
+from funcam.report.mark import GALLERY, left_over, marked
 from funcam.report.pictures import small_picture
 
 _SECTIONS = (("single", "Single object"), ("multiple", "Multiple objects"), ("", "Images"))
@@ -43,7 +43,7 @@ def write_gallery(path: str | os.PathLike[str], report: Report, *, colormap: str
 
     Networks go down, with a row for each layer and explained class; across go the image, then heatmap and overlay of
     each method, one picture of a method that gives pixels. The pictures are written first, into the folder
-    `<stem>-gallery` beside the file.
+    `<stem>-gallery` beside the file; what an earlier gallery left there is removed.
 
     Args:
         path: where to, `README.md` say; the folder exists. A link that lies there is replaced.
@@ -62,7 +62,7 @@ def write_gallery(path: str | os.PathLike[str], report: Report, *, colormap: str
     lines = [
         f"# {_text(report.title)}",
         "",
-        f"Made {_text(report.created)}. {GALLERY}",
+        f"Made {_text(report.created)}. {marked(GALLERY, report.question)}",
         "",
         *([f"**{_text(report.headline)}**", ""] if report.headline else []),
         *_conclusions(report),
@@ -78,6 +78,9 @@ def write_gallery(path: str | os.PathLike[str], report: Report, *, colormap: str
                 lines += [line for number, image in images for line in gallery.image(number, image)]
     text = "\n".join(lines).rstrip("\n") + "\n"
     write_atomically(target, text.encode("utf-8", errors="replace"), links=False)
+    if report.images:
+        for picture in left_over(folder, gallery.shown):
+            remove(picture)
 
 
 class _Gallery:
@@ -85,6 +88,7 @@ class _Gallery:
 
     def __init__(self, methods: Sequence[MethodEntry], folder: Path, colormap: str, alpha: float) -> None:
         self.methods, self.folder, self.colormap, self.alpha = methods, folder, colormap, alpha
+        self.shown: set[str] = set()
 
     def image(self, number: int, image: ImageEntry) -> list[str]:
         """The lines of one image."""
@@ -121,6 +125,7 @@ class _Gallery:
 
     def _saved(self, name: str, picture: Pixels, alt: str) -> str:
         save_picture(self.folder / name, picture, quality=88)
+        self.shown.add(name)
         return f"![{_text(alt)}]({quote(f'{self.folder.name}/{name}', errors='surrogateescape')})"
 
 

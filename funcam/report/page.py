@@ -13,7 +13,7 @@ from pathlib import Path
 
 from funcam.files import write_atomically
 from funcam.report.data import Report, check_report
-from funcam.report.mark import PAGE
+from funcam.report.mark import PAGE, marked
 from funcam.report.payload import as_script, payload
 from funcam.report.pictures import Beside, Inline
 
@@ -53,11 +53,11 @@ def write_report(path: str | os.PathLike[str], report: Report) -> None:
     target = Path(path)
     many = len(report.images) > MOST_INLINE
     shelf = Beside(target.with_name(f"{target.stem}-files")) if many else Inline()
-    text = _page(report.title, as_script(payload(report, shelf)))
+    text = _page(report.title, marked(PAGE, report.question), as_script(payload(report, shelf)))
     write_atomically(target, text.encode("utf-8", errors="replace"), links=False)
 
 
-def _page(title: str, data: str) -> str:
+def _page(title: str, mark: str, data: str) -> str:
     style, script = _asset("style.css"), _script()
     # Only this script and this style may run, and only pictures from the page and beside it may load: if a text ever
     # got past the escaping, it could still do nothing.
@@ -66,7 +66,7 @@ def _page(title: str, data: str) -> str:
         "base-uri 'none'; form-action 'none'"
     )
     parts = {
-        "mark": PAGE,
+        "mark": mark,
         "title": html.escape(title),
         "policy": policy,
         "style": style,

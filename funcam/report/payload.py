@@ -45,6 +45,7 @@ def payload(report: Report, shelf: Shelf) -> dict[str, Any]:
         "headline": report.headline,
         "colormap": report.colormap,
         "alpha": report.alpha,
+        "question": report.question,
         "images": [_image(number, image, kinds, shelf) for number, image in enumerate(report.images, 1)],
         "colormaps": {name: base64.b64encode(COLORMAPS[name].tobytes()).decode() for name in offered},
     }

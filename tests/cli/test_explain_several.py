@@ -132,6 +132,35 @@ def test_a_report_of_somebody_else_is_not_overwritten(funcam: Funcam, image: Pat
     assert not Path("results").exists()
 
 
+@pytest.mark.parametrize("report", ["page.html", "README.md"])
+@pytest.mark.parametrize("other", [("other.png", *SCENES), ("pic.png", *SCENES, "--class", "star"), ("pic.png", *TWO)])
+def test_a_report_of_another_question_is_not_replaced_without_a_word(
+    funcam: Funcam, image: Path, report: str, other: tuple[str, ...]
+) -> None:
+    Image.fromarray(photo(seed=1)).save("other.png")
+    usual = ("--pictures", "none", "--report", report)
+    done(funcam("explain", image, *SCENES, *usual))
+    before = Path(report).read_bytes()
+
+    ran = funcam("explain", *other, *usual)
+    ran.error(2, f"--report '{report}' is there and shows what other images, networks or options gave")
+    assert Path(report).read_bytes() == before
+    assert [path.name for path in Path("results").iterdir()] == ["pic-scenes.json"]  # it was found before the work
+    done(funcam("explain", *other, *usual, "--overwrite"))
+    assert Path(report).read_bytes() != before
+
+
+def test_the_same_command_replaces_its_report(funcam: Funcam, image: Path) -> None:
+    Path("photos").mkdir()
+    image.rename("photos/pic.png")
+    words = ("explain", "photos", *SCENES, "--pictures", "none", "--report", "page.html")
+    done(funcam(*words))
+    Image.fromarray(photo(seed=1)).save("photos/other.png")  # more images of the same words
+
+    done(funcam(*words))
+    assert "other.png" in Path("page.html").read_text()
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [

@@ -59,6 +59,19 @@ def test_every_link_is_a_picture_and_every_picture_is_linked(tmp_path):
     assert all(read_image(tmp_path / link).shape[2] == 3 for link in found)
 
 
+def test_pictures_of_an_earlier_gallery_go_and_those_of_others_stay(tmp_path):
+    written(tmp_path, sample.report(3))
+    folder = tmp_path / "my gallery-gallery"
+    for name in ("0009-mine.jpg", "notes.txt"):
+        (folder / name).write_bytes(b"mine")
+    text = written(tmp_path, sample.report(1))
+    found = {path.relative_to(tmp_path).as_posix() for path in folder.iterdir()}
+    assert found == {unquote(link) for link in links(text)} | {
+        f"{folder.name}/0009-mine.jpg",
+        f"{folder.name}/notes.txt",
+    }
+
+
 def test_the_pictures_show_the_maps(tmp_path):
     report = sample.report(2)
     link = next(
