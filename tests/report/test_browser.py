@@ -327,6 +327,33 @@ def test_a_phone_scrolls_down_only(opened, view):
         opened.driver.execute_cdp_cmd("Emulation.clearDeviceMetricsOverride", {})
 
 
+def test_nothing_shows_at_the_edge_of_the_fixed_column(opened, card):
+    """Of 390 pixels on a screen of 1,024 none begins where one of the screen's does."""
+    metrics = {"width": 390, "height": 844, "deviceScaleFactor": 2.625, "mobile": True}
+    scroll = (
+        "const frame = document.querySelector(arguments[0]);"
+        "frame.scrollIntoView({block: 'center', behavior: 'instant'});"
+        "frame.scrollLeft = arguments[1]; const {x, y, height} = frame.getBoundingClientRect();"
+        "return [x, y + scrollY, height]"
+    )
+    edges = []
+    try:
+        opened.driver.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", metrics)
+        opened.click("#view button:nth-child(2)")
+        opened.wait("return document.querySelector(arguments[0])?.width > 0", card(2, "td:nth-child(3) canvas"))
+        for left in (0, 150.7, 201):
+            x, y, height = opened.js(scroll, card(2, ".scroller"), left)
+            opened.settle()
+            clip = {"x": x, "y": y + 40, "width": 8, "height": height - 60, "scale": 1}
+            shot = opened.driver.execute_cdp_cmd("Page.captureScreenshot", {"format": "png", "clip": clip})
+            edges.append(np.asarray(Image.open(io.BytesIO(base64.b64decode(shot["data"]))).convert("RGB")))
+    finally:
+        opened.driver.execute_cdp_cmd("Emulation.clearDeviceMetricsOverride", {})
+        opened.click("#view button:nth-child(1)")
+        opened.wait("return document.querySelector('.card canvas')?.width > 0")
+    assert all(np.array_equal(edges[0], edge) for edge in edges[1:])
+
+
 def test_every_control_has_a_name(opened):
     unnamed = opened.js(
         "return [...document.querySelectorAll('button, select, input')].filter((each) =>"
