@@ -6,6 +6,7 @@ A command line that stands behind `$` with what it prints below is run and has t
 from __future__ import annotations
 
 import doctest
+import re
 import sys
 from pathlib import Path
 from typing import Any
@@ -64,6 +65,18 @@ def _talk(page: str, block: Block, session: dict[str, Any]) -> None:
 def _compare(page: str, command: Command, printed: str) -> None:
     agrees = doctest.OutputChecker().check_output(command.shown, printed, SHOWN)
     assert agrees, f"{page}:{command.line}: {' '.join(command.arguments)} printed\n{printed}"
+
+
+def test_every_command_has_python_beside_it() -> None:
+    text = (DOCS / "commands.md").read_text(encoding="utf-8")
+    sections = [section.partition("\n") for section in text.split("\n## ")]
+    beside = {
+        name
+        for heading, _, body in sections
+        for name in re.findall(r"`funcam ([a-z ]+)`", heading)
+        if "```console\n" in body and re.search("```py(thon)?\n", body)
+    }
+    assert beside == set(get_command(app).commands)  # type: ignore[attr-defined]
 
 
 @pytest.mark.parametrize("page", [page for page in PAGES if COMMANDS[page]])
