@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import torch
 
-from funcam.errors import FuncamError
+from funcam.errors import FuncamError, shown
 from funcam.imaging.fit import View
 from funcam.imaging.given import Picture, as_images
 from funcam.imaging.reading import Pixels
@@ -31,9 +31,12 @@ class Batch:
     """
 
     net: Net
-    tensor: torch.Tensor = field(repr=False)
-    images: tuple[Pixels, ...] = field(repr=False)
+    tensor: torch.Tensor
+    images: tuple[Pixels, ...]
     views: tuple[View, ...]
+
+    def __repr__(self) -> str:
+        return f"Batch({len(self)} for {self.net.name}, tensor {list(self.tensor.shape)})"
 
     def __len__(self) -> int:
         return len(self.images)
@@ -53,13 +56,18 @@ def fit_images(net: Net, images: Picture | Iterable[Picture], fit: str = "squash
         The batch, which `explain` takes; its `tensor` is what any model takes.
 
     Raises:
-        FuncamError: there is no picture, one can't be read, an unknown fit, or values that could be anything.
+        FuncamError: the network is none that says how it takes pictures, there is no picture, one can't be read, an
+            unknown fit, or values that could be anything.
 
     Example:
         >>> from funcam.zoo import build_net
         >>> fit_images(build_net("resnet18"), [np.zeros((40, 60, 3), np.uint8)] * 2, "crop").tensor.shape
         torch.Size([2, 3, 224, 224])
     """
+    if not isinstance(net, Net):
+        raise FuncamError(
+            f"{shown(net)} does not say how it takes pictures; give funcam.load_net(...) or funcam.own_net(model)"
+        )
     device = next((values.device for values in net.model.parameters()), torch.device("cpu"))
     ready = _ready(images)
     if ready is not None:

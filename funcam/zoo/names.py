@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from funcam.errors import FuncamError, nearest
+from funcam.errors import FuncamError, nearest, shown
 
 NETS: tuple[str, ...] = (
     "scenes",
@@ -216,6 +216,10 @@ def canonical_name(name: str) -> str:
         >>> canonical_name("vgg"), canonical_name("ResNet50")
         ('vgg16', 'resnet50')
     """
+    if not isinstance(name, str):
+        raise FuncamError(
+            f"{shown(name)} is no name of a network; give one, as 'resnet50', or funcam.own_net(model) for your own"
+        )
     key = name.strip().lower().replace("-", "_")
     key = ALIASES.get(key, key)
     if key in NETS or _is_new_in_torchvision(key):

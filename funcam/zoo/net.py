@@ -51,6 +51,9 @@ class Net:
     scores: Scores = "softmax"
     output: str | int | None = None
 
+    def __repr__(self) -> str:
+        return f"Net({self.name}, weights: {self.weights}, {len(self.classes)} classes, takes {list(self.image_shape)})"
+
     @property
     def size(self) -> tuple[int, int]:
         """Height and width of the input in pixels."""

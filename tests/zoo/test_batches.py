@@ -49,6 +49,23 @@ def test_a_batch_says_what_the_network_saw_of_each():
     assert {view.box for view in batch.views} == {(20.0, 0.0, 60.0, 40.0)}
 
 
+def test_a_network_and_a_batch_are_told_in_a_line():
+    assert repr(NET) == "Net(scenes, weights: the package, 10 classes, takes [3, 128, 128])"
+    assert repr(funcam.fit_images(NET, IMAGES)) == "Batch(2 for scenes, tensor [2, 3, 128, 128])"
+
+
+@pytest.mark.parametrize("model", [NET.model, "scenes", None])
+def test_what_does_not_say_how_it_takes_pictures_is_refused(model):
+    with pytest.raises(FuncamError, match=r"does not say how it takes pictures; give funcam\.load_net"):
+        funcam.fit_images(model, IMAGES)
+
+
+@pytest.mark.parametrize("name", [None, 50, NET.model])
+def test_what_is_no_name_is_refused(name):
+    with pytest.raises(FuncamError, match="is no name of a network; give one, as 'resnet50'"):
+        funcam.load_net(name)
+
+
 @pytest.mark.parametrize(
     ("images", "message"),
     [
