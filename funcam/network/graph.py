@@ -73,7 +73,8 @@ class ConfinedTracer(feature_extraction.NodePathTracer):  # type: ignore[misc]
 
     def __init__(self, **options: Any) -> None:
         super().__init__(**options)
-        self.name_counts: dict[str, int] = {}
+        self.name_counts: dict[tuple[bool, str], int] = {}
+        self.taken: set[str] = set()
         self.module_outputs: dict[str, fx.Node] = {}
         self.module_inputs: dict[str, fx.Node] = {}
 
@@ -82,6 +83,7 @@ class ConfinedTracer(feature_extraction.NodePathTracer):  # type: ignore[misc]
         self.root = root
         self.root_module_name = type(root).__name__
         self.submodule_paths = {module: name for name, module in root.named_modules()}
+        self.paths = {name for name, _ in root.named_modules(remove_duplicate=False)}
         self.parameter_names = {id(parameter): name for name, parameter in root.named_parameters()}
         self.tensor_names = {id(buffer): name for name, buffer in root.named_buffers()} | self.parameter_names
         self.parameter_proxies: dict[str, fx.Proxy] = {}
@@ -133,12 +135,22 @@ class ConfinedTracer(feature_extraction.NodePathTracer):  # type: ignore[misc]
         return module._buffers.get(last) if held is None else held
 
     def _get_node_qualname(self, module_qualname: str, node: fx.Node) -> str:
-        """torchvision's names, without its search through all earlier ones for every node."""
-        name = module_qualname
-        if node.op != "call_module":
+        """torchvision's names, without its search through all earlier ones for every node.
+
+        An operation leaves the names of modules to these, called or not: `self.relu` beside `torch.relu`.
+        """
+        name, is_module = module_qualname, node.op == "call_module"
+        if not is_module:
             name = f"{module_qualname}.{node}" if module_qualname else str(node)
         name = _COUNTER.sub("", name)
-        count = self.name_counts[name] = self.name_counts.get(name, -1) + 1
+        numbered = self._next(is_module, name)
+        while numbered in self.taken or (not is_module and numbered in self.paths):
+            numbered = self._next(is_module, name)
+        self.taken.add(numbered)
+        return numbered
+
+    def _next(self, is_module: bool, name: str) -> str:
+        count = self.name_counts[is_module, name] = self.name_counts.get((is_module, name), -1) + 1
         return f"{name}_{count}" if count else name
 
 

@@ -195,3 +195,32 @@ def test_a_forward_assigned_to_the_model_is_the_one_that_is_traced():
     A, head = funcam.split(model, "stem")(IMAGES)
     torch.testing.assert_close(head(A), model(IMAGES))
     assert type(model).__name__ == "Small"
+
+
+@pytest.mark.parametrize("order", ["before", "behind", "never"])
+def test_an_operation_has_no_name_of_a_module(order):
+    """`torch.relu` beside a `self.relu` that is called before it, behind it or never: a name means one layer."""
+
+    class Beside(nn.Module):
+        def __init__(self):
+            super().__init__()
+            torch.manual_seed(0)
+            self.conv, self.relu, self.fc, self.last = nn.Conv2d(3, 4, 3), nn.ReLU(), nn.Linear(4, 4), nn.Linear(4, 2)
+
+        def forward(self, x):
+            A = self.conv(self.relu(x) if order == "before" else x)
+            y = self.fc(torch.relu(A).mean((2, 3)))
+            return self.last(self.relu(y) if order == "behind" else y)
+
+    model, images = Beside().eval(), torch.randn(2, 3, 8, 8)
+    graph = trace(model)
+    assert set(graph.nodes) & set(dict(model.named_modules())) == set(dict(model.named_modules())) - (
+        {"", "relu"} if order == "never" else {""}
+    )
+    result = funcam.explain(model, images, 1, method="hires-cam")
+    A = torch.relu(model.conv(model.relu(images) if order == "before" else images)).detach().requires_grad_()
+    y = model.fc(A.mean((2, 3)))
+    (g,) = torch.autograd.grad(model.last(model.relu(y) if order == "behind" else y)[:, 1].sum(), A)
+    torch.testing.assert_close(result.maps, (g * A).sum(1).relu().detach())
+    (line,) = [line for line in funcam.list_layers(model, images) if line.default]
+    assert line.name == result.layer == "relu_1"
