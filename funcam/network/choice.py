@@ -9,21 +9,20 @@ from torch import fx, nn
 from torch.nn.modules.conv import _ConvNd
 
 from funcam.errors import FuncamError
+from funcam.network.differentiable import differentiable
 from funcam.network.failures import UnknownAxes
 from funcam.network.graph import Graph
-from funcam.network.layers import GivenTo, Shapes, ancestors, dependants, name_of, of_images, output_of
+from funcam.network.layers import Shapes, ancestors, dependants, name_of, of_images, output_of
 from funcam.network.traits import (
     ADDITIONS,
     PARTS,
     TOKEN_NORMS,
-    WITHOUT_DERIVATIVE,
     is_attention,
     is_identity,
     is_passing,
     is_weighted,
     module_of,
     operation,
-    reads_shape,
 )
 
 LAST_CONV = "last-conv"
@@ -91,7 +90,7 @@ def branch_ends(graph: Graph, shapes: Shapes) -> list[str]:
         return []
     if not _is_plain(shapes, _deepest(maps, carrying, shapes)[-1]):
         norms = _norms_at_attention(graph, shapes)
-        inner = ancestors(*norms, given_to=_differentiable(graph))
+        inner = ancestors(*norms, given_to=differentiable(graph))
         ends = [node for node in norms if node not in inner]
         return [name_of(graph, node) for node in ends] if len(ends) > 1 else []
     met = _first_met(graph, {*maps})
@@ -102,12 +101,12 @@ def branch_ends(graph: Graph, shapes: Shapes) -> list[str]:
 
 def _first_met(graph: Graph, maps: set[fx.Node]) -> set[fx.Node]:
     """The maps that are met first on all ways back from the output, and the images where a way meets none."""
-    by, met, seen, left = _differentiable(graph), set(), set(), [output_of(graph)]
+    by, met, seen, left = differentiable(graph), set(), set(), [output_of(graph)]
     while left:
         for given in by(left.pop()):
             if given in maps or given.op == "placeholder":
                 met.add(given)
-            elif given not in seen and not reads_shape(graph.module, given):
+            elif given not in seen:
                 seen.add(given)
                 left.append(given)
     return met
@@ -118,7 +117,7 @@ def _norms_at_attention(graph: Graph, shapes: Shapes) -> list[fx.Node]:
 
     Of a grid that isn't the last one's the layout may not be known.
     """
-    live = ancestors(output_of(graph), given_to=_differentiable(graph))
+    live = ancestors(output_of(graph), given_to=differentiable(graph))
     attention = [n for n in graph.module.graph.nodes if n in live and is_attention(graph, n)]
     return list(dict.fromkeys(_norm_in_front(graph, shapes, one, _is_norm_of_tokens) or one for one in attention))
 
@@ -129,21 +128,16 @@ def _is_norm_of_tokens(graph: Graph, shapes: Shapes, node: fx.Node) -> bool:
 
 def _maps(graph: Graph, shapes: Shapes) -> list[fx.Node]:
     """The maps of images that lead to the output, with a layer with weights behind them unless it is headless."""
-    by = _differentiable(graph)
+    by = differentiable(graph)
     live = ancestors(output_of(graph), given_to=by) & of_images(graph, by)
     able = live if _is_headless(graph, shapes, live) else _before_weights(graph, live)
     return [n for n in graph.module.graph.nodes if n in able and n.op != "placeholder" and shapes.layout(n)]
 
 
-def _differentiable(graph: Graph) -> GivenTo:
-    """What a node has a derivative by."""
-    return lambda node: [] if operation(graph, node) in WITHOUT_DERIVATIVE else node.all_input_nodes
-
-
 def _before_weights(graph: Graph, live: set[fx.Node]) -> set[fx.Node]:
     """The nodes with a layer with weights behind them."""
     weighted = (node for node in live if is_weighted(graph, node))
-    return live & ancestors(*weighted, given_to=_differentiable(graph))
+    return live & ancestors(*weighted, given_to=differentiable(graph))
 
 
 def _is_headless(graph: Graph, shapes: Shapes, live: set[fx.Node]) -> bool:
@@ -153,7 +147,7 @@ def _is_headless(graph: Graph, shapes: Shapes, live: set[fx.Node]) -> bool:
     weighted = [n for n in graph.module.graph.nodes if n in live and is_weighted(graph, n)]
     if not weighted or not shapes.cells(weighted[-1]):
         return False
-    behind = live & dependants([weighted[-1]], _differentiable(graph))
+    behind = live & dependants([weighted[-1]], differentiable(graph))
     if any("norm" in operation(graph, n) for n in behind):
         return True
     last = output_of(graph).args[0]
@@ -187,9 +181,8 @@ def carriers(graph: Graph) -> set[fx.Node]:
     Of the nodes on such paths, in the order in which they run, those that no edge passes by: with an edge from before a
     node to behind it there is a path around it.
     """
-    asking = {node for node in graph.module.graph.nodes if reads_shape(graph.module, node)}
-    by = _differentiable(graph)
-    leading = ancestors(output_of(graph), without=asking, given_to=by) | {output_of(graph)}
+    by = differentiable(graph)
+    leading = ancestors(output_of(graph), given_to=by) | {output_of(graph)}
     place: dict[fx.Node, int] = {}
     last_use: dict[fx.Node, int] = {}
     for node in graph.module.graph.nodes:
@@ -219,7 +212,7 @@ def _patches_read_by_class(graph: Graph, shapes: Shapes, maps: list[fx.Node], ca
     (`x[:, 0:]`) has no name of its own.
     """
     number = {node: i for i, node in enumerate(graph.module.graph.nodes)}
-    live = ancestors(output_of(graph), given_to=_differentiable(graph))
+    live = ancestors(output_of(graph), given_to=differentiable(graph))
     attention = [n for n in number if n in live and is_attention(graph, n)]
     behind = list(takewhile(lambda n: shapes.of.get(n, ())[-2:-1] == (1,), reversed(attention)))  # one query: the class
     if not behind:
@@ -237,7 +230,7 @@ def _norm_at_last_attention(graph: Graph, shapes: Shapes, node: fx.Node) -> fx.N
 
     Of attentions side by side, each with a norm of its own, it is what all of them read.
     """
-    before = ancestors(node, given_to=_differentiable(graph))
+    before = ancestors(node, given_to=differentiable(graph))
     attention = [n for n in graph.module.graph.nodes if n in before and is_attention(graph, n)]
     if not attention:
         return None
@@ -289,5 +282,5 @@ def _joins(graph: Graph, node: fx.Node) -> bool:
     """Whether the node adds a branch to what it branched off."""
     if operation(graph, node) not in ADDITIONS:
         return False
-    seeing = of_images(graph, _differentiable(graph))
+    seeing = of_images(graph, differentiable(graph))
     return sum(given in seeing for given in node.all_input_nodes) > 1

@@ -104,10 +104,19 @@ def _best(asked: Question, alive: Sequence[Seen], beside: Sequence[Seen] = ()) -
     if norms:
         ends = ends_of(_norms(beside, image))
         return replace(norms[-1], ends=ends if len(ends) > 1 else ())
-    one = outermost(_of_several_scales(asked, list(values.values())), alive)
-    if not asked.leads_around(one):
-        return one
-    return replace(one, ends=ends_of(beside if carrying is None else beside[beside.index(carrying) + 1 :]))
+    fewest = [outermost(one, alive) for one in _of_several_scales(asked, list(values.values()))]
+    if not asked.leads_around(fewest[-1]):
+        return fewest[-1]
+    ends = _met_first(asked, beside if carrying is None else beside[beside.index(carrying) :])
+    one = [one for one in fewest if one.place in ends][-1:] or fewest[-1:]
+    return replace(one[0], ends=ends)
+
+
+def _met_first(asked: Question, maps: Sequence[Seen]) -> tuple[Place, ...]:
+    """The last map of each branch, by its outermost name: a way leads from it to the score that passes no other map."""
+    gradients = asked.derivatives([one.place for one in maps], [one.blank for one in maps], alone=True)[1]
+    met = [outermost(one, maps).place for one, g in zip(maps, gradients, strict=True) if g.any()]
+    return tuple(dict.fromkeys(met))
 
 
 def _is_deeper(carrying: Seen, alive: Sequence[Seen], image: tuple[int, ...]) -> bool:
@@ -141,8 +150,8 @@ def _is_mixed_behind(asked: Question, carrying: Seen, norm: Seen) -> bool:
     return bool(difference([ours], [theirs]))
 
 
-def _of_several_scales(asked: Question, alive: Sequence[Seen]) -> Seen:
-    """Of the maps on which most of what counts depends the last of those with the fewest cells.
+def _of_several_scales(asked: Question, alive: Sequence[Seen]) -> list[Seen]:
+    """Of the maps on which most of what counts depends those with the fewest cells.
 
     A network that answers at several scales has branches that lead to the answers of one scale only.
     """
@@ -160,7 +169,7 @@ def _of_several_scales(asked: Question, alive: Sequence[Seen]) -> Seen:
     image = tuple(asked.inputs.images.shape)
     most = [one for one, count in zip(alive, led, strict=True) if count == max(led)]
     fewest = min(one.cells(image) for one in most)
-    return [one for one in most if one.cells(image) == fewest][-1]
+    return [one for one in most if one.cells(image) == fewest]
 
 
 def _deepest_by_shape(alive: Sequence[Seen]) -> list[Seen]:

@@ -91,16 +91,24 @@ class Question:
         values, pullback, *_ = vjp(held, [self.inputs.images], self.manner.plain or None)
         return bool(pullback(cotangents(values))[0].any())
 
-    def derivatives(self, places: Sequence[Place], like: Sequence[Tensor]) -> tuple[list[Tensor], list[Tensor]]:
-        """The features at places, and there the derivative of a random function of what counts, in one pass."""
-        values, pullback, features = self.pullback(places, like)
+    def derivatives(
+        self, places: Sequence[Place], like: Sequence[Tensor], alone: bool = False
+    ) -> tuple[list[Tensor], list[Tensor]]:
+        """The features at places, and there the derivative of a random function of what counts, in one pass.
+
+        Args:
+            places: the places.
+            like: tensors of their shapes and types.
+            alone: whether only ways count that pass no other of the places.
+        """
+        values, pullback, features = self.pullback(places, like, alone)
         return features, list(pullback(cotangents(values)))
 
     def pullback(
-        self, places: Sequence[Place], like: Sequence[Tensor]
+        self, places: Sequence[Place], like: Sequence[Tensor], alone: bool = False
     ) -> tuple[list[Tensor], Callable[[Sequence[Tensor]], tuple[Tensor, ...]], list[Tensor]]:
         """What counts, its pullback to places (cotangents -> a gradient at each), and the features there."""
-        values, pullback, features, _ = vjp(self._of_added(places), _zeros(like), self.manner.plain or None)
+        values, pullback, features, _ = vjp(self._of_added(places, alone), _zeros(like), self.manner.plain or None)
         return values, pullback, features
 
     def connected(self, places: Sequence[Place], like: Sequence[Tensor]) -> list[Place]:
@@ -116,7 +124,9 @@ class Question:
             gradients = torch.autograd.grad(total, added, allow_unused=True)
         return [one for one, g in zip(places, gradients, strict=True) if g is not None]
 
-    def _of_added(self, places: Sequence[Place]) -> Callable[..., tuple[list[Tensor], list[Tensor]]]:
+    def _of_added(
+        self, places: Sequence[Place], alone: bool = False
+    ) -> Callable[..., tuple[list[Tensor], list[Tensor]]]:
         """What counts, and the features, as a function of what is added at every place."""
 
         def function(*deltas: Tensor) -> tuple[list[Tensor], list[Tensor]]:
@@ -125,7 +135,7 @@ class Question:
             def visit(place: Place, delta: Tensor) -> Visit:
                 def add(tensor: Tensor) -> Tensor:
                     seen[place] = tensor.clone()
-                    return tensor + delta
+                    return (tensor.detach() if alone else tensor) + delta
 
                 return add
 

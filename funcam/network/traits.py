@@ -63,11 +63,6 @@ BATCH_NORMS: Names = frozenset(
 )
 TOKEN_NORMS: Names = frozenset(("layernorm", "layer_norm", "rmsnorm", "rms_norm"))
 
-# What is no part of a derivative, whatever comes of it
-WITHOUT_DERIVATIVE: Names = frozenset(
-    ("argmax", "argmin", "bool", "data", "detach", "detach_", "eq", "ge", "gt", "le", "long", "lt", "ne")
-)
-
 # --- arithmetic -------------------------------------------------------------------------------------------------------
 
 ADDITIONS: Names = frozenset(("add", "radd"))

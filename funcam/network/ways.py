@@ -181,14 +181,15 @@ def _branches(
         return tuple(ends)
     refused = {end: _refused(model, end, inputs) for end in ends}
     reached = [end for end, error in refused.items() if error is not Unreached]
-    return tuple(end for end in reached if refused[end] is None) if len(reached) > 1 else ()
+    return tuple(end for end in reached if refused[end] is None) if {*reached} - {settled.layer} else ()
 
 
 def _traced_ends(traced: TracedModel, settled: Settled, inputs: Inputs) -> list[str]:
     ends = branch_ends(traced.graph, traced.shapes(tuple(sample_of(inputs).images.shape)))
     node = traced.graph.outputs.get(settled.layer)  # a module around the end has the same node
     own = {settled.layer, "" if node is None else name_of(traced.graph, node)}
-    return [] if own.isdisjoint(ends) else [settled.layer if end in own else end for end in ends]
+    carrying = find_node(traced.graph, settled.layer) in carriers(traced.graph)
+    return [] if carrying or own.isdisjoint(ends) else [settled.layer if end in own else end for end in ends]
 
 
 def _seen_ends(known: Known, model: nn.Module, settled: Settled, inputs: Inputs, wanted: Wanted | None) -> list[str]:

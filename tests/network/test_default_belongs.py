@@ -25,6 +25,7 @@ class Branches(nn.Module):
         super().__init__()
         torch.manual_seed(0)
         self.stem, self.a, self.b, self.fc, self.join = conv(3, 8), conv(8, 8), conv(8, 8), nn.Linear(8, 5), join
+        self.register_buffer("table", torch.randn(8, 5))
 
     def forward(self, x):
         return self.join(self, self.stem(x))
@@ -39,7 +40,20 @@ def without_gradients(net, y):
     return net.logits(net.a(y)) + beside
 
 
+def picked(net, y, index):
+    return net.logits(net.a(y)) + net.table[index(net.b(y).mean((2, 3)))]
+
+
 CUT_OFF = {
+    "the place of the largest": lambda net, y: picked(net, y, lambda v: v.max(1)[1]),
+    "places by name": lambda net, y: picked(net, y, lambda v: v.topk(1).indices[:, 0]),
+    "the order": lambda net, y: picked(net, y, lambda v: v.sort(1)[1][:, 0]),
+    "rounded": lambda net, y: net.logits(net.a(y)) + net.logits(net.b(y)).mul(9).round(),
+    "the sign": lambda net, y: net.logits(net.a(y)) + net.logits(net.b(y)).sign(),
+    "an attribute": lambda net, y: net.logits(net.a(y)) + net.logits(net.b(y)).data,
+    "one of so many, of a type": lambda net, y: (
+        net.logits(net.a(y)) + nn.functional.one_hot(net.logits(net.b(y)).argmax(1), 5).to(net.b(y))
+    ),
     "detached at its end": lambda net, y: net.logits(net.a(y)) + net.logits(net.b(y)).detach(),
     "detached in between": lambda net, y: net.logits(net.a(y)) + net.fc(net.b(y).mean((2, 3)).detach()),
     "a detached gate": lambda net, y: net.logits(net.a(y)) * net.logits(net.b(y)).detach().sigmoid(),
@@ -324,8 +338,25 @@ AROUND = {
 @pytest.mark.parametrize("how", AROUND)
 def test_a_way_around_the_deepest_map_is_told_where_no_graph_holds_the_sum(how):
     model = Own(Branches(AROUND[how]).eval())
-    with pytest.warns(funcam.FuncamWarning, match=r"'inner.b' is the last of one; the others hold no map"):
+    with pytest.warns(funcam.FuncamWarning, match=r"'inner.b' is the last of one; layer=\['inner.stem', 'inner.b'\]"):
         assert funcam.explain(model, IMAGES, 1).layer == "inner.b"
+    assert funcam.explain(model, IMAGES, 1, layer=["inner.stem", "inner.b"]).maps.any()
+
+
+def test_a_map_that_leads_to_the_score_itself_is_the_default_of_those_as_small():
+    """What is made of it on the way to the finer scale has no more cells, and leads to a part of the score only."""
+
+    class Pyramid(Branches):
+        def forward(self, x):
+            y = self.stem(x)
+            deep = self.a(y)
+            fine = nn.functional.interpolate(self.lateral(deep), y.shape[2:]) + y
+            return self.logits(deep) + self.logits(self.fine(fine).relu())
+
+    model = Pyramid(None)
+    model.lateral, model.fine = nn.Conv2d(8, 8, 1), nn.Conv2d(8, 8, 3, 1, 1)
+    with pytest.warns(funcam.FuncamWarning, match=r"'inner.a' is the last of one; layer=\['inner.a', 'inner.fine'\]"):
+        assert funcam.explain(Own(model.eval()), IMAGES, 1).layer == "inner.a"
 
 
 PAST = {
@@ -348,6 +379,16 @@ def test_a_way_past_the_deepest_map_of_a_graph_is_told(how):
     assert ("the others hold no map" in said) == (names == [])
     if names:
         assert funcam.explain(model, IMAGES, 1, layer=names).maps.any()
+
+
+@pytest.mark.parametrize("made", [lambda inner: inner, Own], ids=["a graph", "own code"])
+def test_a_map_that_carries_all_is_no_end_of_a_branch(made):
+    """What comes behind it is no deeper; the mean of both is read."""
+    model = Branches(lambda net, y: net.fc(y.mean((2, 3)) + net.same(y).mean((2, 3))))
+    model.same = nn.Conv2d(8, 8, 3, 1, 1)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert "stem" in funcam.explain(made(model.eval()), IMAGES, 1).layer
 
 
 @pytest.mark.parametrize("case", CUT_OFF)
