@@ -38,8 +38,14 @@ def check_finite(run: BatchRun, result: Any) -> None:
     if bool(holding.any()):
         way = f"{_images(holding)} hold{_s(holding)} some; leave out what does, or give torch.nan_to_num(images)"
     else:
-        way = f"look for NaN in the weights, or use a wider type than {run.images.dtype}"
+        way = f"look for NaN in the weights, or use a wider type than {_computed_in(run.images)}"
     raise FuncamError(f"{result.method} at {result.layer!r} is not finite (NaN or infinity){where}: {way}")
+
+
+def _computed_in(images: torch.Tensor) -> torch.dtype:
+    """The type in which a network computes: autocast's, where that is on."""
+    device = images.device.type
+    return torch.get_autocast_dtype(device) if torch.is_autocast_enabled(device) else images.dtype
 
 
 def _add_up(*tensors: torch.Tensor) -> bool:

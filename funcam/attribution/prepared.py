@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any
+from functools import partial
+from typing import Any, NoReturn
 
 import torch
 from torch import nn
@@ -126,18 +127,19 @@ class Prepared(OfAModel):
         """
         return self._begun(images, targets)()
 
-    def stream(self, batches: Iterable[Any]) -> Iterator[Explanation]:
+    def stream(self, batches: Iterable[torch.Tensor | Sequence[Any]]) -> Iterator[Explanation]:
         """Explain batch after batch, in order. A GPU begins with the next while one is checked, and never waits.
 
         Args:
-            batches: images as in a call, or pairs of images and targets, as a `DataLoader` gives them. The next are
-                taken before an explanation is given, so they must not be written into the memory of those before.
+            batches: images as in a call, or images and targets, as a `DataLoader` gives them. The next are taken before
+                an explanation is given, so they must not be written into the memory of those before.
 
         Yields:
             What a call says of each.
 
         Raises:
             FuncamError: as a call, in its turn: behind the explanations of the batches before.
+            Exception: what taking the next batch raises, in its turn, too.
 
         Example:
             >>> import funcam, torchvision
@@ -146,26 +148,26 @@ class Prepared(OfAModel):
             >>> [result.maps.shape[0] for result in fast.stream([images, images])]
             [2, 2]
         """
+        if not isinstance(batches, Iterable):
+            raise FuncamError(f"batches are {shown(batches)}; expected what gives one after the other, as a list does")
+        return self._one_behind(batches)
+
+    def _one_behind(self, batches: Iterable[Any]) -> Iterator[Explanation]:
         waiting: Callable[[], Explanation] | None = None
-        for given in batches:
-            images, targets = given if isinstance(given, tuple | list) and len(given) == 2 else (given, None)
-            begun = self._begun_or_refused(images, targets)
+        for begun in self._all_begun(batches):
             if waiting is not None:
                 yield waiting()
             waiting = begun
         if waiting is not None:
             yield waiting()
 
-    def _begun_or_refused(self, images: Any, targets: Any) -> Callable[[], Explanation]:
+    def _all_begun(self, batches: Iterable[Any]) -> Iterator[Callable[[], Explanation]]:
+        """Each batch once it was begun; what is raised meanwhile ends them, and is raised where it is asked for."""
         try:
-            return self._begun(images, targets)
-        except FuncamError as error:
-            refused = error
-
-            def refuse() -> Explanation:
-                raise refused
-
-            return refuse
+            for given in batches:
+                yield self._begun(*_images_and_targets(given))
+        except Exception as error:
+            yield partial(_raise, error)
 
     def _begun(self, images: torch.Tensor, targets: Any) -> Callable[[], Explanation]:
         """Give the device its work; what comes back checks what came of it, which waits for the device.
@@ -205,6 +207,24 @@ class Prepared(OfAModel):
         except FuncamError:
             return False
         return True
+
+
+def _images_and_targets(given: Any) -> tuple[Any, Any]:
+    """A batch of a stream: images alone, or with targets.
+
+    Raises:
+        FuncamError: there is more or less in it.
+    """
+    if not isinstance(given, tuple | list):
+        return given, None
+    if len(given) not in (1, 2):
+        raise FuncamError(f"a batch of {len(given)} things was given; expected images, or (images, targets)")
+    images, targets = [*given, None][:2]
+    return images, targets
+
+
+def _raise(error: Exception) -> NoReturn:
+    raise error
 
 
 def owned(result: Explanation) -> Explanation:

@@ -88,6 +88,8 @@ def prepare(
     module = unwrapped(model)
     layer = _of_targets(module, example, targets, method, options) if layer is None else layer
     watch, cut = Watch(module), split(module, layer, example=example)
+    if not len(example):
+        raise FuncamError("example holds no images; expected at least one, of which the fast maps are compared")
     example = example.detach().clone()
     graph = graph_of(module, example) if cut.way == "fx" else None
     network = in_channels_last(folded(module, graph, example.shape))
