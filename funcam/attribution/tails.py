@@ -110,9 +110,21 @@ def run_by_rows(
 
     def pullback(cotangents: torch.Tensor) -> Tensors:
         of_channels = by_channels(cotangents)[0].reshape(*classes.shape, -1)
-        return by_features((rows.weight[classes].flatten(2).mT @ of_channels).reshape(given.shape))
+        return by_features(_through_layer(rows.weight, classes, of_channels).reshape(given.shape))
 
     return features, outputs, target, values, pullback
+
+
+_FEW = 16
+"""Of more classes each image's own rows are more to read than all rows once, which all classes share."""
+
+
+def _through_layer(weight: torch.Tensor, classes: torch.Tensor, of_channels: torch.Tensor) -> torch.Tensor:
+    """What a layer gives back for some of its channels, `[B, K]`, `[B, K, cells] -> [B, C, cells]`."""
+    if classes.shape[1] <= _FEW:
+        return weight[classes].flatten(2).mT @ of_channels
+    of_all = of_channels.new_zeros(len(classes), len(weight), of_channels.shape[2])
+    return weight.flatten(1).mT @ of_all.scatter_add(1, classes[..., None].expand_as(of_channels), of_channels)
 
 
 def _of_channels(rows: ClassRows, channels: torch.Tensor, classes: torch.Tensor) -> Pullback:
