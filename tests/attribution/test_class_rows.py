@@ -99,7 +99,7 @@ BUILDS = [(squeezed, 2), (deep, 2), (Written, 2), (linear, 2), (of_signals, 1), 
 
 
 @pytest.mark.parametrize(("build", "dimensions"), BUILDS)
-@pytest.mark.parametrize("several", [1, 3])
+@pytest.mark.parametrize("several", [1, 3, 40])
 def test_the_derivative_is_autograd_s(build: Callable[[], nn.Module], dimensions: int, several: int) -> None:
     model, generator = made(build, dimensions), torch.Generator().manual_seed(several)
     images = torch.randn((4, 3, *[12] * dimensions), generator=generator)
@@ -152,6 +152,19 @@ def test_what_is_behind_the_layer_is_run_back_for_one_class_alone(build: Callabl
     with Operations() as explained:
         funcam.explain(model, IMAGES, 3, layer="features")
     assert 1 <= explained.count / forward.count < 1 + 2 / CLASSES
+
+
+@pytest.mark.parametrize("build", [squeezed, linear])
+def test_the_work_grows_as_the_classes_do(build: Callable[[], nn.Module]) -> None:
+    """Each class with the rows of all explained ones would be a square."""
+    model, counts = made(build), []
+    for number in (20, 40):
+        classes = [list(range(number))] * len(IMAGES)
+        funcam.explain(model, IMAGES, classes, layer="features")  # what is found out once
+        with Operations() as operations:
+            funcam.explain(model, IMAGES, classes, layer="features")
+        counts.append(operations.count)
+    assert 1 < counts[1] / counts[0] <= 2
 
 
 def test_weights_that_change_are_seen() -> None:
