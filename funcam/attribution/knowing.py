@@ -5,9 +5,14 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
+import torch
+from torch import nn
+
 from funcam.errors import FuncamError, quoted
 from funcam.imaging.fit import View
 from funcam.imaging.reading import Pixels
+from funcam.network.cutting import Split
+from funcam.network.wrappers import unwrapped
 from funcam.recipe import Scores
 from funcam.zoo.batches import Batch, fit_images
 from funcam.zoo.labels import find_meant
@@ -57,9 +62,12 @@ def spelled_out(model: Any, images: Any, targets: Any, output: Any, scores: Any)
         scores: None for the network's own.
 
     Raises:
-        FuncamError: a picture can't be read or put before the network, or no class has a name that was given.
+        FuncamError: a picture can't be read or put before the network, no class has a name that was given, or there is
+            neither a model nor a tensor.
     """
     if not isinstance(model, Net) and not isinstance(images, Batch):
+        if not isinstance(images, torch.Tensor) and not isinstance(model, nn.Module | Split | tuple | list):
+            unwrapped(model)  # says what is wrong with it, sooner than that no model takes such images
         return Asked(model, images, targets, output, scores, None)
     batch = images if isinstance(images, Batch) else fit_images(model, images)
     net = model if isinstance(model, Net) else batch.net

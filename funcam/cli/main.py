@@ -10,7 +10,7 @@ import os
 import signal
 import sys
 from contextlib import suppress
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -126,10 +126,17 @@ def _other(error: Exception) -> int:
     format_message = getattr(error, "format_message", None)
     if format_message is not None:
         message = format_message().rstrip(".")
-        context = getattr(error, "ctx", None)
-        command = "funcam" if context is None or context.parent is None else f"funcam {context.info_name}"
+        command = _command_of(getattr(error, "ctx", None))
         return complain(f"{message}; see `{command} --help`{_dashed()}", USAGE) if message else USAGE
     return complain(reason(error) + _dashed())
+
+
+def _command_of(context: Any) -> str:
+    """The command that was used wrongly; of an option without its value the parser tells none."""
+    if context is not None:
+        return "funcam" if context.parent is None else f"funcam {context.info_name}"
+    known = {command.name for command in app.registered_commands}
+    return next((f"funcam {word}" for word in sys.argv[1:2] if word in known), "funcam")
 
 
 def _dashed() -> str:

@@ -40,6 +40,13 @@ def test_a_folder_without_images(funcam: Funcam) -> None:
     funcam("explain", "notes/*").error(2, r"glob 'notes/\*' matches 1 file\(s\), but no images")
 
 
+@pytest.mark.parametrize(
+    "line", ["explain x.png --contrast", "compare x.png --metrics", "batch x --out", "nets --json=1"]
+)
+def test_wrong_use_of_a_command_leads_to_its_own_help(funcam: Funcam, line: str) -> None:
+    funcam(*line.split()).error(2, f"see `funcam {line.split()[0]} --help`")
+
+
 def png() -> bytes:
     stream = io.BytesIO()
     Image.fromarray(photo()).save(stream, "PNG")

@@ -145,5 +145,6 @@ def test_a_sharded_model() -> None:
 def test_what_is_no_model(given: object, message: str) -> None:
     with pytest.raises(FuncamError, match=message):
         funcam.split(given)
-    with pytest.raises(FuncamError, match=message):
-        funcam.explain(given, IMAGES)
+    for images in (IMAGES, "dog.jpg", None):
+        with pytest.raises(FuncamError, match=message):
+            funcam.explain(given, images)
