@@ -15,12 +15,12 @@ from PIL import Image
 from funcam.attribution.telling import as_dict, explained, in_words, likeliest
 from funcam.errors import FuncamError, json_text, shown
 from funcam.files import write_atomically
-from funcam.imaging.colormaps import Colormap
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
     from funcam.attribution.explanation import Explanation
+    from funcam.imaging.colormaps import Colormap
 
 _COLORMAP = "viridis"
 _ALPHA = 0.65

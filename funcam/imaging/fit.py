@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from numbers import Real
 from typing import NamedTuple, TypeAlias, cast
 
-import cv2
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from PIL import Image
@@ -152,6 +151,8 @@ def onto_image(saliency: ArrayLike, view: View | Size, size: Size | None = None)
     height, width = view.image_size if size is None else _pair("size", size)
     x0, y0, x1, y1 = view.box
     if (y0, x0, y1, x1) == (0, 0, *view.image_size) and max(height, width) <= _LONGEST_RESIZED:
+        import cv2  # a tenth of a second and 29 MB, for who draws
+
         resized = cv2.resize(values, (width, height), interpolation=cv2.INTER_LINEAR)  # the same numbers, sooner
         return cast(NDArray[np.float32], resized.reshape(height, width, *values.shape[2:]))
     down = _taps(values.shape[0], height, y0 / view.image_size[0], y1 / view.image_size[0])
