@@ -13,6 +13,7 @@ from torch.func import vmap
 
 from funcam.attribution.batch_run import BatchRun
 from funcam.attribution.image_gradients import gradient_maps, images_at_once
+from funcam.attribution.option_names import OURS
 from funcam.attribution.quantities import (
     FOR_ALL,
     PER_SCORE,
@@ -50,7 +51,6 @@ _OPTIONS = {
 }
 _NAMES = {id(function): name for name, function in reversed(_FUNCTIONS.items())}
 _NAMES[id(guided_backprop)] = "guided-backprop"  # the table's function for it is the gradient's, of a guided network
-_OURS = ("chunk", "reduce")  # options that are not the caller's: memory and smoothing set them
 MethodLike = str | Method | Callable[..., Any]
 _QUANTITIES = {**FOR_ALL, **PER_SCORE}
 
@@ -135,7 +135,7 @@ def resolve_method(method: MethodLike, options: Mapping[str, Any], eigen: bool) 
 
 def _of_the_table(name: Any, options: Mapping[str, Any], eigen: bool) -> ResolvedMethod:
     method = find_method(name)
-    known = {**{key: value for key, value in _OPTIONS[name].items() if key not in _OURS}, **method.options}
+    known = {**{key: value for key, value in _OPTIONS[name].items() if key not in OURS}, **method.options}
     for key in options:
         if key not in known:
             raise FuncamError(f"{name} has no option {key!r}; it has {', '.join(map(repr, known)) or 'none'}")

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
+from funcam.attribution.option_names import option_names
 from funcam.cli.messages import UsageError, check_choice
 from funcam.errors import FuncamError
 from funcam.methods import find_method
@@ -117,7 +118,7 @@ def settings_of(settings: Sequence[str], methods: Sequence[str]) -> Mapping[str,
         methods: those that are computed.
 
     Raises:
-        UsageError: another form, or a method that is not computed.
+        UsageError: another form, a method that is not computed, or no option of it.
     """
     options: dict[str, dict[str, Any]] = {}
     for setting in settings:
@@ -130,6 +131,10 @@ def settings_of(settings: Sequence[str], methods: Sequence[str]) -> Mapping[str,
             raise UsageError(
                 f"--set {setting!r}: {method} is not among the methods that are computed; add --method {method}"
             )
+        known = option_names(method)
+        if option not in known:
+            has = ", ".join(map(repr, known)) or "none"
+            raise UsageError(f"--set {setting!r}: {method} has no option {option!r}; it has {has}")
         options.setdefault(method, {})[option] = _value(value)
     return options
 

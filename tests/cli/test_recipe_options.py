@@ -133,6 +133,8 @@ def test_every_method_that_the_network_can_have(funcam: Funcam, image: Path) -> 
         (("--set", "strongest=3"), r"--set 'strongest=3' is not METHOD.OPTION=VALUE"),
         (("--set", "layer-cam.k=3"), r"layer-cam is not among the methods that are computed; add --method layer-cam"),
         (("--set", "scorecam.strongest=3"), r"--set: unknown method 'scorecam'; nearest: 'score-cam'"),
+        (("-m", "score-cam", "--set", "score-cam.strong=1"), r"score-cam has no option 'strong'; it has 'strongest'"),
+        (("-m", "all", "--set", "grad-cam.k=1"), r"grad-cam has no option 'k'; it has none"),
     ],
 )
 def test_wrong_words_are_found_before_any_work(funcam: Funcam, image: Path, arguments: Any, message: str) -> None:
@@ -145,7 +147,6 @@ def test_wrong_words_are_found_before_any_work(funcam: Funcam, image: Path, argu
         (("-m", "le-grad"), r"le-grad is for Vision Transformers.*use grad-cam"),
         (("-m", "eigen-cam", "--smooth", "eigen"), r"no weighted channels to smooth"),
         (("-m", "score-cam", "--set", "score-cam.strongest=none"), r"strongest"),
-        (("-m", "score-cam", "--set", "score-cam.strong=1"), r"score-cam has no option 'strong'"),
         (("--class", "star", "--contrast", "star"), r"class 8 is contrasted with itself"),
         (("--contrast", "nobody"), r"nobody"),
     ],

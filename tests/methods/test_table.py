@@ -8,6 +8,7 @@ import pytest
 
 import funcam
 from funcam import METHODS, FuncamError
+from funcam.attribution.option_names import OURS, option_names
 from funcam.attribution.quantities import FOR_ALL, PER_SCORE
 from funcam.methods import find_method
 
@@ -43,6 +44,13 @@ def test_a_method_is_a_public_function_of_its_name(name):
     assert function is METHODS[name].function() or name == "guided-backprop"
     for word in ("Args:", "Returns:", "Source:", "Example:"):
         assert word in inspect.getdoc(function) or (name == "guided-backprop" and word in ("Args:", "Returns:"))
+
+
+@pytest.mark.parametrize("name", METHODS)
+def test_options_read_in_the_source_are_those_of_the_function(name):
+    keywords = (p for p in inspect.signature(METHODS[name].function()).parameters.values() if p.kind is p.KEYWORD_ONLY)
+    own = [p.name for p in keywords if p.name not in OURS]
+    assert option_names(name) == (*own, *METHODS[name].options)
 
 
 @pytest.mark.parametrize("name", METHODS)
