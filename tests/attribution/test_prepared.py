@@ -54,7 +54,7 @@ def test_a_data_loader_is_a_stream():
     ("wrong", "said"),
     [
         (IMAGES[:1], "prepared for"),
-        ((IMAGES, 1, 2), "a tensor"),
+        ((IMAGES, 1, 2), "a batch of 3 things"),
         (IMAGES.double(), "float64"),
         (IMAGES.log(), "not finite"),
         ("dog.jpg", "a tensor"),
