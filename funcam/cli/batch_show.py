@@ -12,7 +12,7 @@ import typer
 
 from funcam.cli.collector import collect_again
 from funcam.cli.messages import FAILURE, UsageError, check_choice, complain, console
-from funcam.cli.report_option import Overwrite, check_question, check_reports
+from funcam.cli.report_option import Overwrite, check_reports, tell_replaced
 from funcam.errors import about, json_text, nearest
 from funcam.zoo.labels import class_name
 
@@ -62,7 +62,7 @@ def batch_show(
     parse_query(query or [])
     opened = open_store(store)
     question = "" if report is None else _question(opened, report, (query, most, sample))
-    check_question([] if report is None else [report], question, overwrite)
+    tell_replaced([] if report is None else [report], question, overwrite)
     collect_again()
     rows = opened.rows(query or [], maps=not as_json)
     if as_json:

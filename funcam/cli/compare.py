@@ -32,7 +32,7 @@ from funcam.cli.recipe_options import (
     separated,
     settings_of,
 )
-from funcam.cli.report_option import Alpha, Colormap, Overwrite, Reports, check_question, check_reports, report_style
+from funcam.cli.report_option import Alpha, Colormap, Overwrite, Reports, check_reports, report_style, tell_replaced
 from funcam.cli.skip_done import GoesOn, tell_name
 from funcam.comparison.plan import BASELINES, CONFIDENCE, FAITHFULNESS, GROUPS, LOCALISATION, USUAL_RECIPE, Plan
 from funcam.errors import FuncamError, json_text
@@ -119,7 +119,7 @@ def compare(
     plan = Plan(recipe, cuts, groups, against, target, fit, batch=batch)
     words = partial(dataset.words_of, images or [], truth, names, scenes)
     question = plan.asked(rivals, words(report[0].parent)) if report else ""
-    check_question(report or [], question, overwrite)
+    tell_replaced(report or [], question, overwrite)
     if not silent and not metrics and groups == (CONFIDENCE,):
         complain(_CHEAP)
     if not silent and FAITHFULNESS in groups:

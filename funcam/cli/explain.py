@@ -26,7 +26,7 @@ from funcam.cli.net_loading import check_files, check_meaning, load_on_device, t
 from funcam.cli.net_option import OWN, NetSpec, layers_by_label, nets_by_label
 from funcam.cli.opening import show
 from funcam.cli.recipe_options import RUNNER_UP, recipe_of
-from funcam.cli.report_option import Overwrite, Reports, check_question, check_reports
+from funcam.cli.report_option import Overwrite, Reports, check_reports, tell_replaced
 from funcam.cli.skip_done import (
     EXPLAINED,
     SkipDone,
@@ -212,7 +212,7 @@ def explain(
         begin_compiling(jobs[0].recipe.methods, silent)
     jobs = asked(jobs, skip_done or len(sources) > 1, overwrite)
     question = report_question(jobs, images or [sources[0].name], report[0].parent) if report else ""
-    check_question(report or [], question, overwrite)
+    tell_replaced(report or [], question, overwrite)
     sources = with_names_apart(sources, jobs)
     earlier = earlier_records(jobs, sources, silent) if skip_done else {}
     if earlier and not silent:

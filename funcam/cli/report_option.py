@@ -1,4 +1,4 @@
-"""`--report`: a page or a gallery, and that it takes the place of no other file and of no other question's report."""
+"""`--report`: a page or a gallery. It takes no file of somebody else's place, and says where it takes a report's."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Annotated, TypeAlias
 import typer
 
 from funcam.cli.configuration import configured
-from funcam.cli.messages import UsageError, check_colormap
+from funcam.cli.messages import UsageError, check_colormap, complain
 
 Reports: TypeAlias = Annotated[list[Path] | None, typer.Option("--report", help="A page (.html) or a gallery (.md).")]
 Overwrite: TypeAlias = Annotated[
@@ -72,22 +72,19 @@ def check_reports(paths: Sequence[Path], overwrite: bool) -> None:
             raise UsageError(f"{told}: {error}") from error
 
 
-def check_question(paths: Sequence[Path], question: str, overwrite: bool) -> None:
-    """Find before the long work where a report would replace that of another question.
+def tell_replaced(paths: Sequence[Path], question: str, overwrite: bool) -> None:
+    """Say before the long work that a report will replace that of another question.
 
     Args:
         paths: the reports.
         question: what they answer, in letters.
-        overwrite: whether others are replaced.
-
-    Raises:
-        UsageError: a report is there that says that it answers another question.
+        overwrite: whether others are replaced without a word.
     """
     from funcam.report.mark import answers_another
 
     for path in paths:
         if not overwrite and answers_another(path, question):
-            raise UsageError(
-                f"--report {str(path)!r} is there and shows what other images, networks or options gave; choose "
-                "another name, or add --overwrite"
+            complain(
+                f"--report {str(path)!r} shows what other images, networks or options gave, and is replaced when this "
+                "is done; stop with Ctrl-C to keep it, or choose another name"
             )

@@ -1,4 +1,4 @@
-"""What tells a report from a file of somebody else's and from that of another question: neither is replaced unasked.
+"""What tells a report from a file of somebody else's, which isn't replaced unasked, and from one of another question.
 
 No torch.
 """
