@@ -24,6 +24,8 @@ def later(answers: Sequence[torch.Tensor]) -> Read:
         >>> read()
         [True, False]
     """
+    if not answers:
+        return list
     together = torch.stack([answer.to(answers[0].device, non_blocking=True) for answer in answers])
     if together.device.type not in _QUEUES:
         return together.tolist
@@ -41,7 +43,7 @@ def aside(ask: Callable[[], Sequence[torch.Tensor]], device: torch.device) -> Re
     """The same beside what the device is given next, instead of in front of it.
 
     Args:
-        ask: makes the answers, at least one.
+        ask: makes the answers.
         device: whose work it is.
 
     Example:

@@ -126,6 +126,15 @@ def test_a_compiled_relu_does_not_hide_what_the_images_hold(value):
     assert torch.equal(fast(IMAGES).maps, fast(IMAGES).maps)
 
 
+def test_a_model_without_weights():
+    model = nn.Sequential(nn.AvgPool2d(4), nn.Tanh(), nn.AdaptiveAvgPool2d(1), nn.Flatten())
+    fast = funcam.prepare(model, "1", example=IMAGES, backend=None)
+    torch.testing.assert_close(fast(IMAGES).maps, funcam.explain(model, IMAGES, layer="1").maps)
+    model[1] = nn.Sigmoid()
+    with pytest.raises(FuncamError, match="prepare it again"):
+        fast(IMAGES)
+
+
 CHANGES = {
     "a weight": lambda model: model.fc.weight.data.mul_(1.001),
     "one row": lambda model: model.fc.weight.data[3].add_(1),
