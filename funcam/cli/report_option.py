@@ -80,10 +80,12 @@ def tell_replaced(paths: Sequence[Path], question: str, overwrite: bool) -> None
         question: what they answer, in letters.
         overwrite: whether others are replaced without a word.
     """
+    if overwrite or not paths:
+        return
     from funcam.report.mark import answers_another
 
     for path in paths:
-        if not overwrite and answers_another(path, question):
+        if answers_another(path, question):
             complain(
                 f"--report {str(path)!r} shows what other images, networks or options gave, and is replaced when this "
                 "is done; stop with Ctrl-C to keep it, or choose another name"
