@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import re
 from pathlib import Path
 
-from benchmarks.pages import filled
 from benchmarks.suite.peers import FORWARD
 from benchmarks.suite.records import Report, Row
+from benchmarks.suite.shown import by_batch, latest, markdown, put
 
 SUITE, NET = "e2e/grad", "resnet50"
 MARK = "costs"
@@ -27,42 +26,22 @@ def put_into(pages: list[Path], machines: dict[str, list[Report]]) -> list[Path]
 
     Nothing is written where the suite was measured whole on no processor. Of several machines the last is told.
     """
-    whole = [one for reports in machines.values() for one in reports if one.suite == SUITE and not one.quick]
-    report = next((one for one in reversed(whole) if one.device == "cpu"), None)
-    if report is None:
-        return []
-    written = []
-    for page in pages:
-        text = page.read_text(encoding="utf-8")
-        if f"<!-- {MARK} -->" in text:
-            page.write_text(filled(text, {MARK: costs(report)}), encoding="utf-8")
-            written.append(page)
-    return written
+    report = latest(machines, SUITE, "cpu")
+    return [] if report is None else put(pages, MARK, costs(report))
 
 
 def costs(report: Report) -> str:
     """Time by batch and working memory of the largest, over the forward pass's, and how it was measured."""
-    batches = _batches(report)
+    batches = by_batch(report, NET, lambda row: row.ratio)
     memory = _working_memory(batches[max(batches)])
     head = ["", *(f"time, batch {batch}" for batch in batches)]
     head += [f"working memory, batch {max(batches)}"] * bool(memory)
-    lines = [head, ["---"] * len(head)]
+    lines = []
     for case, title in TITLES.items():
         times = [_over(rows[case]) if case in rows else "" for rows in batches.values()]
         if any(times):
             lines.append([title, *times, *([memory.get(case, "")] if memory else [])])
-    table = "\n".join(f"| {' | '.join(line)} |" for line in lines)
-    return f"\n{table}\n\n*{_how(report)}*\n"
-
-
-def _batches(report: Report) -> dict[int, dict[str, Row]]:
-    """The rows that have figures, by batch and case."""
-    found: dict[int, dict[str, Row]] = {}
-    for row in report.rows:
-        group = re.fullmatch(rf"{NET}, batch (\d+)", row.group)
-        if group and row.ratio and row.temperature == "warm":
-            found.setdefault(int(group[1]), {})[row.case] = row
-    return dict(sorted(found.items()))
+    return markdown(head, lines, _how(report))
 
 
 def _over(row: Row) -> str:

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import re
 from pathlib import Path
 
-from benchmarks.pages import filled
 from benchmarks.suite.records import Report, Row
+from benchmarks.suite.shown import by_batch, latest, markdown, put
 
 SUITE = "e2e/throughput"
 MARK = "throughput"
@@ -29,39 +28,20 @@ def put_into(pages: list[Path], machines: dict[str, list[Report]]) -> list[Path]
 
     Nothing is written where no GPU was measured whole. Of several the last is told.
     """
-    whole = [one for reports in machines.values() for one in reports if one.suite == SUITE and not one.quick]
-    report = next((one for one in reversed(whole) if one.device == "cuda"), None)
-    written = []
-    for page in pages if report else []:
-        assert report is not None
-        text = page.read_text(encoding="utf-8")
-        if f"<!-- {MARK} -->" in text:
-            page.write_text(filled(text, {MARK: throughputs(report)}), encoding="utf-8")
-            written.append(page)
-    return written
+    report = latest(machines, SUITE, "cuda")
+    return [] if report is None else put(pages, MARK, throughputs(report))
 
 
 def throughputs(report: Report) -> str:
     """Images a second by batch, their share of the compiled forward pass's, and how it was measured."""
-    batches = _batches(report)
+    batches = by_batch(report, "resnet50, bfloat16", lambda row: row.images_per_second)
     head = ["images a second", *(f"batch {batch}" for batch in batches)]
-    lines = [head, ["---"] * len(head)]
+    lines = []
     for case, title in TITLES.items():
         cells = [_of(rows[case]) if case in rows else "" for rows in batches.values()]
         if any(cells):
             lines.append([title, *cells])
-    table = "\n".join(f"| {' | '.join(line)} |" for line in lines)
-    return f"\n{table}\n\n*{_how(report)}*\n"
-
-
-def _batches(report: Report) -> dict[int, dict[str, Row]]:
-    """The rows that have figures, by batch and case, the caches as they were."""
-    found: dict[int, dict[str, Row]] = {}
-    for row in report.rows:
-        group = re.fullmatch(r"resnet50, bfloat16, batch (\d+)", row.group)
-        if group and row.images_per_second and row.temperature == "warm":
-            found.setdefault(int(group[1]), {})[row.case] = row
-    return dict(sorted(found.items()))
+    return markdown(head, lines, _how(report))
 
 
 def _of(row: Row) -> str:
