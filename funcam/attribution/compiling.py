@@ -11,6 +11,7 @@ from typing import Any
 import torch
 
 from funcam.attribution.explanation import Explanation
+from funcam.attribution.finite import add_up
 from funcam.attribution.prepared import Explain, Run, owned
 
 
@@ -45,7 +46,8 @@ def compiled(explained: Explain, like: Explanation, device: torch.device, dynami
 
     def tensors(images: torch.Tensor, classes: torch.Tensor | None) -> tuple[Any, ...]:
         result = explained(images, classes)
-        return result.maps, result.outputs, result.targets, result.scores, _adds_up(images, result)
+        adds_up = add_up(images, result.maps, result.scores)  # images too: a compiled ReLU can make 0 of their NaN
+        return result.maps, result.outputs, result.targets, result.scores, adds_up
 
     graphs = backend == "inductor" and device.type == "cuda" and not dynamic
     function = torch.compile(
@@ -67,15 +69,6 @@ def compiled(explained: Explain, like: Explanation, device: torch.device, dynami
         return owned(replace(like, maps=maps, outputs=outputs, targets=targets, scores=scores)), adds_up.clone()
 
     return run
-
-
-def _adds_up(images: torch.Tensor, result: Explanation) -> torch.Tensor:
-    """Whether what came in and what came out add up to finite numbers; then each of them is one.
-
-    (A compiled ReLU can make 0 of NaN, so that the maps alone don't tell of images that hold it.)
-    """
-    given = images.detach(), result.maps, result.scores
-    return torch.stack([tensor.float().sum() for tensor in given]).sum().isfinite()
 
 
 def _with_own_code(function: Callable[..., Any]) -> Callable[..., Any]:

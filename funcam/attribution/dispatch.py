@@ -13,7 +13,7 @@ from torch.func import vmap
 
 from funcam.attribution.batch_run import BatchRun
 from funcam.attribution.image_gradients import gradient_maps, images_at_once
-from funcam.attribution.option_names import OURS
+from funcam.attribution.option_names import OURS, no_option
 from funcam.attribution.quantities import (
     FOR_ALL,
     PER_SCORE,
@@ -138,7 +138,7 @@ def _of_the_table(name: Any, options: Mapping[str, Any], eigen: bool) -> Resolve
     known = {**{key: value for key, value in _OPTIONS[name].items() if key not in OURS}, **method.options}
     for key in options:
         if key not in known:
-            raise FuncamError(f"{name} has no option {key!r}; it has {', '.join(map(repr, known)) or 'none'}")
+            raise FuncamError(no_option(name, key, known))
     if eigen and method.gives == "map":
         eigen_smoothed(_FUNCTIONS[name])  # refuses a method without weighted channels before anything is computed
     settled = {**known, **options}

@@ -26,7 +26,7 @@ def check_finite(run: BatchRun, result: Any) -> None:
     Raises:
         FuncamError: some are not; their images are named.
     """
-    if not is_concrete(result.maps) or _add_up(result.maps, run.scores, *run.features):
+    if not is_concrete(result.maps) or bool(add_up(result.maps, run.scores, *run.features)):
         return
     wrong = _rows_with(~result.maps.isfinite()) | _rows_with(run.scores.isnan())
     for A in run.features:
@@ -48,9 +48,14 @@ def _computed_in(images: torch.Tensor) -> torch.dtype:
     return torch.get_autocast_dtype(device) if torch.is_autocast_enabled(device) else images.dtype
 
 
-def _add_up(*tensors: torch.Tensor) -> bool:
-    """Whether the numbers add up to one that is finite; then each of them is, and they needn't be looked at."""
-    return bool(torch.stack([tensor.detach().sum() for tensor in tensors]).sum().isfinite())
+def add_up(*tensors: torch.Tensor) -> torch.Tensor:
+    """Whether the numbers add up to one that is finite; then each of them is, and they needn't be looked at.
+
+    (Half precision is added up in single: what many numbers come to is past float16's largest.)
+    """
+    wide = (torch.promote_types(tensor.dtype, torch.float32) for tensor in tensors)
+    sums = [tensor.detach().sum(dtype=dtype) for tensor, dtype in zip(tensors, wide, strict=True)]
+    return torch.stack(sums).sum().isfinite()
 
 
 _LEFT: ContextVar[list[str] | None] = ContextVar("what was left out, where the caller tells it", default=None)

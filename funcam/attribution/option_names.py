@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+from collections.abc import Iterable
 from functools import cache
 from pathlib import Path
 
@@ -33,4 +34,14 @@ def option_names(name: str) -> tuple[str, ...]:
     functions = (each for each in source.body if isinstance(each, ast.FunctionDef))
     function = next(each for each in functions if each.name == method.function_name)
     own = (argument.arg for argument in function.args.kwonlyargs if argument.arg not in OURS)
-    return (*own, *(option for option in method.options))
+    return (*own, *method.options)
+
+
+def no_option(method: str, option: str, known: Iterable[str]) -> str:
+    """Says that a method has no such option, and which it has.
+
+    Example:
+        >>> no_option("grad-cam", "k", option_names("grad-cam"))
+        "grad-cam has no option 'k'; it has none"
+    """
+    return f"{method} has no option {option!r}; it has {', '.join(map(repr, known)) or 'none'}"

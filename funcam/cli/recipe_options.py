@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
-from funcam.attribution.option_names import option_names
+from funcam.attribution.option_names import no_option, option_names
 from funcam.cli.messages import UsageError, check_choice
 from funcam.errors import FuncamError
 from funcam.methods import find_method
@@ -133,8 +133,7 @@ def settings_of(settings: Sequence[str], methods: Sequence[str]) -> Mapping[str,
             )
         known = option_names(method)
         if option not in known:
-            has = ", ".join(map(repr, known)) or "none"
-            raise UsageError(f"--set {setting!r}: {method} has no option {option!r}; it has {has}")
+            raise UsageError(f"--set {setting!r}: {no_option(method, option, known)}")
         options.setdefault(method, {})[option] = _value(value)
     return options
 

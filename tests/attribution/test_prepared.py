@@ -32,6 +32,56 @@ def test_a_stream_says_what_explain_says_batch_by_batch(backend):
     assert list(fast.stream([])) == []
 
 
+def test_a_stream_says_what_calls_say():
+    model = small().eval()
+    fast = funcam.prepare(model, example=IMAGES, targets=[0, 1], backend=None)
+    given = [(IMAGES, [0, 1]), (IMAGES + 1, [2, 0]), (IMAGES - 1, torch.tensor([1, 1]))]
+    for batches in (given, map(list, given)):
+        for result, (images, classes) in zip(fast.stream(batches), given, strict=True):
+            assert torch.equal(result.maps, fast(images, classes).maps)
+            assert result.targets.tolist() == list(classes)
+    alone = funcam.prepare(model, example=IMAGES, backend=None)
+    for batches in ([IMAGES], [(IMAGES,)], [[IMAGES, None]]):
+        (result,) = alone.stream(batches)
+        assert torch.equal(result.maps, alone(IMAGES).maps)
+
+
+NOT_FINITE = IMAGES.clone()
+NOT_FINITE[1, 0, 0, 0] = torch.nan
+
+
+def _failing():
+    yield from (IMAGES, IMAGES)
+    raise ValueError("the disk is full")
+
+
+@pytest.mark.parametrize(
+    ("batches", "error", "said"),
+    [
+        (_failing(), ValueError, "the disk is full"),
+        ((open_ / 1 for open_ in (IMAGES, IMAGES, "a name")), TypeError, "unsupported"),
+        ([IMAGES, IMAGES, NOT_FINITE, IMAGES], FuncamError, "image 1 holds some"),
+        ([IMAGES, IMAGES, IMAGES[:1], IMAGES], FuncamError, "prepared for"),
+        ([IMAGES, IMAGES, (IMAGES, None, 1)], FuncamError, "a batch of 3 things"),
+        ([IMAGES, IMAGES, ()], FuncamError, "a batch of 0 things"),
+    ],
+)
+def test_what_is_raised_in_a_stream_comes_behind_what_was_explained_before(batches, error, said):
+    fast = funcam.prepare(small().eval(), example=IMAGES, backend=None)
+    stream, expected = fast.stream(batches), fast(IMAGES).maps
+    for _ in range(2):
+        assert torch.equal(next(stream).maps, expected)
+    with pytest.raises(error, match=said):
+        next(stream)
+
+
+def test_a_stream_of_no_batches_is_refused_at_once():
+    fast = funcam.prepare(small().eval(), example=IMAGES, backend=None)
+    assert list(fast.stream([])) == []
+    with pytest.raises(FuncamError, match="batches are 5; expected"):
+        fast.stream(5)
+
+
 def test_a_stream_of_images_with_their_classes():
     model = small()
     fast = funcam.prepare(model, example=IMAGES, targets=[0, 1], backend=None)
