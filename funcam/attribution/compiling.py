@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import replace
@@ -11,8 +12,9 @@ from typing import Any
 import torch
 
 from funcam.attribution.explanation import Explanation
-from funcam.attribution.finite import add_up
-from funcam.attribution.prepared import Explain, Run, owned
+from funcam.attribution.finite import total
+from funcam.attribution.prepared import Explain, Run
+from funcam.network.outputs import unpacked
 
 
 @contextmanager
@@ -30,7 +32,7 @@ def mode(device: torch.device, dtype: torch.dtype | None = None) -> Iterator[Non
 
 def as_it_is(explained: Explain) -> Run:
     """`explained`, which has looked at its numbers itself."""
-    return lambda images, classes: (explained(images, classes), torch.ones((), dtype=torch.bool, device=images.device))
+    return lambda images, classes: (explained(images, classes), torch.zeros((), device=images.device))
 
 
 def compiled(explained: Explain, like: Explanation, device: torch.device, dynamic: bool, backend: Any) -> Run:
@@ -46,8 +48,7 @@ def compiled(explained: Explain, like: Explanation, device: torch.device, dynami
 
     def tensors(images: torch.Tensor, classes: torch.Tensor | None) -> tuple[Any, ...]:
         result = explained(images, classes)
-        adds_up = add_up(images, result.maps, result.scores)  # images too: a compiled ReLU can make 0 of their NaN
-        return result.maps, result.outputs, result.targets, result.scores, adds_up
+        return result.maps, result.outputs, result.targets, result.scores, total(result.maps, result.scores)
 
     graphs = backend == "inductor" and device.type == "cuda" and not dynamic
     function = torch.compile(
@@ -65,10 +66,33 @@ def compiled(explained: Explain, like: Explanation, device: torch.device, dynami
             torch._dynamo.maybe_mark_dynamic(images, 0)
         torch.compiler.cudagraph_mark_step_begin()  # type: ignore[no-untyped-call]
         with _weights_inside(backend):
-            maps, outputs, targets, scores, adds_up = function(images, classes)
-        return owned(replace(like, maps=maps, outputs=outputs, targets=targets, scores=scores)), adds_up.clone()
+            maps, outputs, targets, scores, numbers = owned(function(images, classes))
+        return replace(like, maps=maps, outputs=outputs, targets=targets, scores=scores), numbers
 
     return run
+
+
+def owned(value: Any) -> Any:
+    """Tensors within anything in memory of their own: what CUDA graphs return is written over by the next call.
+
+    (Those of one type share theirs, so that a GPU copies them at once.)
+
+    Example:
+        >>> mine = torch.ones(2)
+        >>> maps, _ = owned((mine, torch.zeros(3)))
+        >>> mine.zero_(), maps
+        (tensor([0., 0.]), tensor([1., 1.]))
+    """
+    tensors, rest = unpacked(value)
+    alike: defaultdict[torch.dtype, list[int]] = defaultdict(list)
+    for index, tensor in enumerate(tensors):
+        alike[tensor.dtype].append(index)
+    copies = dict[int, torch.Tensor]()
+    for indices in alike.values():
+        whole = torch.cat([tensors[index].reshape(-1) for index in indices])
+        parts = torch.split(whole, [tensors[index].numel() for index in indices])
+        copies |= {index: part.view(tensors[index].shape) for index, part in zip(indices, parts, strict=True)}
+    return rest([copies[index] for index in range(len(tensors))])
 
 
 def _with_own_code(function: Callable[..., Any]) -> Callable[..., Any]:

@@ -49,13 +49,15 @@ def _computed_in(images: torch.Tensor) -> torch.dtype:
 
 
 def add_up(*tensors: torch.Tensor) -> torch.Tensor:
-    """Whether the numbers add up to one that is finite; then each of them is, and they needn't be looked at.
+    """Whether the numbers add up to one that is finite; then each of them is, and they needn't be looked at."""
+    return total(*tensors).isfinite()
 
-    (Half precision is added up in single: what many numbers come to is past float16's largest.)
-    """
+
+def total(*tensors: torch.Tensor) -> torch.Tensor:
+    """What the numbers add up to, in single precision at least: it is past float16's largest."""
     wide = (torch.promote_types(tensor.dtype, torch.float32) for tensor in tensors)
     sums = [tensor.detach().sum(dtype=dtype) for tensor, dtype in zip(tensors, wide, strict=True)]
-    return torch.stack(sums).sum().isfinite()
+    return torch.stack(sums).sum()
 
 
 _LEFT: ContextVar[list[str] | None] = ContextVar("what was left out, where the caller tells it", default=None)

@@ -8,6 +8,7 @@ from functools import cache
 import torch
 
 Read = Callable[[], list[bool]]
+Ask = Callable[[], Sequence[torch.Tensor]]
 
 
 def later(answers: Sequence[torch.Tensor]) -> Read:
@@ -32,30 +33,38 @@ def later(answers: Sequence[torch.Tensor]) -> Read:
     copied = together.to("cpu", non_blocking=True)
     there = torch.accelerator.current_stream(together.device).record_event()
 
-    def read() -> list[bool]:
+    def read(_held: Sequence[torch.Tensor] = answers) -> list[bool]:  # until then nobody else gets their memory
         there.synchronize()
         return copied.tolist()
 
     return read
 
 
-def aside(ask: Callable[[], Sequence[torch.Tensor]], device: torch.device) -> Read:
-    """The same beside what the device is given next, instead of in front of it.
+def aside(device: torch.device) -> Callable[[Ask], Read]:
+    """The same behind what the device was given so far, and beside what it is given next.
 
     Args:
-        ask: makes the answers.
         device: whose work it is.
 
+    Returns:
+        What takes a function that makes the answers, as soon as the device has work of which nothing waits for them.
+
     Example:
-        >>> aside(lambda: [torch.tensor(True)], torch.device("cpu"))()
+        >>> ask = aside(torch.device("cpu"))
+        >>> ask(lambda: [torch.tensor(True)])()
         [True]
     """
     if device.type not in _QUEUES:
-        return later(ask())
-    beside = _beside(device)
-    beside.wait_stream(torch.accelerator.current_stream(device))
-    with beside:
-        return later(ask())
+        return lambda answers: later(answers())
+    before = torch.accelerator.current_stream(device).record_event()
+
+    def ask(answers: Ask) -> Read:
+        beside = _beside(device)
+        beside.wait_event(before)
+        with beside:
+            return later(answers())
+
+    return ask
 
 
 @cache

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from functools import partial
 from typing import Any, NoReturn
 
@@ -11,16 +11,16 @@ import torch
 from torch import nn
 
 from funcam.attribution.explanation import Explanation
-from funcam.attribution.later import aside, later
+from funcam.attribution.finite import add_up
+from funcam.attribution.later import aside
 from funcam.errors import FuncamError, shown
 from funcam.network.copied import OfAModel
-from funcam.network.outputs import unpacked
 from funcam.network.watch import Watch
 from funcam.targets.target import class_targets
 
 Explain = Callable[[torch.Tensor, torch.Tensor | None], Explanation]
 Run = Callable[[torch.Tensor, torch.Tensor | None], tuple[Explanation, torch.Tensor]]
-"""Images and classes -> their explanation, and whether its numbers can be believed (which nothing has waited for)."""
+"""Images and classes -> their explanation, and what its numbers add up to (which nothing has waited for)."""
 
 
 @dataclass(frozen=True)
@@ -176,18 +176,21 @@ class Prepared(OfAModel):
         """
         self._form.check(images)
         classes = self._form.settled(targets, len(images))
-        same = aside(self._watch.same_numbers, images.device)
-        result, adds_up = self._run(images, classes)
-        sound = later([adds_up])
+        before = aside(images.device)
+        result, numbers = self._run(images, classes)
+        # images too: a compiled ReLU can make 0 of the NaN that they hold
+        looked_at = before(lambda: [add_up(images), *self._watch.same_numbers()])
+        finite = aside(images.device)(lambda: [numbers.isfinite()])
         changed = self._watch.settings_changed()
 
         def checked() -> Explanation:
-            if changed or not all(same()):
+            sound, *same = looked_at()
+            if changed or not all(same):
                 raise FuncamError(
                     "the model's weights, modules or settings were changed since it was prepared, and this has a copy "
                     "of what they were; prepare it again, funcam.prepare(model, ...)"
                 )
-            return result if all(sound()) else self._exact(images, classes)
+            return result if sound and all(finite()) else self._exact(images, classes)
 
         return checked
 
@@ -225,11 +228,3 @@ def _images_and_targets(given: Any) -> tuple[Any, Any]:
 
 def _raise(error: Exception) -> NoReturn:
     raise error
-
-
-def owned(result: Explanation) -> Explanation:
-    """An explanation in memory of its own: what CUDA graphs return is written over by the next call."""
-    tensors, rest = unpacked(result.outputs)
-    outputs = rest([tensor.clone() for tensor in tensors])
-    maps, targets, scores = (tensor.clone() for tensor in (result.maps, result.targets, result.scores))
-    return replace(result, maps=maps, outputs=outputs, targets=targets, scores=scores)

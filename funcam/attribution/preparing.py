@@ -234,8 +234,8 @@ def _fastest(
         try:
             exact = _in_mode(explained, device, dtype)(example, classes)  # finds out what can't be while it sees values
             run = compiled(explained, like, device, dynamic, backend)
-            result, adds_up = _in_mode(run, device, dtype)(example, classes)
-            return run, result if bool(adds_up) else exact, ""
+            result, numbers = _in_mode(run, device, dtype)(example, classes)
+            return run, result if bool(numbers.isfinite()) else exact, ""
         except (FuncamError, torch.OutOfMemoryError):
             raise
         except Exception as error:  # whatever is missing, or can't be followed

@@ -71,6 +71,7 @@ def _first_convolution(graph: Graph) -> _First | None:
 
 def _search(graph: Graph) -> _First | None:
     as_they_are: set[fx.Node] = set()
+    padded = 0
     for node in graph.module.graph.nodes:
         if node.op == "placeholder":
             as_they_are.add(node)
@@ -78,7 +79,17 @@ def _search(graph: Graph) -> _First | None:
             continue
         module = module_of(graph.module, node) if node.op == "call_module" else None
         if isinstance(module, _ConvNd) and not module.transposed and module.in_channels:
+            if padded > len(module.kernel_size):  # channels, too
+                return None
             return _First(str(node.target), module, node.all_input_nodes[0].op == "placeholder")
-        if keeps_axes(operation(graph, node)):
+        name = operation(graph, node)
+        if keeps_axes(name):
             as_they_are.add(node)
+            padded = max(padded, _axes_padded(node) if name == "pad" else 0)
     return None
+
+
+def _axes_padded(node: fx.Node) -> int:
+    """How many axes, from the last, `pad` makes longer."""
+    sizes = node.args[1] if len(node.args) > 1 else node.kwargs.get("pad")
+    return len(sizes) // 2 if isinstance(sizes, tuple | list) else 0

@@ -44,6 +44,8 @@ class Tables:
         self._tables = list(map(vars, modules))
         self._copies = list(map(_copy, self._tables))
         self._hooks = [fields[name] for fields in self._tables for name in HOOKS if name in fields]
+        held = list(chain.from_iterable(map(_HELD, self._tables)))
+        self._filled, self._empty = list(filter(None, held)), [each for each in held if not each]
         self._noted = self._within()
 
     def hold(self, model: nn.Module) -> bool:
@@ -52,7 +54,9 @@ class Tables:
         Args:
             model: the one that they were made of.
         """
-        if type(model) is not self._kind or vars(model) is not self._tables[0] or any(self._hooks):
+        if type(model) is not self._kind or vars(model) is not self._tables[0]:
+            return False
+        if any(self._hooks) or any(self._empty):
             return False
         try:
             return self._tables == self._copies and self._noted == self._within()
@@ -61,10 +65,9 @@ class Tables:
 
     def _within(self) -> list[Any]:
         """Which modules, of which classes, parameters and buffers are in them, and what the classes do."""
-        filled = list(filter(None, chain.from_iterable(map(_HELD, self._tables))))
-        held = list(chain.from_iterable(map(dict.values, filled)))
+        held = list(chain.from_iterable(map(dict.values, self._filled)))
         codes = [getattr(getattr(kind, "forward", None), "__code__", None) for kind in self._kinds]
-        return [codes, *chain.from_iterable(filled), *map(type, held), *map(id, held)]
+        return [codes, *chain.from_iterable(self._filled), *map(type, held), *map(id, held)]
 
 
 def _copy(fields: dict[str, Any]) -> dict[str, Any]:

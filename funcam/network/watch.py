@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import weakref
 from collections import defaultdict
+from operator import attrgetter
 from typing import Any
 
 import torch
@@ -13,7 +14,9 @@ from funcam.network.state import signature
 from funcam.network.tables import tables_of
 
 _SAMPLES = 4
-"""So many numbers of each tensor are compared themselves."""
+"""So many places of each tensor are compared themselves (of a short one all)."""
+_PLACE = 16
+"""Bytes of a place, which begins at a multiple of them: a GPU puts such places together ten times as fast as others."""
 
 
 class Watch:
@@ -35,9 +38,10 @@ class Watch:
     def __init__(self, model: nn.Module) -> None:
         self._model = weakref.ref(model)
         self._tensors = [*model.parameters(), *model.buffers()]  # the model's signature has their identities
+        self._counting = [tensor for tensor in self._tensors if not tensor.is_inference()]
         self._state, self._tables, self._versions = signature(model), tables_of(model), self._versions_now()
         self._samples = _samples(self._tensors)  # of the tensors' own memory: what is written there is seen
-        self._seen = [_bytes(sample) for sample in self._samples]
+        self._seen = [torch.cat(sample) for sample in self._samples]
 
     def changed(self) -> bool:
         """Whether modules, settings or weights are others than they were; of a model that is gone, the weights."""
@@ -49,30 +53,33 @@ class Watch:
         return model is not None and (self._versions != self._versions_now() or not self._holds(model))
 
     def _holds(self, model: nn.Module) -> bool:
-        alike = self._tables is not None and self._tables.hold(model)
-        return alike or self._state == signature(model)  # another mode, say, is in the tables alone
+        if self._tables is not None and self._tables.hold(model):
+            return True
+        if self._state != signature(model):
+            return False
+        self._tables = tables_of(model)  # another mode, say, or hooks that came and went, is in the tables alone
+        return True
 
     def same_numbers(self) -> list[torch.Tensor]:
-        """Whether the numbers that are looked at are what they were: a boolean of each type and device, there."""
+        """Whether the numbers that are looked at are what they were: a boolean of each device, there."""
         with torch.inference_mode(False), torch.no_grad():
             pairs = zip(self._seen, self._samples, strict=True)
-            return [(seen == _bytes(sample)).all() for seen, sample in pairs]
+            return [(seen == torch.cat(sample)).all() for seen, sample in pairs]
 
     def _versions_now(self) -> list[Any]:
-        return [
-            (None if tensor.is_inference() else tensor._version, tensor.data_ptr(), tensor.dtype)
-            for tensor in self._tensors
-        ]
+        """Counters, places and types: each read of all tensors at once, which takes half the time."""
+        tensors = self._tensors
+        versions = list(map(_VERSION, self._counting))
+        return [versions, list(map(torch.Tensor.data_ptr, tensors)), list(map(_DTYPE, tensors))]
 
 
-def _bytes(sample: list[torch.Tensor]) -> torch.Tensor:
-    return torch.cat(sample).view(torch.uint8)  # as bytes NaN is equal to itself
+_VERSION, _DTYPE = attrgetter("_version"), attrgetter("dtype")
 
 
 def _samples(tensors: list[torch.Tensor]) -> list[list[torch.Tensor]]:
-    """A few numbers of each tensor, spread over it, as views; those of one type and device together.
+    """A few numbers of each tensor, at places spread over it, as views; those of one device together.
 
-    (A view of one number is contiguous: a GPU puts a hundred of them together at once.)
+    (As integers, whatever they are: NaN is equal to itself, and a GPU puts all of them together at once.)
     """
     kinds: defaultdict[tuple[torch.dtype, torch.device], list[torch.Tensor]] = defaultdict(list)
     with torch.inference_mode(False), torch.no_grad():
@@ -80,10 +87,16 @@ def _samples(tensors: list[torch.Tensor]) -> list[list[torch.Tensor]]:
             flat = tensor.detach()
             flat = flat if flat.is_contiguous() else flat.permute(*_by_stride(flat))
             if flat.numel() and flat.is_contiguous():
-                flat = flat.view(-1)
-                places = range(0, len(flat), max(1, len(flat) // _SAMPLES))
-                kinds[tensor.dtype, tensor.device] += [flat[place : place + 1] for place in places]
-    return list(kinds.values())
+                for place in _places(flat.view(-1).view(torch.uint8)):
+                    whole = place.data_ptr() % 4 == len(place) % 4 == 0
+                    kinds[torch.int32 if whole else torch.uint8, tensor.device].append(place)
+        return [[place.view(kind) for place in places] for (kind, _), places in kinds.items()]
+
+
+def _places(numbers: torch.Tensor) -> list[torch.Tensor]:
+    """Some places of bytes `[n]`."""
+    count = max(1, len(numbers) // _PLACE)
+    return [numbers[place * _PLACE : (place + 1) * _PLACE] for place in range(0, count, max(1, count // _SAMPLES))]
 
 
 def _by_stride(tensor: torch.Tensor) -> list[int]:

@@ -13,6 +13,7 @@ from torch.utils.data import DataLoader, TensorDataset
 
 import funcam
 from funcam import FuncamError
+from funcam.attribution.compiling import owned
 from funcam.network.watch import Watch
 
 IMAGES = torch.randn(2, 3, 32, 32, generator=torch.Generator().manual_seed(1))
@@ -218,3 +219,54 @@ def test_what_changes_no_map_is_no_change():
     assert not watch.changed()
     model.encoder.layers[0].mlp[1] = nn.ReLU()
     assert watch.changed()
+
+
+def into_an_empty_table(model):
+    model.heads.register_buffer("more", torch.zeros(1))
+
+
+def by_hand(model):
+    model.encoder.ln.__dict__["_parameters"] = {**model.encoder.ln._parameters, "bias": nn.Parameter(torch.ones(8))}
+
+
+@pytest.mark.parametrize("change", [into_an_empty_table, by_hand])
+def test_tables_are_looked_into_whatever_was_in_them(change):
+    model = tiny_vit()
+    watch = Watch(model)
+    change(model)
+    assert watch.changed()
+
+
+def test_hooks_that_came_and_went_are_no_change():
+    model = tiny_vit()
+    watch = Watch(model)
+    hook = model.encoder.register_full_backward_hook(lambda *_: None)  # leaves a mark in the module
+    assert watch.changed()
+    hook.remove()
+    assert not watch.changed()
+    model.encoder.ln.eps = 0.5
+    assert watch.changed()
+
+
+@pytest.mark.parametrize(
+    "dtype", [torch.float64, torch.float32, torch.bfloat16, torch.int8, torch.bool, torch.complex64]
+)
+@pytest.mark.parametrize("size", [1, 3, 5, 64])
+def test_a_number_of_any_type_is_looked_at(dtype, size):
+    model = nn.Module()
+    model.register_buffer("some", torch.zeros(size).to(dtype))
+    watch = Watch(model)
+    assert not watch.changed()
+    model.some.data[0] = 1
+    assert watch.changed()
+
+
+def test_results_share_no_memory_with_what_is_written_over():
+    maps, scores, classes = torch.rand(2, 3, 3).mT, torch.rand(()), torch.arange(4)
+    expected = [tensor.clone() for tensor in (maps, scores, classes)]
+    found = owned({"maps": maps, "rest": [scores, classes], "none": None})
+    for tensor in (maps, scores, classes):
+        tensor.zero_()
+    for one, other in zip((found["maps"], *found["rest"]), expected, strict=True):
+        assert torch.equal(one, other)
+    assert found["none"] is None

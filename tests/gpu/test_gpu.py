@@ -18,7 +18,11 @@ from torch import nn
 import funcam
 from funcam import METHODS, FuncamError, metrics
 
-pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="there is no GPU that torch can use")
+pytestmark = [
+    pytest.mark.skipif(not torch.cuda.is_available(), reason="there is no GPU that torch can use"),
+    pytest.mark.filterwarnings("ignore:TensorFloat32"),  # what the compiler and its graphs advise
+    pytest.mark.filterwarnings("ignore:The CUDA Graph is empty"),
+]
 IMAGES = torch.randn(3, 3, 32, 32, generator=torch.Generator().manual_seed(1))
 
 

@@ -185,3 +185,29 @@ def test_list_layers_takes_a_shape(image, message):
 
 def test_list_layers_takes_images():
     assert funcam.list_layers(small(), IMAGES) == funcam.list_layers(small(), (2, 3, 32, 32))
+
+
+class Widening(nn.Module):
+    """It gives its network eight channels of an image's three, as some accelerators want them."""
+
+    def __init__(self, sizes: tuple[int, ...]) -> None:
+        super().__init__()
+        self.sizes = sizes
+        self.inner = nn.Sequential(
+            nn.Conv2d(8, 4, 3), nn.ReLU(), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(4, 5)
+        )
+
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
+        return self.inner(nn.functional.pad(images, self.sizes))
+
+
+def test_a_network_that_pads_channels_is_cut_by_its_graph():
+    model = Widening((0, 0, 0, 0, 0, 5)).eval()
+    assert funcam.split(model, example=IMAGES).way == "fx"
+    with pytest.raises(FuncamError, match="can't take images"):
+        funcam.explain(model, IMAGES[:, :2])
+
+
+def test_one_that_pads_pixels_still_says_what_it_takes():
+    with pytest.raises(FuncamError, match="first convolution"):
+        funcam.explain(Widening((1, 1, 1, 1)).eval(), IMAGES)

@@ -37,6 +37,7 @@ def groups(setting: Setting) -> Iterator[Group]:
 
 def _cases(setting: Setting, name: str, batch: int) -> dict[str, Case]:
     whole, images = network(name, setting), setting.images(batch)
+    peers_own = network(name, setting)  # they put hooks on it, which a prepared function has to look into
     model = network(name, setting).to(_DTYPE, memory_format=torch.channels_last)
     half = images.to(_DTYPE, memory_format=torch.channels_last)
     classes = torch.zeros(batch, dtype=torch.long, device=images.device)  # half precision may predict another
@@ -45,7 +46,7 @@ def _cases(setting: Setting, name: str, batch: int) -> dict[str, Case]:
     plain = partial(forward, model)
     cast = partial(_cast, plain)
     quickest = cast if setting.quick else compiling.fastest(cast)
-    work = forward_work(model, half)
+    work, batches = forward_work(model, half), 4 if setting.quick else _BATCHES
 
     def case(run: Callable[[], object], **more: object) -> Case:
         settings: dict[str, Any] = {"images": batch, "work": work, "dtype": _DTYPE, **more}
@@ -58,25 +59,26 @@ def _cases(setting: Setting, name: str, batch: int) -> dict[str, Case]:
         "grad-cam, prepared": case(
             lambda: fast(images).maps, exact=lambda: _explained(whole, images, fast(images).targets), capture=False
         ),
-        "grad-cam, prepared, a stream": case(lambda: _streamed(fast, images), calls=_BATCHES, capture=False),
+        "grad-cam, prepared, a stream": case(lambda: _streamed(fast, images, batches), calls=batches, capture=False),
     }
     for peer in filter(there, PEERS):
-        for what, network_, given in (("", whole, images), (", bfloat16", model, half)):
+        for what, network_, given in (("", peers_own, images), (", bfloat16", model, half)):
             run = peer_case(peer, "grad-cam", network_, layer)(given)
             cases[f"{peer} grad-cam{what}"] = case(run, capture=False, work=work if what else None)
     return cases
 
 
-_BATCHES = 16
+_BATCHES = 64
+"""In a stream: its first batch and its last are waited for."""
 
 
 def _cast(plain: Callable[[torch.Tensor], torch.Tensor], images: torch.Tensor) -> torch.Tensor:
     return plain(images.to(_DTYPE, memory_format=torch.channels_last))
 
 
-def _streamed(fast: funcam.Prepared, images: torch.Tensor) -> None:
+def _streamed(fast: funcam.Prepared, images: torch.Tensor, batches: int) -> None:
     """Maps of batch after batch."""
-    for _ in fast.stream(repeat(images, _BATCHES)):
+    for _ in fast.stream(repeat(images, batches)):
         pass
 
 
