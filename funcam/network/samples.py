@@ -20,11 +20,12 @@ def kind_of(inputs: Inputs) -> tuple[Any, ...]:
     images = inputs.images
     kind = images.device.type
     casting = torch.get_autocast_dtype(kind) if torch.is_autocast_enabled(kind) else None
-    others = [inputs.args, dict(inputs.kwargs)] if inputs.has_others else ()
-    kinds = tuple((path, tuple(t.shape), t.dtype) for path, t in leaves(others))
+    alone = (*images.shape[1:], images.dtype, images.device, casting, inputs.wrt, inputs.bare, inputs.last)
+    if not inputs.has_others:  # asked several times in each call
+        return alone
+    kinds = tuple((path, tuple(t.shape), t.dtype) for path, t in leaves([inputs.args, dict(inputs.kwargs)]))
     plain = tuple((name, value) for name, value in inputs.kwargs.items() if type(value) in (bool, int, float, str))
-    names = (*inputs.kwargs, len(inputs.args), *plain)
-    return (*images.shape[1:], images.dtype, images.device, casting, inputs.wrt, inputs.bare, inputs.last, kinds, names)
+    return (*alone, kinds, (*inputs.kwargs, len(inputs.args), *plain))
 
 
 def sample_of(inputs: Inputs) -> Inputs:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import weakref
 from collections import defaultdict
+from collections.abc import Iterable
+from itertools import chain
 from operator import attrgetter
 from typing import Any
 
@@ -40,8 +42,9 @@ class Watch:
         self._tensors = [*model.parameters(), *model.buffers()]  # the model's signature has their identities
         self._counting = [tensor for tensor in self._tensors if not tensor.is_inference()]
         self._state, self._tables, self._versions = signature(model), tables_of(model), self._versions_now()
-        self._samples = _samples(self._tensors)  # of the tensors' own memory: what is written there is seen
-        self._seen = [torch.cat(sample) for sample in self._samples]
+        with torch.inference_mode(False), torch.no_grad():
+            everything = [each for each in map(_in_memory, self._tensors) if each is not None]
+            self._numbers = _Numbers(chain.from_iterable(map(_places, everything)))
 
     def changed(self) -> bool:
         """Whether modules, settings or weights are others than they were; of a model that is gone, the weights."""
@@ -63,8 +66,7 @@ class Watch:
     def same_numbers(self) -> list[torch.Tensor]:
         """Whether the numbers that are looked at are what they were: a boolean of each device, there."""
         with torch.inference_mode(False), torch.no_grad():
-            pairs = zip(self._seen, self._samples, strict=True)
-            return [(seen == torch.cat(sample)).all() for seen, sample in pairs]
+            return self._numbers.same()
 
     def _versions_now(self) -> list[Any]:
         """Counters, places and types: each read of all tensors at once, which takes half the time."""
@@ -76,25 +78,35 @@ class Watch:
 _VERSION, _DTYPE = attrgetter("_version"), attrgetter("dtype")
 
 
-def _samples(tensors: list[torch.Tensor]) -> list[list[torch.Tensor]]:
-    """A few numbers of each tensor, at places spread over it, as views; those of one device together.
+class _Numbers:
+    """What stands at some places in the tensors' own memory, and stood there when this was made.
 
     (As integers, whatever they are: NaN is equal to itself, and a GPU puts all of them together at once.)
     """
-    kinds: defaultdict[tuple[torch.dtype, torch.device], list[torch.Tensor]] = defaultdict(list)
-    with torch.inference_mode(False), torch.no_grad():
-        for tensor in tensors:
-            flat = tensor.detach()
-            flat = flat if flat.is_contiguous() else flat.permute(*_by_stride(flat))
-            if flat.numel() and flat.is_contiguous():
-                for place in _places(flat.view(-1).view(torch.uint8)):
-                    whole = place.data_ptr() % 4 == len(place) % 4 == 0
-                    kinds[torch.int32 if whole else torch.uint8, tensor.device].append(place)
-        return [[place.view(kind) for place in places] for (kind, _), places in kinds.items()]
+
+    def __init__(self, places: Iterable[torch.Tensor]) -> None:
+        kinds: defaultdict[tuple[torch.dtype, torch.device], list[torch.Tensor]] = defaultdict(list)
+        for place in places:
+            kind = torch.int32 if place.data_ptr() % 4 == len(place) % 4 == 0 else torch.uint8
+            kinds[kind, place.device].append(place.view(kind))
+        self._places = list(kinds.values())
+        self._seen = list(map(torch.cat, self._places))
+
+    def same(self) -> list[torch.Tensor]:
+        """Whether they still do: a boolean of each kind and device, there."""
+        pairs = zip(self._seen, self._places, strict=True)
+        return [(seen == torch.cat(places)).all() for seen, places in pairs]
+
+
+def _in_memory(tensor: torch.Tensor) -> torch.Tensor | None:
+    """A tensor's bytes `[n]` as they lie in its memory; None where they don't lie together, or there are none."""
+    tensor = tensor.detach()
+    flat = tensor if tensor.is_contiguous() else tensor.permute(*_by_stride(tensor))
+    return flat.view(-1).view(torch.uint8) if flat.numel() and flat.is_contiguous() else None
 
 
 def _places(numbers: torch.Tensor) -> list[torch.Tensor]:
-    """Some places of bytes `[n]`."""
+    """Some places of bytes `[n]`, spread over them."""
     count = max(1, len(numbers) // _PLACE)
     return [numbers[place * _PLACE : (place + 1) * _PLACE] for place in range(0, count, max(1, count // _SAMPLES))]
 
