@@ -56,8 +56,9 @@ _OF_CAPTUM = {
     "guided-backprop": "GuidedBackprop",
     "guided-grad-cam": "GuidedGradCam",
 }
-# The image passes the network once for each channel, in some of them many times: measured once, by name only.
-SLOW = ("ablation-cam", "score-cam", "score-cam-authors", "ss-cam", "is-cam")
+# The image passes the network once for each channel, and in the others for each channel and sample.
+SLOW = ("ablation-cam", "score-cam", "score-cam-authors")
+SAMPLED = ("ss-cam", "is-cam")
 
 
 def forward(model: nn.Module, images: torch.Tensor) -> torch.Tensor:
@@ -138,7 +139,19 @@ def backward_of_tail(model: nn.Module, images: torch.Tensor) -> Run:
     return lambda: torch.autograd.grad(score, A, retain_graph=True)
 
 
-def peer_case(peer: str, method: str, model: nn.Module, layer: str, *, class_given: bool = False) -> Case:
+def sampled_cases(model: nn.Module, layer: str, samples: int) -> dict[str, Case]:
+    """The methods of a pass for each channel and sample, each followed by torchcam's."""
+    cases: dict[str, Case] = {FORWARD: lambda images: lambda: forward(model, images)}
+    for name in SAMPLED:
+        cases[name] = _explaining(model, name, samples=samples)
+        if there("torchcam"):
+            cases[f"torchcam {name}"] = peer_case("torchcam", name, model, layer, num_samples=samples)
+    return cases
+
+
+def peer_case(
+    peer: str, method: str, model: nn.Module, layer: str, *, class_given: bool = False, **options: Any
+) -> Case:
     """A peer's call for the predicted classes. Its hooks are put on for the call and taken off: they'd slow others."""
 
     def with_grad_cam(images: torch.Tensor) -> object:
@@ -151,7 +164,7 @@ def peer_case(peer: str, method: str, model: nn.Module, layer: str, *, class_giv
     def with_torchcam(images: torch.Tensor) -> object:
         from torchcam import methods
 
-        with getattr(methods, _OF_TORCHCAM[method])(model, model.get_submodule(layer)) as cam:
+        with getattr(methods, _OF_TORCHCAM[method])(model, model.get_submodule(layer), **options) as cam:
             logits = model(images)
             return cam(logits.argmax(1).tolist(), logits)
 

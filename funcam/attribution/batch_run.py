@@ -239,7 +239,8 @@ class BatchRun:
         if self.rows_mix:
             return 1
         image = bytes_of(self.images[:1]) * budget.OF_IMAGES_WITHOUT_GRADIENT
-        return budget.chunk_size(self.memory, image, most=budget.most_images(self.images.device))
+        most = budget.most_images(self.images.device, self.images[:1].numel())
+        return budget.chunk_size(self.memory, image, most=most)
 
     @property
     def gradient_chunk(self) -> int:

@@ -23,9 +23,22 @@ MOST_ROWS = 32
 """More rows at once are no faster."""
 
 
-def most_images(device: torch.device) -> int:
-    """More images than so many are no faster at once; on a processor slower: they leave its cache."""
-    return 8 if device.type == "cpu" else 64
+_USUAL = 3 * 224 * 224
+
+
+def most_images(device: torch.device, numbers: int = _USUAL) -> int:
+    """More images than so many are no faster at once; on a processor slower: they leave its cache.
+
+    Args:
+        device: where they are.
+        numbers: of which an image consists.
+
+    Example:
+        >>> most_images(torch.device("cpu")), most_images(torch.device("cpu"), 3 * 96 * 96)
+        (8, 43)
+    """
+    most = 64
+    return most if device.type != "cpu" else min(most, max(8, 8 * _USUAL // max(1, numbers)))
 
 
 def bytes_of(*tensors: torch.Tensor) -> int:
