@@ -175,6 +175,11 @@ def _rows(result: Explanation) -> torch.Tensor:
 
 
 def _check(model: Any, layer: Any, dtype: Any, dynamic: Any, options: dict[str, Any]) -> None:
+    if not isinstance(model, nn.Module) and isinstance(getattr(model, "model", None), nn.Module):
+        raise FuncamError(
+            f"prepare makes a copy of a module and was given {shown(model)}, which has one: prepare(net.model, "
+            "example=batch.tensor)"
+        )
     if not isinstance(model, nn.Module):
         raise FuncamError(
             f"prepare makes a copy of a module and was given {shown(model)}; give the model itself, with layer=... for "

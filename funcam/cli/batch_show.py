@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from funcam.cli.collector import collect_again
+from funcam.cli.configuration import LARGEST
 from funcam.cli.messages import FAILURE, UsageError, check_choice, complain, console
 from funcam.cli.report_option import Overwrite, check_reports, tell_replaced
 from funcam.errors import about, json_text, nearest
@@ -42,7 +43,8 @@ def batch_show(
     ] = None,
     alpha: Annotated[float, typer.Option("--alpha", min=0, max=1, help="Weight of the heat.")] = 0.5,
     size: Annotated[
-        int | None, typer.Option("--size", min=1, help="Longest side in pixels; else the image's own.")
+        int | None,
+        typer.Option("--size", min=1, max=LARGEST, help="Longest side in pixels; else the image's own."),
     ] = None,
     format_: Annotated[str, typer.Option("--format", help="jpg, png or webp.")] = "jpg",
     as_json: Annotated[bool, typer.Option("--json", help="Print the rows, a JSON line each; draw nothing.")] = False,

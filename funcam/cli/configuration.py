@@ -16,12 +16,14 @@ from funcam.errors import FuncamError, nearest, shown
 from funcam.files import MIB, read_text
 
 NAMES = ("funcam.toml", "pyproject.toml")
+LARGEST = 65_535
+"""Pixels that a picture's longer side may be drawn with: what JPEG holds."""
 _KINDS: dict[str, tuple[type | tuple[type, ...], str]] = {
     "alpha": ((int, float), "a number from 0 to 1"),
     "colormap": (str, "a name: jet, turbo, viridis, inferno, cividis, ..."),
     "format": (str, "jpg, png or webp"),
     "pictures": (list, "a list of heatmap, overlay, gradient and panel"),
-    "size": (int, "a whole number of pixels from 1"),
+    "size": (int, f"a whole number of pixels from 1 to {LARGEST}"),
 }
 
 
@@ -107,5 +109,5 @@ def _fits(key: str, value: Any) -> bool:
     if key == "pictures":
         return all(name in PICTURES for name in value) or value == [NO_PICTURES]
     if key in ("alpha", "size"):
-        return bool(0 <= value <= 1 if key == "alpha" else value >= 1)
+        return bool(0 <= value <= 1 if key == "alpha" else 1 <= value <= LARGEST)
     return value in (COLORMAPS if key == "colormap" else FORMATS)

@@ -11,6 +11,7 @@ import typer
 
 from funcam.cli import input_options as options
 from funcam.cli.compiler import begin_compiling
+from funcam.cli.configuration import LARGEST
 from funcam.cli.device import check_device
 from funcam.cli.explain_run import run
 from funcam.cli.messages import (
@@ -139,7 +140,13 @@ def explain(
     ] = None,
     size: Annotated[
         int | None,
-        typer.Option("--size", min=1, help="Longest side in pixels; else the image's own.", rich_help_panel=_PICTURES),
+        typer.Option(
+            "--size",
+            min=1,
+            max=LARGEST,
+            help="Longest side in pixels; else the image's own.",
+            rich_help_panel=_PICTURES,
+        ),
     ] = None,
     pictures: Annotated[
         list[str] | None,
@@ -206,6 +213,10 @@ def explain(
             raise FuncamError(f"{label}: {error}") from error
         _check_top(top, job)
         jobs.append(replace(job, fast=fast, top=top))
+    if len(jobs) == 1:  # of several networks the others can
+        from funcam.network.named import check_names
+
+        check_names(jobs[0].net.model, jobs[0].recipe.layers)
     if not silent:
         tell_parts([*(classes or []), None if contrast == RUNNER_UP else contrast], [job.net.classes for job in jobs])
     if fast:

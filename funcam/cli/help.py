@@ -6,7 +6,7 @@ import os
 import shutil
 import sys
 import textwrap
-from itertools import takewhile
+from itertools import takewhile, zip_longest
 from typing import Any
 
 from typer.core import TyperCommand, TyperGroup
@@ -24,9 +24,15 @@ class Command(TyperCommand):
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
         """Parse the arguments; a file's name is not read as options, as `-old.jpg` would be of `-o`."""
         options = {name for parameter in self.get_params(ctx) for name in (*parameter.opts, *parameter.secondary_opts)}
-        for word in takewhile(lambda argument: argument != "--", args):
+        words = [*takewhile(lambda argument: argument != "--", args)]
+        for word in words:
             if word[:1] == "-" != word and word.partition("=")[0] not in options and os.path.lexists(word):
                 raise UsageError(f"{word!r} would be read as options")
+        places = {name for parameter in self.get_params(ctx) if parameter.name == "out" for name in parameter.opts}
+        for word, following in zip_longest(words, words[1:]):
+            name, given, value = word.partition("=")
+            if name in places and (value if given else following) == "":  # a path of no letters is the folder one is in
+                raise UsageError(f"{name} '' names no folder; name one, '.' for this one (is a variable empty?)")
         take_as_typed(self.get_params(ctx))
         return super().parse_args(ctx, args)
 

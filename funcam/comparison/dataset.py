@@ -8,6 +8,7 @@ from functools import cached_property, lru_cache, partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from funcam.errors import FuncamError
 from funcam.imaging.reading import Pixels, read_image
 from funcam.truth import Box, Object, Truth
 from funcam.truth.masks import resized
@@ -54,6 +55,20 @@ class Example:
         if self.truth is None:
             return ""
         return "multiple" if self.truth.multiple() else "single"
+
+
+def check_masks(examples: Sequence[Example]) -> None:
+    """Refuse a data set whose objects all have a box alone.
+
+    Raises:
+        FuncamError: maps can't be measured against masks.
+    """
+    objects = [each for example in examples if example.truth is not None for each in example.truth.objects]
+    if objects and all(each.mask is None for each in objects):
+        raise FuncamError(
+            "maps are to be measured against masks, and no object of the truth has one; measure against boxes, or give "
+            "truth with masks (COCO's JSON, or PNG files of them)"
+        )
 
 
 def image_examples(paths: Sequence[Path], truths: Mapping[Path, Truth] | None = None) -> list[Example]:

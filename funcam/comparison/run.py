@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from funcam.comparison.contents import Contents
-from funcam.comparison.dataset import Example
+from funcam.comparison.dataset import Example, check_masks
 from funcam.comparison.findings import RESULTS, ComparisonResult, Measured, summarise, write_comparison
 from funcam.comparison.form import fits
 from funcam.comparison.instances import Instance, instances_of
@@ -19,6 +19,7 @@ from funcam.comparison.measuring import Known, measure
 from funcam.comparison.plan import Plan, Rival
 from funcam.errors import FuncamError, about
 from funcam.imaging.reading import Pixels, announced_bytes
+from funcam.resuming.alone import alone_in
 from funcam.resuming.places import results_place
 from funcam.streaming.in_order import in_order, worker_count
 from funcam.streaming.outcome import Outcome
@@ -63,13 +64,16 @@ def compare(
         FuncamError: the data set is empty, nothing of it could be done, a network can't do what is asked of it (the
             first images all fail for one reason), or a file can't be written.
     """
+    if plan.against == "masks":
+        check_masks(examples)
     rivals = [replace(rival) for rival in rivals]  # what is remembered of a network holds for one call
     contents = Contents(examples)
     filled = fill(rivals, examples, plan, folder, contents, tick=tick, earlier=earlier)
     measured = Measured({rival.label: plan.key(rival) for rival in rivals}, contents)
     result = summarise(measured, Journal(folder / JOURNAL, fits), filled.problems, filled.notes)
-    place = results_place(folder, RESULTS, asked or plan.asked(rivals, [each.name for each in examples]), overwrite)
-    return replace(result, record=write_comparison(result, rivals, plan, place))
+    with alone_in(folder):
+        place = results_place(folder, RESULTS, asked or plan.asked(rivals, [each.name for each in examples]), overwrite)
+        return replace(result, record=write_comparison(result, rivals, plan, place))
 
 
 def fill(

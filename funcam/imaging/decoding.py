@@ -192,8 +192,8 @@ def _high_byte(tile: Image.Image, image: Image.Image) -> NDArray[np.uint8]:
 def stretch_of(image: Image.Image) -> tuple[float, float] | None:
     """What becomes black and white of values that aren't bytes; None for those that are taken as they are.
 
-    Whole numbers and floats: 16 bits and 0..1 by their range, else the extremes. Grey values of 16 bits: the extremes
-    where they use 12 bits or fewer, as cameras and microscopes write them.
+    Whole numbers and floats: bytes, 16 bits and 0..1 by their range, else the extremes. Grey values of 16 bits: the
+    extremes where they use 12 bits or fewer, as cameras and microscopes write them.
 
     Example:
         >>> stretch_of(Image.fromarray(np.array([[7, 4095]], np.uint16)))
@@ -208,7 +208,8 @@ def stretch_of(image: Image.Image) -> tuple[float, float] | None:
     low, high = float(min(low for low, _ in ends)), float(max(high for _, high in ends))
     if sixteen:
         return (low, high) if 0 < high < _TWELVE_BITS else None
-    full = 65535.0 if image.mode == "I" else 1.0
+    whole = 255.0 if high <= 255 else 65535.0
+    full = whole if image.mode == "I" else 1.0
     return (0.0, full) if low >= 0 and high <= full else (low, high)
 
 

@@ -139,6 +139,11 @@ def _as_bytes(array: NDArray[Any]) -> Pixels:
     if array.dtype.kind == "f":
         if low >= 0 and high <= 1:
             return np.rint(array.astype(np.float64) * 255).astype(np.uint8)
+        if not np.isfinite(array).all():
+            raise FuncamError(
+                "the picture holds values that are not finite (NaN or infinity); give numbers in 0..1, such as "
+                "np.nan_to_num(image)"
+            )
         raise FuncamError(
             f"a picture of floats has values in 0..1, and these go from {low:.3g} to {high:.3g}; {_way(low, high)}"
         )

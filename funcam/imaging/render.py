@@ -14,6 +14,7 @@ from numpy.typing import ArrayLike, NDArray
 from funcam.errors import FuncamError, finite_number, shown, whole_number
 from funcam.files import write_atomically
 from funcam.imaging.arrays import as_values
+from funcam.imaging.bounds import MOST_PIXELS
 from funcam.imaging.colormaps import COLORMAPS as COLORMAPS
 from funcam.imaging.colormaps import Colormap, color_table
 from funcam.imaging.marks import marked
@@ -180,7 +181,7 @@ def picture_size(image_size: tuple[int, int], longest: int | None = None) -> tup
     """(height, width) of a picture of an image, its longer side `longest` pixels; None keeps the size.
 
     Raises:
-        FuncamError: `longest` below 1.
+        FuncamError: `longest` below 1, or a picture of more pixels than are read of one.
 
     Example:
         >>> picture_size((375, 500), 224)
@@ -192,7 +193,13 @@ def picture_size(image_size: tuple[int, int], longest: int | None = None) -> tup
     if _whole(longest) < 1:
         raise FuncamError(f"a picture's longer side has at least 1 pixel, a whole number; got {shown(longest)}")
     scale = longest / max(height, width)
-    return max(1, round(height * scale)), max(1, round(width * scale))
+    height, width = max(1, round(height * scale)), max(1, round(width * scale))
+    if height * width > MOST_PIXELS:
+        raise FuncamError(
+            f"a picture of {width:,} x {height:,} pixels is larger than {MOST_PIXELS / 1e6:.0f} million; give a "
+            "smaller size"
+        )
+    return height, width
 
 
 def resize_picture(picture: Pixels, size: tuple[int, int]) -> Pixels:

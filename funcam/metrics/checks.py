@@ -150,8 +150,10 @@ def check_images(images: Any, least: int = 4) -> torch.Tensor:
     """
     pixels = as_tensor("images", images)
     if not least <= pixels.ndim <= 5 or not pixels.numel():
+        signals = "; signals: images[:, :, None]" if pixels.ndim == 3 else ""  # which they are nothing tells here
         raise FuncamError(
-            f"images have shape {list(pixels.shape)}; expected [B, C, H, W] with at least one image (one: images[None])"
+            f"images have shape {list(pixels.shape)}; expected [B, C, H, W] with at least one image (one: "
+            f"images[None]{signals})"
         )
     if not pixels.is_floating_point():
         raise FuncamError(

@@ -144,7 +144,8 @@ def blurred(images: torch.Tensor, *, side: int = 11, sigma: float = 5.0) -> torc
     """Images behind a Gaussian blur, the edge pixels repeated: the baseline of insertion.
 
     Args:
-        images: `[B, C, H, W]`, or volumes `[B, C, D, H, W]`.
+        images: `[B, C, H, W]`, or volumes `[B, C, D, H, W]`; signals `[B, C, L]` as `images[:, :, None]`, for nothing
+            tells them from one image.
         side: of the window, odd.
         sigma: the Gaussian's standard deviation, in pixels.
 

@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from torch import nn
 
-from funcam.errors import nearest
+from funcam.errors import FuncamError, nearest
 from funcam.network.choice import LAST_CONV, last_conv
 from funcam.network.defaults import default_maps, last_convolution
-from funcam.network.known import Known, TracedModel
+from funcam.network.known import Known, TracedModel, known_of
 from funcam.network.samples import kind_of
 from funcam.network.survey import Seen, spectra, survey
 from funcam.network.tap import Inputs, Manner, Place, place_of
 from funcam.network.wanted import Wanted
-from funcam.network.wrappers import plain_name
+from funcam.network.wrappers import plain_name, unwrapped
 
 
 def named(
@@ -56,6 +56,32 @@ def tappable(model: nn.Module, name: str) -> Place | None:
     place = place_of(name)
     paths = dict(model.named_modules(remove_duplicate=False))
     return place if place.path in paths else None
+
+
+def check_names(model: nn.Module, names: Iterable[str]) -> None:
+    """Refuse names that no layer of a model has, before an image is there.
+
+    Args:
+        model: its modules are looked at, and its graph where none has the name.
+        names: of layers.
+
+    Raises:
+        FuncamError: there is none of that name; the nearest are told.
+
+    Example:
+        >>> check_names(nn.Sequential(nn.Conv2d(3, 4, 3), nn.ReLU()), ["1", "relu"])
+        Traceback (most recent call last):
+        funcam.errors.FuncamError: layer 'relu' is not in Sequential; nearest: '0', '1' (...)
+    """
+    model = unwrapped(model)
+    modules = dict(model.named_modules(remove_duplicate=False))
+    for name in names:
+        if name == LAST_CONV or tappable(model, plain_name(modules, name)) is not None:
+            continue
+        traced = known_of(model).traced(model)
+        found = {} if traced is None else {**traced.graph.outputs, **traced.graph.nodes}
+        if plain_name({**modules, **found}, name) not in found:
+            raise FuncamError(unknown(model, traced, name))
 
 
 def unknown(model: nn.Module, traced: TracedModel | None, name: str) -> str:

@@ -18,6 +18,7 @@ from funcam.imaging.render import save_picture
 from funcam.pipeline.earlier import CONTENTS, MADE_FROM, ImageSource, contents_of
 from funcam.pipeline.stream import Job, explain_files, place_of
 from funcam.pipeline.writing import ENDING, how_made, panel_rows, small_for_panel, write_record
+from funcam.resuming.alone import alone_in
 from funcam.resuming.places import ASKED, Place
 from funcam.streaming.outcome import Outcome, outcome_of
 
@@ -59,14 +60,15 @@ def explain_with_several(
     """
     for start in range(0, len(sources), _AT_ONCE):
         part = sources[start : start + _AT_ONCE]
-        seen = {source: _Seen(place_of(jobs[0], source, ENDING)) for source in part}
-        for job in jobs:
-            _explain(job, part, seen)
-        for source in part:
-            outcome = outcome_of(source, partial(_written, jobs, source, seen.pop(source)))
-            if outcome.error is None:
-                wrote(source)
-            yield outcome
+        with alone_in(jobs[0].out):  # no record tells of the first network's pictures until the last is through
+            seen = {source: _Seen(place_of(jobs[0], source, ENDING)) for source in part}
+            for job in jobs:
+                _explain(job, part, seen)
+            for source in part:
+                outcome = outcome_of(source, partial(_written, jobs, source, seen.pop(source)))
+                if outcome.error is None:
+                    wrote(source)
+                yield outcome
 
 
 def _explain(job: Job, sources: Sequence[ImageSource], seen: Mapping[ImageSource, _Seen]) -> None:

@@ -17,6 +17,7 @@ from funcam.imaging.reading import announced_bytes, read, read_data
 from funcam.imaging.text import undrawn
 from funcam.pipeline.earlier import MADE_FROM, ImageSource, asked_of, made_from
 from funcam.pipeline.writing import Style, names_of, write_results
+from funcam.resuming.alone import alone_in
 from funcam.resuming.places import ASKED, Place
 from funcam.streaming.in_order import in_order, worker_count
 from funcam.streaming.outcome import Outcome
@@ -176,13 +177,26 @@ def _explained(job: Job, net: Net, images: Sequence[_Seen]) -> list[_Explained]:
 
 def _written(job: Job, explained: _Explained) -> dict[str, Any]:
     seen, explanation = explained
-    source, style = seen.source, job.style
+    source = seen.source
     unwritten = _unwritten(job, source, explanation)
     explanation = replace(explanation, notes=(*seen.notes, *explanation.notes, *unwritten))
-    place = place_of(job, source, job.label) if job.places is None else job.places[source]
+    if job.places is not None:
+        record = _placed(job, seen, explanation, job.places[source])
+    else:
+        with alone_in(job.out):
+            place = place_of(job, source, job.label)
+            record = _placed(job, seen, explanation, place)
+            place.done(record)
+    if job.also is not None:
+        job.also(source, seen.fitted.image, explanation)
+    return record
+
+
+def _placed(job: Job, seen: _Seen, explanation: ImageExplanation, place: Place) -> dict[str, Any]:
+    source, style = seen.source, job.style
     name = place.name(f"{source.stem}-{job.label}", lambda name: names_of(name, explanation, style))
     known_by = {MADE_FROM: seen.made_from, ASKED: place.asked}
-    record = write_results(
+    return write_results(
         job.out,
         name,
         source.name,
@@ -192,11 +206,6 @@ def _written(job: Job, explained: _Explained) -> dict[str, Any]:
         style,
         known_by={key: letters for key, letters in known_by.items() if letters},
     )
-    if job.places is None:
-        place.done(record)
-    if job.also is not None:
-        job.also(source, seen.fitted.image, explanation)
-    return record
 
 
 def place_of(job: Job, source: ImageSource, ending: str) -> Place:

@@ -153,6 +153,11 @@ def test_what_cannot_be_compared(funcam: Funcam, arguments: Any, message: str) -
     funcam("compare", "--scenes", 2, "--net", "scenes", *arguments).error(1, message)
 
 
+def test_masks_that_nobody_has(funcam: Funcam, photos: Path) -> None:
+    words = ("compare", photos, "--truth", "boxes.csv", "-n", "scenes", "--against", "masks")
+    funcam(*words).error(1, "no object of the truth has one")
+
+
 def test_classes_of_the_truth_that_nobody_knows(funcam: Funcam, photos: Path) -> None:
     Path("boxes.csv").write_text("file,class_index,x0,y0,x1,y1\n0.png,999,0,0,9,9\n1.png,8,30,5,60,35\n")
     ran = funcam("compare", photos, "--truth", "boxes.csv", "-n", "scenes", "--json")

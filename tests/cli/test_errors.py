@@ -47,6 +47,22 @@ def test_wrong_use_of_a_command_leads_to_its_own_help(funcam: Funcam, line: str)
     funcam(*line.split()).error(2, f"see `funcam {line.split()[0]} --help`")
 
 
+@pytest.mark.parametrize("words", [("--out", ""), ("-o", ""), ("--out=",)])
+def test_a_folder_of_no_letters_is_not_the_one_one_is_in(funcam: Funcam, image: Path, words: tuple[str, ...]) -> None:
+    funcam("explain", image, "--net", "scenes", *words).error(2, "names no folder")
+    assert [path.name for path in Path().iterdir()] == [image.name]
+
+
+def test_a_picture_of_a_gigapixel_is_not_drawn(funcam: Funcam, image: Path) -> None:
+    funcam("explain", image, "--net", "scenes", "--size", 100_000).error(2, "65535")
+    funcam("explain", image, "--net", "scenes", "--size", 30_000).error(1, "larger than 179 million; give a smaller")
+
+
+def test_a_layer_that_is_not_there_is_told_once(funcam: Funcam, image: Path) -> None:
+    shutil.copy(image, "other.png")
+    funcam("explain", image, "other.png", "--net", "scenes", "--layer", "nope").error(1, "layer 'nope' is not in")
+
+
 def png() -> bytes:
     stream = io.BytesIO()
     Image.fromarray(photo()).save(stream, "PNG")

@@ -63,12 +63,21 @@ def test_grey_masks_and_transparency():
     assert as_image(torch.full((2, 2), 0.5, dtype=torch.bfloat16)).max() == 128
 
 
+@pytest.mark.parametrize("kind", [np.int32, np.uint8])
+def test_bytes_in_32_bits_are_bytes(kind):
+    values = np.array([[0, 100, 255]], kind)
+    assert as_image(Image.fromarray(values))[0, :, 0].tolist() == [0, 100, 255]
+    assert as_image(Image.fromarray(values.astype(np.int32) * 257))[0, :, 0].tolist() == [0, 100, 255]
+
+
 @pytest.mark.parametrize(
     ("picture", "message"),
     [
         (RGB.astype(float), r"go from .* image / 255"),
         ((RGB / 255 - 0.45) / 0.22, r"normalised.*image \* std \+ mean"),
-        (np.full((2, 2), np.nan), "0..1"),
+        (np.full((2, 2), np.nan), "not finite.*nan_to_num"),
+        (np.array([[0.5, np.nan]]), "not finite"),
+        (np.array([[0.5, np.inf]]), "not finite"),
         (RGB.astype(np.uint16) * 256, r"uint16 .* >> 8"),
         (np.zeros((2, 5, 7, 3)), r"several: give images\[0\]"),
         (np.zeros((5, 7, 2)), r"1, 3 or 4 channels"),
