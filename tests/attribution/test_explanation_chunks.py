@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 import funcam
 from funcam.attribution import dispatch, quantities
+from funcam.network.budget import most_images
 
 
 @pytest.mark.parametrize("method", HERE)
@@ -53,4 +54,10 @@ def test_the_chunks_of_other_methods_are_bounded_too(method, memory, monkeypatch
         dispatch._FUNCTIONS, method, lambda *args, chunk, **more: chunks.append(chunk) or function(*args, **more)
     )
     funcam.explain(MODEL, IMAGES, "all", method=method, memory=memory)
-    assert set(chunks) == ({8 if method == "score-cam" else 32} if memory > 1 else {1})
+    assert set(chunks) == ({64 if method == "score-cam" else 32} if memory > 1 else {1})
+
+
+@pytest.mark.parametrize(("side", "most"), [(224, 8), (448, 8), (112, 32), (32, 64)])
+def test_of_large_images_fewer_pass_at_once(side, most):
+    assert most_images(torch.device("cpu"), 3 * side * side) == most
+    assert most_images(torch.device("cuda"), 3 * side * side) == 64

@@ -8,24 +8,12 @@ let view = "cards";
 let current = 0; // Where the arrow keys are, among the visible.
 
 const watcher = new IntersectionObserver((changes) => {
-  for (const { target: { entry }, isIntersecting } of changes) {
-    entry.near = isIntersecting;
-    if (isIntersecting) arriving.add(entry);
-    else if (!arriving.delete(entry)) entry.rest();
+  for (const { target, isIntersecting } of changes) {
+    target.entry.near = isIntersecting;
+    if (isIntersecting) target.entry.draw();
+    else target.entry.rest();
   }
-  if (arriving.size && !drawing) drawing = requestAnimationFrame(drawNext);
-}, { rootMargin: "700px 0px" });
-
-const arriving = new Set(); // Near the view and not drawn yet, in the order in which they came.
-let drawing = 0;
-
-/** Draw one of those that came near, and another with the next picture on the screen: a row at once would halt it. */
-function drawNext() {
-  const [entry] = arriving;
-  arriving.delete(entry);
-  if (entry?.near) entry.draw();
-  drawing = arriving.size ? requestAnimationFrame(drawNext) : 0;
-}
+}, { rootMargin: "250px 0px" });
 
 const visible = () => [...byId("cards").children].filter((card) => !card.hidden);
 const imageMetrics = data.metrics.filter((metric) => metric.per_image
@@ -83,7 +71,7 @@ function redraw(part = "draw") {
 function redrawNow() {
   const part = wanted.has("draw") ? "draw" : "drawMap";
   wanted.clear();
-  for (const entry of entriesNow()) if (entry.near && !arriving.has(entry)) entry[part]();
+  for (const entry of entriesNow()) if (entry.near) entry[part]();
   for (const entry of extremes) entry.drawMap();
 }
 
