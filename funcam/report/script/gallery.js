@@ -13,7 +13,7 @@ const watcher = new IntersectionObserver((changes) => {
     if (isIntersecting) target.entry.draw();
     else target.entry.rest();
   }
-}, { rootMargin: "250px 0px" });
+}, { rootMargin: "700px 0px" });
 
 const visible = () => [...byId("cards").children].filter((card) => !card.hidden);
 const imageMetrics = data.metrics.filter((metric) => metric.per_image
