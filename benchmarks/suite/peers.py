@@ -100,9 +100,14 @@ def grad_cases(model: nn.Module, layer: str, batch: int) -> dict[str, Case]:
 
 
 def method_cases(model: nn.Module, layer: str) -> dict[str, Case]:
-    """Every method of funcam, each followed by the peers that have it; five layers at once; the tail's backward."""
+    """Every method of funcam, each followed by the peers that have it; five layers at once; the tail's backward.
+
+    Those of `sampled_cases` are left out.
+    """
     cases: dict[str, Case] = {FORWARD: lambda images: lambda: forward(model, images)}
     for name in funcam.METHODS:
+        if name in SAMPLED:
+            continue
         if (name == "le-grad") == isinstance(model, VisionTransformer):  # the others are for convnets here
             cases[name] = _explaining(model, name)
         for peer, known in (("grad-cam", _OF_GRAD_CAM), ("torchcam", _OF_TORCHCAM), ("captum", _OF_CAPTUM)):
@@ -152,13 +157,22 @@ def sampled_cases(model: nn.Module, layer: str, samples: int) -> dict[str, Case]
 def peer_case(
     peer: str, method: str, model: nn.Module, layer: str, *, class_given: bool = False, **options: Any
 ) -> Case:
-    """A peer's call for the predicted classes. Its hooks are put on for the call and taken off: they'd slow others."""
+    """A peer's call for the predicted classes. Its hooks are put on for the call and taken off: they'd slow others.
+
+    Args:
+        peer: which.
+        method: funcam's name of it.
+        model: the network.
+        layer: where it looks.
+        class_given: whether captum is spared the pass that finds the class.
+        **options: what the peer's extractor takes besides.
+    """
 
     def with_grad_cam(images: torch.Tensor) -> object:
         import pytorch_grad_cam
 
         extractor = getattr(pytorch_grad_cam, _OF_GRAD_CAM[method])
-        with extractor(model, [model.get_submodule(layer)]) as cam:
+        with extractor(model, [model.get_submodule(layer)], **options) as cam:
             return cam(images, None)
 
     def with_torchcam(images: torch.Tensor) -> object:
@@ -174,10 +188,8 @@ def peer_case(
         # captum wants to be told the class: finding it is a forward pass more
         classes = 0 if class_given else forward(model, images).argmax(1)
         extractor = getattr(attr, _OF_CAPTUM[method])
-        at_layer = method in ("grad-cam", "guided-grad-cam")
-        return (extractor(model, model.get_submodule(layer)) if at_layer else extractor(model)).attribute(
-            images, target=classes
-        )
+        at = [model.get_submodule(layer)] if method in ("grad-cam", "guided-grad-cam") else []
+        return extractor(model, *at, **options).attribute(images, target=classes)
 
     call = {"grad-cam": with_grad_cam, "torchcam": with_torchcam, "captum": with_captum}[peer]
     return lambda images: lambda: call(images)

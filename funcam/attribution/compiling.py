@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import replace
@@ -75,8 +74,6 @@ def compiled(explained: Explain, like: Explanation, device: torch.device, dynami
 def owned(value: Any) -> Any:
     """Tensors within anything in memory of their own: what CUDA graphs return is written over by the next call.
 
-    (Those of one type share theirs, so that a GPU copies them at once.)
-
     Example:
         >>> mine = torch.ones(2)
         >>> maps, _ = owned((mine, torch.zeros(3)))
@@ -84,15 +81,7 @@ def owned(value: Any) -> Any:
         (tensor([0., 0.]), tensor([1., 1.]))
     """
     tensors, rest = unpacked(value)
-    alike: defaultdict[torch.dtype, list[int]] = defaultdict(list)
-    for index, tensor in enumerate(tensors):
-        alike[tensor.dtype].append(index)
-    copies = dict[int, torch.Tensor]()
-    for indices in alike.values():
-        whole = torch.cat([tensors[index].reshape(-1) for index in indices])
-        parts = torch.split(whole, [tensors[index].numel() for index in indices])
-        copies |= {index: part.view(tensors[index].shape) for index, part in zip(indices, parts, strict=True)}
-    return rest([copies[index] for index in range(len(tensors))])
+    return rest([tensor.clone() for tensor in tensors])
 
 
 def _with_own_code(function: Callable[..., Any]) -> Callable[..., Any]:

@@ -175,16 +175,14 @@ def _rows(result: Explanation) -> torch.Tensor:
 
 
 def _check(model: Any, layer: Any, dtype: Any, dynamic: Any, options: dict[str, Any]) -> None:
-    if not isinstance(model, nn.Module) and isinstance(getattr(model, "model", None), nn.Module):
-        raise FuncamError(
-            f"prepare makes a copy of a module and was given {shown(model)}, which has one: prepare(net.model, "
-            "example=batch.tensor)"
-        )
     if not isinstance(model, nn.Module):
-        raise FuncamError(
-            f"prepare makes a copy of a module and was given {shown(model)}; give the model itself, with layer=... for "
-            "where it is split, or take funcam.explain"
+        of_zoo = isinstance(getattr(model, "model", None), nn.Module)
+        way = (
+            "give its .model, with example=batch.tensor"
+            if of_zoo
+            else "give the model itself, with layer=... for where it is split, or take funcam.explain"
         )
+        raise FuncamError(f"prepare makes a copy of a module and was given {shown(model)}; {way}")
     if isinstance(layer, list | tuple):
         raise FuncamError("prepare takes one layer; prepare each, and combine their maps with funcam.combine_maps")
     if dtype is not None and dtype not in _HALF:

@@ -11,8 +11,6 @@ from collections.abc import Callable
 
 import torch
 
-from funcam.network.tracing import is_compiled
-
 
 def cam(A: torch.Tensor, w: torch.Tensor) -> torch.Tensor:
     """CAM: the sum over the cells is their number times `w`."""
@@ -74,10 +72,7 @@ OF_UNIFORM: dict[str, Callable[..., torch.Tensor]] = {
 
 def _weighted(A: torch.Tensor, weights: torch.Tensor) -> torch.Tensor:
     """`relu(sum_k w_k A_k)` for each row of weights."""
-    cells = A.flatten(1)
-    if len(weights) == 1 and is_compiled():  # added up where the features are made float32, and not read once more
-        return (weights.T * cells).sum(0).relu().view(-1, *A.shape[1:])
-    return (weights @ cells).relu().view(-1, *A.shape[1:])
+    return (weights @ A.flatten(1)).relu().view(-1, *A.shape[1:])
 
 
 def _divisor(A: torch.Tensor, positive: torch.Tensor) -> torch.Tensor:

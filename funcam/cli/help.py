@@ -23,17 +23,14 @@ class Command(TyperCommand):
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
         """Parse the arguments; a file's name is not read as options, as `-old.jpg` would be of `-o`."""
-        options = {name for parameter in self.get_params(ctx) for name in (*parameter.opts, *parameter.secondary_opts)}
+        parameters = self.get_params(ctx)
+        options = {name for parameter in parameters for name in (*parameter.opts, *parameter.secondary_opts)}
         words = [*takewhile(lambda argument: argument != "--", args)]
         for word in words:
             if word[:1] == "-" != word and word.partition("=")[0] not in options and os.path.lexists(word):
                 raise UsageError(f"{word!r} would be read as options")
-        places = {name for parameter in self.get_params(ctx) if parameter.name == "out" for name in parameter.opts}
-        for word, following in zip_longest(words, words[1:]):
-            name, given, value = word.partition("=")
-            if name in places and (value if given else following) == "":  # a path of no letters is the folder one is in
-                raise UsageError(f"{name} '' names no folder; name one, '.' for this one (is a variable empty?)")
-        take_as_typed(self.get_params(ctx))
+        _refuse_no_folder({name for each in parameters if each.name == "out" for name in each.opts}, words)
+        take_as_typed(parameters)
         return super().parse_args(ctx, args)
 
     def format_help(self, ctx: Any, formatter: Any) -> None:
@@ -43,6 +40,14 @@ class Command(TyperCommand):
         else:
             import_tables()
             super().format_help(ctx, formatter)
+
+
+def _refuse_no_folder(options: set[str], words: list[str]) -> None:
+    """Refuse a folder of no letters, which as a path is the one that one is in."""
+    for word, following in zip_longest(words, words[1:]):
+        name, given, value = word.partition("=")
+        if name in options and (value if given else following) == "":
+            raise UsageError(f"{name} '' names no folder; name one, '.' for this one (is a variable empty?)")
 
 
 class Group(TyperGroup):

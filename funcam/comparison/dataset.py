@@ -63,8 +63,9 @@ def check_masks(examples: Sequence[Example]) -> None:
     Raises:
         FuncamError: maps can't be measured against masks.
     """
-    objects = [each for example in examples if example.truth is not None for each in example.truth.objects]
-    if objects and all(each.mask is None for each in objects):
+    objects = (each for example in examples if example.truth is not None for each in example.truth.objects)
+    first = next(objects, None)  # (a scene is drawn when its truth is asked for: the first mask is enough)
+    if first is not None and first.mask is None and all(each.mask is None for each in objects):
         raise FuncamError(
             "maps are to be measured against masks, and no object of the truth has one; measure against boxes, or give "
             "truth with masks (COCO's JSON, or PNG files of them)"

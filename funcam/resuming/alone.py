@@ -6,6 +6,7 @@ Whoever looks which names are free and then writes would otherwise take a name t
 from __future__ import annotations
 
 import os
+import sys
 import time
 from collections import defaultdict
 from collections.abc import Iterator
@@ -13,16 +14,27 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from threading import Condition
 
-try:
-    import fcntl
-except ImportError:  # Windows
-    fcntl = None  # type: ignore[assignment]
-
 _PATIENCE = 60.0
 """Seconds that another process is waited for: one that was stopped (Ctrl-Z) would be waited for for ever."""
 _PAUSE = 0.01
 _TURN = 1.0
 """Seconds after which others have a turn, though this process' threads would go on."""
+
+
+def lock(descriptor: int) -> None:
+    """Hold a file, or on Unix a folder, until its descriptor is closed: no other process holds it meanwhile.
+
+    Raises:
+        OSError: another does (on Unix `BlockingIOError`), or what lies there can't be held.
+    """
+    if sys.platform == "win32":
+        import msvcrt
+
+        msvcrt.locking(descriptor, msvcrt.LK_NBLCK, 1)
+    else:
+        import fcntl
+
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
 
 
 class _Folder:
@@ -76,14 +88,12 @@ def alone_in(folder: Path) -> Iterator[None]:
 
 def _held(path: Path) -> int:
     """A descriptor that holds the folder; -1 where none does."""
-    if fcntl is None:
-        return -1
-    with suppress(OSError):
-        descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_CLOEXEC", 0))
+    with suppress(OSError):  # Windows opens no folder
+        descriptor = os.open(path, os.O_RDONLY)
         end = time.monotonic() + _PATIENCE
         while time.monotonic() < end:
             try:
-                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                lock(descriptor)
             except BlockingIOError:
                 time.sleep(_PAUSE)
             except OSError:

@@ -12,13 +12,13 @@ from __future__ import annotations
 
 import os
 import re
-import sys
 from collections.abc import Container, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 from funcam.errors import FuncamError
 from funcam.files import exists, make_folder, remove
+from funcam.resuming.alone import lock
 
 QUESTION = "question.json"
 _OURS = re.compile(r"question\.json|listing|parts|pictures|maps-\d+\.parquet|log\.jsonl|lock|\..*")
@@ -121,21 +121,10 @@ def locked(path: Path) -> Iterator[Path]:
     except OSError as error:
         raise FuncamError(f"can't write {str(folder / 'lock')!r}: {error.strerror}; remove it") from None
     try:
-        _lock(descriptor, path)
+        try:
+            lock(descriptor)
+        except OSError:
+            raise FuncamError(f"another process writes to {str(path)!r}; wait for it, or give another folder") from None
         yield folder
     finally:
         os.close(descriptor)
-
-
-def _lock(descriptor: int, path: Path) -> None:
-    try:
-        if sys.platform == "win32":
-            import msvcrt
-
-            msvcrt.locking(descriptor, msvcrt.LK_NBLCK, 1)
-        else:
-            import fcntl
-
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError:
-        raise FuncamError(f"another process writes to {str(path)!r}; wait for it, or give another folder") from None

@@ -12,7 +12,7 @@ import pytest
 from funcam.resuming import alone
 from funcam.resuming.alone import alone_in
 
-fcntl = pytest.importorskip("fcntl", reason="Windows can't hold a folder")
+pytest.importorskip("fcntl", reason="Windows can't hold a folder")
 
 COUNTING = """
 import sys, time
@@ -74,7 +74,11 @@ def test_whoever_holds_it_for_ever_is_not_waited_for(tmp_path: Path, monkeypatch
     assert said.stdout == "in\n"
 
 
+def cannot(_descriptor: int) -> None:
+    raise OSError("a folder can't be held here")
+
+
 def test_a_system_that_cannot_hold_folders_is_no_hindrance(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(alone, "fcntl", None)
+    monkeypatch.setattr(alone, "lock", cannot)
     with alone_in(tmp_path):
         assert list(tmp_path.iterdir()) == []

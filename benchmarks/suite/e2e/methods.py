@@ -8,7 +8,7 @@ from functools import partial
 import funcam
 from benchmarks.suite.case import Case, Group, Setting
 from benchmarks.suite.networks import network
-from benchmarks.suite.peers import FORWARD, SAMPLED, SLOW, method_cases, sampled_cases
+from benchmarks.suite.peers import FORWARD, SLOW, method_cases, sampled_cases
 
 TITLE = "every method beside the peers that have it"
 FOR = "any"
@@ -36,14 +36,9 @@ def _cases(setting: Setting, name: str, slow: bool) -> dict[str, Case]:
     layer = funcam.split(model, example=images).layer
     calls = method_cases(model, layer)
     if setting.quick:
-        names = [
-            title
-            for title in calls
-            if title in (FORWARD, *funcam.METHODS) and title not in (*SLOW, *SAMPLED, *MANY_PASSES)
-        ]
+        names = [title for title in calls if title in (FORWARD, *funcam.METHODS) and title not in (*SLOW, *MANY_PASSES)]
     else:
-        own = [title for title in calls if title.split()[-1] not in SAMPLED]
-        names = [title for title in own if title == FORWARD or (title.split()[-1] in SLOW) == slow]
+        names = [title for title in calls if title == FORWARD or (title.split()[-1] in SLOW) == slow]
     return {title: Case(calls[title](images), images=1) for title in names}
 
 

@@ -37,7 +37,6 @@ def groups(setting: Setting) -> Iterator[Group]:
 
 def _cases(setting: Setting, name: str, batch: int) -> dict[str, Case]:
     whole, images = network(name, setting), setting.images(batch)
-    peers_own = network(name, setting)  # they put hooks on it, which a prepared function has to look into
     model = network(name, setting).to(_DTYPE, memory_format=torch.channels_last)
     half = images.to(_DTYPE, memory_format=torch.channels_last)
     classes = torch.zeros(batch, dtype=torch.long, device=images.device)  # half precision may predict another
@@ -62,7 +61,7 @@ def _cases(setting: Setting, name: str, batch: int) -> dict[str, Case]:
         "grad-cam, prepared, a stream": case(lambda: _streamed(fast, images, batches), calls=batches, capture=False),
     }
     for peer in filter(there, PEERS):
-        for what, network_, given in (("", peers_own, images), (", bfloat16", model, half)):
+        for what, network_, given in (("", whole, images), (", bfloat16", model, half)):
             run = peer_case(peer, "grad-cam", network_, layer)(given)
             cases[f"{peer} grad-cam{what}"] = case(run, capture=False, work=work if what else None)
     return cases
