@@ -71,7 +71,7 @@ def separated(texts: Sequence[str]) -> tuple[str, ...]:
         >>> separated(["a,b", "b", "c"])
         ('a', 'b', 'c')
     """
-    return tuple(dict.fromkeys(word.strip() for text in texts for word in text.split(",") if word.strip()))
+    return tuple(dict.fromkeys(word.strip(" ") for text in texts for word in text.split(",") if word.strip()))
 
 
 def compared_methods(texts: Sequence[str]) -> tuple[str, ...]:
