@@ -305,10 +305,10 @@ def _named_now(model: nn.Module, layer: str | None, via: str | None, by_module: 
     if layer == LAST_CONV:
         return last_conv(traced.graph, model)
     modules = dict(model.named_modules(remove_duplicate=False))
-    name = plain_name({**traced.graph.outputs, **traced.graph.nodes, **modules}, layer)
+    name = plain_name({**traced.graph.named, **modules}, layer)
     if place_of(name).path not in modules:
         find_node(traced.graph, name)  # says what is nearest
-    known = {**traced.graph.outputs, **traced.graph.nodes}
+    known = traced.graph.named
     if name in known:
         traced.cut(name, None)  # refuses what does not lead to the outputs
     elif by_module:

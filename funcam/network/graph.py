@@ -49,6 +49,16 @@ class Graph:
     image: tuple[int, ...] | None = None
     shapes: dict[fx.Node, tuple[int, ...]] | None = None
 
+    @property
+    def named(self) -> dict[str, fx.Node]:
+        """Each name of a layer -> its node: modules by what they returned, and nodes by their own names, which win."""
+        return {**self.outputs, **self.nodes}
+
+    @property
+    def layers(self) -> dict[str, fx.Node]:
+        """What `named` has but the model's inputs, where there is nothing to cut."""
+        return {name: node for name, node in self.named.items() if node.op != "placeholder"}
+
     def copied(self, module: fx.GraphModule, placed: Mapping[fx.Node, fx.Node]) -> Graph:
         """The graph with another module, whose nodes have the names of those that they were copied from.
 

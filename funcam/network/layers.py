@@ -218,10 +218,8 @@ def find_node(graph: Graph, layer: str) -> fx.Node:
     """
     node = graph.outputs.get(layer) or graph.nodes.get(layer)
     if node is None or node.op == "placeholder":
-        named = {**graph.outputs, **graph.nodes}
-        known = [name for name, node in named.items() if node.op != "placeholder"]
         raise FuncamError(
-            f"layer {layer!r} is not in {graph.model}; nearest: {nearest(layer, known)} "
+            f"layer {layer!r} is not in {graph.model}; nearest: {nearest(layer, [*graph.layers])} "
             "(`funcam layers NET` and funcam.list_layers(model) list them all)"
         )
     return node

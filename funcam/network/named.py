@@ -38,7 +38,7 @@ def named(
         if traced is not None:
             return last_conv(traced.graph, model), None
         return str(last_convolution(survey(model, sample, manner), model)), None
-    names: Mapping[str, Any] = {} if traced is None else {**traced.graph.outputs, **traced.graph.nodes}
+    names: Mapping[str, Any] = {} if traced is None else traced.graph.named
     modules = dict(model.named_modules(remove_duplicate=False))
     return plain_name({**modules, **names}, layer), None
 
@@ -79,7 +79,7 @@ def check_names(model: nn.Module, names: Iterable[str]) -> None:
         if name == LAST_CONV or tappable(model, plain_name(modules, name)) is not None:
             continue
         traced = known_of(model).traced(model)
-        found = {} if traced is None else {**traced.graph.outputs, **traced.graph.nodes}
+        found = {} if traced is None else traced.graph.layers
         if plain_name({**modules, **found}, name) not in found:
             raise FuncamError(unknown(model, traced, name))
 
@@ -88,8 +88,7 @@ def unknown(model: nn.Module, traced: TracedModel | None, name: str) -> str:
     """What to say of a name that no layer has."""
     names = [path for path, _ in model.named_modules() if path]
     if traced is not None:
-        nodes = {**traced.graph.outputs, **traced.graph.nodes}
-        names = [path for path, node in nodes.items() if node.op != "placeholder"]
+        names = [*traced.graph.layers]
     return (
         f"layer {name!r} is not in {type(model).__name__}; nearest: {nearest(name, names)} "
         "(`funcam layers NET` and funcam.list_layers(model) list them all)"

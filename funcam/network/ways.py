@@ -306,9 +306,9 @@ def _settle(
         traced = None  # the model takes what its graph can't: they are not the same
     name, seen = named(known, model, traced, layer, sample, manner, wanted)
     place = tappable(model, name)
-    if place is None and (traced is None or name not in {**traced.graph.outputs, **traced.graph.nodes}):
+    if place is None and (traced is None or name not in traced.graph.named):
         raise FuncamError(unknown(model, traced, name))
-    if traced is not None and name in {**traced.graph.outputs, **traced.graph.nodes}:
+    if traced is not None and name in traced.graph.named:
         traced.cut(name, tuple(sample.images.shape))  # refuses what does not lead to the output
     barred, as_it_is = why_not_graph(manner), None
     why = barred or known.failure

@@ -58,9 +58,10 @@ def test_a_picture_of_a_gigapixel_is_not_drawn(funcam: Funcam, image: Path) -> N
     funcam("explain", image, "--net", "scenes", "--size", 30_000).error(1, "larger than 179 million; give a smaller")
 
 
-def test_a_layer_that_is_not_there_is_told_once(funcam: Funcam, image: Path) -> None:
+@pytest.mark.parametrize("layer", ["nope", "x"])  # the network's input is called x, and is no layer
+def test_a_layer_that_is_not_there_is_told_once(funcam: Funcam, image: Path, layer: str) -> None:
     shutil.copy(image, "other.png")
-    funcam("explain", image, "other.png", "--net", "scenes", "--layer", "nope").error(1, "layer 'nope' is not in")
+    funcam("explain", image, "other.png", *SCENES, "--layer", layer).error(1, f"funcam: layer '{layer}' is not in")
 
 
 def png() -> bytes:
