@@ -19,6 +19,7 @@ from funcam.cli.report_option import Overwrite
 from funcam.cli.skip_done import GoesOn, tell_name
 from funcam.comparison.plan import LOCALISATION, METRICS, Plan
 from funcam.errors import json_text, nearest
+from funcam.resuming.alone import alone_in
 from funcam.resuming.places import ASKED, Place, results_place
 
 if TYPE_CHECKING:
@@ -87,7 +88,8 @@ def evaluate(
     base = Plan(groups=(METRICS[by].group,), fit=fit, batch=batch)
     recommendation = _search(rival, examples, space, base, out, silent)
     words = dataset.words_of(images or [], truth, names, scenes, out)
-    record = _write(recommendation, results_place(out, RECIPE, space.asked(rival, base, words), overwrite))
+    with alone_in(out):
+        record = _write(recommendation, results_place(out, RECIPE, space.asked(rival, base, words), overwrite))
     for problem in [*problems, *recommendation.notes, *recommendation.problems]:
         complain(problem)
     _print(recommendation, record, as_json, quiet)
