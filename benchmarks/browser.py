@@ -97,14 +97,22 @@ def _watched(site: Path, line: list[str], port: int, seconds: int) -> dict[str, 
     return {"threads": threads, "median": statistics.median(rates), "least": min(rates), "most": max(rates)}
 
 
-def driver_of(flags: Iterable[str]) -> Any:
-    """Chromium without a window, which `FUNCAM_CHROMIUM` and `FUNCAM_CHROMEDRIVER` or the path name."""
+def driver_of(flags: Iterable[str], traced: str | None = None) -> Any:
+    """Chromium without a window, which `FUNCAM_CHROMIUM` and `FUNCAM_CHROMEDRIVER` or the path name.
+
+    Args:
+        flags: of its command line.
+        traced: categories of its trace that the performance log holds.
+    """
     from selenium import webdriver
 
     options = webdriver.ChromeOptions()
     options.binary_location = os.environ.get("FUNCAM_CHROMIUM") or shutil.which("chromium") or ""
     for flag in flags:
         options.add_argument(flag)
+    if traced:
+        options.set_capability("goog:loggingPrefs", {"performance": "ALL"})
+        options.add_experimental_option("perfLoggingPrefs", {"traceCategories": traced})
     program = os.environ.get("FUNCAM_CHROMEDRIVER") or shutil.which("chromedriver")
     return webdriver.Chrome(options=options, service=webdriver.ChromeService(program))
 

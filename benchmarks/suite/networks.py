@@ -1,4 +1,4 @@
-"""The networks of the suites, with random weights: what they cost does not depend on them."""
+"""The networks of the suites, with random weights: what they cost does not depend on them, but for heads of zeros."""
 
 from __future__ import annotations
 
@@ -25,6 +25,9 @@ def network(name: str, setting: Setting) -> nn.Module:
         else:
             options = {"init_weights": True} if name in ("googlenet", "inception_v3") else {}
             model = torchvision.models.get_model(name, weights=None, **options)
+        for module in model.modules():  # a ViT's head before training: every map would be zero, and be looked into
+            if isinstance(module, nn.Linear) and not module.weight.any():
+                nn.init.normal_(module.weight, std=0.02)
     return model.eval().to(setting.device)
 
 

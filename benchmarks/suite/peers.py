@@ -59,6 +59,7 @@ _OF_CAPTUM = {
 # The image passes the network once for each channel, and in the others for each channel and sample.
 SLOW = ("ablation-cam", "score-cam", "score-cam-authors")
 SAMPLED = ("ss-cam", "is-cam")
+LE_GRAD = "le-grad"
 
 
 def forward(model: nn.Module, images: torch.Tensor) -> torch.Tensor:
@@ -100,25 +101,29 @@ def grad_cases(model: nn.Module, layer: str, batch: int) -> dict[str, Case]:
 
 
 def method_cases(model: nn.Module, layer: str) -> dict[str, Case]:
-    """Every method of funcam, each followed by the peers that have it; five layers at once; the tail's backward.
+    """Every method for convnets, each followed by the peers that have it; five layers at once; the tail's backward.
 
     Those of `sampled_cases` are left out.
     """
     cases: dict[str, Case] = {FORWARD: lambda images: lambda: forward(model, images)}
     for name in funcam.METHODS:
-        if name in SAMPLED:
+        if name in (*SAMPLED, LE_GRAD):
             continue
-        if (name == "le-grad") == isinstance(model, VisionTransformer):  # the others are for convnets here
-            cases[name] = _explaining(model, name)
+        cases[name] = _explaining(model, name)
         for peer, known in (("grad-cam", _OF_GRAD_CAM), ("torchcam", _OF_TORCHCAM), ("captum", _OF_CAPTUM)):
             if name in known and there(peer):
                 cases[f"{peer} {name}"] = peer_case(peer, name, model, layer)
-    if isinstance(model, VisionTransformer):
-        return cases | ({"torchcam le-grad": _torchcams_le_grad(model)} if there("torchcam") else {})
     cases["smooth-grad-cam++, torchcam's 4 samples"] = _explaining(model, "smooth-grad-cam++", samples=4)
     cases["grad-cam, five layers"] = _explaining(model, "grad-cam", layer=list(FIVE_LAYERS))
     cases["the tail's backward pass"] = lambda images: backward_of_tail(model, images)
     return cases
+
+
+def le_grad_cases(model: VisionTransformer) -> dict[str, Case]:
+    """LeGrad, and torchcam's."""
+    cases: dict[str, Case] = {FORWARD: lambda images: lambda: forward(model, images)}
+    cases[LE_GRAD] = _explaining(model, LE_GRAD)
+    return cases | ({f"torchcam {LE_GRAD}": _torchcams_le_grad(model)} if there("torchcam") else {})
 
 
 def _torchcams_le_grad(model: VisionTransformer) -> Case:

@@ -27,7 +27,6 @@ def groups(setting: Setting) -> Iterator[Group]:
     )
     title = f"resnet18 at {_SIDE} pixels, methods of {_SAMPLES} passes for each channel"
     yield Group(title, partial(_sampled, setting), FORWARD, once=True)
-    yield Group("vit_b_16, batch 1", partial(_cases, setting, "vit_b_16", False), FORWARD)
 
 
 def _cases(setting: Setting, name: str, slow: bool) -> dict[str, Case]:
