@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import copy
+
 import pytest
 import torch
 import torchvision
 from torch import Tensor, nn
+from torch.utils._python_dispatch import TorchDispatchMode
 
 import funcam
 
@@ -165,6 +168,28 @@ def test_a_head_of_zeros_leaves_the_default_layer_as_it_is():
     model = torchvision.models.VisionTransformer(32, 8, 2, 2, 16, 32).eval()
     nn.init.zeros_(model.heads.head.weight)
     assert funcam.explain(model, IMAGES[..., :32], 1).layer.endswith("ln_1")
+
+
+@pytest.mark.filterwarnings("ignore:grad-cam at")
+def test_a_head_of_zeros_that_is_trained_costs_a_pass_once():
+    model, images = torchvision.models.VisionTransformer(32, 8, 2, 2, 16, 32).eval(), IMAGES[..., :32]
+    nn.init.zeros_(model.heads.head.weight)
+    assert not funcam.explain(model, images).maps.any()
+    with torch.no_grad():
+        model.heads.head.weight.normal_(generator=torch.Generator().manual_seed(0))
+    (trained, expected), passes = [funcam.explain(each, images) for each in (model, copy.deepcopy(model))], []
+
+    class Counted(TorchDispatchMode):
+        def __torch_dispatch__(self, function, types, args=(), kwargs=None):
+            passes.extend([function] * (function is torch.ops.aten.convolution.default))
+            return function(*args, **(kwargs or {}))
+
+    with Counted():
+        again = funcam.explain(model, images)
+    assert expected.maps.any()
+    assert torch.equal(trained.maps, expected.maps)
+    assert torch.equal(again.maps, expected.maps)
+    assert len(passes) == 1
 
 
 def test_methods_without_a_layer_take_classes_of_all_bodies():
