@@ -95,10 +95,7 @@ def belonging(
 
 
 def _reaches_all(cut: Settled, source: Callable[[], nn.Module], given: Inputs, output: Output, classes: bool) -> bool:
-    """Whether everything that may be asked of a sample depends on a layer; found out once.
-
-    Where it doesn't, it is asked again of other weights: a head may have been zeros before training.
-    """
+    """Whether everything that may be asked of a sample depends on a layer; found out once."""
 
     def read(outputs: Any) -> torch.Tensor | None:
         return logits_of(outputs, output) if classes else _only_tensor(outputs)
@@ -108,16 +105,7 @@ def _reaches_all(cut: Settled, source: Callable[[], nn.Module], given: Inputs, o
         here, there = read(head(A)), read(head(_disturbed(A)))
         return here is None or there is None or bool((here != there).all())
 
-    model = source()
-    known, key = known_of(model), ("reaches all", cut.layer, classes and (output,), kind_of(given))
-    first, written = known.fact(key, lambda: (find(), _times_written(model)))
-    now = written if first else _times_written(model)
-    return bool(first) or (now != written and bool(known.fact((*key, now), find)))
-
-
-def _times_written(model: nn.Module) -> int:
-    """A number that is another after an optimizer's step."""
-    return sum(each._version for each in model.parameters() if not each.is_inference())
+    return bool(known_of(source()).fact(("reaches all", cut.layer, classes and (output,), kind_of(given)), find))
 
 
 def _only_tensor(outputs: Any) -> torch.Tensor | None:

@@ -20,6 +20,7 @@ from funcam.network.layers import Shapes, probe_shapes, shapes_of
 from funcam.network.misfits import refuse_misfits
 from funcam.network.recent import Recent
 from funcam.network.refusals import refuse
+from funcam.network.silent import grown, silent
 from funcam.network.state import states
 from funcam.network.tables import Tables, tables_of
 
@@ -81,6 +82,7 @@ class Known:
         state: the model's signature.
         hooks: what the hooks on it held when they were judged.
         tables: its tables, where they tell as much as the signature does.
+        silent: its weights behind which nothing could be seen when this was found out.
         lock: held while something is found out of the model.
         facts: what was found out for some kind of input; the latest are kept.
         outputs: what the model returned for a sample of some kind; they may be large, and few are kept.
@@ -89,14 +91,16 @@ class Known:
     state: list[Any]
     hooks: list[Any]
     tables: Tables | None
+    silent: list[torch.Tensor]
     lock: threading.RLock
     facts: Recent[Any]
     outputs: Recent[Any]
 
-    def __init__(self, state: list[Any], hooks: list[Any]) -> None:
+    def __init__(self, state: list[Any], hooks: list[Any], silent: list[torch.Tensor]) -> None:
         self.state = state
         self.hooks = hooks
         self.tables = None
+        self.silent = silent
         self.lock = threading.RLock()
         self.facts = Recent()
         self.outputs = Recent(_MOST_OUTPUTS)
@@ -212,14 +216,14 @@ def known_of(model: nn.Module) -> Known:
     """
     with _MEMO.lock:
         known = _MEMO.models.get(model)
-        if known is not None and known.tables is not None and known.tables.hold(model):
+        if known is not None and known.tables is not None and known.tables.hold(model) and not grown(known.silent):
             return known
     state, hooks = states(model)
     with _MEMO.lock:
         known = _MEMO.models.get(model)
-        if known is None or known.state != state:
+        if known is None or known.state != state or grown(known.silent):
             refuse(model)
-            known = _MEMO.models[model] = Known(state, hooks)
+            known = _MEMO.models[model] = Known(state, hooks, silent(model))
             known.tables = tables_of(model)
         elif known.hooks != hooks:
             known.forget(hooks)

@@ -46,5 +46,8 @@ def _next(setting: Setting, name: str) -> dict[str, Case]:
 
 
 def _ways(setting: Setting, name: str) -> tuple[str, ...]:
+    """The usual one, and taps where the layer is a module: DenseNet's last ReLU is a function."""
     model, images = network(name, setting), setting.images(1)
-    return tuple(dict.fromkeys((funcam.split(model, example=images).way, "tap")))
+    split = funcam.split(model, example=images)
+    tapped = ("tap",) if split.layer in dict(model.named_modules()) else ()
+    return tuple(dict.fromkeys((split.way, *tapped)))
