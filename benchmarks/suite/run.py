@@ -115,11 +115,11 @@ def _reported(name: str, suite: Suite, setting: Setting, arguments: argparse.Nam
 
 
 def _add_memory(name: str, group: Group, rows: list[Row], setting: Setting, threads: int) -> None:
-    """Quick: only the first two cases, because each is a process that imports torch."""
+    """Quick: only the first case, because each is a process that imports torch."""
     from benchmarks.suite.memory import add_peak
 
     warm = [row for row in rows if row.temperature == "warm" and not row.failed]
-    for row in warm[:2] if setting.quick else warm:
+    for row in warm[:1] if setting.quick else warm:
         add_peak(row, name, setting, threads)
 
 

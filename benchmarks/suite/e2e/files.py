@@ -35,12 +35,13 @@ COMMANDS: dict[str, tuple[str, ...]] = {
 
 
 def groups(setting: Setting) -> Iterator[Group]:
+    number = "a photo" if setting.quick else f"{_count(setting)} photos"
     for name in setting.nets_or("mobilenet_v2", "resnet50"):
-        yield Group(f"{name}, {_count(setting)} photos", partial(_cases, setting, name), PLAIN, once=True)
+        yield Group(f"{name}, {number}", partial(_cases, setting, name), PLAIN, once=True)
 
 
 def _count(setting: Setting) -> int:
-    return 2 if setting.quick else 30
+    return 1 if setting.quick else 30
 
 
 def pictures(setting: Setting) -> tuple[list[Path], object]:

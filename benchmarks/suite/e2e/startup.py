@@ -26,6 +26,7 @@ def groups(setting: Setting) -> Iterator[Group]:
 
 
 def _cases(name: str, quick: bool) -> dict[str, Case]:
+    """Quick: only what doesn't import torch, since each is started several times."""
     folder = tempfile.TemporaryDirectory()
     (photo,) = photos(Path(folder.name), 1, (224, 224))
     explain = ["explain", str(photo), "--net", name, "--weights", "random", "--out", folder.name]
@@ -33,13 +34,14 @@ def _cases(name: str, quick: bool) -> dict[str, Case]:
     def case(*words: str) -> Case:
         return Case(partial(_started, words), keeps=folder)
 
-    cases = {
-        "python -c pass": case("-c", "pass"),
-        "funcam --help": case("-c", FUNCAM, "--help"),
+    light = {"python -c pass": case("-c", "pass"), "funcam --help": case("-c", FUNCAM, "--help")}
+    if quick:
+        return light
+    return light | {
         IMPORT: case("-c", IMPORT),
         "import funcam": case("-c", "import funcam"),
+        f"funcam explain, {name}": case("-c", FUNCAM, *explain),
     }
-    return cases if quick else cases | {f"funcam explain, {name}": case("-c", FUNCAM, *explain)}
 
 
 def _started(words: tuple[str, ...]) -> None:

@@ -31,7 +31,7 @@ _DTYPE = torch.bfloat16
 def groups(setting: Setting) -> Iterator[Group]:
     for name in setting.nets_or("resnet50"):
         for batch in setting.batches_or(64, 256):
-            number = 2 if setting.quick else batch
+            number = 1 if setting.quick else batch
             yield Group(f"{name}, bfloat16, batch {number}", partial(_cases, setting, name, number), BASELINE)
 
 
