@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import re
 from collections.abc import Callable
@@ -83,6 +84,13 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             item.add_marker("real")
         for fixture in MARKS.keys() & set(getattr(item, "fixturenames", ())):
             item.add_marker(MARKS[fixture])
+
+
+@pytest.fixture(scope="module")
+def quick_collections() -> None:
+    """For tests that collect garbage often: what the process holds by now is looked through once, here."""
+    gc.collect()
+    gc.freeze()
 
 
 @pytest.fixture(scope="session")

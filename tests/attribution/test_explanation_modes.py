@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from functools import partial
+from functools import cache, partial
 
 import pytest
 import torch
@@ -24,12 +24,17 @@ def made_in_inference_mode():
         return small()
 
 
+@cache
+def plainly(method):
+    """What is said of a model in no mode."""
+    return funcam.explain(MODEL, IMAGES, [0, 1, 2], method=method)
+
+
 @pytest.mark.parametrize("method", HERE)
 @pytest.mark.parametrize("make", [small, everything_frozen, made_in_inference_mode])
 @pytest.mark.parametrize("mode", [torch.enable_grad, torch.no_grad, torch.inference_mode])
 def test_every_mode_of_autograd_gives_the_same_maps(method, make, mode):
-    want = funcam.explain(MODEL, IMAGES, [0, 1, 2], method=method)
-    model = make()
+    want, model = plainly(method), make()
     with mode():
         images = IMAGES * 1  # an inference tensor inside inference_mode
         found = [funcam.explain(given, images, [0, 1, 2], method=method) for given in (model, funcam.split(model))]

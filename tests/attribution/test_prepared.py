@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import cache
 from itertools import repeat
 
 import pytest
@@ -101,6 +102,12 @@ def test_a_data_loader_is_a_stream():
         next(funcam.prepare(model, example=IMAGES, backend=None).stream(data))
 
 
+@cache
+def compiled():
+    """One for all, since none that is refused is to change it."""
+    return funcam.prepare(small(), example=IMAGES, backend="eager")
+
+
 @pytest.mark.parametrize(
     ("wrong", "said"),
     [
@@ -112,7 +119,7 @@ def test_a_data_loader_is_a_stream():
     ],
 )
 def test_what_a_stream_refuses_it_refuses_in_its_turn(wrong, said):
-    fast = funcam.prepare(small(), example=IMAGES, backend="eager")
+    fast = compiled()
     stream = fast.stream([BATCHES[0], BATCHES[1], wrong, BATCHES[2]])
     for images in BATCHES[:2]:
         assert torch.equal(next(stream).maps, fast(images).maps)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import shutil
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -11,6 +13,7 @@ import torch
 from command_line import Funcam
 from PIL import Image
 
+from funcam.cli.main import main
 from funcam.comparison import scene_examples
 from funcam.zoo.nets import load_net
 
@@ -41,10 +44,21 @@ def mine():
 """
 
 
-@pytest.fixture
-def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Photos with truth in words, what the words mean, weights in a file, a model in another."""
-    monkeypatch.chdir(tmp_path)
+@pytest.fixture(scope="module")
+def measured(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
+    """Photos with truth in words, what they mean, weights and a model in files, and a first run; and a copy of all."""
+    folder, kept = tmp_path_factory.mktemp("measured"), tmp_path_factory.mktemp("kept")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(folder)
+        written()
+        patch.setattr(sys, "argv", ["funcam", *RUN, "--out", "out"])
+        with pytest.raises(SystemExit) as caught:
+            main()
+    assert caught.value.code == 0
+    return folder, shutil.copytree(folder, kept, dirs_exist_ok=True)
+
+
+def written() -> None:
     lines = ["file,class,x0,y0,x1,y1"]
     for number, example in enumerate(scene_examples(3)):
         Image.fromarray(example.load()[:210]).save(f"{number}.png")
@@ -54,7 +68,15 @@ def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     torch.save(dict(load_net("scenes").model.state_dict()), "weights.pth")
     Path("mine.py").write_text(MINE)
     Path("shift.txt").write_text("0.0 0.0")
-    return tmp_path
+
+
+@pytest.fixture
+def place(funcam: Funcam, measured: tuple[Path, Path], monkeypatch: pytest.MonkeyPatch) -> None:
+    """The folder as it was after the first run, dates and all: in another one an image is another."""
+    folder, kept = measured
+    shutil.rmtree(folder)
+    shutil.copytree(kept, folder)
+    monkeypatch.chdir(folder)
 
 
 def rewritten(name: str, old: str, new: str) -> None:
@@ -103,25 +125,32 @@ NETS = ("--net", "a:scenes=weights.pth", "--net", "b:mine.py:mine")
 RUN = ("compare", "0.png", "1.png", "2.png", *NETS, "--truth", "truth.csv", "--names", "names.csv")
 
 
-def figures(funcam: Funcam, out: str, *options: str) -> str:
-    ran = funcam(*RUN, *options, "--out", out)
-    assert (ran.code, ran.err) == (0, "")
+def results(out: str) -> str:
     return Path(out, "results.csv").read_text()
 
 
+def figures(funcam: Funcam, out: str, *options: str) -> str:
+    ran = funcam(*RUN, *options, "--out", out)
+    assert (ran.code, ran.err) == (0, "")
+    return results(out)
+
+
+def test_nothing_that_was_changed(funcam: Funcam, place: None) -> None:
+    before, journal = results("out"), Path("out/images.jsonl").read_bytes()
+    assert figures(funcam, "out") == before == figures(funcam, "fresh")
+    assert Path("out/images.jsonl").read_bytes() == journal
+
+
 @pytest.mark.parametrize("what", CHANGES)
-def test_a_file_that_was_changed(funcam: Funcam, place: Path, what: str) -> None:
-    before = figures(funcam, "out")
-    written = Path("out/images.jsonl").read_bytes()
-    assert figures(funcam, "out") == before
-    assert Path("out/images.jsonl").read_bytes() == written
+def test_a_file_that_was_changed(funcam: Funcam, place: None, what: str) -> None:
+    before = results("out")
     CHANGES[what]()
     assert figures(funcam, "out") == figures(funcam, "fresh") != before
 
 
 @pytest.mark.parametrize("what", OPTIONS)
-def test_an_option_that_was_changed(funcam: Funcam, place: Path, what: str) -> None:
-    before = figures(funcam, "out")
+def test_an_option_that_was_changed(funcam: Funcam, place: None, what: str) -> None:
+    before = results("out")
     other = ("--overwrite", *OPTIONS[what])
     assert figures(funcam, "out", *other) == figures(funcam, "fresh", *other) != before
     assert figures(funcam, "out", "--overwrite") == before

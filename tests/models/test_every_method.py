@@ -9,6 +9,7 @@ import torch
 import torchvision
 from small import state_of, tiny_swin, tiny_vit
 from torch import nn
+from torchvision.models.video.resnet import BasicBlock, BasicStem, Conv3DSimple, VideoResNet
 
 import funcam
 from funcam import METHODS, FuncamError
@@ -18,7 +19,14 @@ transformers = pytest.importorskip("transformers")
 
 TRANSFORMER = {"cam", "guided-backprop", "guided-grad-cam"}  # no pooled linear head at the default layer, no ReLU
 CONVNET = {"le-grad"}
-MASKING = {"score-cam", "score-cam-authors", "ss-cam", "is-cam"}  # with all channels they take minutes
+FEW: dict[str, dict[str, int]] = {  # with all channels and samples they take minutes
+    "score-cam": {"strongest": 8},
+    "score-cam-authors": {"strongest": 8},
+    "ss-cam": {"strongest": 8, "samples": 4},
+    "is-cam": {"strongest": 8, "samples": 4},
+    "smooth-grad": {"samples": 4},
+    "smooth-grad-cam++": {"samples": 4},
+}
 
 
 def hugging_face_vit() -> nn.Module:
@@ -56,7 +64,7 @@ def test_every_method(name: str) -> None:
     images = torch.randn(2, 3, size, size, generator=torch.Generator().manual_seed(0))
     before = state_of(model)
     for method in METHODS:
-        options = {"strongest": 8} if method in MASKING else {}
+        options = FEW.get(method, {})
         if method in impossible:
             with pytest.raises(FuncamError, match="use "):
                 funcam.explain(model, images, [[0, 1], [2, 3]], method=method)
@@ -100,7 +108,7 @@ def test_a_detector() -> None:
 
 def test_a_video_network() -> None:
     torch.manual_seed(0)
-    model = torchvision.models.video.r3d_18(weights=None, num_classes=4).eval()
+    model = VideoResNet(BasicBlock, [Conv3DSimple] * 4, [1] * 4, BasicStem, num_classes=4).eval()
     clips = torch.randn(2, 3, 4, 24, 24)
     for method in ("grad-cam++", "layer-cam", "eigen-cam", "ablation-cam", "guided-grad-cam"):
         result = funcam.explain(model, clips, [1, 2], method=method, layer="layer3")

@@ -147,6 +147,7 @@ def test_a_layer_that_was_removed_since_is_named():
         cut(IMAGES)
 
 
+@pytest.mark.usefixtures("quick_collections")
 def test_replacing_modules_again_and_again_is_always_seen():
     """Freed modules' addresses are used again: an ``id`` alone would not tell a new module from an old one."""
     model = small()

@@ -67,8 +67,8 @@ SIDES = (8, 9, 10)
 def test_the_step_that_is_named_helps(make, shape, step, named):
     model = make()
     images = torch.randn(shape, generator=torch.Generator().manual_seed(0))
-    layers = {layer.name for layer in funcam.list_layers(model, None)}
-    layer = sorted(layers)[0] if named else None
+    helped = eval(step, {"image": images, "images": images})
+    layer = min(layer.name for layer in funcam.list_layers(model, helped)) if named else None
     with pytest.raises(FuncamError, match=re.escape(f"images have shape {list(shape)}")) as caught:
         funcam.explain(model, images, layer=layer)
     message = str(caught.value)
@@ -76,7 +76,6 @@ def test_the_step_that_is_named_helps(make, shape, step, named):
     assert "\n" not in message
     with pytest.raises(FuncamError, match=re.escape(step)):
         funcam.split(model, layer)(images)
-    helped = eval(step, {"image": images, "images": images})
     assert torch.isfinite(funcam.explain(model, helped, layer=layer).maps).all()
 
 

@@ -76,6 +76,7 @@ def called(name, model):
     return ""
 
 
+@pytest.mark.usefixtures("quick_collections")
 @pytest.mark.parametrize("make", [small, Moody])
 @pytest.mark.parametrize("name", CALLS)
 def test_a_model_is_freed_at_once(name, make):

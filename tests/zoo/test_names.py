@@ -25,6 +25,14 @@ NAMES = list_models(module=torchvision.models)
 
 SHAPES_ONLY = {"vit_h_14", "regnet_y_128gf"}  # 2.5 GB of weights each
 
+SMALLEST = {
+    *("alexnet", "convnext_tiny", "densenet121", "efficientnet_b0", "efficientnet_v2_s", "googlenet", "inception_v3"),
+    *("maxvit_t", "mnasnet0_5", "mobilenet_v2", "mobilenet_v3_large", "mobilenet_v3_small", "regnet_x_400mf"),
+    *("regnet_y_400mf", "resnet18", "resnet50", "resnext50_32x4d", "shufflenet_v2_x0_5", "squeezenet1_0"),
+    *("squeezenet1_1", "swin_t", "swin_v2_t", "vgg11", "vgg11_bn", "vit_b_16", "vit_h_14"),
+}
+"""Of networks that differ in depth and width alone the smallest, and ViT-H/14 of `SHAPES_ONLY`; the rest are slow."""
+
 LAYERS = {
     "alexnet": "features.11",
     "convnext": "features.7",
@@ -116,10 +124,13 @@ def build(name: str, device: str) -> nn.Module:
 
 def test_the_zoo_is_complete():
     assert len(NAMES) >= 80
-    assert set(NAMES) >= SHAPES_ONLY
+    assert set(NAMES) >= SHAPES_ONLY | SMALLEST
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.usefixtures("quick_collections")
+@pytest.mark.parametrize(
+    "name", [name if name in SMALLEST else pytest.param(name, marks=pytest.mark.slow) for name in NAMES]
+)
 def test_classifier(name):
     size = image_size(name)
     device = "meta" if name in SHAPES_ONLY else "cpu"
