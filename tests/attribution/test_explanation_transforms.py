@@ -70,7 +70,16 @@ def test_maps_carry_no_graph_unless_asked():
 
 
 @pytest.mark.filterwarnings("ignore:.torch.jit.script. is deprecated:FutureWarning")  # torch, at its first jvp
-@pytest.mark.parametrize("method", [*CAMS[1:], "xgrad-cam", "shapley-cam", "finer-cam", "fem"])
+@pytest.mark.parametrize(
+    "method",
+    [
+        *("grad-cam++", "layer-cam", "shapley-cam", "finer-cam", "fem"),
+        *(
+            pytest.param(method, marks=pytest.mark.slow)
+            for method in ("grad-cam", "grad-cam++-normalised", "hires-cam", "xgrad-cam")
+        ),
+    ],
+)
 def test_the_whole_function_compiles_into_one_graph(method):
     torch.compiler.reset()
     cut = funcam.split(MODEL)

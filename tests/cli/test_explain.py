@@ -280,7 +280,9 @@ def test_the_same_run_gives_the_same_bytes(funcam: Funcam, image: Path) -> None:
 SEEDS = ["vgg16", "vgg19", "resnet50", "resnet101", "densenet121", "inception", "mobilenet_v2", "shufflenet_v2"]
 
 
-@pytest.mark.parametrize("net", SEEDS)
+@pytest.mark.parametrize(
+    "net", [pytest.param(net, marks=pytest.mark.slow) if net in ("vgg19", "resnet101") else net for net in SEEDS]
+)
 def test_the_seeds_networks_with_a_file_of_weights(funcam: Funcam, net: str) -> None:
     generator = torch.Generator().manual_seed(1)
     entries = shapes(meta_network(canonical_name(net))).items()
@@ -306,7 +308,7 @@ def mean_of_inputs(name: str, shape: tuple[int, ...], generator: torch.Generator
     return each.reshape(-1, *[1] * (len(shape) - 1)).expand(shape)
 
 
-@pytest.mark.parametrize("net", ["efficientnet_b0", "vit_b_32"])
+@pytest.mark.parametrize("net", ["efficientnet_b0", pytest.param("vit_b_32", marks=pytest.mark.slow)])
 def test_networks_without_relus_have_the_other_pictures(funcam: Funcam, image: Path, net: str) -> None:
     out = done(funcam("explain", image, "--net", net, "--weights", "random")).out
 

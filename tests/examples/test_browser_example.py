@@ -185,6 +185,7 @@ def test_any_class_of_a_photo_that_is_dropped(explainer: str, window: Browser, p
     assert_quiet(window, plain)
 
 
+@pytest.mark.slow
 def test_a_real_photo(assets: Path, window: Browser, site: Path, plain: str) -> None:
     net = load_net("mobilenet_v2", assets / "weights" / "mobilenet_v2.pth")
     given = {"classes": net.classes, "mean": net.mean, "std": net.std, "preprocessing": True}

@@ -91,7 +91,7 @@ def test_a_class_that_goes_in_where_all_behind_the_layer_is_differentiated(
 
 
 @pytest.mark.parametrize("kind", FORMATS)
-@pytest.mark.parametrize("build", [tiny_vit, tiny_swin])
+@pytest.mark.parametrize("build", [tiny_vit, pytest.param(tiny_swin, marks=pytest.mark.slow)])
 def test_attention_behind_the_layer(build: Callable[[], nn.Module], kind: str, tmp_path: Path) -> None:
     """Linear layers of tokens, of which torch.func settles the number of images if it is let."""
     model, targets = build(), torch.tensor([3, 1, 0, 2, 2])
@@ -244,9 +244,13 @@ ONE_PASS = {
     *("cam", "grad-cam", "grad-cam++", "grad-cam++-normalised", "xgrad-cam", "hires-cam", "element-wise-grad-cam"),
     *("layer-cam", "finer-cam", "eigen-cam", "eigen-grad-cam", "seg-eigen-cam", "kpca-cam", "fem"),
 }
+# Whose formulas are made of the same operations as another's there.
+ALIKE = {"grad-cam++-normalised", "xgrad-cam", "hires-cam", "element-wise-grad-cam", "eigen-grad-cam", "seg-eigen-cam"}
 
 
-@pytest.mark.parametrize("method", sorted(ONE_PASS))
+@pytest.mark.parametrize(
+    "method", [pytest.param(name, marks=pytest.mark.slow) if name in ALIKE else name for name in sorted(ONE_PASS)]
+)
 def test_every_method_of_one_pass(method: str, tmp_path: Path) -> None:
     model = small()
     made = funcam.export(model, tmp_path / "e.pt2", example=EXAMPLE, method=method)
@@ -262,7 +266,7 @@ def test_every_other_method_is_refused_with_the_reason(method: str, tmp_path: Pa
     assert list(tmp_path.iterdir()) == []
 
 
-@pytest.mark.parametrize("method", ["eigen-cam", "seg-eigen-cam"])
+@pytest.mark.parametrize("method", ["eigen-cam", pytest.param("seg-eigen-cam", marks=pytest.mark.slow)])
 def test_what_onnx_has_no_operator_for_is_named(method: str, tmp_path: Path) -> None:
     with pytest.raises(FuncamError, match=r"_linalg_eigh.*\.pt2"):
         funcam.export(small(), tmp_path / "e.onnx", example=EXAMPLE, method=method)

@@ -68,7 +68,7 @@ def test_every_layer_of_a_network(name):
     assert sum(layer.default for layer in layers) == 1
 
 
-@pytest.mark.parametrize("make", [small, tiny_densenet])
+@pytest.mark.parametrize("make", [small, pytest.param(tiny_densenet, marks=pytest.mark.slow)])
 def test_every_node_of_torchvisions_own_list_that_is_a_feature_map(make):
     model = make().eval().double()
     images = IMAGES.double()

@@ -232,7 +232,9 @@ def test_nothing_keeps_an_exported_model_alive() -> None:
     torch.testing.assert_close(head(cut(IMAGES)[0]), want)
 
 
-@pytest.mark.parametrize("mode", ["train", "no_grad", "inference", "frozen"])
+@pytest.mark.parametrize(
+    "mode", ["train", "inference", *(pytest.param(mode, marks=pytest.mark.slow) for mode in ("no_grad", "frozen"))]
+)
 def test_export_in_any_mode_of_the_model_and_of_autograd(mode: str) -> None:
     model = tiny_vit()
     want = model(IMAGES).detach()

@@ -29,7 +29,7 @@ NETWORKS = {
 }
 
 
-@pytest.mark.parametrize("name", NETWORKS)
+@pytest.mark.parametrize("name", ["small", "densenet", "vit", pytest.param("swin", marks=pytest.mark.slow)])
 @settings(max_examples=12)
 @given(data=st.data())
 def test_each_layer_has_its_own_features_and_total_derivative(name, data):

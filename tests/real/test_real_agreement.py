@@ -24,8 +24,14 @@ def images(assets: Path) -> torch.Tensor:
     return torch.cat([network_input(path) for paths in kinds for path in paths])
 
 
-@pytest.mark.parametrize("dtype", STATED)
-@pytest.mark.parametrize("name", NETWORKS)
+@pytest.mark.parametrize(
+    ("name", "dtype"),
+    [
+        *((name, None) for name in NETWORKS),
+        ("shufflenet_v2_x1_0", torch.bfloat16),  # which a processor computes slowly
+        *(pytest.param(name, torch.bfloat16, marks=pytest.mark.slow) for name in ("mobilenet_v2", "squeezenet1_1")),
+    ],
+)
 def test_the_maps_of_photos_are_those_of_explain(
     name: str, dtype: torch.dtype | None, images: torch.Tensor, real_network: Callable[[str], nn.Module]
 ) -> None:

@@ -23,7 +23,16 @@ def groups(assets: Path) -> dict[str, list[Place]]:
     return places(assets, every=2)
 
 
-@pytest.mark.parametrize(("key", "pair"), PAIRS.items(), ids=map("-".join, PAIRS))
+DEAR = {("road", "grad-cam"), ("arcc", "grad-cam")}
+
+
+@pytest.mark.parametrize(
+    ("key", "pair"),
+    [
+        pytest.param(key, pair, id="-".join(key), marks=[pytest.mark.slow] if key in DEAR else [])
+        for key, pair in PAIRS.items()
+    ],
+)
 def test_a_pair_is_as_the_table_says(key: tuple[str, str], pair: Pair, groups: dict[str, list[Place]]) -> None:
     pytest.importorskip(PACKAGES.get(key[1], key[1].lower()), exc_type=ImportError)
     chosen = [place for group in pair.where for place in groups[group]]

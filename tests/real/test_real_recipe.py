@@ -38,6 +38,7 @@ def max_box_acc_v2(model: nn.Module, photos: list[Photo], method: str, side: int
     return 100 * float(metrics.max_box_acc_v2(torch.cat(hits)))
 
 
+@pytest.mark.slow
 def test_the_recipe_finds_the_tightest_boxes(photos: list[Photo], real_network: Callable[[str], nn.Module]) -> None:
     recipe, model = find_recipe("localise"), real_network(NETWORK)
     found = max_box_acc_v2(model, photos, recipe.method, recipe.size_for(224))
