@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import cache
+
 import pytest
 import torch
 from explanation_cases import HERE, IMAGES, MODEL
@@ -13,12 +15,16 @@ from funcam.attribution import dispatch, quantities
 from funcam.network.budget import most_images
 
 
+@cache
+def whole(method):
+    return funcam.explain(MODEL, IMAGES, "all", method=method, memory=2**30)
+
+
 @pytest.mark.parametrize("method", HERE)
 @pytest.mark.parametrize("memory", [1, 40_000, 150_000])
 def test_chunks_give_the_same(method, memory):
-    whole = funcam.explain(MODEL, IMAGES, "all", method=method, memory=2**30)
     parts = funcam.explain(MODEL, IMAGES, "all", method=method, memory=memory)
-    torch.testing.assert_close(parts.maps, whole.maps, rtol=1e-4, atol=1e-5)
+    torch.testing.assert_close(parts.maps, whole(method).maps, rtol=1e-4, atol=1e-5)
 
 
 @settings(max_examples=25)

@@ -273,8 +273,8 @@ def assert_whole(folder: Path) -> list[Path]:
 @pytest.mark.parametrize(
     "arguments",
     [
-        *(["layers", "resnet18"], ["methods"], ["nets"], ["--help"], ["explain", "--help"], ["--version"]),
-        *(["explain", *SCENES], ["explain", *SCENES, "--json"]),
+        *(["methods"], ["nets"], ["--help"], ["explain", "--help"], ["--version"], ["explain", *SCENES, "--json"]),
+        *(pytest.param(words, marks=pytest.mark.slow) for words in (["layers", "resnet18"], ["explain", *SCENES])),
         ["compare", "--scenes", "2", "-n", "scenes", "-m", "grad-cam"],
     ],
 )

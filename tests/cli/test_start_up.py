@@ -111,7 +111,12 @@ finally:
 
 @pytest.mark.long
 @pytest.mark.parametrize(
-    ("net", "photos"), [("mobilenet_v2", 1), ("mobilenet_v2", 2), ("shufflenet_v2_x1_0", 2), ("alexnet", 1)]
+    ("net", "photos"),
+    [
+        ("mobilenet_v2", 1),
+        ("shufflenet_v2_x1_0", 2),
+        *(pytest.param(*each, marks=pytest.mark.slow) for each in (("mobilenet_v2", 2), ("alexnet", 1))),
+    ],
 )
 def test_an_explanation_reads_nothing_that_it_has_no_use_for(
     process: Process, tmp_path: Path, net: str, photos: int
