@@ -122,8 +122,15 @@ def test_any_number_of_images_where_it_is_dynamic(backend):
         torch.testing.assert_close(fast(images).maps, funcam.explain(model, images).maps, rtol=1e-3, atol=1e-5)
 
 
-@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
-@pytest.mark.parametrize("backend", [None, "aot_eager"])
+@pytest.mark.parametrize(
+    ("backend", "dtype"),
+    [
+        (None, torch.bfloat16),
+        (None, torch.float16),
+        ("aot_eager", torch.bfloat16),
+        pytest.param("aot_eager", torch.float16, marks=pytest.mark.slow),
+    ],
+)
 def test_in_half_precision_maps_are_float32_and_near(dtype, backend):
     model = small().eval()
     fast = funcam.prepare(model, example=IMAGES, dtype=dtype, backend=backend)

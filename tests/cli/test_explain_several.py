@@ -222,7 +222,7 @@ def test_top_of_more_classes_than_there_are(funcam: Funcam, image: Path) -> None
 # On a terminal
 
 
-@pytest.mark.parametrize("columns", [40, 80, 200])
+@pytest.mark.parametrize("columns", [40, pytest.param(80, marks=pytest.mark.slow), 200])
 def test_on_a_terminal(terminals: Terminals, tmp_path: Path, columns: int) -> None:
     Image.fromarray(photo()).save(tmp_path / "pic.png")
     screen = terminals.run(

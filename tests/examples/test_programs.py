@@ -39,7 +39,7 @@ def test_every_example_is_short_and_says_how_it_is_run(path: Path) -> None:
     assert path.name in (EXAMPLES.parent / "docs" / "examples.md").read_text(encoding="utf-8")
 
 
-@pytest.mark.parametrize("fit", ["squash", "crop", "pad"])
+@pytest.mark.parametrize("fit", ["squash", "crop", pytest.param("pad", marks=pytest.mark.slow)])
 def test_boxes_of_a_store_are_where_the_map_is(photos: Path, fit: str) -> None:
     (photos / "2.png").write_bytes(b"")
     words = ["batch", "photos", "--net", "scenes", "--out", "store", "--fit", fit, "-q"]

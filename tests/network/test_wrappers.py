@@ -61,7 +61,7 @@ def test_a_child_that_is_called_module_keeps_its_name() -> None:
     assert funcam.split(nn.DataParallel(model), "module.module").layer == "module"
 
 
-@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
+@pytest.mark.parametrize("dtype", [pytest.param(torch.float16, marks=pytest.mark.slow), torch.bfloat16])
 @pytest.mark.parametrize("via", ["fx", "export"])
 def test_half_precision(dtype: torch.dtype, via: str) -> None:
     model, images = tiny_vit().to(dtype), IMAGES.to(dtype)
