@@ -77,7 +77,11 @@ def test_the_predicted_class_for_any_number_of_images(kind: str, tmp_path: Path)
 
 @pytest.mark.parametrize(
     ("layer", "method", "kind"),
-    [("features", "finer-cam", "onnx"), ("behind.2", "layer-cam", "onnx"), ("behind.2", "finer-cam", "pt2")],
+    [
+        ("features", "finer-cam", "onnx"),
+        pytest.param("behind.2", "layer-cam", "onnx", marks=pytest.mark.slow),
+        ("behind.2", "finer-cam", "pt2"),
+    ],
 )
 def test_a_class_that_goes_in_where_all_behind_the_layer_is_differentiated(
     layer: str, method: str, kind: str, tmp_path: Path

@@ -70,6 +70,7 @@ def normalised(images: torch.Tensor) -> torch.Tensor:
     return (images - mean[:, None, None]) / std[:, None, None]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("method", FIGURES)
 def test_figures_of_the_readme_by_funcams_metrics(method: str, table: dict[str, list[torch.Tensor]]) -> None:
     pointing, energy, coverage, hits, several = table[method]

@@ -192,7 +192,14 @@ def check_rows(cut: funcam.Split, image: torch.Tensor, *, crossed: bool) -> None
         torch.testing.assert_close(values_of(head(rows)), want)
 
 
-@pytest.mark.parametrize("name", [name for name, case in CASES.items() if case.via == "export"])
+@pytest.mark.parametrize(
+    "name",
+    [
+        pytest.param(name, marks=pytest.mark.slow) if name == "hf resnet" else name
+        for name, case in CASES.items()
+        if case.via == "export"
+    ],
+)
 def test_a_model_that_fx_cannot_follow_is_tapped_and_exported_if_asked(name: str) -> None:
     case = CASES[name]
     model = randomised(case.make()).eval()

@@ -36,7 +36,9 @@ NETWORKS = {
 }
 
 
-@pytest.mark.parametrize("name", NETWORKS)
+@pytest.mark.parametrize(
+    "name", [pytest.param(name, marks=pytest.mark.slow) if name == "swin" else name for name in NETWORKS]
+)
 def test_every_layer_of_a_network(name):
     """``head(A)`` equals ``model(images)``, and Grad-CAM equals plain autograd on the un-split model, in float64."""
     make, images = NETWORKS[name]

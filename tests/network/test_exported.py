@@ -43,7 +43,7 @@ def item_assigned(m: Any, x: torch.Tensor) -> torch.Tensor:
 # --- the graph -------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("make", [small, tiny_densenet, tiny_vit])
+@pytest.mark.parametrize("make", [small, pytest.param(tiny_densenet, marks=pytest.mark.slow), tiny_vit])
 def test_an_exported_model_has_the_layers_of_the_traced_one(make: Any) -> None:
     """Each module's output is the same value in both graphs, at the first call, before what is written into it."""
     model = make().double()

@@ -15,7 +15,7 @@ funcam.explain(network(), torch.rand(1, 3, 128, 128), method={method!r})
 
 
 @pytest.mark.long
-@pytest.mark.parametrize("method", ["full-grad", "shapley-cam"])
+@pytest.mark.parametrize("method", ["full-grad", pytest.param("shapley-cam", marks=pytest.mark.slow)])
 def test_torchs_remark_on_itself_is_not_our_users_affair(method: str) -> None:
     command = [sys.executable, "-W", "default", "-c", PROGRAM.format(method=method)]
     assert subprocess.run(command, capture_output=True, text=True, check=True).stderr == ""
