@@ -16,6 +16,7 @@ from torchvision.models import feature_extraction
 from funcam.errors import FuncamError
 from funcam.network.confined import confined
 from funcam.network.failures import trouble_of
+from funcam.network.fixed import Looks
 from funcam.network.inplace import InplaceProxy, free_of_inplace
 from funcam.network.outside import Outside
 from funcam.network.twin import Twin, twin
@@ -172,11 +173,12 @@ def _tensor_attributes(root: nn.Module) -> Iterator[tuple[str, Any]]:
                 yield f"{path}.{name}".removeprefix("."), value
 
 
-def trace(model: nn.Module) -> Graph:
+def trace(model: nn.Module, fixed: set[str] | None = None) -> Graph:
     """Trace a twin of the model to its leaf operations and free the graph of in-place operations.
 
     Args:
         model: a module that `torch.fx` can follow; it is only read.
+        fixed: takes the paths of the tensors whose values are in the graph as numbers, as far as it was made.
 
     Returns:
         The graph, in evaluation mode.
@@ -198,7 +200,7 @@ def trace(model: nn.Module) -> Graph:
             own = one_argument(made.root)
             if made.made_tensors:
                 raise FuncamError(f"{name} can't be traced: its train() makes tensors of its weights")
-            traced = _traced(tracer, own, Outside(made), name)
+            traced = _traced(tracer, own, Outside(made), name, set() if fixed is None else fixed)
     except ParametersWritten:
         raise FuncamError(f"{name} can't be traced: its code writes into its parameters") from None
     try:
@@ -216,12 +218,12 @@ def _graph(model: nn.Module, own: nn.Module, tracer: ConfinedTracer, traced: fx.
     return Graph(module, nodes, tracer.module_outputs, tracer.module_inputs, name)
 
 
-def _traced(tracer: ConfinedTracer, own: nn.Module, outside: Outside, name: str) -> fx.Graph:
+def _traced(tracer: ConfinedTracer, own: nn.Module, outside: Outside, name: str, fixed: set[str]) -> fx.Graph:
     buffers = list(own.buffers())
     versions = {id(buffer): buffer._version for buffer in buffers}
     escaped = False
     try:
-        with Unwritten(own.parameters()):
+        with Unwritten(own.parameters()), Looks(own, fixed):
             traced = tracer.trace(own)
     except Exception as error:
         raise FuncamError(f"{name} can't be traced: {trouble_of(error)}") from error

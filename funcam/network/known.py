@@ -15,6 +15,7 @@ from funcam.errors import FuncamError
 from funcam.network.choice import default_layer
 from funcam.network.cuts import Cut, make_cut
 from funcam.network.failures import PAIR
+from funcam.network.fixed import Fixed
 from funcam.network.graph import Graph, trace
 from funcam.network.layers import Shapes, probe_shapes, shapes_of
 from funcam.network.misfits import refuse_misfits
@@ -83,6 +84,7 @@ class Known:
         hooks: what the hooks on it held when they were judged.
         tables: its tables, where they tell as much as the signature does.
         silent: its weights behind which nothing could be seen when this was found out.
+        fixed: its tensors whose values are numbers in the graph by `torch.fx`.
         lock: held while something is found out of the model.
         facts: what was found out for some kind of input; the latest are kept.
         outputs: what the model returned for a sample of some kind; they may be large, and few are kept.
@@ -92,6 +94,7 @@ class Known:
     hooks: list[Any]
     tables: Tables | None
     silent: list[torch.Tensor]
+    fixed: Fixed | None
     lock: threading.RLock
     facts: Recent[Any]
     outputs: Recent[Any]
@@ -101,6 +104,7 @@ class Known:
         self.hooks = hooks
         self.tables = None
         self.silent = silent
+        self.fixed = None
         self.lock = threading.RLock()
         self.facts = Recent()
         self.outputs = Recent(_MOST_OUTPUTS)
@@ -125,11 +129,17 @@ class Known:
         """The model's graph by `torch.fx`, whether it is believed or not; None where it has none."""
         with self.lock:
             if self._traced is None and not self._failure:
+                looked_at: set[str] = set()
                 try:
-                    self._traced = TracedModel(trace(model))
+                    self._traced = TracedModel(trace(model, looked_at))
                 except FuncamError as error:
                     self._failure = str(error)
+                self.fixed = Fixed(model, looked_at)
             return self._traced
+
+    def outdated(self) -> bool:
+        """Whether the model's weights are such that what was found out may be wrong."""
+        return grown(self.silent) or (self.fixed is not None and self.fixed.changed())
 
     def renew_locks(self) -> None:
         """Locks that nobody holds, in the child of a fork."""
@@ -216,12 +226,12 @@ def known_of(model: nn.Module) -> Known:
     """
     with _MEMO.lock:
         known = _MEMO.models.get(model)
-        if known is not None and known.tables is not None and known.tables.hold(model) and not grown(known.silent):
+        if known is not None and known.tables is not None and known.tables.hold(model) and not known.outdated():
             return known
     state, hooks = states(model)
     with _MEMO.lock:
         known = _MEMO.models.get(model)
-        if known is None or known.state != state or grown(known.silent):
+        if known is None or known.state != state or known.outdated():
             refuse(model)
             known = _MEMO.models[model] = Known(state, hooks, silent(model))
             known.tables = tables_of(model)

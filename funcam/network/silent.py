@@ -11,6 +11,7 @@ from collections.abc import Iterable, Iterator
 import torch
 from torch import Tensor, nn
 
+from funcam.network.fixed import is_captured
 from funcam.network.tracing import untracked
 
 _SMALL = 1e-4
@@ -32,7 +33,7 @@ def silent(model: nn.Module) -> list[Tensor]:
 
 def grown(tensors: Iterable[Tensor]) -> bool:
     """Whether one of some weights that were `silent` hides nothing any more."""
-    return not all(_is_small(tensor) for tensor in tensors if not _is_captured(tensor))
+    return not all(_is_small(tensor) for tensor in tensors if not is_captured(tensor))
 
 
 def _multiplied(model: nn.Module) -> Iterator[Tensor]:
@@ -45,8 +46,3 @@ def _multiplied(model: nn.Module) -> Iterator[Tensor]:
 def _is_small(tensor: Tensor) -> bool:
     with torch.inference_mode(False), torch.no_grad():
         return not bool((untracked(tensor).abs() > _SMALL).any())
-
-
-def _is_captured(tensor: Tensor) -> bool:
-    """Whether a CUDA graph is being recorded, while which nobody may look at a number."""
-    return tensor.is_cuda and torch.cuda.is_current_stream_capturing()

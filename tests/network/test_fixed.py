@@ -1,0 +1,139 @@
+"""What code makes of a buffer while it is traced stands in a graph; other values have another graph, by autograd."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable
+
+import pytest
+import torch
+from torch import Tensor, nn
+from torchvision.models import resnet18
+from torchvision.ops import FrozenBatchNorm2d
+
+import funcam
+from funcam.network.known import known_of
+
+IMAGES = torch.rand(3, 3, 36, 36, generator=torch.Generator().manual_seed(5))
+VALUES = 3 + 9 * torch.rand(8, 1, 1, generator=torch.Generator().manual_seed(6))
+
+
+class Scaled(nn.Module):
+    """Features, what a function makes of them and of a tensor that is no weight, and a head."""
+
+    def __init__(self, function: Callable[[Tensor, Tensor], Tensor], held: str = "buffer") -> None:
+        super().__init__()
+        with torch.random.fork_rng():
+            torch.manual_seed(1)
+            self.features = nn.Sequential(nn.Conv2d(3, 8, 3, 2, 1), nn.ReLU(), nn.Conv2d(8, 8, 3, 2, 1), nn.ReLU())
+            self.head = nn.Linear(8, 5)
+        self.function = function
+        if held == "buffer":
+            self.register_buffer("value", torch.ones(8, 1, 1))
+        else:
+            self.value = torch.ones(8, 1, 1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.head(self.function(self.features(x), self.value).mean((2, 3)))
+
+
+FUNCTIONS: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
+    "folded": lambda A, value: A / (value + 1e-5).sqrt(),
+    "a view": lambda A, value: A / value[..., :1].flatten()[:, None, None].exp(),
+    "a number": lambda A, value: A.pow(2) + A * float(value.mean()),
+    "an item": lambda A, value: A.pow(2) + A * value.sum().item(),
+    "a list": lambda A, value: A.pow(2) + A * value.tolist()[0][0][0],
+    "NumPy": lambda A, value: A.pow(2) + A * float(value.numpy().mean()),
+    "a branch": lambda A, value: A.pow(2) if value.sum() > 20 else A,
+    "its data": lambda A, value: A / value.data.sqrt(),
+}
+
+
+def copied(model: Scaled) -> None:
+    with torch.no_grad():
+        model.value.copy_(VALUES)
+
+
+def written(model: Scaled) -> None:
+    model.value.data.copy_(VALUES)
+
+
+def replaced(model: Scaled) -> None:
+    model.value.data = VALUES.clone()
+
+
+def loaded(model: Scaled) -> None:
+    model.load_state_dict({**model.state_dict(), "value": VALUES})
+
+
+def by_hand(model: Scaled, class_: int) -> Tensor:
+    """Grad-CAM of the features, as the paper has it."""
+    kept: list[Tensor] = []
+    with model.features.register_forward_hook(lambda _module, _given, A: kept.append(A)):
+        score = model(IMAGES)[:, class_].sum()
+    (g,) = torch.autograd.grad(score, kept[0])
+    return (g.mean((2, 3), keepdim=True) * kept[0]).sum(1).relu().detach()
+
+
+def assert_near(maps: Tensor, expected: Tensor) -> None:
+    assert expected.any()
+    torch.testing.assert_close(maps, expected, rtol=1e-4, atol=1e-5 * float(expected.abs().max()))
+
+
+@pytest.mark.parametrize("write", [copied, written, replaced, loaded])
+@pytest.mark.parametrize("name", FUNCTIONS)
+def test_a_buffer_that_was_written_is_seen(name: str, write: Callable[[Scaled], None]) -> None:
+    model = Scaled(FUNCTIONS[name]).eval()
+    assert_near(funcam.explain(model, IMAGES, 3, layer="features").maps, by_hand(model, 3))
+    write(model)
+    assert_near(funcam.explain(model, IMAGES, 3, layer="features").maps, by_hand(model, 3))
+    assert_near(funcam.explain(model, IMAGES, "all", layer="features").maps[:, 2], by_hand(model, 2))
+
+
+@pytest.mark.parametrize("write", [copied, written, replaced])
+@pytest.mark.parametrize("name", FUNCTIONS)
+def test_so_is_a_tensor_that_is_no_buffer(name: str, write: Callable[[Scaled], None]) -> None:
+    model = Scaled(FUNCTIONS[name], held="attribute").eval()
+    funcam.explain(model, IMAGES, 3, layer="features")
+    write(model)
+    assert_near(funcam.explain(model, IMAGES, 3, layer="features").maps, by_hand(model, 3))
+
+
+@pytest.mark.parametrize("via", ["fx", "tap", "export"])
+def test_a_split_goes_on_with_what_is_there_now(via: str) -> None:
+    model = Scaled(FUNCTIONS["folded"]).eval()
+    cut = funcam.split(model, "features", via=via, example=IMAGES)
+    funcam.explain(cut, IMAGES, 3)
+    copied(model)
+    assert_near(funcam.explain(cut, IMAGES, 3).maps, by_hand(model, 3))
+    A, head = cut(IMAGES)
+    assert_near(head(A), model(IMAGES).detach())
+
+
+METHODS = ("guided-backprop", "full-grad", "ablation-cam", "score-cam", "grad-cam++", "gradient")
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_frozen_batch_norms_that_are_loaded_are_seen(method: str) -> None:
+    model = resnet18(num_classes=7, norm_layer=FrozenBatchNorm2d).eval()
+    images = IMAGES[:1]
+    funcam.explain(model, images, 3, method=method)
+    state = {
+        path: tensor * 1.2 if path.endswith("running_var") else tensor.clone()
+        for path, tensor in model.state_dict().items()
+    }
+    model.load_state_dict(state)
+    now, fresh = (funcam.explain(each, images, "all", method=method).maps for each in (model, copy.deepcopy(model)))
+    assert_near(now, fresh)
+
+
+def test_what_is_written_elsewhere_is_not_asked_again() -> None:
+    model = nn.Sequential(Scaled(FUNCTIONS["folded"]), nn.BatchNorm1d(5)).eval()
+    funcam.explain(model, IMAGES, 3)
+    known = known_of(model)
+    model[1].running_mean.add_(1)  # the graph has the layer, which reads it
+    with torch.no_grad():
+        model[0].head.weight.add_(1)
+    assert known_of(model) is known
+    copied(model[0])
+    assert known_of(model) is not known
