@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
@@ -40,6 +40,7 @@ class Graph:
         model: the class name of the model, for messages.
         image: the shape of the images that the graph is for, where it is for one (`torch.export`'s are).
         shapes: the shape of each node for one such image, where they are known.
+        fixed: paths of the model's tensors whose values stand in it as numbers.
     """
 
     module: fx.GraphModule
@@ -49,6 +50,7 @@ class Graph:
     model: str
     image: tuple[int, ...] | None = None
     shapes: dict[fx.Node, tuple[int, ...]] | None = None
+    fixed: frozenset[str] = frozenset()
 
     @property
     def named(self) -> dict[str, fx.Node]:
@@ -173,12 +175,11 @@ def _tensor_attributes(root: nn.Module) -> Iterator[tuple[str, Any]]:
                 yield f"{path}.{name}".removeprefix("."), value
 
 
-def trace(model: nn.Module, fixed: set[str] | None = None) -> Graph:
+def trace(model: nn.Module) -> Graph:
     """Trace a twin of the model to its leaf operations and free the graph of in-place operations.
 
     Args:
         model: a module that `torch.fx` can follow; it is only read.
-        fixed: takes the paths of the tensors whose values are in the graph as numbers, as far as it was made.
 
     Returns:
         The graph, in evaluation mode.
@@ -194,17 +195,18 @@ def trace(model: nn.Module, fixed: set[str] | None = None) -> Graph:
     """
     name = type(model).__name__
     tracer = ConfinedTracer(**_TRACER_OPTIONS)
+    fixed: set[str] = set()
     try:
         with torch.inference_mode(False):  # in which tensors have no versions
             made = Twin(model, own_buffers=True, aliases=True)
             own = one_argument(made.root)
             if made.made_tensors:
                 raise FuncamError(f"{name} can't be traced: its train() makes tensors of its weights")
-            traced = _traced(tracer, own, Outside(made), name, set() if fixed is None else fixed)
+            traced = _traced(tracer, own, Outside(made), name, fixed)
     except ParametersWritten:
         raise FuncamError(f"{name} can't be traced: its code writes into its parameters") from None
     try:
-        return _graph(model, own, tracer, traced)
+        return replace(_graph(model, own, tracer, traced), fixed=frozenset(fixed))
     finally:
         tracer.__dict__.clear()  # a proxy that the code kept knows the tracer, which holds the twin
 

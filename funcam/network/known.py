@@ -129,12 +129,11 @@ class Known:
         """The model's graph by `torch.fx`, whether it is believed or not; None where it has none."""
         with self.lock:
             if self._traced is None and not self._failure:
-                looked_at: set[str] = set()
                 try:
-                    self._traced = TracedModel(trace(model, looked_at))
+                    graph = trace(model)
+                    self._traced, self.fixed = TracedModel(graph), Fixed(model, graph.fixed)
                 except FuncamError as error:
                     self._failure = str(error)
-                self.fixed = Fixed(model, looked_at)
             return self._traced
 
     def outdated(self) -> bool:

@@ -1,7 +1,7 @@
 """The state of a model as far as a cut depends on it: modules, settings, hooks, and what its code names outside of it.
 
 Weights don't belong to it: a twin shares them. Compared are numbers and words by value, tensors by identity and
-version, arrays by a checksum, code by itself.
+version and those of a few numbers by a checksum, arrays by one, code by itself.
 """
 
 from __future__ import annotations
@@ -38,6 +38,7 @@ _VALUES = frozenset({torch.dtype, torch.device, torch.Size, range, slice})
 _MOST_ENTRIES = 64
 _DEPTH = 5
 _CHECKED_BYTES = 1 << 16
+_CHECKED_TENSOR = 1 << 12
 
 
 def signature(model: nn.Module) -> list[Any]:
@@ -138,7 +139,7 @@ class _State:
         elif kind in ATOMS:
             parts.append(value if kind in _VALUES else id(value))
         elif isinstance(value, torch.Tensor):
-            parts += (_TOKENS.of(value), None if value.is_inference() else value._version)
+            parts += (_TOKENS.of(value), None if value.is_inference() else value._version, _numbers(value))
         elif id(value) not in self.seen and depth:
             self.seen.add(id(value))
             self._add_once(value, kind, depth - 1)
@@ -264,6 +265,17 @@ def _checksum(array: Any) -> int | None:
         return None
     step = max(1, array.nbytes // _CHECKED_BYTES)
     return zlib.crc32((array.flat[::step] if step > 1 else array).tobytes())
+
+
+def _numbers(tensor: torch.Tensor) -> int | None:
+    """A checksum of a few numbers: what is written through `data` leaves the version as it is."""
+    if type(tensor) is not torch.Tensor or tensor.device.type != "cpu" or not 0 < tensor.nbytes <= _CHECKED_TENSOR:
+        return None
+    try:
+        with torch.inference_mode(False), torch.no_grad():
+            return zlib.crc32(tensor.detach().contiguous().flatten().view(torch.uint8).numpy().tobytes())
+    except (RuntimeError, TypeError):  # it has no numbers of its own
+        return None
 
 
 class _Tokens:

@@ -110,6 +110,16 @@ def test_a_split_goes_on_with_what_is_there_now(via: str) -> None:
     assert_near(head(A), model(IMAGES).detach())
 
 
+@pytest.mark.parametrize("write", [copied, written, replaced])
+@pytest.mark.parametrize("name", ["folded", "an item", "a list"])
+def test_an_exported_graph_is_made_anew(name: str, write: Callable[[Scaled], None]) -> None:
+    model = Scaled(FUNCTIONS[name], held="attribute").eval()
+    cut = funcam.split(model, "features", via="export", example=IMAGES)
+    funcam.explain(cut, IMAGES, 3)
+    write(model)
+    assert_near(funcam.explain(cut, IMAGES, 3).maps, by_hand(model, 3))
+
+
 METHODS = ("guided-backprop", "full-grad", "ablation-cam", "score-cam", "grad-cam++", "gradient")
 
 
