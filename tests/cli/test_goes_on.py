@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import re
+import subprocess
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
-from command_line import SCENES, Funcam, photo
+from command_line import SCENES, photo
 from PIL import Image
 
 if TYPE_CHECKING:
     from terminal import Terminals
 
+Process = Callable[..., "subprocess.Popen[str]"]
 pytestmark = pytest.mark.long
 
 INTERRUPTED = """
@@ -38,7 +41,7 @@ WIDTHS = {"compare": 40, "evaluate": 200}
 
 
 @pytest.mark.parametrize("command", MEASURING)
-def test_measuring(funcam: Funcam, terminals: Terminals, tmp_path: Path, command: str) -> None:
+def test_measuring(process: Process, terminals: Terminals, tmp_path: Path, command: str) -> None:
     run, columns, of = MEASURING[command], WIDTHS[command], OF[command]
     program = INTERRUPTED.format(module="funcam.comparison.run", function="_measure", after=2)
     stopped = terminals.run(*run, folder=tmp_path, program=program, columns=columns).ended(130)
@@ -48,9 +51,9 @@ def test_measuring(funcam: Funcam, terminals: Terminals, tmp_path: Path, command
     assert words(going_on.text).startswith(f"2{of} images were measured before; going on ")
 
     def piped(*words: str) -> str:
-        ran = funcam(*run, *words)
-        assert [line for line in ran.err.splitlines() if not line.startswith("funcam: stage ")] == []
-        return ran.out
+        out, err = process("-m", "funcam", *run, *words).communicate()
+        assert [line for line in err.splitlines() if not line.startswith("funcam: stage ")] == []
+        return out
 
     told = {"compare": "nothing was left to do: 4 of 4 images were measured before, and are left as they are\n"}
     assert piped().startswith(told.get(command, "4 images were measured before; going on\n"))
