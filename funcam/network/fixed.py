@@ -65,14 +65,14 @@ class Fixed:
         self._state = self._state_now()
         few = self._tensors if len(self._tensors) <= _MOST_COMPARED else []
         self._numbers = [
-            (each, _bytes(each)) for each in few if each.numel() <= _MOST_NUMBERS and not each.is_quantized
+            (each, as_bytes(each)) for each in few if each.numel() <= _MOST_NUMBERS and not each.is_quantized
         ]
 
     def changed(self) -> bool:
         """Whether one was written into since, or has other memory; of a few numbers, whether they are others."""
         return bool(self._tensors) and (
             self._state != self._state_now()
-            or not all(torch.equal(_bytes(each), before) for each, before in self._numbers if not is_captured(each))
+            or not all(torch.equal(as_bytes(each), before) for each, before in self._numbers if not is_captured(each))
         )
 
     def _state_now(self) -> tuple[list[int], list[int]]:
@@ -88,8 +88,8 @@ def tensors_of(module: nn.Module) -> Iterator[tuple[str, Tensor]]:
                     yield f"{path}.{name}".removeprefix("."), value
 
 
-def _bytes(tensor: Tensor) -> Tensor:
-    """A copy, in which NaN is equal to itself."""
+def as_bytes(tensor: Tensor) -> Tensor:
+    """A copy of a tensor's numbers, in which NaN is equal to itself."""
     with torch.inference_mode(False), torch.no_grad():
         return tensor.detach().clone().contiguous().flatten().view(torch.uint8)
 

@@ -20,6 +20,7 @@ import numpy as np
 import torch
 from torch import nn
 
+from funcam.network.fixed import as_bytes
 from funcam.network.held import (
     ATOMS,
     LIBRARIES,
@@ -272,8 +273,7 @@ def _numbers(tensor: torch.Tensor) -> int | None:
     if type(tensor) is not torch.Tensor or tensor.device.type != "cpu" or not 0 < tensor.nbytes <= _CHECKED_TENSOR:
         return None
     try:
-        with torch.inference_mode(False), torch.no_grad():
-            return zlib.crc32(tensor.detach().contiguous().flatten().view(torch.uint8).numpy().tobytes())
+        return zlib.crc32(as_bytes(tensor).numpy().tobytes())
     except (RuntimeError, TypeError):  # it has no numbers of its own
         return None
 

@@ -306,10 +306,11 @@ def _settle(
         traced = None  # the model takes what its graph can't: they are not the same
     name, seen = named(known, model, traced, layer, sample, manner, wanted)
     place = tappable(model, name)
-    if place is None and (traced is None or name not in traced.graph.named):
+    having = traced if traced is not None and name in traced.graph.named else None
+    if place is None and having is None:
         raise FuncamError(unknown(model, traced, name))
-    if traced is not None and name in traced.graph.named:
-        traced.cut(name, tuple(sample.images.shape))  # refuses what does not lead to the output
+    if having is not None:
+        having.cut(name, tuple(sample.images.shape))  # refuses what does not lead to the output
     barred, as_it_is = why_not_graph(manner), None
     why = barred or known.failure
     if traced is not None and not barred:

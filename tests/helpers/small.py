@@ -204,3 +204,9 @@ def state_of(model: nn.Module) -> list[Any]:
 
 
 resnet18 = partial(torchvision.models.resnet18, num_classes=7)
+
+
+def features_by_hand(model: nn.Module, images: torch.Tensor, class_: int) -> torch.Tensor:
+    """Grad-CAM of what `model.features` returns, by `features_and_gradients` and `grad_cam_numpy`."""
+    classes = torch.full((len(images),), class_)
+    return torch.from_numpy(grad_cam_numpy(*features_and_gradients(model, "features", images, classes))).float()

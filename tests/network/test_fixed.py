@@ -7,6 +7,7 @@ from collections.abc import Callable
 
 import pytest
 import torch
+from small import features_by_hand
 from torch import Tensor, nn
 from torchvision.models import resnet18
 from torchvision.ops import FrozenBatchNorm2d
@@ -66,15 +67,6 @@ def loaded(model: Scaled) -> None:
     model.load_state_dict({**model.state_dict(), "value": VALUES})
 
 
-def by_hand(model: Scaled, class_: int) -> Tensor:
-    """Grad-CAM of the features, as the paper has it."""
-    kept: list[Tensor] = []
-    with model.features.register_forward_hook(lambda _module, _given, A: kept.append(A)):
-        score = model(IMAGES)[:, class_].sum()
-    (g,) = torch.autograd.grad(score, kept[0])
-    return (g.mean((2, 3), keepdim=True) * kept[0]).sum(1).relu().detach()
-
-
 def assert_near(maps: Tensor, expected: Tensor) -> None:
     assert expected.any()
     torch.testing.assert_close(maps, expected, rtol=1e-4, atol=1e-5 * float(expected.abs().max()))
@@ -84,10 +76,10 @@ def assert_near(maps: Tensor, expected: Tensor) -> None:
 @pytest.mark.parametrize("name", FUNCTIONS)
 def test_a_buffer_that_was_written_is_seen(name: str, write: Callable[[Scaled], None]) -> None:
     model = Scaled(FUNCTIONS[name]).eval()
-    assert_near(funcam.explain(model, IMAGES, 3, layer="features").maps, by_hand(model, 3))
+    assert_near(funcam.explain(model, IMAGES, 3, layer="features").maps, features_by_hand(model, IMAGES, 3))
     write(model)
-    assert_near(funcam.explain(model, IMAGES, 3, layer="features").maps, by_hand(model, 3))
-    assert_near(funcam.explain(model, IMAGES, "all", layer="features").maps[:, 2], by_hand(model, 2))
+    assert_near(funcam.explain(model, IMAGES, 3, layer="features").maps, features_by_hand(model, IMAGES, 3))
+    assert_near(funcam.explain(model, IMAGES, "all", layer="features").maps[:, 2], features_by_hand(model, IMAGES, 2))
 
 
 @pytest.mark.parametrize("write", [copied, written, replaced])
@@ -96,7 +88,7 @@ def test_so_is_a_tensor_that_is_no_buffer(name: str, write: Callable[[Scaled], N
     model = Scaled(FUNCTIONS[name], held="attribute").eval()
     funcam.explain(model, IMAGES, 3, layer="features")
     write(model)
-    assert_near(funcam.explain(model, IMAGES, 3, layer="features").maps, by_hand(model, 3))
+    assert_near(funcam.explain(model, IMAGES, 3, layer="features").maps, features_by_hand(model, IMAGES, 3))
 
 
 @pytest.mark.parametrize("via", ["fx", "tap", "export"])
@@ -105,7 +97,7 @@ def test_a_split_goes_on_with_what_is_there_now(via: str) -> None:
     cut = funcam.split(model, "features", via=via, example=IMAGES)
     funcam.explain(cut, IMAGES, 3)
     copied(model)
-    assert_near(funcam.explain(cut, IMAGES, 3).maps, by_hand(model, 3))
+    assert_near(funcam.explain(cut, IMAGES, 3).maps, features_by_hand(model, IMAGES, 3))
     A, head = cut(IMAGES)
     assert_near(head(A), model(IMAGES).detach())
 
@@ -117,7 +109,7 @@ def test_an_exported_graph_is_made_anew(name: str, write: Callable[[Scaled], Non
     cut = funcam.split(model, "features", via="export", example=IMAGES)
     funcam.explain(cut, IMAGES, 3)
     write(model)
-    assert_near(funcam.explain(cut, IMAGES, 3).maps, by_hand(model, 3))
+    assert_near(funcam.explain(cut, IMAGES, 3).maps, features_by_hand(model, IMAGES, 3))
 
 
 METHODS = ("guided-backprop", "full-grad", "ablation-cam", "score-cam", "grad-cam++", "gradient")

@@ -7,6 +7,7 @@ from collections.abc import Callable
 
 import pytest
 import torch
+from small import features_by_hand
 from torch import Tensor, nn
 
 import funcam
@@ -78,15 +79,6 @@ MODELS: dict[str, Callable[[float], Pooled]] = {
 }
 
 
-def by_hand(model: Pooled, class_: int) -> Tensor:
-    """Grad-CAM of the last features of each image, as the paper has it."""
-    kept: list[Tensor] = []
-    with model.features.register_forward_hook(lambda _module, _given, A: kept.append(A)):
-        score = model(IMAGES)[:, class_].sum()
-    (g,) = torch.autograd.grad(score, kept[0])
-    return (g.mean((2, 3), keepdim=True) * kept[0]).sum(1).relu().detach()
-
-
 @pytest.mark.parametrize("grow", [copied, replaced, written, trained])
 @pytest.mark.parametrize("shown", [0.0, 1e-6])
 @pytest.mark.parametrize("name", MODELS)
@@ -95,7 +87,7 @@ def test_grad_cam_of_what_has_grown_is_autograds(name: str, shown: float, grow: 
     before = funcam.explain(model, IMAGES, 3).layer
     grow(model)
     result = funcam.explain(model, IMAGES, 3)
-    expected = by_hand(model, 3)
+    expected = features_by_hand(model, IMAGES, 3)
     assert before.startswith("features")
     assert expected.any()
     torch.testing.assert_close(result.maps, expected, rtol=1e-4, atol=1e-5 * float(expected.max()))
