@@ -8,7 +8,7 @@ import statistics
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from itertools import pairwise
 from pathlib import Path
@@ -40,6 +40,7 @@ const look = () => {
 requestAnimationFrame(look);
 """
 SHOWN = "Display::DrawAndSwap"  # the display compositor's: a frame on the screen
+FIRST, MOVED = "InputLatency::GestureScrollBegin", "InputLatency::GestureScrollUpdate"  # each ends on the screen
 FAR, SPEED = 17820, 3600  # pixels, and pixels a second: 60 a frame
 # The same way by script, each step of which waits for the page's own thread, as a wheel's doesn't.
 SCROLLED = """
@@ -124,7 +125,7 @@ def _measured(page: Path, width: int, times: int) -> dict[str, Any]:
         with _opened(page, width) as driver:
             opened.append(driver.execute_script(TIMES) / 1e3)
             script += driver.execute_async_script(SCROLLED)
-        with _opened(page, width, traced="viz,blink.user_timing") as driver:
+        with _opened(page, width, traced="viz,latencyInfo") as driver:
             wheel += _wheeled(driver, width)
             late += driver.execute_script("return window.late.size")
     return {
@@ -153,14 +154,22 @@ def _wheeled(driver: Any, width: int) -> list[float]:
     """How long each frame was on the screen while the wheel turned, in milliseconds."""
     driver.execute_script(WATCHED)
     turn = {"x": width // 2, "y": 500, "yDistance": -FAR, "speed": SPEED, "gestureSourceType": "mouse"}
-    driver.execute_script("performance.mark('begins')")
     driver.execute_cdp_cmd("Input.synthesizeScrollGesture", turn)
-    driver.execute_script("performance.mark('ends')")
     messages = (json.loads(entry["message"])["message"] for entry in driver.get_log("performance"))
-    events = [one["params"] for one in messages if one["method"] == "Tracing.dataCollected"]
-    begins, ends = (next(each["ts"] for each in events if each["name"] == name) for name in ("begins", "ends"))
-    shown = sorted(each["ts"] for each in events if each["name"] == SHOWN and begins <= each["ts"] <= ends)
-    return [(after - before) / 1e3 for before, after in pairwise(shown)]
+    return scrolled(one["params"] for one in messages if one["method"] == "Tracing.dataCollected")
+
+
+def scrolled(events: Iterable[dict[str, Any]]) -> list[float]:
+    """How long each frame of one scroll was on the screen, in milliseconds, from Chromium's trace.
+
+    From the wheel's first turn to the frame that shows its last: afterwards the page stands, and a screen
+    that has nothing new to show owes no frame.
+    """
+    told = list(events)
+    begins = min(each["ts"] for each in told if (each["name"], each["ph"]) == (FIRST, "b"))
+    ends = max(each["ts"] for each in told if (each["name"], each["ph"]) == (MOVED, "e"))
+    shown = sorted(each["ts"] for each in told if each["name"] == SHOWN and begins <= each["ts"] <= ends)
+    return [(after - before) / 1e3 for before, after in pairwise([begins, *shown])]
 
 
 def _told(frames: list[float]) -> dict[str, Any]:

@@ -11,6 +11,20 @@ from browsers import browser as browser
 from benchmarks import report_page
 
 
+def event(milliseconds: float, name: str, phase: str = "X") -> dict[str, object]:
+    return {"ts": milliseconds * 1e3, "name": name, "ph": phase}
+
+
+def test_frames_are_counted_from_the_wheels_first_turn_to_its_last_and_no_further() -> None:
+    shown = [event(at, report_page.SHOWN) for at in (3, 20, 36, 96, 112, 180)]
+    turns = [event(10, report_page.FIRST, "b"), event(20, report_page.FIRST, "e")]
+    moves = [event(at, report_page.MOVED, "b") for at in (12, 30, 90)]
+    moves += [event(at, report_page.MOVED, "e") for at in (21, 37, 113)]
+    events = [event(0, "another"), *moves, *reversed(shown), *turns]
+    # What was shown before the wheel turned, and the page's own work afterwards, is no frame of the scroll.
+    assert report_page.scrolled(events) == pytest.approx([10, 16, 60, 16])
+
+
 @pytest.mark.slow
 @pytest.mark.long
 def test_a_small_report_is_measured_and_told(browser: Browser, tmp_path: Path) -> None:
