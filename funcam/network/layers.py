@@ -21,7 +21,12 @@ from funcam.network.traits import operation, sets_grid
 from funcam.network.twin import meta_twin
 
 _MOST_PREFIX_TOKENS = 16
-_PROBE_SIZES = (224, 299, 384, 518, 512, 256, 128, 96, 64, 32)
+# Of signals, images, and volumes or clips. A volume as wide as an image would take minutes and gigabytes to run.
+_PROBE_SIZES: dict[int, tuple[tuple[int, ...], ...]] = {
+    1: ((224,), (1024,), (4096,), (16000,)),
+    2: tuple((side, side) for side in (224, 299, 384, 518, 512, 256, 128, 96, 64, 32)),
+    3: ((64, 64, 64), (16, 112, 112), (16, 224, 224), (96, 96, 96), (128, 128, 128), (32, 32, 32)),
+}
 
 Shape = tuple[int, ...]
 GivenTo = Callable[[fx.Node], Iterable[fx.Node]]
@@ -197,13 +202,14 @@ def probe_shapes(graph: Graph) -> Shapes:
         return shapes_of(graph, graph.image)
     conv = next((m for m in graph.module.modules() if isinstance(m, _ConvNd)), None)
     dimensions, channels = (len(conv.kernel_size), conv.in_channels) if conv else (2, 3)
-    for size in _PROBE_SIZES:
+    for size in _PROBE_SIZES[dimensions]:
         try:
-            return shapes_of(graph, (1, channels, *([size] * dimensions)))
+            return shapes_of(graph, (1, channels, *size))
         except FuncamError:
             continue
+    sizes = ", ".join("x".join(map(str, size)) for size in _PROBE_SIZES[dimensions])
     raise FuncamError(
-        f"{graph.model} takes none of the usual image sizes {_PROBE_SIZES}; pass an example: "
+        f"{graph.model} takes none of the usual image sizes {sizes}; pass an example: "
         "split(model, layer, example=images)"
     )
 

@@ -106,3 +106,43 @@ def test_a_model_without_values_is_listed_by_its_graph() -> None:
     with torch.device("meta"):
         model = torchvision.models.resnet18()
     assert [layer.name for layer in funcam.list_layers(model) if layer.default] == ["layer4"]
+
+
+def test_a_volumes_network_is_run_on_no_more_voxels_than_a_clip_has() -> None:
+    torch.manual_seed(0)
+    network = nn.Sequential(
+        nn.Conv3d(1, 4, 3, padding=1), nn.ReLU(), nn.AdaptiveAvgPool3d(1), nn.Flatten(), nn.Linear(4, 5)
+    )
+    voxels: list[int] = []
+
+    class Counted(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.network = network
+
+        def forward(self, x: Tensor) -> Tensor:
+            if type(x) is Tensor and not x.is_meta:
+                voxels.append(x.numel())
+            out: Tensor = self.network(x)
+            return out
+
+    (default,) = (layer for layer in funcam.list_layers(Counted().eval()) if layer.default)
+    assert default.name == "network.1"
+    assert len(default.shape) == 5
+    assert voxels
+    assert max(voxels) <= 16 * 224 * 224
+
+
+def test_sizes_that_do_not_fit_are_told_by_their_sides() -> None:
+    network = nn.Sequential(nn.Conv3d(1, 4, 3), nn.ReLU(), nn.Flatten(), nn.Linear(4 * 8 * 8 * 8, 5)).eval()
+    with pytest.raises(funcam.FuncamError, match=r"none of the usual image sizes 64x64x64, 16x112x112, .*32x32x32"):
+        funcam.list_layers(network)
+    listed = funcam.list_layers(network, torch.rand(1, 1, 10, 10, 10))
+    assert [layer.name for layer in listed if layer.default] == ["1"]
+
+
+def test_a_signals_network_that_needs_a_second_of_sound_is_listed() -> None:
+    torch.manual_seed(0)
+    parts = [nn.Conv1d(1, 8, 80, 16), nn.ReLU(), nn.MaxPool1d(4), nn.Conv1d(8, 8, 9), nn.ReLU()]
+    network = nn.Sequential(*parts, nn.AdaptiveAvgPool1d(1), nn.Flatten(), nn.Linear(8, 5)).eval()
+    assert [layer.shape for layer in funcam.list_layers(network) if layer.default] == [(1, 8, 7)]  # of 1,024 numbers
