@@ -24,6 +24,7 @@ class Setting:
         nets: torchvision's names; none for each suite's own.
         batches: batch sizes; none for each suite's own.
         photos: a folder of pictures for `files`; None for pictures that are drawn.
+        pictures: so many of them are read.
     """
 
     device: str = "cpu"
@@ -31,6 +32,7 @@ class Setting:
     nets: tuple[str, ...] = ()
     batches: tuple[int, ...] = ()
     photos: Path | None = None
+    pictures: int = 30
 
     @property
     def size(self) -> int:

@@ -38,7 +38,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--batches", type=_numbers, default=(), metavar="1,8", help="batches instead of each suite's own"
     )
-    parser.add_argument("--photos", type=Path, metavar="FOLDER", help="pictures for e2e/files (default: drawn ones)")
+    parser.add_argument("--photos", type=Path, metavar="FOLDER", help="pictures for e2e/files and e2e/cores (drawn)")
+    parser.add_argument("--pictures", type=int, default=30, metavar="N", help="so many of them (30; quick: 1)")
     parser.add_argument("--no-memory", action="store_true", help="times only")
     parser.add_argument("--out", type=Path, metavar="FOLDER", help="the results (benchmarks/results)")
 
@@ -66,7 +67,8 @@ def main(arguments: argparse.Namespace) -> int:
         print("\n".join(f"{name:20} {registry.suite(name).TITLE}" for name in names))
         return 0
     names = [name for name in names if arguments.device == "cpu" or registry.suite(name).FOR != "cpu"]
-    setting = Setting(arguments.device, arguments.quick, arguments.nets, arguments.batches, arguments.photos)
+    chosen = arguments.nets, arguments.batches, arguments.photos, arguments.pictures
+    setting = Setting(arguments.device, arguments.quick, *chosen)
     with Screen() as screen:
         reports = [_reported(name, registry.suite(name), setting, arguments, screen) for name in names]
     return int(any(row.failed and not is_of_peer(row.case) for report in reports for row in report.rows))

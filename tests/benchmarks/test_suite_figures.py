@@ -14,8 +14,9 @@ import pytest
 import torch
 import torchvision
 
-from benchmarks.suite import compare, measuring, page, plots, records, timers
+from benchmarks.suite import compare, drawn, measuring, page, plots, records, timers
 from benchmarks.suite.case import Case, Group, Setting
+from benchmarks.suite.e2e import files
 from benchmarks.suite.measuring import Pace, in_turn, rows_of
 from benchmarks.suite.micro.alpha import by_hand, by_loop, by_vmap
 from benchmarks.suite.networks import tuned
@@ -314,3 +315,19 @@ def test_a_quick_run_has_the_first_batch_and_a_small_network():
     assert Setting(quick=True).batches_or(4, 8) == (4,)
     assert Setting(nets=("a",), batches=(2,), quick=True).nets_or("vgg16") == ("a",)
     assert Setting().batches_or(4, 8) == (4, 8)
+
+
+def test_the_photos_that_are_told_are_those_that_are_read(tmp_path):
+    drawn.photos(tmp_path, 3, (8, 8))
+    for setting, told in (
+        (Setting(), "30 photos"),
+        (Setting(pictures=300), "300 photos"),
+        (Setting(quick=True, pictures=300), "a photo"),
+        (Setting(photos=tmp_path), "3 photos"),
+        (Setting(photos=tmp_path, pictures=2), "2 photos"),
+    ):
+        assert files.told_number(setting) == told
+    assert [path.name for path in files.pictures(Setting(photos=tmp_path, pictures=2))[0]] == [
+        "photo000.jpg",
+        "photo001.jpg",
+    ]

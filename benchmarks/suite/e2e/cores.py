@@ -21,7 +21,8 @@ def groups(setting: Setting) -> Iterator[Group]:
         return
     for name in setting.nets_or("mobilenet_v2"):
         for title, options in [*files.COMMANDS.items()][: 1 if setting.quick else None]:
-            yield Group(f"{name}, {title}", partial(_cases, setting, name, options), ONE, once=True)
+            group = f"{name}, {title}, {files.told_number(setting)}"
+            yield Group(group, partial(_cases, setting, name, options), ONE, once=True)
 
 
 def _cases(setting: Setting, name: str, options: tuple[str, ...]) -> dict[str, Case]:

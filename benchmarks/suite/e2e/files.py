@@ -35,21 +35,30 @@ COMMANDS: dict[str, tuple[str, ...]] = {
 
 
 def groups(setting: Setting) -> Iterator[Group]:
-    number = "a photo" if setting.quick else f"{_count(setting)} photos"
     for name in setting.nets_or("mobilenet_v2", "resnet50"):
-        yield Group(f"{name}, {number}", partial(_cases, setting, name), PLAIN, once=True)
+        yield Group(f"{name}, {told_number(setting)}", partial(_cases, setting, name), PLAIN, once=True)
 
 
-def _count(setting: Setting) -> int:
-    return 1 if setting.quick else 30
+def told_number(setting: Setting) -> str:
+    """How many photos there are, in words."""
+    number = len(_given(setting)) if setting.photos else _count(setting)
+    return "a photo" if number == 1 else f"{number} photos"
 
 
 def pictures(setting: Setting) -> tuple[list[Path], object]:
     """The photos' files, and what has to live as long as they are needed."""
     if setting.photos:
-        return [Path(path) for path in find_images([setting.photos]).paths[: _count(setting)]], None
+        return _given(setting), None
     folder = tempfile.TemporaryDirectory()
     return photos(Path(folder.name), _count(setting), (120, 160) if setting.quick else (480, 640)), folder
+
+
+def _count(setting: Setting) -> int:
+    return 1 if setting.quick else setting.pictures
+
+
+def _given(setting: Setting) -> list[Path]:
+    return [Path(path) for path in find_images([setting.photos]).paths[: _count(setting)]]
 
 
 def _cases(setting: Setting, name: str) -> dict[str, Case]:
