@@ -15,6 +15,7 @@ from torchvision.models import feature_extraction
 
 from funcam.errors import FuncamError
 from funcam.network.confined import confined
+from funcam.network.dropped import drops, is_underived
 from funcam.network.failures import trouble_of
 from funcam.network.fixed import Looks
 from funcam.network.inplace import InplaceProxy, free_of_inplace
@@ -90,6 +91,7 @@ class ConfinedTracer(feature_extraction.NodePathTracer):  # type: ignore[misc]
         self.taken: set[str] = set()
         self.module_outputs: dict[str, fx.Node] = {}
         self.module_inputs: dict[str, fx.Node] = {}
+        self.underived: set[fx.Node] = set()
 
     def trace(self, root: nn.Module, concrete_args: dict[str, Any] | None = None) -> fx.Graph:
         """The graph of a twin; as `fx.Tracer.trace` without its patches."""
@@ -109,6 +111,13 @@ class ConfinedTracer(feature_extraction.NodePathTracer):  # type: ignore[misc]
             finally:
                 self.parameter_proxies.clear()  # they know the tracer, which holds the model
         return self.graph
+
+    def create_node(self, kind: str, *what: Any, **options: Any) -> fx.Node:
+        """As `fx.Tracer.create_node`; what a graph would differentiate in another way than the code is noted."""
+        node: fx.Node = super().create_node(kind, *what, **options)
+        if is_underived():
+            self.underived.add(node)
+        return node
 
     def proxy(self, node: fx.Node) -> fx.Proxy:
         return InplaceProxy(node, self)
@@ -197,7 +206,7 @@ def trace(model: nn.Module) -> Graph:
     tracer = ConfinedTracer(**_TRACER_OPTIONS)
     fixed: set[str] = set()
     try:
-        with torch.inference_mode(False):  # in which tensors have no versions
+        with torch.inference_mode(False), torch.enable_grad():  # in inference mode tensors have no versions
             made = Twin(model, own_buffers=True, aliases=True)
             own = one_argument(made.root)
             if made.made_tensors:
@@ -234,6 +243,10 @@ def _traced(tracer: ConfinedTracer, own: nn.Module, outside: Outside, name: str,
     if escaped:
         raise FuncamError(f"{name} can't be traced: its code keeps what it computes in a global or a class")
     _refuse_written_buffers(own, versions, name)
+    if drops(own, traced, tracer.underived):
+        raise FuncamError(
+            f"{name} can't be traced: its code computes a part without gradients, or with a derivative of its own"
+        )
     return traced
 
 
