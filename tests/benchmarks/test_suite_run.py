@@ -12,6 +12,7 @@ import pytest
 
 from benchmarks import __main__ as program
 from benchmarks.suite import records, registry
+from benchmarks.suite.case import Setting
 from benchmarks.suite.run import PEERS
 
 ROOT = Path(__file__).parents[2]
@@ -29,12 +30,21 @@ def _ran(*words: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(command, cwd=ROOT, env={**os.environ, "PYTHONPATH": paths}, capture_output=True, text=True)
 
 
+def test_every_suite_has_cases() -> None:
+    setting = Setting("cpu", True, (), (), None)
+    for name in registry.names():
+        groups = list(registry.suite(name).groups(setting))
+        assert groups, name
+        assert all(group.title for group in groups), name
+
+
 @pytest.mark.long
-def test_every_suite_runs_quickly_and_is_reported(tmp_path: Path) -> None:
-    ran = _ran("run", "--quick", "--out", str(tmp_path))
+@pytest.mark.parametrize("suites", [("micro", "e2e/grad", "e2e/throughput"), pytest.param((), marks=pytest.mark.slow)])
+def test_every_suite_runs_quickly_and_is_reported(tmp_path: Path, suites: tuple[str, ...]) -> None:
+    ran = _ran("run", *suites, "--quick", "--out", str(tmp_path))
     assert ran.returncode == 0, ran.stdout + ran.stderr
     reports = {report.suite: report for report in records.reports_in(tmp_path)}
-    assert sorted(reports) == sorted(registry.names())
+    assert sorted(reports) == sorted(registry.chosen([*suites]))
     assert all(report.quick and report.rows for report in reports.values())
     rows = [row for report in reports.values() for row in report.rows]
     assert not [row for row in rows if row.failed and row.case.split()[0] not in PEERS]
