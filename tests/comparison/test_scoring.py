@@ -14,7 +14,16 @@ from sklearn.metrics import average_precision_score
 
 import funcam
 from funcam import metrics
-from funcam.comparison import METRICS, Example, Plan, Rival, compare, image_examples, scene_examples
+from funcam.comparison import (
+    METRICS,
+    ComparisonResult,
+    Example,
+    Plan,
+    Rival,
+    compare,
+    image_examples,
+    scene_examples,
+)
 from funcam.comparison.batches import baselines
 from funcam.comparison.instances import LocatedObjects, instances_of
 from funcam.comparison.plan import GROUPS
@@ -111,13 +120,19 @@ def test_the_top_1_error_counts_wrong_classes(net: Net, tmp_path: Path) -> None:
     assert figure(run, "centre-gaussian", "top-1-error") == 1
 
 
-def test_every_group_is_measured(net: Net, tmp_path: Path) -> None:
+@pytest.fixture(scope="module")
+def run_of_all(net: Net, tmp_path_factory: pytest.TempPathFactory) -> ComparisonResult:
+    """One scene, measured by every group of metrics."""
+    plan = Plan(Recipe(("grad-cam",)), groups=GROUPS, steps=5)
+    return compare([Rival("a", net)], SUBJECTS[:1], plan, tmp_path_factory.mktemp("all"))
+
+
+def test_every_group_is_measured(net: Net, run_of_all: ComparisonResult) -> None:
     """Each group's figures are those of the public functions on the same maps, and every metric is in some group."""
-    examples = SUBJECTS[:1]
-    run = compare([Rival("a", net)], examples, Plan(Recipe(("grad-cam",)), groups=GROUPS, steps=5), tmp_path)
+    run = run_of_all
     measured = {row.metric for row in run.rows if row.method == "grad-cam"}
     assert measured == set(METRICS) - {"evenness"}  # of one object nothing can be uneven
-    ((images, big, label),) = maps_of(net, examples[0])
+    ((images, big, label),) = maps_of(net, SUBJECTS[0])
     targets = torch.tensor([label])
     road = metrics.road(net.model, images, big, targets)
     assert figure(run, "grad-cam", "road") == pytest.approx(float(road.combined), abs=1e-4)
@@ -143,10 +158,10 @@ def test_every_group_is_measured(net: Net, tmp_path: Path) -> None:
     assert figure(run, "grad-cam", "cascading-all") < 0.9
 
 
-def test_baselines_stand_beside_every_group_that_means_something_for_them(net: Net, tmp_path: Path) -> None:
-    groups = ("faithfulness", "road", "arcc", "sanity")
-    run = compare([Rival("a", net)], SUBJECTS[:1], Plan(Recipe(("grad-cam",)), groups=groups, steps=5), tmp_path)
-    of = {name: {row.metric for row in run.rows if row.method == name} for name in ("random", "uniform")}
+def test_baselines_stand_beside_every_group_that_means_something_for_them(run_of_all: ComparisonResult) -> None:
+    run, groups = run_of_all, ("faithfulness", "road", "arcc", "sanity")
+    rows = [row for row in run.rows if METRICS[row.metric].group in groups]
+    of = {name: {row.metric for row in rows if row.method == name} for name in ("random", "uniform")}
     assert of["random"] == {m.name for m in METRICS.values() if m.group in ("faithfulness", "road")}
     assert of["uniform"] == {"average-drop", "increase", "average-gain"}  # it has no order
     assert figure(run, "uniform", "average-drop") == pytest.approx(0, abs=1e-6)  # the image itself
