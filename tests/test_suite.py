@@ -33,7 +33,10 @@ def _tree(path: Path) -> ast.Module:
 
 
 def _dotted(node: ast.AST) -> str:
-    return ast.unparse(node) if isinstance(node, ast.Name | ast.Attribute) else ""
+    """A name, with the attributes behind it: what `ast.unparse` writes, of every node of the tests in less time."""
+    if isinstance(node, ast.Attribute):
+        return f"{_dotted(node.value)}.{node.attr}"
+    return node.id if isinstance(node, ast.Name) else ""
 
 
 def _places(*kinds: type[ast.AST]) -> Iterator[tuple[str, ast.AST]]:
@@ -85,12 +88,13 @@ def test_warnings_are_errors() -> None:
 
 def test_no_test_changes_the_import_path() -> None:
     """Helper modules are found by pytest's `pythonpath`; what a test imports may change it in a copy only."""
-    path = re.compile(r"sys\.path(\.(insert|append|extend)|\[.*\])?")
+    path = re.compile(r"sys\.path(\.(insert|append|extend))?")
     changes = [(place, node.func) for place, node in _places(ast.Call)]  # type: ignore[attr-defined]
     changes += [(place, target) for place, node in _places(ast.Assign) for target in node.targets]  # type: ignore[attr-defined]
     changes += [(place, node.target) for place, node in _places(ast.AugAssign)]  # type: ignore[attr-defined]
     assert len(changes) > 1000
-    assert [place for place, target in changes if path.fullmatch(ast.unparse(target))] == []
+    changes = [(place, target.value if isinstance(target, ast.Subscript) else target) for place, target in changes]
+    assert [place for place, target in changes if path.fullmatch(_dotted(target))] == []
 
 
 DISTRIBUTIONS = {
