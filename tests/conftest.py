@@ -20,6 +20,14 @@ from torch import nn
 settings.register_profile("funcam", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("funcam")
 
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Where slow tests are left out hypothesis tries half of its hundred examples, but for tests that say how many."""
+    if re.search(r"not \(?slow", config.getoption("markexpr")):
+        settings.register_profile("funcam", max_examples=50)
+        settings.load_profile("funcam")
+
+
 MARKS = {"assets": "real", "browser": "browser", "process": "long", "checkout": "long"}
 """Fixtures that take long by what they are, and the marks of the tests that use them."""
 

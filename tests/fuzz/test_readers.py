@@ -20,7 +20,7 @@ def without_faults(tally: Tally) -> None:
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_sample(kind: str) -> None:
-    without_faults(fuzz(kind, range(80)))
+    without_faults(fuzz(kind, range(40)))
 
 
 def test_the_table_has_a_line_without_faults_for_each_kind() -> None:
