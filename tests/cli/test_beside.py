@@ -47,8 +47,14 @@ def explained(funcam: Funcam, image: Path, *options: object) -> None:
     assert (ran.code, ran.err) == (0, "")
 
 
-@pytest.mark.parametrize("other", OTHERS)
-@pytest.mark.parametrize("plain_first", [True, False])
+@pytest.mark.parametrize(
+    ("other", "plain_first"),
+    [
+        *((other, True) for other in OTHERS),
+        ("several networks", False),
+        *(pytest.param(other, False, marks=pytest.mark.slow) for other in OTHERS if other != "several networks"),
+    ],
+)
 def test_other_options_have_other_files(funcam: Funcam, image: Path, other: str, plain_first: bool) -> None:
     first, second = (CAM, OTHERS[other]) if plain_first else (OTHERS[other], CAM)
     explained(funcam, image, *first)
@@ -83,7 +89,7 @@ def test_other_images_of_one_name(funcam: Funcam, image: Path) -> None:
     assert len(contents()) == 2 * len(before)
 
 
-@pytest.mark.parametrize("options", [CAM, SEVERAL])
+@pytest.mark.parametrize("options", [CAM, pytest.param(SEVERAL, marks=pytest.mark.slow)])
 def test_two_images_of_one_name_have_the_same_names_in_every_call(
     funcam: Funcam, image: Path, options: tuple[str, ...]
 ) -> None:
@@ -121,7 +127,7 @@ def test_a_copy_of_what_is_done_is_not_done(funcam: Funcam, image: Path) -> None
     assert len([name for name in contents() if name.endswith(".json")]) == 2
 
 
-@pytest.mark.parametrize("options", [CAM, SEVERAL])
+@pytest.mark.parametrize("options", [pytest.param(CAM, marks=pytest.mark.slow), SEVERAL])
 def test_a_file_of_the_users_stays(funcam: Funcam, image: Path, options: tuple[str, ...]) -> None:
     Path("results").mkdir()
     names = ["pic-scenes-cam.jpg", "pic-scenes-panel.png", "pic-nets-panel.png", "pic-nets.json", "pic-scenes.json"]
@@ -133,7 +139,7 @@ def test_a_file_of_the_users_stays(funcam: Funcam, image: Path, options: tuple[s
     assert b"mine" not in contents()["pic-scenes-cam.jpg"]
 
 
-@pytest.mark.parametrize("options", [CAM, SEVERAL])
+@pytest.mark.parametrize("options", [CAM, pytest.param(SEVERAL, marks=pytest.mark.slow)])
 def test_overwriting_leaves_nothing_of_the_others(funcam: Funcam, image: Path, options: tuple[str, ...]) -> None:
     explained(funcam, image, *options, "--out", "alone")
     explained(funcam, image, *CAM, "--top", "3", "--maps")

@@ -106,7 +106,7 @@ def test_a_pipe(funcam: Funcam, folder: Path, run: str) -> None:
         assert len(ran.err.splitlines()) == 2
 
 
-@pytest.mark.parametrize("columns", [80, 40])
+@pytest.mark.parametrize("columns", [pytest.param(80, marks=pytest.mark.slow), 40])
 @pytest.mark.parametrize("run", RUNS)
 def test_a_terminal(terminals: Terminals, folder: Path, run: str, columns: int) -> None:
     """What is sent to it besides letters is Rich's own: colours, the cursor's, and lines that are drawn again."""

@@ -43,7 +43,9 @@ cli.main()
 
 
 @pytest.mark.skipif(not FULL.exists(), reason="a device that is always full, as Linux has it")
-@pytest.mark.parametrize("arguments", [["nets"], ["--help"], ["--version"], ["methods"]])
+@pytest.mark.parametrize(
+    "arguments", [pytest.param(["nets"], marks=pytest.mark.slow), ["--help"], ["--version"], ["methods"]]
+)
 def test_output_to_a_full_disk(process: Process, arguments: list[str]) -> None:
     with FULL.open("w") as full:
         started = process("-m", "funcam", *arguments, stdout=full)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import shutil
 import sys
 from itertools import pairwise
 from pathlib import Path
@@ -12,18 +13,37 @@ import pytest
 from command_line import Funcam, photo
 from PIL import Image
 
+from funcam.cli.main import main
+
 SEARCH = ("evaluate", "--scenes", 4, "-m", "layer-cam", "-l", "trunk_output")
+WHOLE = (*SEARCH, "--fit", "crop")
+
+
+@pytest.fixture(scope="module")
+def searched(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of a search that went through: the same command finds what it measured there."""
+    folder = tmp_path_factory.mktemp("searched")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(folder)
+        patch.setattr(sys, "argv", ["funcam", *map(str, WHOLE), "--quiet"])
+        with pytest.raises(SystemExit) as caught:
+            main()
+    assert caught.value.code == 0
+    return folder / "evaluation"
 
 
 @pytest.mark.parametrize(("quick", "stages"), [((), 4), (("--quick",), 2)])
-def test_each_step_is_told_where_no_bar_can_be_drawn(funcam: Funcam, quick: tuple[str, ...], stages: int) -> None:
-    told = funcam(*SEARCH, *quick).err.splitlines()
+def test_each_step_is_told_where_no_bar_can_be_drawn(
+    funcam: Funcam, searched: Path, quick: tuple[str, ...], stages: int
+) -> None:
+    shutil.copytree(searched, "evaluation")
+    told = funcam(*WHOLE, *quick).err.splitlines()
     names = ["methods and layers", *(("variations", "together") if not quick else ()), "costs"]
     steps = [re.fullmatch(r"funcam: stage (\d) of (\d), ([\w ]+): \d+ recipes?(, \d+ images)?", line) for line in told]
     assert [step and (int(step[1]), int(step[2]), step[3], step[4] is None) for step in steps] == [
         (number, stages, name, name == "costs") for number, name in enumerate(names, 1)
     ]
-    assert funcam(*SEARCH, *quick, "--quiet").err == ""
+    assert funcam(*WHOLE, *quick, "--quiet").err == ""
 
 
 def test_the_best_on_one_half_comes_first(funcam: Funcam) -> None:
@@ -42,8 +62,10 @@ def test_the_best_on_one_half_comes_first(funcam: Funcam) -> None:
     assert {name: found["best"][name] for name in best} == best == found["default"]
 
 
-def test_the_recipe_is_written_as_it_is_printed(funcam: Funcam, tmp_path: Path) -> None:
-    ran = funcam(*SEARCH, "--json", "-o", "here")
+def test_the_recipe_is_written_as_it_is_printed(funcam: Funcam, searched: Path, tmp_path: Path) -> None:
+    shutil.copytree(searched, "here")
+    (tmp_path / "here" / "recipe.json").unlink()
+    ran = funcam(*WHOLE, "--json", "-o", "here")
     found = json.loads(ran.out)
     assert (tmp_path / "here" / "recipe.json").read_text() == ran.out
     assert len(found["ranking"]) == 5  # as it is, aug, eigen, twice the size, that with the better of the others
@@ -57,9 +79,10 @@ def test_the_recipe_is_written_as_it_is_printed(funcam: Funcam, tmp_path: Path) 
     assert all(row["cost"] > 0 for row in found["ranking"])
 
 
-def test_the_table_tells_everything_once(funcam: Funcam) -> None:
-    ran = funcam(*SEARCH, "--fit", "crop")
-    lines = ran.out.splitlines()
+def test_the_table_tells_everything_once(funcam: Funcam, searched: Path) -> None:
+    shutil.copytree(searched, "evaluation")
+    before, *lines = funcam(*WHOLE).out.splitlines()
+    assert before == "4 images were measured before; going on"
     assert lines[0].startswith("scenes, MaxBoxAccV2 in %: chosen on 2 images, found on 2 others")
     assert " ".join(lines[1].split()) == "recipe chosen on found on cost"
     assert sum("grad-cam at trunk_output, 128 pixels (default)" in line for line in lines) == 1

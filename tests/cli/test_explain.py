@@ -281,7 +281,8 @@ SEEDS = ["vgg16", "vgg19", "resnet50", "resnet101", "densenet121", "inception", 
 
 
 @pytest.mark.parametrize(
-    "net", [pytest.param(net, marks=pytest.mark.slow) if net in ("vgg19", "resnet101") else net for net in SEEDS]
+    "net",
+    [pytest.param(net, marks=pytest.mark.slow) if net in ("vgg16", "vgg19", "resnet101") else net for net in SEEDS],
 )
 def test_the_seeds_networks_with_a_file_of_weights(funcam: Funcam, net: str) -> None:
     generator = torch.Generator().manual_seed(1)

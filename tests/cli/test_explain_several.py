@@ -132,8 +132,17 @@ def test_a_report_of_somebody_else_is_not_overwritten(funcam: Funcam, image: Pat
     assert not Path("results").exists()
 
 
-@pytest.mark.parametrize("report", ["page.html", "README.md"])
-@pytest.mark.parametrize("other", [("other.png", *SCENES), ("pic.png", *SCENES, "--class", "star"), ("pic.png", *TWO)])
+OTHERS = (("other.png", *SCENES), ("pic.png", *SCENES, "--class", "star"), ("pic.png", *TWO))
+
+
+@pytest.mark.parametrize(
+    ("report", "other"),
+    [
+        *(("page.html", other) for other in OTHERS),
+        ("README.md", OTHERS[0]),
+        *(pytest.param("README.md", other, marks=pytest.mark.slow) for other in OTHERS[1:]),
+    ],
+)
 def test_that_a_report_of_another_question_is_replaced_is_told(
     funcam: Funcam, image: Path, report: str, other: tuple[str, ...]
 ) -> None:
@@ -222,7 +231,7 @@ def test_top_of_more_classes_than_there_are(funcam: Funcam, image: Path) -> None
 # On a terminal
 
 
-@pytest.mark.parametrize("columns", [40, pytest.param(80, marks=pytest.mark.slow), 200])
+@pytest.mark.parametrize("columns", [40, *(pytest.param(columns, marks=pytest.mark.slow) for columns in (80, 200))])
 def test_on_a_terminal(terminals: Terminals, tmp_path: Path, columns: int) -> None:
     Image.fromarray(photo()).save(tmp_path / "pic.png")
     screen = terminals.run(

@@ -39,8 +39,14 @@ def ran(funcam: Funcam, *words: object) -> str:
     return told.out
 
 
-@pytest.mark.parametrize("other", OTHERS)
-@pytest.mark.parametrize("command", RUNS)
+@pytest.mark.parametrize(
+    ("command", "other"),
+    [
+        *(("compare", other) for other in OTHERS),
+        ("evaluate", "network"),
+        *(pytest.param("evaluate", other, marks=pytest.mark.slow) for other in ("fit", "images")),
+    ],
+)
 def test_figures_of_another_question_stay(funcam: Funcam, command: str, other: str) -> None:
     run, usual = RUNS[command], RECORD[command]
     other_run = OTHERS[other](run)
@@ -110,8 +116,17 @@ def test_one_that_stopped_while_it_wrote(funcam: Funcam, monkeypatch: pytest.Mon
         whole = figures()
 
 
-@pytest.mark.parametrize("mine", ['{"mine": 1}', '{"mine": 1}\n{"mine": 2}\n', '["mine"]', "mine", ""])
-@pytest.mark.parametrize("command", RUNS)
+MINE = ('{"mine": 1}', '{"mine": 1}\n{"mine": 2}\n', '["mine"]', "mine", "")
+
+
+@pytest.mark.parametrize(
+    ("command", "mine"),
+    [
+        *(("compare", mine) for mine in MINE),
+        ("evaluate", MINE[0]),
+        *(pytest.param("evaluate", mine, marks=pytest.mark.slow) for mine in MINE[1:]),
+    ],
+)
 def test_a_file_of_the_users_stays(funcam: Funcam, command: str, mine: str) -> None:
     Path("out").mkdir()
     Path("out", f"{RECORD[command]}.json").write_text(mine)
@@ -121,7 +136,7 @@ def test_a_file_of_the_users_stays(funcam: Funcam, command: str, mine: str) -> N
     assert json.loads(figures()[f"{RECORD[command]}.json"])["files"]["record"] == f"{RECORD[command]}.json"
 
 
-@pytest.mark.parametrize("mine", ['{"apples": 3}', "[1]"])
+@pytest.mark.parametrize("mine", [pytest.param('{"apples": 3}', marks=pytest.mark.slow), "[1]"])
 def test_costs_of_something_else_stay(funcam: Funcam, mine: str) -> None:
     Path("out").mkdir()
     Path("out/costs.json").write_text(mine)

@@ -40,7 +40,7 @@ OF = {"compare": " of 4", "evaluate": ""}  # a search doesn't know how many ther
 WIDTHS = {"compare": 40, "evaluate": 200}
 
 
-@pytest.mark.parametrize("command", MEASURING)
+@pytest.mark.parametrize("command", ["compare", pytest.param("evaluate", marks=pytest.mark.slow)])
 def test_measuring(process: Process, terminals: Terminals, tmp_path: Path, command: str) -> None:
     run, columns, of = MEASURING[command], WIDTHS[command], OF[command]
     program = INTERRUPTED.format(module="funcam.comparison.run", function="_measure", after=2)

@@ -20,7 +20,7 @@ if os.name == "posix":
     from mortal import Mortals, mortals
 
 COMMANDS = {
-    "compare": "compare --scenes 6 --net scenes --batch 2 --out out --report out/report.html --report out/gallery.md",
+    "compare": "compare --scenes 4 --net scenes --batch 2 --out out --report out/report.html --report out/gallery.md",
     "evaluate": "evaluate --scenes 4 --net scenes --batch 2 -m layer-cam -l trunk_output --by energy --out out",
     "explain": "explain a.png b.png c.png --net scenes -m grad-cam --maps --format png --out out",
     "batch": "batch a.png b.png c.png --net scenes --batch 2 --shard 2 --pictures overlay --out out",

@@ -36,10 +36,19 @@ def place(tmp_path: Path) -> Path:
     return tmp_path
 
 
+PLANTS = ("link", "broken link", "link to a device", "pipe")
+
+
 @pytest.mark.long
-@pytest.mark.parametrize("run", RUNS)
-@pytest.mark.parametrize("plant", ["link", "broken link", "link to a device", "pipe"])
-def test_what_lies_where_a_result_is_to_be_is_not_followed(funcam: Funcam, place: Path, run: str, plant: str) -> None:
+@pytest.mark.parametrize(
+    ("plant", "run"),
+    [
+        *((plant, "explain") for plant in PLANTS),
+        *(("link", run) for run in ("compare", "evaluate")),
+        *(pytest.param(plant, run, marks=pytest.mark.slow) for plant in PLANTS[1:] for run in ("compare", "evaluate")),
+    ],
+)
+def test_what_lies_where_a_result_is_to_be_is_not_followed(funcam: Funcam, place: Path, plant: str, run: str) -> None:
     """Every file that the command writes, in turn, but for the journal, which is not replaced but refused."""
     words = RUNS[run].split()
     assert funcam(*words).code == 0

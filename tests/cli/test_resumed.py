@@ -141,14 +141,22 @@ def test_nothing_that_was_changed(funcam: Funcam, place: None) -> None:
     assert Path("out/images.jsonl").read_bytes() == journal
 
 
-@pytest.mark.parametrize("what", CHANGES)
+# tests/comparison/test_resuming.py changes them, too, below the command.
+ELSEWHERE = {"truth", "a class", "pixels", "code", "layer", "combine", "smooth", "set", "fit", "size", "target"}
+
+
+@pytest.mark.parametrize(
+    "what", [pytest.param(what, marks=pytest.mark.slow) if what in ELSEWHERE else what for what in CHANGES]
+)
 def test_a_file_that_was_changed(funcam: Funcam, place: None, what: str) -> None:
     before = results("out")
     CHANGES[what]()
     assert figures(funcam, "out") == figures(funcam, "fresh") != before
 
 
-@pytest.mark.parametrize("what", OPTIONS)
+@pytest.mark.parametrize(
+    "what", [pytest.param(what, marks=pytest.mark.slow) if what in ELSEWHERE else what for what in OPTIONS]
+)
 def test_an_option_that_was_changed(funcam: Funcam, place: None, what: str) -> None:
     before = results("out")
     other = ("--overwrite", *OPTIONS[what])

@@ -126,7 +126,7 @@ def test_what_holds_no_longer_is_made_again(funcam: Funcam, photos: Path, change
         (*OPTIONS, "--class", "3"),
         (*OPTIONS, "--fit", "pad"),
         (*OPTIONS, "--colormap", "viridis"),
-        (*OPTIONS, "--input-size", "160"),
+        pytest.param((*OPTIONS, "--input-size", "160"), marks=pytest.mark.slow),
         (*OPTIONS, "--maps"),
     ],
 )
@@ -211,7 +211,7 @@ def test_a_run_of_other_options_that_stopped_halfway(
     assert "3 of 3 images were explained before" in ran.out
 
 
-@pytest.mark.parametrize("several_first", [True, False])
+@pytest.mark.parametrize("several_first", [pytest.param(True, marks=pytest.mark.slow), False])
 def test_one_network_and_several_share_pictures(funcam: Funcam, photos: Path, several_first: bool) -> None:
     """What one of them draws anew the other's record no longer tells of, nor do its other pictures stay."""
     one = ("--net", "scenes", "-m", "grad-cam")

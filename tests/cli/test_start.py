@@ -273,8 +273,11 @@ def assert_whole(folder: Path) -> list[Path]:
 @pytest.mark.parametrize(
     "arguments",
     [
-        *(["methods"], ["nets"], ["--help"], ["explain", "--help"], ["--version"], ["explain", *SCENES, "--json"]),
-        *(pytest.param(words, marks=pytest.mark.slow) for words in (["layers", "resnet18"], ["explain", *SCENES])),
+        *(["methods"], ["--help"], ["explain", "--help"], ["--version"], ["explain", *SCENES, "--json"]),
+        *(
+            pytest.param(words, marks=pytest.mark.slow)
+            for words in (["nets"], ["layers", "resnet18"], ["explain", *SCENES])
+        ),
         ["compare", "--scenes", "2", "-n", "scenes", "-m", "grad-cam"],
     ],
 )
@@ -290,12 +293,19 @@ def test_a_closed_pipe_is_no_news(process: Process, arguments: list[str]) -> Non
     assert running.returncode == 128 + signal.SIGPIPE
 
 
+CLOSED = (">&-", "2>&-", ">&- 2>&-")
+
+
 @posix
 @pytest.mark.parametrize(
-    ("arguments", "code"), [("methods", 0), ("--version", 0), ("explain --net scenes", 0), ("x", 2)]
+    ("closed", "arguments", "code"),
+    [
+        *((closed, *run) for closed in CLOSED for run in (("methods", 0), ("--version", 0), ("x", 2))),
+        *(pytest.param(closed, "explain --net scenes", 0, marks=pytest.mark.slow) for closed in CLOSED[:-1]),
+        (CLOSED[-1], "explain --net scenes", 0),
+    ],
 )
-@pytest.mark.parametrize("closed", [">&-", "2>&-", ">&- 2>&-"])
-def test_a_closed_output_stops_no_work(process: Process, arguments: str, code: int, closed: str) -> None:
+def test_a_closed_output_stops_no_work(process: Process, closed: str, arguments: str, code: int) -> None:
     program = f"import os; os.execlp('sh', 'sh', '-c', '\"$0\" -m funcam {arguments} {closed}', {sys.executable!r})"
     out, err = process("-c", program).communicate()
 

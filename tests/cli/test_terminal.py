@@ -28,7 +28,9 @@ LONG = "a-name-that-is-longer-than-forty-columns-are-wide"
 BROKEN = f"{LONG}-and-damaged.png"
 COMMANDS = typer.main.get_command(app).commands  # type: ignore[attr-defined]
 
-pytestmark = pytest.mark.parametrize("columns", [80, 40])
+WIDTHS = pytest.mark.parametrize("columns", [80, 40])
+NARROW = pytest.mark.parametrize("columns", [pytest.param(80, marks=pytest.mark.slow), 40])
+"""For dear commands: what is whole in forty columns has room in eighty."""
 
 
 @pytest.fixture
@@ -60,6 +62,7 @@ def assert_folded_at_words(screen: Screen, *sentences: str) -> None:
 # What needs no images
 
 
+@WIDTHS
 @pytest.mark.parametrize("command", [None, *COMMANDS])
 def test_help(terminals: Terminals, tmp_path: Path, columns: int, command: str | None) -> None:
     screen = terminals.run(*filter(None, [command]), "--help", folder=tmp_path, columns=columns).ended(0)
@@ -72,6 +75,7 @@ def test_help(terminals: Terminals, tmp_path: Path, columns: int, command: str |
     assert max(map(len, screen.text.splitlines())) <= columns
 
 
+@WIDTHS
 def test_no_arguments_and_the_version(terminals: Terminals, tmp_path: Path, columns: int) -> None:
     version = terminals.run("--version", folder=tmp_path, columns=columns).ended(0)
     bare = terminals.run(folder=tmp_path, columns=columns).ended(2)
@@ -80,6 +84,7 @@ def test_no_arguments_and_the_version(terminals: Terminals, tmp_path: Path, colu
     assert bare.text == terminals.run("--help", folder=tmp_path, columns=columns).ended(0).text
 
 
+@WIDTHS
 def test_networks(terminals: Terminals, tmp_path: Path, columns: int) -> None:
     screen = terminals.run("nets", folder=tmp_path, columns=columns).ended(0)
 
@@ -87,6 +92,7 @@ def test_networks(terminals: Terminals, tmp_path: Path, columns: int) -> None:
     assert_whole(screen, *(f"{info.parameters:,}" for info in net_infos()))
 
 
+@WIDTHS
 def test_few_networks_tell_everything(terminals: Terminals, tmp_path: Path, columns: int) -> None:
     screen = terminals.run("nets", "resnet50", folder=tmp_path, columns=columns).ended(0)
 
@@ -94,6 +100,7 @@ def test_few_networks_tell_everything(terminals: Terminals, tmp_path: Path, colu
     assert_folded_at_words(screen, "ImageNet, in percent, as published.")
 
 
+@WIDTHS
 def test_layers(terminals: Terminals, tmp_path: Path, columns: int) -> None:
     screen = terminals.run("layers", "scenes", folder=tmp_path, columns=columns).ended(0)
 
@@ -102,6 +109,7 @@ def test_layers(terminals: Terminals, tmp_path: Path, columns: int) -> None:
     assert len(re.findall(r"\bdefault\b", screen.text)) == 1
 
 
+@WIDTHS
 def test_methods(terminals: Terminals, tmp_path: Path, columns: int) -> None:
     screen = terminals.run("methods", folder=tmp_path, columns=columns).ended(0)
 
@@ -119,6 +127,7 @@ def pictures(stem: str, *kinds: str) -> str:
 ALL_KINDS = ("heatmap", "cam", "heatmap++", "cam++", "gb", "cam_gb")
 
 
+@WIDTHS
 def test_an_image(terminals: Terminals, folder: Path, columns: int) -> None:
     screen = terminals.run("explain", f"{LONG}.png", *SCENES, folder=folder, columns=columns).ended(0)
 
@@ -130,6 +139,7 @@ def test_an_image(terminals: Terminals, folder: Path, columns: int) -> None:
     assert "1 image explained" in screen.text
 
 
+@NARROW
 def test_three_images_with_classes_methods_and_maps(terminals: Terminals, folder: Path, columns: int) -> None:
     images = [f"photos/[{number}]:dog:.png" for number in range(3)]
     asked = ("-c", "star", "-c", "triangle", "-m", "grad-cam", "-m", "layer-cam", "--maps")
@@ -144,6 +154,7 @@ def test_three_images_with_classes_methods_and_maps(terminals: Terminals, folder
     assert screen.text.count("explained") == 2 * 3 + 1
 
 
+@NARROW
 def test_many_images_and_a_broken_one(terminals: Terminals, folder: Path, columns: int) -> None:
     run = ("explain", "photos", f"{LONG}.png", BROKEN, *SCENES)
     ran = terminals.run(*run, folder=folder, columns=columns)
@@ -156,6 +167,7 @@ def test_many_images_and_a_broken_one(terminals: Terminals, folder: Path, column
     assert_whole(screen, *(f"photos/[{number}]:dog:.png" for number in range(4)), f"{LONG}.png", "5 images explained")
 
 
+@NARROW
 def test_a_scene(terminals: Terminals, folder: Path, columns: int) -> None:
     screen = terminals.run("explain", "--scene", 2, folder=folder, columns=columns).ended(0)
 
@@ -163,6 +175,7 @@ def test_a_scene(terminals: Terminals, folder: Path, columns: int) -> None:
     assert_folded_at_words(screen, "note the scene shows disk, triangle, cross: what it shows is explained")
 
 
+@NARROW
 def test_documents_are_all_that_standard_output_gets(terminals: Terminals, folder: Path, columns: int) -> None:
     run = ("explain", f"{LONG}.png", "photos/[1]:dog:.png", BROKEN, *SCENES, "--json")
     apart = terminals.run(*run, folder=folder, columns=columns, piped=True)
@@ -176,6 +189,7 @@ def test_documents_are_all_that_standard_output_gets(terminals: Terminals, folde
     assert not together.screen.styled
 
 
+@NARROW
 @pytest.mark.parametrize(
     "run",
     [
@@ -198,6 +212,7 @@ def figures(file: Path, *metrics: str) -> list[str]:
     return [f"{value:.1f} {low:.1f}..{high:.1f}" for value, low, high in shown]
 
 
+@WIDTHS
 def test_a_comparison_of_scenes(terminals: Terminals, folder: Path, columns: int) -> None:
     run = ("compare", "--scenes", 4, "--net", "scenes", "--net", "raw:scenes=random", "-o", "here")
     ran = terminals.run(*run, folder=folder, columns=columns)
@@ -213,6 +228,7 @@ def test_a_comparison_of_scenes(terminals: Terminals, folder: Path, columns: int
     assert_folded_at_words(screen, *document["conclusions"])
 
 
+@NARROW
 def test_a_comparison_of_photos_with_pages(terminals: Terminals, folder: Path, columns: int) -> None:
     data = ("photos", "--truth", "boxes.csv", "--net", "scenes", "-m", "layer-cam")
     pages = ("--report", "page.html", "--report", "gallery.md")
@@ -223,6 +239,7 @@ def test_a_comparison_of_photos_with_pages(terminals: Terminals, folder: Path, c
     assert (folder / "page.html").stat().st_size > (folder / "gallery.md").stat().st_size > 0
 
 
+@NARROW
 @pytest.mark.parametrize(
     ("run", "key"),
     [
@@ -241,6 +258,7 @@ def test_figures_as_a_document(
     assert json.loads(on_it.text)[key]
 
 
+@NARROW
 def test_the_best_recipe(terminals: Terminals, folder: Path, columns: int) -> None:
     run = ("evaluate", "--scenes", 4, "--quick", "-m", "layer-cam,grad-cam", "-o", "here")
     ran = terminals.run(*run, folder=folder, columns=columns)
@@ -262,6 +280,7 @@ def test_the_best_recipe(terminals: Terminals, folder: Path, columns: int) -> No
 # What goes wrong
 
 
+@WIDTHS
 @pytest.mark.parametrize(
     ("run", "code", "told"),
     [

@@ -32,7 +32,7 @@ def folder(tmp_path: Path) -> Path:
     return tmp_path
 
 
-@pytest.mark.parametrize("columns", [80, 40])
+@pytest.mark.parametrize("columns", [pytest.param(80, marks=pytest.mark.slow), 40])
 @pytest.mark.parametrize("command", WORK)
 def test_an_interrupt_in_the_middle_of_the_work(terminals: Terminals, folder: Path, columns: int, command: str) -> None:
     run = (*WORK[command], "--out", "out")

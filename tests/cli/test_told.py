@@ -40,8 +40,7 @@ def labels(funcam: Funcam) -> Path:
         ("not star", "star: taken as 'starfish'; also matches 1 'mustard'"),
         ("siamese", "siamese: taken as 'Siamese cat'"),
         ("crane", ""),
-        ("RING", ""),
-        ("0", ""),
+        *(pytest.param(text, "", marks=pytest.mark.slow) for text in ("RING", "0")),
     ],
 )
 def test_a_part_of_a_name_is_told(funcam: Funcam, image: Path, labels: Path, text: str, told: str) -> None:
