@@ -39,7 +39,23 @@ EVERY = [
     for method in METHODS
     if method != "le-grad" and not (way == "tap" and method in GRAPH_ONLY)
 ]
-every_method = pytest.mark.parametrize(("way", "method"), [*EVERY, ("vit", "le-grad")])
+# By tap every method goes through tests/models/test_every_method.py; here one of each way to go through a network.
+TAPPED = {
+    *("grad-cam", "finer-cam", "ablation-cam", "score-cam", "prototype-cam", "smooth-grad-cam++", "gradient"),
+    "eigen-cam",
+}
+every_method = pytest.mark.parametrize(
+    ("way", "method"),
+    [
+        *(
+            pytest.param(way, method, marks=pytest.mark.slow)
+            if way == "tap" and method not in TAPPED
+            else (way, method)
+            for way, method in EVERY
+        ),
+        ("vit", "le-grad"),
+    ],
+)
 
 
 def model_of(way: str) -> nn.Module:
@@ -63,7 +79,7 @@ def test_no_image_can_be_smoothed(smooth: str) -> None:
 
 
 @every_method
-@pytest.mark.parametrize("value", [torch.nan, torch.inf])
+@pytest.mark.parametrize("value", [torch.nan, pytest.param(torch.inf, marks=pytest.mark.slow)])
 def test_an_image_that_is_not_finite_is_named(way: str, method: str, value: float) -> None:
     model, images = model_of(way), IMAGES.clone()
     images[1, 0, 4, 4] = value
@@ -129,7 +145,7 @@ def test_under_autocast_the_gradient_is_that_of_the_cast_model() -> None:
 
 
 @every_method
-@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
+@pytest.mark.parametrize("dtype", [torch.float16, pytest.param(torch.bfloat16, marks=pytest.mark.slow)])
 def test_half_precision_gives_single_maps(way: str, method: str, dtype: torch.dtype) -> None:
     result = funcam.explain(model_of(way).to(dtype), IMAGES.to(dtype), 0, method=method)
     assert result.maps.dtype == result.scores.dtype == torch.float32

@@ -21,9 +21,21 @@ from funcam.attribution import quantities
 SPACE = {"map": (8, 8), "heat": (32, 32), "pixels": (3, 32, 32)}
 
 
-@pytest.mark.parametrize("method", HERE)
-@pytest.mark.parametrize("targets", [None, 2, [0, 1, 4], [[0, 1], [2, 3], [4, 4]], "all"])
-def test_maps_have_the_shape_of_the_targets_and_each_is_that_of_its_class_alone(method, targets):
+SEVERAL = ([[0, 1], [2, 3], [4, 4]], "all")
+
+
+@pytest.mark.parametrize(
+    ("targets", "method"),
+    [
+        *((targets, method) for targets in SEVERAL for method in HERE),
+        *(
+            (targets, method) if method in CAMS else pytest.param(targets, method, marks=pytest.mark.slow)
+            for targets in (None, 2, [0, 1, 4])
+            for method in HERE
+        ),
+    ],
+)
+def test_maps_have_the_shape_of_the_targets_and_each_is_that_of_its_class_alone(targets, method):
     result = funcam.explain(MODEL, IMAGES, targets, method=method)
     assert result.maps.shape == result.targets.shape + SPACE[METHODS[method].gives]
     assert result.scores.equal(MODEL(IMAGES).gather(1, result.targets.view(3, -1)).view(result.targets.shape))

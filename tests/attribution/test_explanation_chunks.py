@@ -21,7 +21,7 @@ def whole(method):
 
 
 @pytest.mark.parametrize("method", HERE)
-@pytest.mark.parametrize("memory", [1, 40_000, 150_000])
+@pytest.mark.parametrize("memory", [1, 40_000, pytest.param(150_000, marks=pytest.mark.slow)])
 def test_chunks_give_the_same(method, memory):
     parts = funcam.explain(MODEL, IMAGES, "all", method=method, memory=memory)
     torch.testing.assert_close(parts.maps, whole(method).maps, rtol=1e-4, atol=1e-5)

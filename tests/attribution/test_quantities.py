@@ -161,7 +161,7 @@ def test_methods_that_the_model_cannot_have():
         funcam.explain(small(), IMAGES, lambda z: z[:, 0], method="finer-cam")
 
 
-@pytest.mark.parametrize("dimensions", [1, 2, 3])
+@pytest.mark.parametrize("dimensions", [1, pytest.param(2, marks=pytest.mark.slow), 3])
 @pytest.mark.parametrize(
     "method", [name for name in METHODS if name not in ("le-grad", "guided-backprop", "guided-grad-cam")]
 )

@@ -84,11 +84,23 @@ TARGETS = {
 }
 
 
+OTHER_TYPES = ((torch.float64, 1e-14), (torch.bfloat16, 1e-2))
+
+
 @pytest.mark.filterwarnings("ignore:.*zero everywhere:funcam.errors.FuncamWarning")
 @pytest.mark.parametrize(
-    ("dtype", "tolerance"), [(torch.float32, 1e-6), (torch.float64, 1e-14), (torch.bfloat16, 1e-2)]
+    ("target", "dtype", "tolerance"),
+    [
+        *((target, torch.float32, 1e-6) for target in TARGETS),
+        *(("log-probabilities", *other) for other in OTHER_TYPES),
+        *(
+            pytest.param(target, *other, marks=pytest.mark.slow)
+            for target in TARGETS
+            for other in OTHER_TYPES
+            if target != "log-probabilities"
+        ),
+    ],
 )
-@pytest.mark.parametrize("target", TARGETS)
 @pytest.mark.parametrize("method", [name for name in OF_UNIFORM if METHODS[name].takes == ("A", "g")])
 def test_each_method_is_what_it_is_of_the_gradient(method, target, dtype, tolerance):
     model = net().to(dtype)
