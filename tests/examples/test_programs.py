@@ -39,7 +39,7 @@ def test_every_example_is_short_and_says_how_it_is_run(path: Path) -> None:
     assert path.name in (EXAMPLES.parent / "docs" / "examples.md").read_text(encoding="utf-8")
 
 
-@pytest.mark.parametrize("fit", ["squash", "crop", pytest.param("pad", marks=pytest.mark.slow)])
+@pytest.mark.parametrize("fit", ["crop", *(pytest.param(fit, marks=pytest.mark.slow) for fit in ("squash", "pad"))])
 def test_boxes_of_a_store_are_where_the_map_is(photos: Path, fit: str) -> None:
     (photos / "2.png").write_bytes(b"")
     words = ["batch", "photos", "--net", "scenes", "--out", "store", "--fit", fit, "-q"]
@@ -83,8 +83,8 @@ def test_boxes_of_what_speaks_against_a_class_are_of_a_category_that_says_so(pho
         ("serve.py", ["--net", "nothing"], "network 'nothing' is not in the zoo"),
         ("serve.py", ["--port", "70000"], "port must be 0-65535"),
         ("browser/serve.py", ["70000"], "port must be 0-65535"),
-        ("callbacks.py", ["--logs", "photos/0.png"], "photos/0.png"),
-        ("hugging_face.py", ["photos/0.png", "--model", "photos"], "photos"),
+        pytest.param("callbacks.py", ["--logs", "photos/0.png"], "photos/0.png", marks=pytest.mark.slow),
+        pytest.param("hugging_face.py", ["photos/0.png", "--model", "photos"], "photos", marks=pytest.mark.slow),
     ],
 )
 def test_wrong_use_ends_in_words(photos: Path, program: str, words: list[str], told: str) -> None:

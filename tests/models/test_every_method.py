@@ -56,7 +56,13 @@ MODELS: dict[str, tuple[Callable[[], nn.Module], int, set[str]]] = {
 }
 
 
-@pytest.mark.parametrize("name", MODELS)
+# Which others are followed in the same way: by graph or by tap, of tokens or of a convnet.
+ALIKE = {"Hugging Face ViT", "timm ViT"}
+
+
+@pytest.mark.parametrize(
+    "name", [pytest.param(name, marks=pytest.mark.slow) if name in ALIKE else name for name in MODELS]
+)
 def test_every_method(name: str) -> None:
     make, size, impossible = MODELS[name]
     torch.manual_seed(0)

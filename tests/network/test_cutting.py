@@ -92,14 +92,18 @@ def test_every_node_of_torchvisions_own_list_that_is_a_feature_map(make):
     assert split > 0.7 * len(names)
 
 
+@pytest.fixture(scope="module")
+def resnet50():
+    return torchvision.models.resnet50(num_classes=6).eval()
+
+
 @pytest.mark.parametrize(
     "layer", ["layer4.2.conv3", "layer4.2.relu_1", "layer3.5.bn2", "layer4.2.downsample", "maxpool"]
 )
-def test_skip_connections_across_the_cut_are_closed_over_in_resnet50(layer):
-    model = torchvision.models.resnet50(num_classes=6).eval()
+def test_skip_connections_across_the_cut_are_closed_over_in_resnet50(layer, resnet50):
     if layer == "layer4.2.downsample":  # only the first block of a stage has one
         layer = "layer4.0.downsample"
-    equals_the_model(funcam.split(model, layer), model, torch.rand(1, 3, 64, 64, generator=GENERATOR))
+    equals_the_model(funcam.split(resnet50, layer), resnet50, torch.rand(1, 3, 64, 64, generator=GENERATOR))
 
 
 def test_skip_connections_across_the_cut_are_closed_over_in_densenet121():

@@ -43,7 +43,7 @@ def item_assigned(m: Any, x: torch.Tensor) -> torch.Tensor:
 # --- the graph -------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("make", [small, pytest.param(tiny_densenet, marks=pytest.mark.slow), tiny_vit])
+@pytest.mark.parametrize("make", [small, *(pytest.param(m, marks=pytest.mark.slow) for m in (tiny_densenet, tiny_vit))])
 def test_an_exported_model_has_the_layers_of_the_traced_one(make: Any) -> None:
     """Each module's output is the same value in both graphs, at the first call, before what is written into it."""
     model = make().double()
@@ -75,7 +75,19 @@ OTHERS = ("data", "conversion_to_its_own_type")
 FOLLOWED = [*IN_PLACE, *(middle for middle in VIEWS if middle.__name__ not in OTHERS), item_assigned]
 
 
-@pytest.mark.parametrize("middle", FOLLOWED, ids=lambda middle: middle.__name__)
+# Other ways to write the same, alike once they are exported; tests/network/test_graph.py follows each of them by fx.
+ALIKE = {
+    *("method", "functional_inplace", "functional_inplace_by_position", "keywords_in_another_order", "module"),
+    *("augmented", "skip_read_afterwards", "own_argument", "used_through_a_view", "used_through_a_view_of_a_view"),
+    *("flatten_module", "functional_dropout_is_its_input"),
+}
+
+
+@pytest.mark.parametrize(
+    "middle",
+    [pytest.param(one, marks=pytest.mark.slow) if one.__name__ in ALIKE else one for one in FOLLOWED],
+    ids=lambda middle: middle.__name__,
+)
 @torch.no_grad()
 def test_writing_in_place_is_followed_also_where_fx_refuses(middle: Any) -> None:
     """The features are what the layer returned, and the derivative is that of differences of the model itself."""
@@ -233,7 +245,7 @@ def test_nothing_keeps_an_exported_model_alive() -> None:
 
 
 @pytest.mark.parametrize(
-    "mode", ["train", "inference", *(pytest.param(mode, marks=pytest.mark.slow) for mode in ("no_grad", "frozen"))]
+    "mode", ["inference", *(pytest.param(mode, marks=pytest.mark.slow) for mode in ("train", "no_grad", "frozen"))]
 )
 def test_export_in_any_mode_of_the_model_and_of_autograd(mode: str) -> None:
     model = tiny_vit()

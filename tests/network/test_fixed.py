@@ -112,10 +112,10 @@ def test_an_exported_graph_is_made_anew(name: str, write: Callable[[Scaled], Non
     assert_near(funcam.explain(cut, IMAGES, 3).maps, features_by_hand(model, IMAGES, 3))
 
 
-METHODS = ("guided-backprop", "full-grad", "ablation-cam", "score-cam", "grad-cam++", "gradient")
+METHODS = ("guided-backprop", "full-grad", "ablation-cam", "grad-cam++", "gradient")
 
 
-@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("method", [*METHODS, pytest.param("score-cam", marks=pytest.mark.slow)])
 def test_frozen_batch_norms_that_are_loaded_are_seen(method: str) -> None:
     model = resnet18(num_classes=7, norm_layer=FrozenBatchNorm2d).eval()
     images = IMAGES[:1]

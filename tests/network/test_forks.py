@@ -44,7 +44,7 @@ threads = [threading.Thread(target=busy, daemon=True) for _ in range(2)]
 for thread in threads:
     thread.start()
 codes = []
-for number in range(5):
+for number in range(3):
     funcam.explain(make(), images, 1)
     child = os.fork()
     if not child:
@@ -64,7 +64,7 @@ print(codes)
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="this system has no fork")
 @pytest.mark.skipif(torch.cuda.is_available(), reason="torch refuses derivatives in a fork where it has a card")
 @pytest.mark.parametrize("kind", ["fx", "tap"])
-def test_five_children_forked_while_threads_explain(kind):
+def test_children_forked_while_threads_explain(kind):
     environment = {**os.environ, "OMP_NUM_THREADS": "1"}  # (libgomp itself hangs in a child with more)
     environment["PYTHONPATH"] = os.pathsep.join(filter(None, sys.path))
     run = subprocess.run(
@@ -75,4 +75,4 @@ def test_five_children_forked_while_threads_explain(kind):
         timeout=500,
         check=False,
     )
-    assert run.stdout.strip() == "[0, 0, 0, 0, 0]", run.stderr
+    assert run.stdout.strip() == "[0, 0, 0]", run.stderr

@@ -10,7 +10,7 @@ import pytest
 PROGRAM = """
 import torch, funcam
 from funcam.scenes.network import network
-funcam.explain(network(), torch.rand(1, 3, 128, 128), method={method!r})
+funcam.explain(network(), torch.rand(1, 3, 64, 64), method={method!r})
 """
 
 

@@ -62,7 +62,7 @@ def test_a_child_that_is_called_module_keeps_its_name() -> None:
 
 
 @pytest.mark.parametrize("dtype", [pytest.param(torch.float16, marks=pytest.mark.slow), torch.bfloat16])
-@pytest.mark.parametrize("via", ["fx", "export"])
+@pytest.mark.parametrize("via", ["fx", pytest.param("export", marks=pytest.mark.slow)])
 def test_half_precision(dtype: torch.dtype, via: str) -> None:
     model, images = tiny_vit().to(dtype), IMAGES.to(dtype)
     A, head = funcam.split(model, example=images, via=via)(images)

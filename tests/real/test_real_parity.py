@@ -105,8 +105,9 @@ def test_they_agree(peer: str, method: str, scene: Scenes) -> None:
     assert max(how.compare(method, scene(how.where[0]))) < AGREES
 
 
-# Of the methods that pass the network for each channel Score-CAM is for each run.
+# Of the methods that pass the network for each channel Score-CAM is for each run, of those guided by ReLUs grad-cam's.
 DEAR = {("grad-cam", "ablation-cam"), ("torchcam", "ss-cam"), ("torchcam", "is-cam")}
+DEAR |= {("captum", "guided-backprop"), ("captum", "guided-grad-cam")}
 
 
 @pytest.mark.parametrize(

@@ -55,7 +55,9 @@ NETWORKS = {
 }
 
 
-@pytest.mark.parametrize("name", NETWORKS)
+@pytest.mark.parametrize(
+    "name", [pytest.param(name, marks=pytest.mark.slow) if name == "vgg11_bn" else name for name in NETWORKS]
+)
 def test_the_terms_add_up_to_the_score_on_torchvisions_networks(name):
     make, side = NETWORKS[name]
     model = randomised(make(num_classes=5)).double().eval()
