@@ -98,7 +98,9 @@ def killed_and_run_again(programs: Mortals, command: str, tmp_path: Path, times:
         assert not list(folder.rglob(".*.tmp"))
 
 
-@pytest.mark.parametrize("command", ["compare", pytest.param("evaluate", marks=pytest.mark.slow), "explain", "batch"])
+@pytest.mark.parametrize(  # a store whose writer was killed: tests/store/test_resuming.py
+    "command", ["compare", "explain", *(pytest.param(one, marks=pytest.mark.slow) for one in ("evaluate", "batch"))]
+)
 def test_one_that_was_killed_once(programs: Mortals, tmp_path: Path, command: str) -> None:
     killed_and_run_again(programs, command, tmp_path, times=1, kills=1)
 

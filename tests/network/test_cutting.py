@@ -37,7 +37,7 @@ NETWORKS = {
 
 
 @pytest.mark.parametrize(
-    "name", [pytest.param(name, marks=pytest.mark.slow) if name == "swin" else name for name in NETWORKS]
+    "name", [pytest.param(name, marks=pytest.mark.slow) if name in ("swin", "mobilenet") else name for name in NETWORKS]
 )
 def test_every_layer_of_a_network(name):
     """``head(A)`` equals ``model(images)``, and Grad-CAM equals plain autograd on the un-split model, in float64."""
