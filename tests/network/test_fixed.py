@@ -13,6 +13,7 @@ from torchvision.models import resnet18
 from torchvision.ops import FrozenBatchNorm2d
 
 import funcam
+from funcam.network.fixed import Fixed
 from funcam.network.known import known_of
 
 IMAGES = torch.rand(3, 3, 36, 36, generator=torch.Generator().manual_seed(5))
@@ -139,3 +140,42 @@ def test_what_is_written_elsewhere_is_not_asked_again() -> None:
     assert known_of(model) is known
     copied(model[0])
     assert known_of(model) is not known
+
+
+def test_frozen_batch_norms_that_are_written_past_their_versions_are_seen() -> None:
+    """As weights were loaded of old: `own[name].data.copy_(value)`."""
+    model = resnet18(num_classes=7, norm_layer=FrozenBatchNorm2d).eval()
+    funcam.explain(model, IMAGES[:1], 3)
+    for path, tensor in model.state_dict().items():
+        if path.endswith("running_var"):
+            tensor.data.copy_(tensor * 1.2)
+    now, fresh = (funcam.explain(each, IMAGES[:1], "all").maps for each in (model, copy.deepcopy(model)))
+    assert_near(now, fresh)
+
+
+@pytest.mark.parametrize("held", ["buffer", "tensor"])
+def test_a_number_among_many_is_seen(held: str) -> None:
+    model = Scaled(lambda A, value: A.pow(2) + A * float(value[4321]), held).eval()
+    model.value = torch.ones(5000)
+    funcam.explain(model, IMAGES, 3, layer="features")
+    model.value.data[4321] = -3
+    maps = funcam.explain(model, IMAGES, 3, layer="features").maps
+    assert_near(maps, features_by_hand(copy.deepcopy(model), IMAGES, 3))
+
+
+@pytest.mark.parametrize("kind", [torch.float32, torch.float64, torch.float16, torch.int64, torch.uint8, torch.bool])
+def test_all_numbers_of_few_and_some_of_each_of_many_are_compared(kind: torch.dtype) -> None:
+    held = nn.Module()
+    held.few, held.many, held.nan = torch.ones(7).to(kind), torch.ones(3_000_000).to(kind), torch.full((3,), torch.nan)
+    fixed = Fixed(held, {"few", "many", "nan"})
+    assert not fixed.changed()
+    for write, back in (
+        (lambda: held.few.data[6].zero_(), lambda: held.few.data[6].fill_(1)),
+        (lambda: held.many.data.zero_(), lambda: held.many.data.fill_(1)),
+        (lambda: held.many.numpy().__setitem__(slice(50_000), 0), lambda: held.many.data.fill_(1)),
+        (lambda: held.nan.numpy().__setitem__(1, 0), lambda: held.nan.numpy().__setitem__(1, torch.nan)),
+    ):
+        write()
+        assert fixed.changed()
+        back()
+        assert not fixed.changed()
