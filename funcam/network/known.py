@@ -20,7 +20,7 @@ from funcam.network.graph import Graph, trace
 from funcam.network.layers import Shapes, probe_shapes, shapes_of
 from funcam.network.misfits import refuse_misfits
 from funcam.network.recent import Recent
-from funcam.network.refusals import refuse
+from funcam.network.refusals import refuse, refuse_kept_weights
 from funcam.network.silent import grown, silent
 from funcam.network.state import states
 from funcam.network.tables import Tables, tables_of
@@ -221,8 +221,9 @@ def known_of(model: nn.Module) -> Known:
     """What is known of a model as it is now; nothing yet where it was changed.
 
     Raises:
-        FuncamError: it is a model that can't be explained whichever way it is followed.
+        FuncamError: it is a model that can't be explained whichever way it is followed, or not where it is called.
     """
+    refuse_kept_weights(model)
     with _MEMO.lock:
         known = _MEMO.models.get(model)
         if known is not None and known.tables is not None and known.tables.hold(model) and not known.outdated():

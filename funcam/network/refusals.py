@@ -8,6 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 from torch.nn.parameter import is_lazy
+from torch.nn.utils import parametrize
 
 from funcam.errors import FuncamError
 from funcam.network.failures import PAIR
@@ -36,6 +37,25 @@ def refuse(model: nn.Module) -> None:
         _refuse_module(where, module)
         for name, tensor in _tensors(module):
             _refuse_tensor(f"{name!r} of {where}", tensor)
+
+
+def refuse_kept_weights(model: nn.Module) -> None:
+    """Refuse parametrised weights that torch keeps between calls now.
+
+    It keeps them by a module's place in memory, and funcam's copies of it take such places in turn: they would be
+    given each other's weights, and so would the model.
+
+    Raises:
+        FuncamError: the call stands in `torch.nn.utils.parametrize.cached()`.
+    """
+    if not parametrize._cache_enabled:
+        return
+    held = next((path for path, module in model.named_modules() if parametrize.is_parametrized(module)), None)
+    if held is not None:
+        raise FuncamError(
+            f"{type(model).__name__} has parametrised weights ({held!r}), and torch.nn.utils.parametrize.cached() "
+            "keeps them by where a module is in memory, which copies of it can't share; explain it outside of cached()"
+        )
 
 
 def _refuse_module(where: str, module: nn.Module) -> None:

@@ -12,6 +12,7 @@ import pytest
 import torch
 from small import randomised, small
 from torch import nn
+from torch.nn.utils import parametrize
 
 import funcam
 from funcam import FuncamError
@@ -174,3 +175,22 @@ def test_what_is_fine_is_not_refused() -> None:
     model = randomised(Behind(nn.Sequential(*BACKBONE))).eval()
     model.conv.weight = nn.Parameter(model.conv.weight.detach().clone(), requires_grad=False)
     assert funcam.explain(model, IMAGES).maps.shape[0] == 2
+
+
+def test_weights_that_torch_keeps_for_a_while() -> None:
+    class Scaled(nn.Module):
+        def forward(self, w: torch.Tensor) -> torch.Tensor:
+            return 1.5 * w
+
+    model = randomised(Behind(nn.Sequential(*BACKBONE))).eval()
+    plain = copy.deepcopy(model)
+    parametrize.register_parametrization(model.conv, "weight", Scaled())
+    before = model(IMAGES)
+    expected = funcam.explain(model, IMAGES, 1).maps
+    with parametrize.cached():
+        for call in (funcam.explain, funcam.split, funcam.list_layers):
+            with pytest.raises(FuncamError, match=r"'conv'.*outside of cached\(\)"):
+                call(model, IMAGES) if call is not funcam.split else call(model, example=IMAGES)
+        assert torch.equal(model(IMAGES), before)
+        assert funcam.explain(plain, IMAGES).maps.any()  # one without such weights isn't refused
+    assert torch.equal(funcam.explain(model, IMAGES, 1).maps, expected)
