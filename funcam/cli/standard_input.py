@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import os
 import re
 import sys
@@ -36,11 +37,16 @@ def from_standard_input(images: Sequence[str]) -> tuple[list[str], bytes | None]
     place = images.index(STDIN)
     if _BINARY.search(data[:_BEGINNING]):
         return [*images[:place], *images[place + 1 :]], data
-    names = [os.fsdecode(name.rstrip(b"\r")) for name in re.split(rb"[\n\0]", data)]
-    names = [name for name in names if name.strip()]
+    names = [os.fsdecode(name) for name in _names(data) if name.strip()]
     if not names:
         raise UsageError("-: standard input gave no file names and no image; pipe some into it, or name files")
     return [*images[:place], *names, *images[place + 1 :]], None
+
+
+def _names(data: bytes) -> list[bytes]:
+    """The names in a list: a name that stands before a null character may hold line feeds."""
+    data = data.removeprefix(codecs.BOM_UTF8)  # lists of Windows begin so
+    return data.split(b"\0") if b"\0" in data else [name.rstrip(b"\r") for name in data.split(b"\n")]
 
 
 def behind(data: bytes | None) -> list[str]:

@@ -25,7 +25,7 @@ def listed_lines(stream: BinaryIO, folder: str = "") -> Iterator[Item]:
     """The images that lines name, one a line; empty lines are passed over.
 
     Args:
-        stream: the lines, of whatever letters names of files have.
+        stream: the lines, of whatever letters names of files have; null characters may end them instead.
         folder: where relative paths begin; the current folder where none is given.
 
     Example:
@@ -123,18 +123,23 @@ def _folder_of(file: str) -> str:
 
 
 def _lines(stream: BinaryIO) -> Iterator[bytes | None]:
-    """The lines without their ends; None for one that is too long."""
-    first = True
-    while line := stream.readline(_LONGEST):
-        whole = len(line) < _LONGEST or line.endswith(b"\n")
-        while line and not line.endswith(b"\n"):
-            rest = stream.readline(_LONGEST)
-            if not rest:
-                break
-            whole, line = False, rest
-        line = line.removeprefix(_BOM) if first else line
-        first = False
-        yield line.rstrip(b"\r\n") if whole else None
+    """The lines without their ends; None for one that is too long.
+
+    Where there is a null character only these end lines, as `find -print0` writes them: names may hold line feeds.
+    """
+    block, begun = stream.read(_LONGEST).removeprefix(_BOM), b""
+    end, stray = (b"\0", b"") if b"\0" in block else (b"\n", b"\r")
+    while block:
+        *lines, begun = (begun + block).split(end)
+        yield from (_whole(line, stray) for line in lines)
+        begun = begun[:_LONGEST]  # of a line that is too long no more is kept
+        block = stream.read(_LONGEST)
+    if begun:
+        yield _whole(begun, stray)
+
+
+def _whole(line: bytes, stray: bytes) -> bytes | None:
+    return line.rstrip(stray) if len(line) < _LONGEST else None
 
 
 def _texts(stream: BinaryIO, file: str) -> Iterator[str]:

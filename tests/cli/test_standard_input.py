@@ -32,6 +32,26 @@ def test_names(funcam: Funcam, image: Path, monkeypatch: pytest.MonkeyPatch, bet
     assert [json.loads(line)["image"] for line in ran.out.splitlines()] == ["P1 x.png", "pic.png"]
 
 
+@pytest.mark.parametrize(
+    ("data", "names"),
+    [
+        (b"new\nline.png\0pic.png\0", ["new\nline.png", "pic.png"]),
+        (b"new\nline.png\0", ["new\nline.png"]),
+        (b"\xef\xbb\xbfpic.png\r\n", ["pic.png"]),
+        (b"\xef\xbb\xbfpic.png\0new\nline.png", ["pic.png", "new\nline.png"]),
+    ],
+)
+def test_lists_of_other_programs(
+    funcam: Funcam, image: Path, monkeypatch: pytest.MonkeyPatch, data: bytes, names: list[str]
+) -> None:
+    Image.fromarray(photo(seed=1)).save("new\nline.png")
+    give(monkeypatch, data)
+    ran = funcam("explain", "-", *SCENES, "--json", "-m", "grad-cam", "--pictures", "none")
+
+    assert ran.code == 0, ran
+    assert [json.loads(line)["image"] for line in ran.out.splitlines()] == names
+
+
 @pytest.mark.parametrize("kind", ["PNG", "JPEG", "GIF", "WEBP", "TIFF", "BMP", "PPM"])
 def test_an_image(funcam: Funcam, image: Path, monkeypatch: pytest.MonkeyPatch, kind: str) -> None:
     data = encoded(kind)

@@ -29,6 +29,14 @@ def test_lines_end_and_begin_as_they_may(files, place, end, mark):
     assert told("-", lines=text) == [("x.jpg", None), ("a b.jpg", None), (" lead.jpg", None)]
 
 
+@pytest.mark.parametrize("mark", [b"", b"\xef\xbb\xbf"])
+def test_null_characters_end_names_that_hold_line_feeds(place, mark):
+    text = mark + b"new\nline.jpg\0\0b.jpg\r\0" + b"c" * 70_000 + b"\0d.jpg"
+    items = list(list_items(["-"], io.BytesIO(text)))
+    assert [item.place.file for item in items] == ["new\nline.jpg", "b.jpg\r", "", "d.jpg"]
+    assert [item.path for item in items][2:] == ["line 4", "d.jpg"]
+
+
 def test_a_line_of_any_length_is_one_item(place):
     long = b"x" * 70_000
     items = list(list_items(["-"], io.BytesIO(b"a.jpg\n" + long * 3 + b"\nb.jpg\n" + long)))
@@ -143,7 +151,8 @@ def test_a_list_reaches_no_server_and_no_other_file_system(place, odd):
 
 @pytest.mark.parametrize("path", ["nul\0.jpg", ".", "gone.jpg"])
 def test_what_a_list_names_wrongly_is_told_when_it_is_read(place, path):
-    (item,) = list_items(["-"], io.BytesIO(path.encode()))
+    (place / "list.csv").write_text(f"path\n{path}\n")
+    (item,) = list_items(["list.csv"])
     with Reader() as reader, pytest.raises(FuncamError, match="can't be read"):
         reader.read(item)
 
