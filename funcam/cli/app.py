@@ -13,8 +13,8 @@ import typer
 
 from funcam.cli import input_options as options
 from funcam.cli.device import check_device
-from funcam.cli.messages import UsageError
-from funcam.cli.net_loading import check_files, load_on_device
+from funcam.cli.messages import UsageError, check_file
+from funcam.cli.net_loading import load_on_device
 from funcam.cli.net_option import OWN, parse_net_spec
 from funcam.errors import FuncamError
 from funcam.live import HINT
@@ -43,7 +43,7 @@ def app(
 
     specs = [parse_net_spec(text) for text in nets or []]
     check_device(device)
-    check_files(None, labels)
+    check_file("--labels", labels)
     if labels is not None and not specs:
         raise UsageError("--labels names the classes of --net, and none was given; give --net too, or leave it out")
     if importlib.util.find_spec("gradio") is None:

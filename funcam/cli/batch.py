@@ -13,8 +13,8 @@ import typer
 from funcam.cli import input_options as options
 from funcam.cli.collector import collect_again
 from funcam.cli.device import check_device
-from funcam.cli.messages import FAILURE, UsageError, check_choice, complain, console, loading
-from funcam.cli.net_loading import check_files, check_meaning, load_on_device, tell_parts, with_weights
+from funcam.cli.messages import FAILURE, UsageError, check_choice, check_file, complain, console, loading
+from funcam.cli.net_loading import check_meaning, load_on_device, tell_parts, with_weights
 from funcam.cli.net_option import OWN, parse_net_spec
 from funcam.cli.recipe_options import recipe_of
 from funcam.cli.skip_done import GoesOn
@@ -115,7 +115,7 @@ def batch(
     if bool(sources) == as_listed:
         given = "--as-listed was given and images too" if sources else "no images"
         raise UsageError(f"{given}; give folders, globs, lists or shards, or --as-listed to go on with those listed")
-    _check(weights, labels, fit, maps, target, class_, threshold, device)
+    _check(labels, fit, maps, target, class_, threshold, device)
     _check_pictures(pictures, maps)
     check_meaning(scores, layout)
     run = _engine(engine, device, workers, address, gpus_per_worker)
@@ -132,7 +132,6 @@ def batch(
 
 
 def _check(
-    weights: str | None,
     labels: Path | None,
     fit: str,
     maps: str,
@@ -149,7 +148,7 @@ def _check(
     check_choice("--maps", maps, MAP_TYPES)
     check_choice("--target", target, _TARGETS)
     check_device(device)
-    check_files(weights, labels)
+    check_file("--labels", labels)
     if not 0 < threshold <= 1:
         raise UsageError(f"--threshold {threshold:g}: expected a share of the peak above 0, such as 0.5")
     if class_ is not None and target != "predicted":

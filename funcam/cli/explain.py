@@ -19,11 +19,12 @@ from funcam.cli.messages import (
     UsageError,
     check_choice,
     check_colormap,
+    check_file,
     complain,
     console,
     make_results_folder,
 )
-from funcam.cli.net_loading import check_files, check_meaning, load_on_device, tell_parts, with_weights
+from funcam.cli.net_loading import check_meaning, load_on_device, tell_parts, with_weights
 from funcam.cli.net_option import OWN, NetSpec, layers_by_label, nets_by_label
 from funcam.cli.opening import show
 from funcam.cli.recipe_options import RUNNER_UP, recipe_of
@@ -175,7 +176,7 @@ def explain(
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Print errors only.", rich_help_panel=_OUTPUT)] = False,
 ) -> int:
     """Explain what a network says of images: heatmaps, overlays, guided backpropagation, a panel, a JSON record."""
-    _check(weights, labels, fit, device, format_)
+    _check(labels, fit, device, format_)
     if top is not None and classes:
         raise UsageError("--top was given and --class too; give one or the other")
     check_reports(report or [], overwrite)
@@ -298,7 +299,7 @@ def _sources(
     return [*piped, *found], files.problems, [*files.notes, *heic_offer(files.notes), *behind(data)]
 
 
-def _check(weights: str | None, labels: Path | None, fit: str, device: str, format_: str) -> None:
+def _check(labels: Path | None, fit: str, device: str, format_: str) -> None:
     """Find every wrong word before torch is imported."""
     from funcam.imaging.fit import FITS
     from funcam.pipeline.writing import FORMATS
@@ -306,7 +307,7 @@ def _check(weights: str | None, labels: Path | None, fit: str, device: str, form
     check_choice("--fit", fit, FITS)
     check_choice("--format", format_, FORMATS)
     check_device(device)
-    check_files(weights, labels)
+    check_file("--labels", labels)
 
 
 def _check_fast(recipe: Recipe, contrast: str | None, layout: str | None) -> None:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import re
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from itertools import product
@@ -11,11 +9,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
 from funcam.cli.device import find_device
-from funcam.cli.messages import UsageError, check_choice, check_file, complain, loading
-from funcam.cli.net_option import NetSpec, load, needs_download
+from funcam.cli.messages import UsageError, check_choice, complain, loading
+from funcam.cli.net_option import NetSpec, lacks_file, load, needs_download
 from funcam.errors import FuncamError
 from funcam.recipe import SCORES, Scores
-from funcam.zoo.user_code import Factory
 
 if TYPE_CHECKING:
     from funcam.zoo.net import Net
@@ -31,20 +28,10 @@ def with_weights(spec: NetSpec, weights: str | None) -> NetSpec:
         return spec
     if spec.weights is not None:
         raise UsageError(f"--weights {weights!r} was given and {spec.weights!r} in --net too; give one or the other")
-    if isinstance(spec.net, Factory) and not os.path.exists(weights):
+    given = replace(spec, weights=weights)
+    if lacks_file(given):
         raise UsageError(f"--weights {weights!r}: there is no such file")
-    return replace(spec, weights=weights)
-
-
-def check_files(weights: str | None, labels: Path | None) -> None:
-    """Find files that aren't there.
-
-    Raises:
-        UsageError: one isn't.
-    """
-    if weights is not None and re.search(r"[/\\.]", weights) and not os.path.exists(weights):
-        raise UsageError(f"--weights {weights!r}: there is no such file")
-    check_file("--labels", labels)
+    return given
 
 
 def check_meaning(scores: str | None, layout: str | None) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -74,11 +75,17 @@ def _checked(text: str, option: str, spec: NetSpec) -> NetSpec:
         raise UsageError(f"{option} {text!r} has no label before its first colon; give LABEL:NET or NET")
     if os.sep in spec.label:  # files are named by it
         raise UsageError(f"{option} {text!r}: a label holds no {os.sep!r}, and the name of a file of yours ends in .py")
-    weights = spec.weights
-    is_path = weights is not None and (os.sep in weights or isinstance(spec.net, Factory))
-    if is_path and not os.path.exists(weights or ""):
-        raise UsageError(f"{option} {text!r}: there is no file {weights!r}")
+    if lacks_file(spec):
+        raise UsageError(f"{option} {text!r}: there is no file {spec.weights!r}")
     return spec
+
+
+def lacks_file(spec: NetSpec) -> bool:
+    """Whether the weights are a file, by their name or because none are published for the network, that isn't there."""
+    if spec.weights is None:
+        return False
+    unpublished = isinstance(spec.net, Factory) or (spec.is_scenes and spec.weights != "random")
+    return (unpublished or re.search(r"[/\\.]", spec.weights) is not None) and not os.path.exists(spec.weights)
 
 
 def nets_by_label(nets: Sequence[str]) -> dict[str, NetSpec]:

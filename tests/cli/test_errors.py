@@ -253,6 +253,15 @@ def test_weights_that_are_not_published(funcam: Funcam, image: Path) -> None:
     funcam(*run, "no/such.pth").error(2, "--weights 'no/such.pth': there is no such file")
 
 
+@pytest.mark.parametrize("weights", ["such.pth", "no/such", "such"])
+@pytest.mark.parametrize("command", [("explain",), ("compare", "--scenes", 2), ("evaluate", "--scenes", 2), ("batch",)])
+def test_weights_that_are_not_there(funcam: Funcam, image: Path, command: tuple[str, ...], weights: str) -> None:
+    images = () if "--scenes" in command else (image, "--out", "out")
+    funcam(*command, *images, "--net", f"scenes={weights}").error(2, f"there is no file '{weights}'")
+    if images:
+        funcam(*command, *images, *SCENES, "--weights", weights).error(2, "there is no such file")
+
+
 def test_no_internet_and_no_file(funcam: Funcam, image: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def offline(*_: object, **__: object) -> None:
         raise socket.gaierror(-2, "Name or service not known")

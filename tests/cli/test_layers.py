@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import json
+from pathlib import Path
+
 import pytest
 from command_line import Funcam
 
@@ -42,3 +45,26 @@ def test_layers_are_shown_as_a_cut_finds_them(funcam: Funcam) -> None:
 
 def test_an_unknown_network(funcam: Funcam) -> None:
     funcam("layers", "resnet5").error(2, "network 'resnet5' is not in the zoo; nearest: 'resnet50'")
+
+
+def test_the_shapes_are_those_of_the_weights(funcam: Funcam) -> None:
+    import torch
+
+    from funcam.zoo.nets import build_net
+
+    torch.save(build_net("squeezenet1_1", num_classes=7).model.state_dict(), "seven.pth")
+    ran = funcam("layers", "mine:squeezenet1_1=seven.pth", "--json")
+    assert (ran.code, ran.err) == (0, "")
+    assert {layer["name"]: layer["shape"] for layer in json.loads(ran.out)}["classifier.1"] == [7, 13, 13]
+
+
+@pytest.mark.parametrize("more", [(), ("--json",)])
+def test_weights_that_cannot_be_used(funcam: Funcam, more: tuple[str, ...]) -> None:
+    Path("text.pth").write_text("no weights")
+    funcam("layers", "scenes=none.pth", *more).error(2, "there is no file 'none.pth'")
+    funcam("layers", "scenes=text.pth", *more).error(1, "text.pth")
+
+
+@pytest.mark.slow
+def test_a_network_whose_usual_weights_take_larger_images(funcam: Funcam) -> None:
+    assert funcam("layers", "vit_h_14").out.endswith("of an image of 518x518 pixels\n")
