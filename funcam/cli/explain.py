@@ -184,9 +184,9 @@ def explain(
     if fit == "native" and (input_size or recipe):
         raise UsageError("--fit native keeps the image's own size; leave out --input-size and --recipe")
     specs = _specs(nets or [DEFAULT_NET if images else "scenes"], weights)
-    cuts = layers_by_label(layers or [], specs) if len(specs) > 1 else dict.fromkeys(specs, layers or [])
+    cuts = layers_by_label(layers or [], specs)
     recipes = {
-        label: recipe_of(recipe, methods or [], cuts.get(label, []), combine, smooth or [], settings or [], input_size)
+        label: recipe_of(recipe, methods or [], cuts.get(label, ()), combine, smooth or [], settings or [], input_size)
         for label in specs
     }
     if fast:

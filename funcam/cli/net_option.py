@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from funcam.cli.messages import UsageError
+from funcam.cli.recipe_options import separated
 from funcam.errors import FuncamError
 from funcam.zoo.names import canonical_name
 from funcam.zoo.user_code import Factory, factory_of
@@ -107,7 +108,7 @@ def nets_by_label(nets: Sequence[str]) -> dict[str, NetSpec]:
 
 
 def layers_by_label(layers: Sequence[str], labels: Iterable[str]) -> dict[str, tuple[str, ...]]:
-    """`LAYER`, which is every network's, or `LABEL=LAYER`; a network without any is left out.
+    """`LAYER`, which is every network's, or `LABEL=LAYER`, several with commas; a network without any is left out.
 
     Args:
         layers: `--layer`.
@@ -122,7 +123,7 @@ def layers_by_label(layers: Sequence[str], labels: Iterable[str]) -> dict[str, t
         if equals and label not in cuts:
             raise UsageError(f"--layer {text!r}: no network is called {label!r}; there are {', '.join(cuts)}")
         for name in [label] if equals else cuts:
-            cuts[name].append(layer if equals else text)
+            cuts[name] += separated([layer if equals else text])
     return {label: tuple(dict.fromkeys(names)) for label, names in cuts.items() if names}
 
 

@@ -120,6 +120,12 @@ def test_an_unknown_layer(funcam: Funcam, image: Path) -> None:
     funcam("explain", image, *SCENES, "--layer", "trunk_outputt").error(1, "nearest: 'trunk_output'")
 
 
+def test_a_layer_of_another_network(funcam: Funcam, image: Path) -> None:
+    run = ("explain", image, *SCENES, "--layer")
+    funcam(*run, "resnet18=layer4").error(2, "no network is called 'resnet18'; there are scenes")
+    assert funcam(*run, "scenes=trunk_output", "-m", "grad-cam", "--pictures", "none").code == 0
+
+
 @pytest.mark.parametrize("layer", ["avgpool", "flatten", "fc"])
 def test_a_layer_that_is_no_feature_map(funcam: Funcam, image: Path, layer: str) -> None:
     funcam("explain", image, *SCENES, "--layer", layer).error(1, f"pic.png: .*'{layer}'")
