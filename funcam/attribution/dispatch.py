@@ -14,6 +14,7 @@ from torch.func import vmap
 from funcam.attribution.batch_run import BatchRun
 from funcam.attribution.image_gradients import gradient_maps, images_at_once
 from funcam.attribution.option_names import OURS, no_option
+from funcam.attribution.option_values import check_option
 from funcam.attribution.quantities import (
     FOR_ALL,
     PER_SCORE,
@@ -30,7 +31,7 @@ from funcam.attribution.uniform import ablated_map, ablates_means, is_uniform, u
 from funcam.attribution.uniform import bytes_each as uniform_bytes_each
 from funcam.attribution.user_methods import name_of, user_maps, user_method
 from funcam.attribution.whole import OF_IMAGE_GRADIENT, OfGradient, kind_of
-from funcam.errors import FuncamError, nearest, shown
+from funcam.errors import FuncamError, shown
 from funcam.methods import METHODS, Method, find_method
 from funcam.methods.pixels import guided_backprop
 from funcam.methods.reduce import eigen_smoothed
@@ -136,36 +137,13 @@ def resolve_method(method: MethodLike, options: Mapping[str, Any], eigen: bool) 
 def _of_the_table(name: Any, options: Mapping[str, Any], eigen: bool) -> ResolvedMethod:
     method = find_method(name)
     known = {**{key: value for key, value in _OPTIONS[name].items() if key not in OURS}, **method.options}
-    for key in options:
+    for key, value in options.items():
         if key not in known:
             raise FuncamError(no_option(name, key, known))
+        check_option(name, key, value)
     if eigen and method.gives == "map":
         eigen_smoothed(_FUNCTIONS[name])  # refuses a method without weighted channels before anything is computed
-    settled = {**known, **options}
-    for key, default in known.items():
-        _check_option(name, key, settled[key], default)
-    return ResolvedMethod(method, settled, eigen and method.gives == "map")
-
-
-def _check_option(name: str, key: str, value: Any, default: Any) -> None:
-    """An option is of the kind of its default; counts are 1 or more. What is None by default may be a number."""
-    if key == "cam":
-        _check_mask(name, value)
-    elif isinstance(default, bool | str):
-        if type(value) is not type(default):
-            raise FuncamError(f"{key}={shown(value)} does not fit {name}; expected something like {default!r}")
-    elif value is not None or default is not None:
-        whole = isinstance(default, int)
-        least = 1 if whole and key != "seed" else 0
-        if isinstance(value, bool) or not isinstance(value, int if whole else (int, float)) or value < least:
-            kind = "a whole number" if whole else "a number"
-            raise FuncamError(f"{key}={shown(value)} does not fit {name}; expected {kind} of at least {least}")
-
-
-def _check_mask(name: str, cam: str) -> None:
-    if find_method(cam).gives != "map":
-        maps = [method.name for method in METHODS.values() if method.gives == "map"]
-        raise FuncamError(f"{name} takes a map as its mask and {cam!r} is none; nearest: {nearest(cam, maps)}")
+    return ResolvedMethod(method, {**known, **options}, eigen and method.gives == "map")
 
 
 def uses_gradient(resolved: Sequence[ResolvedMethod]) -> bool:

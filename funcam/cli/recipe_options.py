@@ -8,6 +8,7 @@ from dataclasses import replace
 from typing import Any
 
 from funcam.attribution.option_names import no_option, option_names
+from funcam.attribution.option_values import check_option
 from funcam.cli.messages import UsageError, check_choice
 from funcam.errors import FuncamError
 from funcam.methods import find_method
@@ -118,7 +119,7 @@ def settings_of(settings: Sequence[str], methods: Sequence[str]) -> Mapping[str,
         methods: those that are computed.
 
     Raises:
-        UsageError: another form, a method that is not computed, or no option of it.
+        UsageError: another form, a method that is not computed, no option of it, or a value that it can't have.
     """
     options: dict[str, dict[str, Any]] = {}
     for setting in settings:
@@ -134,7 +135,7 @@ def settings_of(settings: Sequence[str], methods: Sequence[str]) -> Mapping[str,
         known = option_names(method)
         if option not in known:
             raise UsageError(f"--set {setting!r}: {no_option(method, option, known)}")
-        options.setdefault(method, {})[option] = _value(value)
+        options.setdefault(method, {})[option] = _value(setting, method, option, value)
     return options
 
 
@@ -145,8 +146,14 @@ def _check_method(name: str, option: str) -> None:
         raise UsageError(f"{option}: {error}") from error
 
 
-def _value(text: str) -> Any:
+def _value(setting: str, method: str, option: str, text: str) -> Any:
+    """What the text says, as JSON where it is JSON; refused where the option can't be that."""
     try:
-        return json.loads(text)
+        value = json.loads(text)
     except (ValueError, RecursionError):
-        return text
+        value = text
+    try:
+        check_option(method, option, value)
+    except FuncamError as error:
+        raise UsageError(f"--set {setting!r}: {error}") from error
+    return value

@@ -5,6 +5,8 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 import torch
 
 from funcam.errors import FuncamError, nearest
@@ -46,7 +48,7 @@ def eigen_cam(A: torch.Tensor, *, centre: bool = False) -> torch.Tensor:
 
 
 def kpca_cam(
-    A: torch.Tensor, *, kernel: str = "sigmoid", gamma: float | None = None, offset: float = 1.0
+    A: torch.Tensor, *, kernel: Literal["sigmoid", "rbf"] = "sigmoid", gamma: float | None = None, offset: float = 1.0
 ) -> torch.Tensor:
     """KPCA-CAM: the first component of a kernel PCA of the cells, each a point with C coordinates.
 

@@ -142,11 +142,43 @@ def test_wrong_words_are_found_before_any_work(funcam: Funcam, image: Path, argu
 
 
 @pytest.mark.parametrize(
+    ("setting", "expected"),
+    [
+        ("score-cam.strongest=none", "a whole number of at least 1"),
+        ("score-cam.strongest=-4", "a whole number of at least 1"),
+        ("score-cam.strongest=2.5", "a whole number of at least 1"),
+        ("score-cam.strongest=true", "a whole number of at least 1"),
+        ("smooth-grad.samples=null", "a whole number of at least 1"),
+        ("smooth-grad.seed=-1", "a whole number of at least 0"),
+        ("smooth-grad.noise=NaN", "a number of at least 0"),
+        ("smooth-grad.noise=loud", "a number of at least 0"),
+        ("finer-cam.similar=0", "a whole number of at least 1"),
+        ("eigen-cam.centre=1", "true or false"),
+        ("kpca-cam.kernel=sigmoyd", "sigmoid or rbf"),
+        ("guided-grad-cam.cam=gradient", "takes a map as its mask"),
+    ],
+)
+def test_wrong_values_of_options_are_found_before_any_work(
+    funcam: Funcam, image: Path, setting: str, expected: str
+) -> None:
+    method = setting.partition(".")[0]
+    for run in (("explain", image), ("compare", "--scenes", 2), ("batch", image, "--out", "store")):
+        line = funcam(*run, "--net", "scenes", "-m", method, "--set", setting).error(2, f"--set '{setting}'")
+        assert expected in line
+    assert [path.name for path in Path().iterdir()] == [image.name]
+
+
+def test_what_an_option_may_be_besides(funcam: Funcam, image: Path) -> None:
+    run = ("explain", image, *SCENES, "-m", "score-cam,kpca-cam", "--pictures", "none")
+    values = ("--set", "score-cam.strongest=null", "--set", "kpca-cam.kernel=rbf", "--set", "kpca-cam.gamma=2")
+    assert funcam(*run, *values).code == 0
+
+
+@pytest.mark.parametrize(
     ("arguments", "message"),
     [
         (("-m", "le-grad"), r"le-grad is for Vision Transformers.*use grad-cam"),
         (("-m", "eigen-cam", "--smooth", "eigen"), r"no weighted channels to smooth"),
-        (("-m", "score-cam", "--set", "score-cam.strongest=none"), r"strongest"),
         (("--class", "star", "--contrast", "star"), r"class 8 is contrasted with itself"),
         (("--contrast", "nobody"), r"nobody"),
     ],
