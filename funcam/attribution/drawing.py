@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from funcam.attribution.sizing import refuse_large, small_row
 from funcam.attribution.telling import context_of, explained, gives_pixels, title_of
 from funcam.errors import FuncamError, whole_number
 from funcam.imaging.arrays import as_values
@@ -84,19 +85,54 @@ def coloured(explanation: Explanation, index: int, target: int, colormap: Colorm
     return heatmap(onto_image(values, views[index] if views else _visible(values.shape)), colormap)
 
 
-def drawn(explanation: Explanation, images: Any, look: Look, tile: int) -> Pixels:
-    """The panel: for each image a row for each class."""
-    count = min(len(explanation.targets), _MOST_IMAGES)
+def extent(explanation: Explanation) -> tuple[int, int]:
+    """How many images a panel shows, and how many classes of each."""
+    return min(len(explanation.targets), _MOST_IMAGES), explanation.targets[0:1].numel()
+
+
+def first_rows(explanation: Explanation, most: int) -> tuple[int, int]:
+    """How many images, and how many classes of each, are the first rows of a panel."""
+    images, classes = extent(explanation)
+    images = min(images, most)
+    return images, min(classes, most // max(images, 1))
+
+
+def drawn(
+    explanation: Explanation,
+    images: Any,
+    look: Look,
+    tile: int,
+    part: tuple[int, int] | None = None,
+    suffix: str = ".png",
+) -> Pixels:
+    """The panel: for each image a row for each class.
+
+    Args:
+        explanation: what is drawn.
+        images: a picture for each image; None for those that are known.
+        look: how the maps are coloured.
+        tile: the side of each picture.
+        part: how many images and classes are drawn, the first ones; None for all.
+        suffix: of the format that the panel is for.
+
+    Raises:
+        FuncamError: there is nothing to draw, or more than the format or a reader of pictures can hold.
+    """
+    count, classes = part or extent(explanation)
     if not count:
         raise FuncamError("there is nothing to draw: the explanation is of no image")
     given = _one_each(explanation, images)
     shown = "" if count == len(explanation.targets) else f", {count} of {len(explanation.targets)} images"
     subtitle = ", ".join(filter(None, (context_of(explanation).net, title_of(explanation), explanation.layer))) + shown
-    parts = [
-        panel(picture, rows, subtitle="" if index else subtitle, tile=tile)
-        for index in range(count)
-        for picture, rows in [_rows(explanation, given[index], index, look)]
-    ]
+    parts: list[Pixels] = []
+    for index in range(count):
+        picture = _known_picture(explanation, given[index], index)
+        rows: list[PanelRow] = []
+        for row in _rows(explanation, given[index], index, classes, look):
+            rows.append(small_row(picture, row, tile))  # (a thousand of a large photo would fill the memory)
+            if not parts and len(rows) == 1:
+                refuse_large(picture, rows[0], (count, classes), tile, suffix)
+        parts.append(panel(picture, rows, subtitle="" if index else subtitle, tile=tile))
     width = max(part.shape[1] for part in parts)
     return np.vstack(
         [np.pad(part, ((0, 0), (0, width - part.shape[1]), (0, 0)), constant_values=255) for part in parts]
@@ -106,11 +142,12 @@ def drawn(explanation: Explanation, images: Any, look: Look, tile: int) -> Pixel
 def tiles(explanation: Explanation, images: Any, look: Look) -> list[tuple[str, Mapping[str, Pixels]]]:
     """The pictures of each image and class by their titles, for who lays them out in another way."""
     given = _one_each(explanation, images)
+    count, classes = extent(explanation)
     return [
         (row.name, row.pictures if picture is None else {"Image": picture, **row.pictures})
-        for index in range(min(len(explanation.targets), _MOST_IMAGES))
-        for picture, rows in [_rows(explanation, given[index], index, look)]
-        for row in rows
+        for index in range(count)
+        for picture in [_known_picture(explanation, given[index], index)]
+        for row in _rows(explanation, given[index], index, classes, look)
     ]
 
 
@@ -131,11 +168,10 @@ def _one_each(explanation: Explanation, images: Any) -> Sequence[Any]:
     return given
 
 
-def _rows(explanation: Explanation, image: Any, index: int, look: Look) -> tuple[Pixels | None, list[PanelRow]]:
-    said = explained(explanation, index)
-    pictures = [_pictures(explanation, image, index, place, look) for place in range(len(said))]
-    rows = [PanelRow(each.name, picture, each.probability) for each, picture in zip(said, pictures, strict=True)]
-    return _known_picture(explanation, image, index), rows
+def _rows(explanation: Explanation, image: Any, index: int, classes: int, look: Look) -> Iterator[PanelRow]:
+    """The rows of one image's first classes, each drawn when it is asked for."""
+    for place, said in enumerate(explained(explanation, index, classes)):
+        yield PanelRow(said.name, _pictures(explanation, image, index, place, look), said.probability)
 
 
 def _pictures(explanation: Explanation, image: Any, index: int, target: int, look: Look) -> dict[str, Pixels]:

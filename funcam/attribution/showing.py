@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, cast
 import numpy as np
 from PIL import Image
 
-from funcam.attribution.telling import as_dict, explained, in_words, likeliest
+from funcam.attribution.telling import as_dict, context_of, explained, in_words, likeliest
 from funcam.errors import FuncamError, json_text, shown
 from funcam.files import write_atomically
 
@@ -25,7 +25,8 @@ if TYPE_CHECKING:
 _COLORMAP = "viridis"
 _ALPHA = 0.65
 _NOTEBOOK_TILE = 192
-_MOST_TOLD = 8
+_NOTEBOOK_ROWS = 4
+_FIGURE_ROWS = 250  # of 2.6 inches: matplotlib has at most 2**16 pixels a side
 
 
 class Shown:
@@ -35,18 +36,22 @@ class Shown:
         return f"Explanation({in_words(self._own)})"
 
     def _repr_html_(self) -> str | None:
-        """A static panel with classes and probabilities, for notebooks; None where there is nothing to draw."""
-        from funcam.attribution.drawing import Look, drawn
+        """A static panel of the first rows with classes and probabilities, and how to see the rest, for notebooks.
 
+        None where there is nothing to draw.
+        """
+        from funcam.attribution.drawing import Look, drawn, first_rows
+
+        part = first_rows(self._own, _NOTEBOOK_ROWS)
         try:
-            picture = _png(drawn(self._own, None, Look(_COLORMAP, _ALPHA), _NOTEBOOK_TILE))
+            picture = _png(drawn(self._own, None, Look(_COLORMAP, _ALPHA), _NOTEBOOK_TILE, part))
         except (FuncamError, RuntimeError):  # no images; torch's, of tensors without values
             return None
         words = html.escape(in_words(self._own))
         source = f"data:image/png;base64,{base64.b64encode(picture).decode()}"
         return (
             f'<div><p>{words}</p><img src="{source}" alt="{words}" style="max-width:100%;height:auto">'
-            f"{_table(self._own)}</div>"
+            f"{_table(self._own, *part)}{_rest(self._own, *part)}</div>"
         )
 
     def heatmap(self, *, index: int = 0, target: int = 0, colormap: Colormap = _COLORMAP) -> Image.Image:
@@ -105,7 +110,7 @@ class Shown:
             tile: the side of each picture in pixels.
 
         Raises:
-            FuncamError: as `overlay`, or there is no image.
+            FuncamError: as `overlay`, there is no image, or the panel would have more pixels than can be read.
         """
         from funcam.attribution.drawing import Look, drawn
 
@@ -120,9 +125,9 @@ class Shown:
             alpha: as in `overlay`.
 
         Raises:
-            FuncamError: matplotlib is not installed; or as `panel`.
+            FuncamError: matplotlib is not installed, there are more than 250 rows; or as `panel`.
         """
-        from funcam.attribution.drawing import Look, tiles
+        from funcam.attribution.drawing import Look, extent, tiles
 
         try:
             from matplotlib.figure import Figure
@@ -130,6 +135,12 @@ class Shown:
             raise FuncamError(
                 "figures need matplotlib, which isn't here: pip install 'funcam[figures]', or .panel()"
             ) from error
+        count, classes = extent(self._own)
+        if count * classes > _FIGURE_ROWS:
+            raise FuncamError(
+                f"a figure of {count * classes:,} rows is more than matplotlib draws (at most {_FIGURE_ROWS}); explain "
+                "fewer classes, or draw one map with .heatmap(index=..., target=...)"
+            )
         rows = tiles(self._own, images, Look(colormap, alpha))
         if not rows:
             raise FuncamError("there is nothing to draw: the explanation is of no image")
@@ -163,7 +174,8 @@ class Shown:
             tile: as in `panel`.
 
         Raises:
-            FuncamError: another suffix, a place that can't be written to; or as `panel`.
+            FuncamError: another suffix, a place that can't be written to, more pixels than the format holds; or as
+                `panel`.
         """
         if not isinstance(path, str | os.PathLike):
             raise FuncamError(f"a path was expected, where the results are to be; got {shown(path)}")
@@ -178,7 +190,9 @@ class Shown:
             if suffix not in PICTURE_SUFFIXES:
                 known = ", ".join((*PICTURE_SUFFIXES, ".json", ".npz"))
                 raise FuncamError(f"{os.fspath(path)!r} has no suffix that says what to write; use one of {known}")
-            save_picture(path, np.asarray(self.panel(images, colormap=colormap, alpha=alpha, tile=tile)))
+            from funcam.attribution.drawing import Look, drawn
+
+            save_picture(path, drawn(self._own, images, Look(colormap, alpha), tile, suffix=suffix))
 
     def to_dict(self, *, maps: bool = False) -> dict[str, Any]:
         """What there is to tell as plain values, which `json.dumps` takes.
@@ -211,14 +225,30 @@ def _npz(explanation: Explanation) -> bytes:
     return stream.getvalue()
 
 
-def _table(explanation: Explanation) -> str:
-    """The classes of each image in words: what is explained, and what the model finds likeliest."""
+def _table(explanation: Explanation, images: int, classes: int) -> str:
+    """The first classes of the first images in words: what is explained, and what the model finds likeliest."""
     rows = [
-        f"<tr><td>{index}</td><td>{_words(explained(explanation, index))}</td>"
+        f"<tr><td>{index}</td><td>{_words(explained(explanation, index, classes))}</td>"
         f"<td>{_words(likeliest(explanation, index)[:3])}</td></tr>"
-        for index in range(min(len(explanation.targets), _MOST_TOLD))
+        for index in range(images)
     ]
     return f"<table><tr><th>image</th><th>explained</th><th>likeliest</th></tr>{''.join(rows)}</table>"
+
+
+def _rest(explanation: Explanation, images: int, classes: int) -> str:
+    """What is there beside what is shown, and how it is seen; nothing where that is all."""
+    all_images, all_classes = len(explanation.targets), explanation.targets[0:1].numel()
+    more, place = [], []
+    if all_images > images:
+        more.append(f"{all_images - images:,} more images")
+        place.append(f"index={images}")
+    if all_classes > classes:
+        more.append(f"{all_classes - classes:,} more classes of each image")
+        place.append(f"target={classes}")
+    if not more:
+        return ""
+    call = f".{'overlay' if context_of(explanation).images else 'heatmap'}({', '.join(place)})"
+    return f"<p>{' and '.join(more)}: <code>{call}</code> shows one, <code>.save('maps.npz')</code> keeps all</p>"
 
 
 def _words(said: list[Any]) -> str:

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from funcam.attribution.explanation import Explanation
 
 _LIKELIEST = 5
+_TOLD = 3
 
 
 @dataclass(frozen=True)
@@ -46,11 +47,11 @@ def gives_pixels(explanation: Explanation) -> bool:
     return explanation.method in METHODS and METHODS[explanation.method].gives == "pixels"
 
 
-def explained(explanation: Explanation, index: int) -> list[Said]:
-    """What is explained of one image: one class or several, or scores of a caller's."""
+def explained(explanation: Explanation, index: int, most: int | None = None) -> list[Said]:
+    """What is explained of one image: one class or several (the first so many), or scores of a caller's."""
     context, targets = context_of(explanation), explanation.targets
-    chosen = targets[index].reshape(-1).tolist()
-    scores = explanation.scores[index].detach().reshape(-1).tolist()
+    chosen = targets[index].reshape(-1)[:most].tolist()
+    scores = explanation.scores[index].detach().reshape(-1)[:most].tolist()
     shares = _probabilities(explanation, index) if context.of_classes else None
     return [
         Said(number, _name(context, number), score, _share(shares, number))
@@ -99,13 +100,15 @@ def in_words(explanation: Explanation, most: int = 3) -> str:
     parts = [f"{explanation.method} at {explanation.layer}", f"maps {shape}"]
     if is_concrete(explanation.targets) and is_concrete(explanation.maps) and not explanation.targets.is_meta:
         count = len(explanation.targets)
-        told = [_of_image(explained(explanation, index)) for index in range(min(count, most))]
+        told = [_of_image(explained(explanation, index, _TOLD + 1)) for index in range(min(count, most))]
         parts.insert(1, "; ".join([*told, "..."] if count > most else told) or "no images")
     return ", ".join(parts)
 
 
 def _of_image(said: list[Said]) -> str:
-    words = [each.name + ("" if each.probability is None else f" {100 * each.probability:.1f} %") for each in said[:3]]
+    words = [
+        each.name + ("" if each.probability is None else f" {100 * each.probability:.1f} %") for each in said[:_TOLD]
+    ]
     return " + ".join([*words, "..."] if len(said) > len(words) else words)
 
 

@@ -133,12 +133,16 @@ class _Scale:
         return max(11, self.px(size))
 
 
-def _check(image: Pixels | None, rows: Sequence[PanelRow], tile: int) -> None:
+def _check_tile(tile: int) -> None:
     whole_number("a panel's tile", tile)
     if tile < 32:
         raise FuncamError(f"a panel's tile has at least 32 pixels; got {tile!r}")
     if tile > _LARGEST_TILE:
         raise FuncamError(f"a panel's tile has at most {_LARGEST_TILE:,} pixels; got {tile!r}")
+
+
+def _check(image: Pixels | None, rows: Sequence[PanelRow], tile: int) -> None:
+    _check_tile(tile)
     if not isinstance(rows, Sequence) or not all(isinstance(row, PanelRow) for row in rows):
         raise FuncamError(f"a panel's rows are a list of PanelRow; got {shown(rows)}")
     if not rows or not rows[0].pictures:
@@ -166,6 +170,26 @@ def size_in_panel(image_size: tuple[int, int], tile: int = TILE) -> tuple[int, i
         (222, 296)
     """
     return _within(image_size, _tile_size(image_size, tile))
+
+
+def within_tile(picture: Pixels, image_size: tuple[int, int], tile: int = TILE) -> Pixels:
+    """A picture as large as it stands in a panel of an image's pictures.
+
+    Args:
+        picture: uint8 RGB [H, W, 3].
+        image_size: (height, width) of the image.
+        tile: as in `panel`.
+
+    Raises:
+        FuncamError: as `panel`, of a tile.
+
+    Example:
+        >>> within_tile(np.zeros((960, 1280, 3), np.uint8), (480, 640)).shape
+        (222, 296, 3)
+    """
+    _check_tile(tile)
+    size = _within((picture.shape[0], picture.shape[1]), _tile_size(image_size, tile))
+    return resize_picture(picture, size)
 
 
 def _within(size: tuple[int, int], box: tuple[int, int]) -> tuple[int, int]:

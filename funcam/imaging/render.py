@@ -28,7 +28,7 @@ PICTURE_SUFFIXES: tuple[str, ...] = (".jpg", ".jpeg", ".png", ".webp")
 
 _SAMPLED = 2**16  # pixels: they say enough about a percentile
 _LEAST, _FAR = 1e-30, 1e4  # a smaller limit has no inverse; values so many limits away are beyond what can be rounded
-_LONGEST = {".jpg": 65535, ".jpeg": 65535, ".webp": 16383}  # pixels a side, by the formats' own definitions
+LONGEST = {".jpg": 65535, ".jpeg": 65535, ".webp": 16383}  # pixels a side, by the formats' own definitions
 
 
 def scale_map(saliency: ArrayLike) -> NDArray[np.float32]:
@@ -245,8 +245,8 @@ def save_picture(path: str | os.PathLike[str], picture: Pixels, quality: int = 9
     if not 1 <= _whole(quality) <= 100:
         raise FuncamError(f"quality is 1..100, a whole number; got {shown(quality)}")
     longest = max(picture.shape[:2])
-    if longest > _LONGEST.get(suffix, longest):
-        limit = f"{_LONGEST[suffix]} pixels a side; the picture has {longest}"
+    if longest > LONGEST.get(suffix, longest):
+        limit = f"{LONGEST[suffix]} pixels a side; the picture has {longest}"
         raise FuncamError(f"{os.fsdecode(path)!r}: {suffix} holds at most {limit}; use .png or a smaller size")
     done, data = cv2.imencode(suffix, cv2.cvtColor(picture, cv2.COLOR_RGB2BGR), _settings(suffix, quality))
     if not done:

@@ -247,6 +247,96 @@ def test_a_notebook_shows_a_panel_and_no_script():
     assert funcam.explain(NET.model, torch.zeros(0, 3, 64, 64))._repr_html_() is None
 
 
+@pytest.fixture
+def drawings(monkeypatch):
+    """The places of maps that were coloured, as often as they were."""
+    from funcam.attribution import drawing
+
+    places, coloured = [], drawing.coloured
+
+    def counted(explanation, index, target, colormap):
+        places.append((index, target))
+        return coloured(explanation, index, target, colormap)
+
+    monkeypatch.setattr(drawing, "coloured", counted)
+    return places
+
+
+@pytest.mark.parametrize(
+    ("count", "targets", "places", "told"),
+    [
+        (1, "all", [(0, 0), (0, 1), (0, 2), (0, 3)], "6 more classes of each image: <code>.overlay(target=4)</code>"),
+        (9, None, [(0, 0), (1, 0), (2, 0), (3, 0)], "5 more images: <code>.overlay(index=4)</code>"),
+        (3, "all", [(0, 0), (1, 0), (2, 0)], "9 more classes of each image: <code>.overlay(index=3, target=1)</code>"),
+        (2, [[0, 1], [2, 3]], [(0, 0), (0, 1), (1, 0), (1, 1)], ""),
+    ],
+)
+def test_a_notebook_draws_the_first_rows_and_says_how_many_more_there_are(drawings, count, targets, places, told):
+    result = funcam.explain(NET, [SCENE.image] * count, targets)
+    page = result._repr_html_()
+    assert drawings == places
+    assert told.replace("index=3, ", "") in page
+    assert (" more " in page) == bool(told)
+    assert page.count("<tr>") == 1 + len({index for index, _ in places})
+
+
+def test_a_notebook_names_a_call_that_shows_the_rest():
+    result = funcam.explain(NET.model, funcam.fit_images(NET, [SCENE.image] * 5).tensor, "all")
+    call = re.search("<code>.(heatmap)[(]index=([0-9]+), target=([0-9]+)[)]</code>", result._repr_html_())
+    assert getattr(result, call[1])(index=int(call[2]), target=int(call[3])).size[0] > 1
+    result.panel()
+
+
+@pytest.fixture
+def low_bounds(monkeypatch):
+    """Bounds as a thousand classes meet them, for ten."""
+    from funcam.attribution import sizing
+
+    monkeypatch.setattr(sizing, "PLAIN", sizing.PLAIN._replace(pixels=1_500_000))
+    monkeypatch.setattr(sizing, "LONGEST", {".webp": 2500})
+
+
+def test_a_panel_too_large_is_refused_before_it_is_drawn(drawings, low_bounds, tmp_path):
+    every = funcam.explain(NET, SCENE.image, "all")
+    for refused in (every.panel, lambda: every.save(tmp_path / "cam.png")):
+        with pytest.raises(
+            FuncamError, match=r"10 rows has .* x .* pixels, and 1,500,000 .*; give tile=128, .*target="
+        ) as caught:
+            refused()
+    assert len(drawings) == 2
+    width, height = (
+        int(side.replace(",", "")) for side in re.search("has (.*) x (.*) pixels", str(caught.value)).groups()
+    )
+    every.save(tmp_path / "cam.png", tile=128)  # the ways out
+    every.heatmap(index=0, target=9)
+    with pytest.raises(FuncamError, match=r"\.webp holds at most 2,500 a side; give tile=96, "):
+        every.save(tmp_path / "cam.webp", tile=192)
+    every.save(tmp_path / "cam.webp", tile=96)
+    assert [file.name for file in sorted(tmp_path.iterdir())] == ["cam.png", "cam.webp"]
+    assert width > 700
+    assert height > 3000
+
+
+def test_a_panels_size_is_reckoned_as_it_is_drawn(monkeypatch):
+    from funcam.attribution import sizing
+
+    for result, tile in ((FOUR, 256), (FOUR, 100), (funcam.explain(NET, WIDE, "all"), 64), (PLAIN, 192)):
+        found = []
+        monkeypatch.setattr(sizing, "_too_large", lambda *size, found=found: found.append(size) or "")
+        width, height = result.panel(tile=tile).size
+        (reckoned, across, _), *_ = found
+        assert across == width
+        assert 0 <= height - reckoned < 0.5 * tile  # the first line
+
+
+def test_a_figure_too_large_is_refused(monkeypatch):
+    from funcam.attribution import showing
+
+    monkeypatch.setattr(showing, "_FIGURE_ROWS", 9)
+    with pytest.raises(FuncamError, match=r"a figure of 10 rows .*at most 9.*heatmap"):
+        funcam.explain(NET, SCENE.image, "all").figure()
+
+
 def test_names_in_a_notebook_are_text():
     names = [f"<script>{number}" for number in range(10)]
     net = funcam.own_net(NET.model, input_size=128, mean=(0.5,) * 3, std=(0.25,) * 3, classes=names)
