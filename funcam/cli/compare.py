@@ -125,7 +125,7 @@ def compare(
     if not silent and FAITHFULNESS in groups:
         complain(_dear(rivals, examples, plan))
     asked = plan.asked(rivals, words(out))
-    result = _compare(rivals, examples, plan, out, silent, asked, overwrite)
+    result = _compare(rivals, examples, plan, out, silent, quiet, asked, overwrite)
     for path in report or []:
         _write_report(path, result, rivals, examples, plan, out, question, *style)
     for problem in [*problems, *result.notes, *result.problems]:
@@ -195,6 +195,7 @@ def _compare(
     plan: Plan,
     out: Path,
     silent: bool,
+    quiet: bool,
     asked: str,
     overwrite: bool,
 ) -> ComparisonResult:
@@ -203,7 +204,7 @@ def _compare(
     from funcam.comparison.run import compare as run_comparison
 
     collect_again()
-    with comparison_bar(len(examples) * len(rivals), silent) as ticks:
+    with comparison_bar(len(examples) * len(rivals), silent, quiet) as ticks:
         told = {"tick": ticks.tick, "earlier": ticks.earlier}
         return run_comparison(rivals, examples, plan, out, asked=asked, overwrite=overwrite, **told)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -86,7 +87,7 @@ def evaluate(
         examples, problems = load_examples(rival.net.classes)
     space = SearchSpace(by, candidates, separated(layers or []), size, quick)
     base = Plan(groups=(METRICS[by].group,), fit=fit, batch=batch)
-    recommendation = _search(rival, examples, space, base, out, silent)
+    recommendation = _search(rival, examples, space, base, out, silent, quiet)
     words = dataset.words_of(images or [], truth, names, scenes, out)
     with alone_in(out):
         record = _write(recommendation, results_place(out, RECIPE, space.asked(rival, base, words), overwrite))
@@ -107,7 +108,7 @@ def _metric(name: str | None, known: bool) -> str:
 
 
 def _search(
-    rival: Rival, examples: Sequence[Example], space: SearchSpace, base: Plan, out: Path, silent: bool
+    rival: Rival, examples: Sequence[Example], space: SearchSpace, base: Plan, out: Path, silent: bool, quiet: bool
 ) -> Recommendation:
     """Run the search, with progress bars on a terminal."""
     from funcam.cli.progress import stage_bars
@@ -115,8 +116,9 @@ def _search(
     from funcam.searching.search import search
 
     collect_again()
-    with stage_bars(_QUICK if space.quick else _STAGES, silent) as (stage, ticks):
-        result = search(rival, examples, space, base, out, stage=stage, tick=ticks.tick, earlier=ticks.earlier)
+    with stage_bars(_QUICK if space.quick else _STAGES, silent, quiet) as (stage, ticks):
+        told = partial(search, stage=stage, tick=ticks.tick, earlier=ticks.earlier, timed=ticks.timed)
+        result = told(rival, examples, space, base, out)
     return recommend(result, rival, space.metric, base.fit)
 
 

@@ -58,8 +58,16 @@ def bar_console() -> Console:
 class Lines:
     """A plain line now and then where no bar can be drawn: how much is done, how fast, and how long it will take."""
 
-    def __init__(self, what: str, total: int, *, every: float = _EVERY, clock: Callable[[], float] = monotonic) -> None:
-        self.what, self.total, self.every, self.clock = what, total, every, clock
+    def __init__(
+        self,
+        what: str,
+        total: int,
+        *,
+        unit: str = "images",
+        every: float = _EVERY,
+        clock: Callable[[], float] = monotonic,
+    ) -> None:
+        self.what, self.total, self.unit, self.every, self.clock = what, total, unit, every, clock
         self.done = self.before = self.failures = 0
         self.began = self.told = clock()
 
@@ -78,7 +86,8 @@ class Lines:
             rate = (self.done - self.before) / max(now - self.began, 1e-9)
             left = _duration((self.total - self.done) / rate)
             failed = f", {self.failures:,} failed" if self.failures else ""
-            complain(f"{self.what}: {self.done:,} of {self.total:,} images, {rate:.1f} images/s, {left} left{failed}")
+            done = f"{self.what}: {self.done:,} of {self.total:,} {self.unit}"
+            complain(f"{done}, {rate:.1f} {self.unit}/s, {left} left{failed}")
 
 
 def _duration(seconds: float) -> str:
@@ -113,10 +122,12 @@ class Ticks(NamedTuple):
     Attributes:
         tick: so many were done just now.
         earlier: so many were done by an earlier run.
+        timed: so many recipes were timed just now, of a stage that has no images.
     """
 
     tick: Callable[[int], None]
     earlier: Callable[[int], None]
+    timed: Callable[[int], None] = lambda _count: None
 
 
 @contextmanager
@@ -142,7 +153,7 @@ def resumable(to: Ticks, shown: Console, silent: bool, total: int | None = None)
         to.earlier(count)
 
     try:
-        yield Ticks(tick, earlier)
+        yield Ticks(tick, earlier, to.timed)
     except KeyboardInterrupt:
         if sum(counts):
             complain(stopped(sum(counts), total, MEASURED), above=shown)
@@ -155,8 +166,14 @@ def skip(progress: Progress, task: TaskID, count: int) -> None:
 
 
 @contextmanager
-def comparison_bar(total: int, silent: bool) -> Iterator[Ticks]:
-    """A bar of images and networks, or lines where there is no terminal; gives what to call with the number done."""
+def comparison_bar(total: int, silent: bool, quiet: bool) -> Iterator[Ticks]:
+    """A bar of images and networks, or lines where none is drawn; gives what to call with the number done.
+
+    Args:
+        total: how many there are.
+        silent: whether no bar is drawn.
+        quiet: whether there are no lines either.
+    """
     shown = bar_console()
     columns = (
         TextColumn("comparing"),
@@ -172,7 +189,7 @@ def comparison_bar(total: int, silent: bool) -> Iterator[Ticks]:
 
         def advance(count: int) -> None:
             progress.advance(task, count)
-            if not (drawn or silent):
+            if not (drawn or quiet):
                 lines.advance(count)
 
         def earlier(count: int) -> None:
@@ -184,12 +201,15 @@ def comparison_bar(total: int, silent: bool) -> Iterator[Ticks]:
 
 
 @contextmanager
-def stage_bars(stages: Sequence[str], silent: bool) -> Iterator[tuple[Callable[[int, int, int], None], Ticks]]:
-    """A bar for each stage of a search, one at a time; elsewhere than on a terminal lines.
+def stage_bars(
+    stages: Sequence[str], silent: bool, quiet: bool
+) -> Iterator[tuple[Callable[[int, int, int], None], Ticks]]:
+    """A bar for each stage of a search, one at a time; lines where none is drawn.
 
     Args:
         stages: their names.
-        silent: whether none is drawn.
+        silent: whether no bar is drawn, and no stage told when it begins.
+        quiet: whether there are no lines now and then either.
 
     Returns:
         What to call at the start of a stage with its number (from 1), its recipes and its images, 0 where they are not
@@ -202,7 +222,8 @@ def stage_bars(stages: Sequence[str], silent: bool) -> Iterator[tuple[Callable[[
     with Progress(*columns, console=shown, transient=True, disable=not drawn) as progress:
 
         def start(number: int, recipes: int, images: int) -> None:
-            lines.append(Lines(f"{stages[number - 1]} ({number})", images))
+            unit, total = ("images", images) if images else ("recipes", recipes)
+            lines.append(Lines(f"{stages[number - 1]} ({number})", total, unit=unit))
             for task in progress.task_ids:
                 progress.remove_task(task)
             title = f"stage {number} of {len(stages)}"
@@ -211,16 +232,16 @@ def stage_bars(stages: Sequence[str], silent: bool) -> Iterator[tuple[Callable[[
                 complain(f"{whole}, {images:,} images" if images else whole)
             if shown.width >= _ROOM:
                 title = f"{whole}, images" if images else whole
-            progress.add_task(title, total=images or None)
+            progress.add_task(title, total=total)
 
         def advance(count: int) -> None:
             progress.advance(progress.task_ids[-1], count)
-            if not drawn and not silent:
+            if not (drawn or quiet):
                 lines[-1].advance(count)
 
         def earlier(count: int) -> None:
             skip(progress, progress.task_ids[-1], count)
             lines[-1].skip(count)
 
-        with resumable(Ticks(advance, earlier), shown, silent) as ticks:
+        with resumable(Ticks(advance, earlier, advance), shown, silent) as ticks:
             yield start, ticks

@@ -30,7 +30,12 @@ _ROUNDS = 2  # behind one that is not counted: it traces the network
 
 
 def costs_of(
-    recipes: Sequence[Recipe], rival: Rival, examples: Sequence[Example], base: Plan, folder: Path
+    recipes: Sequence[Recipe],
+    rival: Rival,
+    examples: Sequence[Example],
+    base: Plan,
+    folder: Path,
+    timed: Callable[[int], None] = lambda _count: None,
 ) -> dict[Recipe, float]:
     """What recipes cost on the first few images of a data set; each is timed once, and kept in a file in the folder.
 
@@ -42,6 +47,7 @@ def costs_of(
         examples: the data set.
         base: what the recipes were measured with besides.
         folder: where the file is.
+        timed: called with the number of recipes whose costs have just become known.
     """
     path = folder / COSTS
     kept = _kept(path)
@@ -53,6 +59,7 @@ def costs_of(
             known[key] = round(cost_of(recipe, rival, pictures, base.fit), 2)
             if kept is not None:
                 write_atomically(path, json.dumps(known, indent=1).encode(), links=False)
+        timed(1)
     return {recipe: known[key] for recipe, key in keys.items()}
 
 

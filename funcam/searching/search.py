@@ -96,6 +96,7 @@ def search(
     stage: Stage = lambda _number, _recipes, _images: None,
     tick: Tick = lambda _count: None,
     earlier: Tick | None = None,
+    timed: Tick = lambda _count: None,
 ) -> SearchResult:
     """Find the best recipe for a network on a data set; it goes on where an earlier search in the folder stopped.
 
@@ -109,6 +110,7 @@ def search(
             last, the costs.
         tick: called with the number of images just done.
         earlier: called with the number that an earlier search has done; else `tick` is.
+        timed: called with the number of recipes whose costs have just become known, in the last stage.
 
     Raises:
         FuncamError: an unknown metric, a recipe in `base`, fewer than two images, or a network that can have none of
@@ -130,7 +132,7 @@ def search(
     trials = list(work.trials.values())
     tried = [one.recipe for one in [*trials, default]]
     work.stage(2 if space.quick else 4, len(tried), 0)
-    costs = costs_of(tried, rival, examples, base, folder)
+    costs = costs_of(tried, rival, examples, base, folder, timed)
     return SearchResult(trials, default, halves, costs, work.skipped, list(work.problems), list(work.notes))
 
 

@@ -6,6 +6,7 @@ import json
 import re
 import shutil
 import sys
+from functools import partial
 from itertools import pairwise
 from pathlib import Path
 
@@ -13,6 +14,7 @@ import pytest
 from command_line import Funcam, photo
 from PIL import Image
 
+from funcam.cli import progress
 from funcam.cli.main import main
 
 SEARCH = ("evaluate", "--scenes", 4, "-m", "layer-cam", "-l", "trunk_output")
@@ -44,6 +46,20 @@ def test_each_step_is_told_where_no_bar_can_be_drawn(
         (number, stages, name, name == "costs") for number, name in enumerate(names, 1)
     ]
     assert funcam(*WHOLE, *quick, "--quiet").err == ""
+
+
+@pytest.mark.parametrize(("more", "told"), [((), True), (("--json",), True), (("--quiet",), False)])
+def test_long_steps_say_how_far_they_are(
+    funcam: Funcam, monkeypatch: pytest.MonkeyPatch, more: tuple[str, ...], told: bool
+) -> None:
+    monkeypatch.setattr(progress, "Lines", partial(progress.Lines, every=0))
+    ran = funcam(*SEARCH, "--quick", "--batch", 2, *more)
+    lines = [line for line in ran.err.splitlines() if " of " in line and not line.startswith("funcam: stage")]
+    found = [
+        re.fullmatch(r"funcam: ([\w ]+) \(\d\): (\d+) of (\d+) (\w+), [\d.]+ \w+/s, .* left", line) for line in lines
+    ]
+    steps = [step and step.groups() for step in found]
+    assert steps == [("methods and layers", "2", "4", "images"), ("costs", "1", "2", "recipes")] * told
 
 
 def test_the_best_on_one_half_comes_first(funcam: Funcam) -> None:
