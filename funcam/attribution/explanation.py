@@ -185,7 +185,9 @@ def explain(
         others = {"combine": combine, "inputs": inputs, "wrt": wrt, "hooks": hooks, "layout": layout}
         flags = {"memory": memory, "differentiable": differentiable}
         named = {**_unusual({**usual, **others, **flags}), **options}
-        return replace(_fast(fast)(asked.model, asked.images, asked.targets, **named), context=asked.context)
+        result = _fast(fast)(asked.model, asked.images, asked.targets, **named)
+        wording = None if result.context is None else result.context.wording
+        return result if asked.context is None else replace(result, context=replace(asked.context, wording=wording))
     names = smoothings(smooth)
     resolved = [resolve_method(method, options, "eigen" in names)]
     refuse_unsmoothed(resolved, names)
@@ -320,9 +322,9 @@ def _explained(
             ]
     for result in results:
         check_finite(run, result)
-    if run.target.class_score is not None:
-        return results if asked.context is None else [replace(result, context=asked.context) for result in results]
-    context = replace(asked.context or Context(), of_classes=False)
+    context = asked.context
+    if run.target.wording is not None:
+        context = replace(context or Context(), wording=run.target.wording)
     return [replace(result, context=context) for result in results]
 
 

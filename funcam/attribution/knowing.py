@@ -14,6 +14,7 @@ from funcam.imaging.reading import Pixels
 from funcam.network.cutting import Split
 from funcam.network.wrappers import unwrapped
 from funcam.recipe import Scores
+from funcam.targets.wording import Wording
 from funcam.zoo.batches import Batch, fit_images
 from funcam.zoo.labels import find_meant
 from funcam.zoo.net import Net
@@ -29,7 +30,7 @@ class Context:
         images: the pictures, uint8 RGB `[H, W, 3]` each.
         views: which part of each the network saw.
         scores: what makes probabilities of the logits; None to find out.
-        of_classes: whether classes are explained, not scores of a caller's.
+        wording: what is explained, where it isn't the logits of classes.
     """
 
     net: str = ""
@@ -37,7 +38,7 @@ class Context:
     images: tuple[Pixels, ...] = field(default=(), repr=False)
     views: tuple[View, ...] = ()
     scores: Scores | None = None
-    of_classes: bool = True
+    wording: Wording | None = None
 
 
 class Asked(NamedTuple):

@@ -202,8 +202,9 @@ class Shown:
 
         Returns:
             `method`, `layer`, `net`, `targets`, `scores`, the maps' `shape`, and of each of the `images` its
-            `predictions` (the likeliest classes) and what is `explained`, each with `index`, `name`, `score` and
-            `probability` (None for what is none); of the explained ones the map's `peak`, each axis of space in 0..1.
+            `predictions` (the likeliest classes) and what is `explained`, each with `index`, `name` (where it isn't a
+            class's logit, what was asked: "cat against dog"), `score` and `probability` (None for what is none); of
+            the explained ones the map's `peak`, each axis of space in 0..1.
         """
         return as_dict(self._own, maps)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import asdict, dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -52,9 +53,16 @@ def explained(explanation: Explanation, index: int, most: int | None = None) -> 
     context, targets = context_of(explanation), explanation.targets
     chosen = targets[index].reshape(-1)[:most].tolist()
     scores = explanation.scores[index].detach().reshape(-1)[:most].tolist()
-    shares = _probabilities(explanation, index) if context.of_classes else None
+    wording, several = context.wording, targets.ndim == 2
+    shares = _probabilities(explanation, index) if wording is None or wording.probable else None
+    name = partial(_name, context)
     return [
-        Said(number, _name(context, number), score, _share(shares, number))
+        Said(
+            number,
+            name(number) if wording is None else wording.said(index, number, several, name),
+            score,
+            _share(shares, number),
+        )
         for number, score in zip(chosen, scores, strict=True)
     ]
 
@@ -65,9 +73,8 @@ def likeliest(explanation: Explanation, index: int) -> list[Said]:
     if shares is None:
         return []
     context, logits = context_of(explanation), explanation.logits[index].detach()
-    names = Context(classes=context.classes)
     order = logits.topk(min(_LIKELIEST, len(logits))).indices.tolist()
-    return [Said(each, _name(names, each), float(logits[each]), _share(shares, each)) for each in order]
+    return [Said(each, _name(context, each), float(logits[each]), _share(shares, each)) for each in order]
 
 
 def as_dict(explanation: Explanation, maps: bool) -> dict[str, Any]:
@@ -113,8 +120,6 @@ def _of_image(said: list[Said]) -> str:
 
 
 def _name(context: Context, index: int) -> str:
-    if not context.of_classes:
-        return f"score {index}"
     return context.classes[index] if index < len(context.classes) else f"class {index}"
 
 

@@ -12,6 +12,7 @@ from funcam.recipe import Scores
 from funcam.targets.concrete import is_concrete
 from funcam.targets.probabilities import as_log_probabilities, as_probabilities
 from funcam.targets.target import Classes, ClassScore, Score, class_targets, take
+from funcam.targets.wording import Wording
 
 
 def as_probability(scores: Scores) -> Score:
@@ -43,7 +44,9 @@ def probability(classes: Classes = None) -> ClassScore:
         >>> bind(probability(1), torch.zeros(1, 4), 1)(torch.zeros(1, 4))
         tensor([[0.2500]])
     """
-    return ClassScore(classes, as_probability("softmax"), by=as_probability)
+    return ClassScore(
+        classes, as_probability("softmax"), by=as_probability, wording=Wording("probability of ", probable=True)
+    )
 
 
 def log_probability(classes: Classes = None) -> ClassScore:
@@ -57,7 +60,9 @@ def log_probability(classes: Classes = None) -> ClassScore:
         >>> bind(log_probability(1), torch.zeros(1, 4), 1)(torch.zeros(1, 4)).exp()
         tensor([[0.2500]])
     """
-    return ClassScore(classes, as_log_probability("softmax"), by=as_log_probability)
+    return ClassScore(
+        classes, as_log_probability("softmax"), by=as_log_probability, wording=Wording("log-probability of ")
+    )
 
 
 def counterfactual(classes: Classes = None) -> ClassScore:
@@ -74,7 +79,7 @@ def counterfactual(classes: Classes = None) -> ClassScore:
         >>> bind(counterfactual(0), torch.tensor([[3.0]]), 1)(torch.tensor([[3.0]]))
         tensor([[-3.]])
     """
-    return ClassScore(classes, lambda logits, classes: -take(logits, classes))
+    return ClassScore(classes, lambda logits, classes: -take(logits, classes), wording=Wording("not "))
 
 
 def contrast(
@@ -126,7 +131,9 @@ def contrast(
         picked = take(logits, others.flatten(1)).view(logits.shape[0], *others.shape[1:])
         return take(logits, chosen) - gamma * picked.mean(-1)
 
-    return ClassScore(classes, score, fix)
+    other = f"{similar} similar classes" if similar else against
+    said = Wording(against=other, after="" if gamma == 1 else f" (gamma {gamma:g})")
+    return ClassScore(classes, score, fix, wording=said)
 
 
 def _check_against(against: Any, similar: int) -> None:

@@ -11,6 +11,7 @@ import torch
 from funcam.errors import FuncamError, is_flag, shown
 from funcam.recipe import Scores
 from funcam.targets.concrete import is_concrete
+from funcam.targets.wording import Wording, of_function
 
 Score = Callable[..., torch.Tensor]
 Output = str | int | Callable[[Any], torch.Tensor] | None
@@ -26,12 +27,14 @@ class Target:
         score: `(outputs of n images, *constants) -> [n, K]`.
         constants: what belongs to the images, `[B, ...]` (or `[1, ...]`): their classes, masks, embeddings.
         class_score: for scores of a class the function of the logits that is explained, else None.
+        wording: what it is called; None for the logits of classes.
     """
 
     indices: torch.Tensor
     score: Score
     constants: tuple[torch.Tensor, ...] = ()
     class_score: ClassScore | None = None
+    wording: Wording | None = None
 
     def __call__(self, outputs: Any) -> torch.Tensor:
         """The scores `[B, K]` of the batch."""
@@ -56,12 +59,14 @@ class ClassScore:
         of: `(logits [n, N], classes [n or 1, K], *constants) -> [n, K]`.
         fix: `(logits [B, N], classes [B, K]) -> constants`, found once from the images themselves.
         by: `of` for each of `funcam.recipe.SCORES`, where it depends on what the outputs mean; else None.
+        wording: what it is called; None for logits.
     """
 
     classes: Classes
     of: Score
     fix: Callable[[torch.Tensor, torch.Tensor], tuple[torch.Tensor, ...]] = lambda _logits, _classes: ()
     by: Callable[[Scores], Score] | None = None
+    wording: Wording | None = None
 
     def read_as(self, scores: Callable[[], Scores]) -> ClassScore:
         """The same, of a model whose outputs mean this; it is asked only where it matters."""
@@ -76,11 +81,13 @@ class PerImage:
         score: `(outputs of n images, *constants) -> [n]` or `[n, K]`.
         constants: `[B, ...]`, or `[1, ...]` for what all images share.
         at: the same of another place in what the model returns; None where it says itself which.
+        name: what it is called; where it is empty the score's own.
     """
 
     score: Score
     constants: tuple[torch.Tensor, ...]
     at: Callable[[Output], PerImage] | None = None
+    name: str = ""
 
     def __call__(self, outputs: Any) -> torch.Tensor:
         return self.score(outputs, *self.constants)
@@ -146,7 +153,11 @@ def scored(
         values = _checked(_called(score, outputs, constants), score, batch)
         numbers = torch.arange(values[:1].numel(), device=values.device).expand(batch, -1)
         indices = numbers[:, 0] if values.ndim == 1 else numbers
-        return Target(indices, lambda rows, *own: as_columns(score(rows, *own)), constants), as_columns(values)
+        name = targets.name if isinstance(targets, PerImage) else ""
+        said = Wording(function=name) if name else of_function(score)
+        return Target(indices, lambda rows, *own: as_columns(score(rows, *own)), constants, wording=said), as_columns(
+            values
+        )
     class_score = targets if isinstance(targets, ClassScore) else ClassScore(targets, _logit)
     logits = logits_of(outputs, output)
     if logits.ndim != 2 or logits.shape[0] != batch:
@@ -162,6 +173,7 @@ def scored(
         lambda rows, *own: class_score.of(logits_of(rows, output), *own),
         (columns, *class_score.fix(logits.detach(), columns)),
         replace(class_score, classes=indices),
+        class_score.wording,
     )
     return target, target(outputs)
 

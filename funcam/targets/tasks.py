@@ -66,11 +66,11 @@ def segmentation(
 
     at = None if output != "out" else lambda place: segmentation(category, mask, output=place, scores=scores)
     if mask is None:
-        return PerImage(score, (), at)
+        return PerImage(score, (), at, f"segmentation of class {category}")
     masks = _as_tensor("mask", mask)
     if masks.ndim < 2:
         raise FuncamError(f"the mask has shape {list(masks.shape)}; expected [B, *size] or [*size]")
-    return PerImage(score, (masks if masks.ndim > 2 else masks[None],), at)
+    return PerImage(score, (masks if masks.ndim > 2 else masks[None],), at, f"segmentation of class {category}")
 
 
 def _predicted(scores: torch.Tensor, category: int, said: Scores | None) -> torch.Tensor:
@@ -123,7 +123,7 @@ def similarity(embedding: torch.Tensor | Sequence[Any], *, output: Output = None
         )
     others = others if others.is_floating_point() else others.float()
     at = None if output is not None else lambda place: similarity(embedding, output=place)
-    return PerImage(score, (others if others.ndim > 1 else others[None],), at)
+    return PerImage(score, (others if others.ndim > 1 else others[None],), at, "similarity")
 
 
 def regression(index: int = 0, *, output: Output = None) -> Callable[[Any], torch.Tensor]:
@@ -150,7 +150,7 @@ def regression(index: int = 0, *, output: Output = None) -> Callable[[Any], torc
         return values[:, index]
 
     at = None if output is not None else lambda place: cast("PerImage", regression(index, output=place))
-    return PerImage(number, (), at)
+    return PerImage(number, (), at, f"output {index}")
 
 
 def _as_tensor(what: str, values: Any) -> torch.Tensor:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import base64
 import copy
+import functools
+import html
 import io
 import json
 import pickle
@@ -70,8 +72,55 @@ def test_its_repr_is_short_and_says_what_was_explained():
     assert len(repr(many)) < 300
     assert "star" in repr(FOUR)
     assert "class 8" in repr(PLAIN)
-    assert "score 0" in repr(funcam.explain(NET, SCENE.image, lambda logits: logits[:, :5].sum(1)))
     assert "no images" in repr(funcam.explain(NET.model, torch.zeros(0, 3, 64, 64)))
+
+
+def five(logits):
+    return logits[:, :5].sum(1)
+
+
+ASKED = [
+    (funcam.contrast(8, 0), "star against {0}", False),
+    (funcam.contrast(8), "star against runner-up", False),
+    (funcam.contrast([8], [4]), "star against disk", False),
+    (funcam.contrast(8, similar=2, gamma=0.5), "star against 2 similar classes (gamma 0.5)", False),
+    (funcam.counterfactual(8), "not star", False),
+    (funcam.probability(8), "probability of star", True),
+    (funcam.log_probability(8), "log-probability of star", False),
+    (five, "five", False),
+    (functools.partial(five), "five", False),
+    (lambda logits: logits[:, 3:5], "<lambda>, score 1", False),
+    (funcam.regression(2), "output 2", False),
+    (funcam.similarity(torch.ones(10)), "similarity", False),
+]
+
+
+@pytest.mark.parametrize(("target", "words", "probable"), ASKED, ids=[words for _, words, _ in ASKED])
+def test_what_was_asked_is_shown_without_a_made_up_probability(target, words, probable):
+    words = words.format(*NET.classes)
+    share = float(ONE.logits[0].softmax(0)[8])
+    result = funcam.explain(NET, SCENE.image, target)
+    shown = words + f" {100 * share:.1f} %" * probable
+    assert f"{shown}," in repr(result)
+    assert f"{html.escape(shown)}<" in result._repr_html_()
+    entry = result.to_dict()["images"][0]["explained"][-1]
+    assert entry["name"] == words
+    assert (entry["probability"] is not None) == probable
+    assert result.to_dict()["images"][0]["predictions"][0]["name"] == "star"
+    assert words in repr(pickle.loads(pickle.dumps(result)))
+
+
+def test_each_image_has_its_own_class_in_a_contrast():
+    result = funcam.explain(NET, [SCENE.image] * 2, funcam.contrast(8, [0, 4]))
+    names = [image["explained"][0]["name"] for image in result.to_dict()["images"]]
+    assert names == [f"star against {NET.classes[0]}", "star against disk"]
+
+
+def test_what_was_asked_is_shown_of_what_was_prepared():
+    tensor = funcam.fit_images(NET, SCENE.image).tensor
+    assert "class 8 against class 0," in repr(funcam.explain(NET.model, tensor, funcam.contrast(8, 0)))
+    fast = funcam.prepare(NET.model, example=tensor, targets=five, backend=None)
+    assert ", five," in repr(fast(tensor))
 
 
 def test_its_repr_inside_a_transformation():
