@@ -7,7 +7,7 @@ import heapq
 import json
 import math
 import operator
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from itertools import islice
 from typing import Any
 
@@ -57,7 +57,26 @@ def nearest(word: object, known: Iterable[str], count: int = 3) -> str:
         >>> nearest("layer5", ["conv1", "layer3", "layer4"], count=2)
         "'layer4', 'layer3'"
     """
-    names = {_compared(name): name for name in islice(known, _BY_LETTERS)}
+    names = [*islice(known, _BY_LETTERS)]
+    return ", ".join(map(quoted, _alike(word, names, count) or names[:count]))
+
+
+def nearest_or_listed(word: object, known: Iterable[str], listed: str) -> str:
+    """The names in `known` that look like `word`, if there are any, and where all of them are listed, for a message.
+
+    Example:
+        >>> nearest_or_listed("resnet5", ["resnet50", "vgg16"], "`funcam nets` lists them all")
+        "nearest: 'resnet50' (`funcam nets` lists them all)"
+        >>> nearest_or_listed("xy", ["resnet50", "vgg16"], "`funcam nets` lists them all")
+        '`funcam nets` lists them all'
+    """
+    alike = ", ".join(map(quoted, _alike(word, [*islice(known, _BY_LETTERS)], 3)))
+    return f"nearest: {alike} ({listed})" if alike else listed
+
+
+def _alike(word: object, known: Sequence[str], count: int) -> list[str]:
+    """So many of the names that look like a word, the most alike first."""
+    names = {_compared(name): name for name in known}
     wanted = _compared(str(word))
     matcher = difflib.SequenceMatcher(b=wanted)
 
@@ -66,8 +85,7 @@ def nearest(word: object, known: Iterable[str], count: int = 3) -> str:
         return matcher.quick_ratio()
 
     likely = list(names) if len(names) <= _BY_ORDER else heapq.nlargest(_BY_ORDER, names, alike)
-    close = difflib.get_close_matches(wanted, likely, n=count, cutoff=0.4) or list(names)[:count]
-    return ", ".join(quoted(names[name]) for name in close)
+    return [names[name] for name in difflib.get_close_matches(wanted, likely, n=count, cutoff=0.4)]
 
 
 def _compared(name: str) -> str:

@@ -377,9 +377,10 @@ def _refuse_irregular(descriptor: int) -> None:
 
 def _unusable(path: str | os.PathLike[str], error: OSError | ValueError, verb: str = "write") -> FuncamError:
     code = error.errno if isinstance(error, OSError) else None
+    if code == errno.ENOENT and not os.path.islink(path) and os.path.isdir(os.path.dirname(path) or os.curdir):
+        code = errno.EPERM  # its folder is there, and takes no files: /proc
     reason = _REASONS.get(code, os.strerror(code)) if code else str(error)
-    advice = _ADVICE.get(code or 0, "choose another path")
-    return FuncamError(f"can't {verb} {os.fsdecode(path)!r}: {reason}; {advice}")
+    return FuncamError(f"can't {verb} {os.fsdecode(path)!r}: {reason}; {_ADVICE.get(code or 0, 'choose another path')}")
 
 
 def _check_regular(status: os.stat_result, name: str) -> None:

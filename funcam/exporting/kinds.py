@@ -46,7 +46,7 @@ def format_of(path: str | os.PathLike[str], given: Any = None) -> Format:
     """
     said = Path(path).suffix.removeprefix(".").lower()
     if given is None and said not in FORMATS:
-        raise FuncamError(f"{str(path)!r} does not say its format; name it .onnx or .pt2, or give the format")
+        raise FuncamError(f"{str(path)!r} does not say its format; name it .onnx or .pt2, or give --format (format=)")
     if given is not None and given not in FORMATS:
         raise FuncamError(f"format {shown(given)} is unknown; expected onnx or pt2")
     if given is not None and said in FORMATS and said != given:

@@ -38,4 +38,5 @@ def passing_folder(path: Path) -> Path:
     try:
         return Path(tempfile.mkdtemp(prefix=f".{path.name}.", dir=path.parent))
     except OSError as error:
-        raise FuncamError(f"{str(path)!r} can't be written: {error.strerror}; give a folder that is there") from error
+        way = "give another folder, one that takes files" if path.parent.is_dir() else "give a folder that is there"
+        raise FuncamError(f"{str(path)!r} can't be written: {error.strerror}; {way}") from error

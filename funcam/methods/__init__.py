@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from funcam.errors import FuncamError, nearest, shown
+from funcam.errors import FuncamError, nearest_or_listed, shown
 
 
 @dataclass(frozen=True)
@@ -264,7 +264,6 @@ def find_method(name: str) -> Method:
     if not isinstance(name, str):
         raise FuncamError(f"method {shown(name)} is no name; expected one that `funcam methods` lists, e.g. 'grad-cam'")
     if name not in METHODS:
-        raise FuncamError(
-            f"unknown method {name!r}; nearest: {nearest(name, METHODS)} (`funcam methods` lists them all)"
-        )
+        known = nearest_or_listed(name, METHODS, "`funcam methods` lists them all")
+        raise FuncamError(f"unknown method {name!r}; {known}")
     return METHODS[name]

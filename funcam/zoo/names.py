@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from funcam.errors import FuncamError, nearest, shown
+from funcam.errors import FuncamError, nearest_or_listed, shown
 
 NETS: tuple[str, ...] = (
     "scenes",
@@ -224,8 +224,8 @@ def canonical_name(name: str) -> str:
     key = ALIASES.get(key, key)
     if key in NETS or _is_new_in_torchvision(key):
         return key
-    known = nearest(key, (*NETS, *ALIASES))
-    raise FuncamError(f"network {name!r} is not in the zoo; nearest: {known} (`funcam nets` lists them all)")
+    known = nearest_or_listed(key, (*NETS, *ALIASES), "`funcam nets` lists them all")
+    raise FuncamError(f"network {name!r} is not in the zoo; {known}")
 
 
 def _is_new_in_torchvision(name: str) -> bool:

@@ -116,6 +116,27 @@ def test_an_unknown_network(funcam: Funcam, image: Path, net: str, offered: str)
     assert offered in line
 
 
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        (("--net", "nope"), r"network 'nope' is not in the zoo; `funcam nets` lists them all$"),
+        (("--net", "scenes", "-m", "0"), r"unknown method '0'; `funcam methods` lists them all$"),
+    ],
+)
+def test_nothing_is_near(funcam: Funcam, image: Path, words: tuple[str, ...], told: str) -> None:
+    funcam("explain", image, *words).error(2, told)
+
+
+@pytest.mark.skipif(not os.path.isdir("/proc/self"), reason="a folder that takes no files, of Linux")
+def test_a_folder_that_takes_no_files(funcam: Funcam, image: Path) -> None:
+    for words in (("--report", "/proc/x.html"), ("--out", "/proc")):
+        line = funcam("explain", image, *SCENES, *words).error(2, "choose a folder that you may write to")
+        assert "make the folder" not in line
+    run = ("export", "--net", "scenes", "--out")
+    assert "that is there" not in funcam(*run, "/proc/x.pt2").error(1, "/proc/x.pt2.* give another folder")
+    funcam(*run, "x.foo").error(2, "or give --format")
+
+
 def test_an_unknown_layer(funcam: Funcam, image: Path) -> None:
     funcam("explain", image, *SCENES, "--layer", "trunk_outputt").error(1, "nearest: 'trunk_output'")
 
