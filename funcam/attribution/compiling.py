@@ -13,6 +13,7 @@ import torch
 from funcam.attribution.explanation import Explanation
 from funcam.attribution.finite import total
 from funcam.attribution.prepared import Explain, Run
+from funcam.errors import FuncamError, shown
 from funcam.network.outputs import unpacked
 
 
@@ -27,6 +28,22 @@ def mode(device: torch.device, dtype: torch.dtype | None = None) -> Iterator[Non
     cast = torch.autocast(device.type, dtype=dtype, enabled=dtype is not None)
     with torch.inference_mode(False), torch.no_grad(), cast:
         yield
+
+
+def check_backend(backend: Any) -> None:
+    """Refuse what `torch.compile` knows no backend by.
+
+    Raises:
+        FuncamError: which there are.
+    """
+    if backend is None or callable(backend) or backend == "inductor":
+        return
+    names = torch.compiler.list_backends(exclude_tags=())  # torch's own of debugging, too
+    if not isinstance(backend, str) or backend not in names:
+        raise FuncamError(
+            f"backend is {shown(backend)}; expected a function as torch.compile takes, None, or one of "
+            f"{', '.join(names)}"
+        )
 
 
 def as_it_is(explained: Explain) -> Run:

@@ -140,7 +140,8 @@ def explain(
             and how it takes pictures (`load_net`, `own_net`).
         images: `[B, channels, *size]`, normalised as the model expects; waveforms may be `[B, T]`, and maps of the
             image's own values then have a channel axis of length 1. For a network: pictures (paths, Pillow's images,
-            arrays, tensors; one or several), or what `fit_images` made of them.
+            arrays, tensors; one or several), or what `fit_images` made of them. Floats that all lie in 0..1 are read as
+            pictures, and normalised; floats beyond as normalised already, or refused where they can't be.
         targets: the classes to explain: None for the predicted one, an index, `[B]`, `[B, K]` or `"all"`; a rule
             (`funcam.contrast(...)`, `funcam.probability(...)`); or any function of what the model returns. Of a network
             names will do for indices: `"tabby"`.

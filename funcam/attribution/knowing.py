@@ -68,6 +68,11 @@ def spelled_out(model: Any, images: Any, targets: Any, output: Any, scores: Any)
     """
     if not isinstance(model, Net) and not isinstance(images, Batch):
         if not isinstance(images, torch.Tensor) and not isinstance(model, nn.Module | Split | tuple | list):
+            if isinstance(model, str):
+                raise FuncamError(
+                    f"{model!r} is a name, not a model; give a network, which takes pictures: "
+                    f"funcam.load_net({model!r})"
+                )
             unwrapped(model)  # says what is wrong with it, sooner than that no model takes such images
         return Asked(model, images, targets, output, scores, None)
     batch = images if isinstance(images, Batch) else fit_images(model, images)

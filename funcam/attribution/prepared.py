@@ -15,6 +15,7 @@ from funcam.attribution.finite import add_up
 from funcam.attribution.later import aside
 from funcam.errors import FuncamError, shown
 from funcam.network.copied import OfAModel
+from funcam.network.images import refuse_unlike
 from funcam.network.watch import Watch
 from funcam.targets.target import class_targets
 
@@ -51,6 +52,7 @@ class Form:
         """
         if not isinstance(images, torch.Tensor):
             raise FuncamError(f"images are {shown(images)}; expected a tensor {self._expected()}")
+        refuse_unlike(images)
         alike = tuple(images.shape[1:]) == self.images[1:] and images.dtype == self.dtype
         if not alike or images.device != self.device or not (self.dynamic or len(images) == self.images[0]):
             given = f"{list(images.shape)} {images.dtype} on {images.device}"
@@ -193,6 +195,12 @@ class Prepared(OfAModel):
             return result if sound and all(finite()) else self._exact(images, classes)
 
         return checked
+
+    def __reduce__(self) -> Any:
+        raise FuncamError(
+            "what was prepared can't be pickled: it belongs to a model that lives in this process; pickle the model, "
+            "and prepare it again where it is loaded with funcam.prepare(model, example=images)"
+        )
 
     @property
     def takes_classes(self) -> bool:

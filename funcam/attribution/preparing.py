@@ -10,7 +10,7 @@ import torch
 from torch import nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
-from funcam.attribution.compiling import as_it_is, compiled, mode
+from funcam.attribution.compiling import as_it_is, check_backend, compiled, mode
 from funcam.attribution.dispatch import MethodLike
 from funcam.attribution.explanation import Explanation, explain
 from funcam.attribution.finite import tell, without_warnings
@@ -68,7 +68,7 @@ def prepare(
         method: as in `explain`.
         dtype: `torch.bfloat16` or `torch.float16` to run the network under autocast; maps are made in float32.
         dynamic: whether calls may have any number of images.
-        backend: what compiles, as in `torch.compile`; None for nothing.
+        backend: what compiles, a name or a function as in `torch.compile`; None for nothing.
         **options: what else `explain` takes: `output`, `scores`, `smooth`, `memory`, and the method's own.
 
     Returns:
@@ -85,6 +85,7 @@ def prepare(
         (torch.Size([2, 2, 2]), 20, True)
     """
     _check(model, layer, dtype, dynamic, options)
+    check_backend(backend)
     module = unwrapped(model)
     layer = _of_targets(module, example, targets, method, options) if layer is None else layer
     watch, cut = Watch(module), split(module, layer, example=example)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Iterable
 from typing import Any, TypeAlias
 
@@ -18,6 +19,8 @@ Picture: TypeAlias = str | os.PathLike[str] | Image.Image | NDArray[Any] | Any
 """A path, an image of Pillow's, an array or a tensor (named `Any` here: this room has no torch)."""
 
 _CHANNELS = (1, 3, 4)
+_ADDRESS = re.compile("(https?|ftp)://", re.IGNORECASE)
+_LONGEST_NAME = 255
 
 
 def as_image(picture: Picture) -> Pixels:
@@ -42,17 +45,24 @@ def as_image(picture: Picture) -> Pixels:
         [[[0, 0, 0], [128, 128, 128], [255, 255, 255]]]
     """
     if isinstance(picture, str | os.PathLike):
+        _refuse_address(picture)
         return read_image(picture)
     if isinstance(picture, bytes | bytearray) or hasattr(picture, "read"):
-        return read_data(_encoded(picture), "the picture").pixels
+        return _decoded(picture)
     if isinstance(picture, Image.Image):
         return _of_pillow(picture)
+    picture = numbers_in(picture)
+    if isinstance(picture, list | tuple):
+        raise FuncamError(
+            f"{shown(picture)} was given for one picture; give an array, a path or an image of Pillow's, or nested "
+            "lists of nothing but numbers"
+        )
     first = not isinstance(picture, np.ndarray)
     return _coloured(_as_bytes(_channels_last(_array(picture), first)))
 
 
 def as_images(pictures: Picture | Iterable[Picture]) -> list[Pixels]:
-    """One picture or several: a list of them, or an array or tensor of four axes.
+    """One picture or several: a list of them, or an array or tensor of four axes (nested lists of numbers are one).
 
     Raises:
         FuncamError: as `as_image`, or there is none.
@@ -61,6 +71,7 @@ def as_images(pictures: Picture | Iterable[Picture]) -> list[Pixels]:
         >>> [image.shape for image in as_images([np.zeros((2, 4)), np.zeros((1, 3, 5, 6))])]
         [(2, 4, 3), (5, 6, 3)]
     """
+    pictures = numbers_in(pictures)
     one = isinstance(pictures, str | bytes | bytearray | os.PathLike | Image.Image) or hasattr(pictures, "read")
     if one or not isinstance(pictures, Iterable):
         return [as_image(pictures)]
@@ -72,6 +83,50 @@ def as_images(pictures: Picture | Iterable[Picture]) -> list[Pixels]:
     if not images:
         raise FuncamError("no picture was given; give a path, an image of Pillow's, an array, a tensor, or several")
     return images
+
+
+def numbers_in(given: Any) -> Any:
+    """Nested lists of plain numbers as the array that NumPy reads in them; anything else as it is.
+
+    Raises:
+        FuncamError: lists of several lengths.
+
+    Example:
+        >>> numbers_in([[1, 2], [3, 4]]).shape, numbers_in(["dog.jpg"])
+        ((2, 2), ['dog.jpg'])
+    """
+    inner = given
+    while isinstance(inner, list | tuple) and inner:
+        inner = inner[0]
+    if inner is given or not isinstance(inner, int | float | np.number | np.bool_):
+        return given
+    try:
+        return np.asarray(given)
+    except ValueError as error:
+        raise FuncamError(
+            "nested lists of numbers are read as one array, and these are of several lengths; give pictures of several "
+            "sizes as arrays, [np.asarray(one), np.asarray(other)]"
+        ) from error
+
+
+def _refuse_address(path: str | os.PathLike[str]) -> None:
+    text = os.fsdecode(path)
+    if _ADDRESS.match(text):
+        raise FuncamError(f"{text!r} is an address, and funcam fetches none; download it, and give the file")
+
+
+def _decoded(picture: Any) -> Pixels:
+    """The picture in what its file holds; bytes that are none may be a path's."""
+    data = _encoded(picture)
+    try:
+        return read_data(data, "the picture").pixels
+    except FuncamError as error:
+        if hasattr(picture, "read") or len(data) > _LONGEST_NAME:
+            raise
+        raise FuncamError(
+            f"{shown(data)} are bytes, which are read as what an image file holds, and no image; a path is a str, "
+            "os.fsdecode(path)"
+        ) from error
 
 
 def _encoded(picture: Any) -> bytes:
@@ -99,7 +154,7 @@ def _array(picture: Any) -> NDArray[Any]:
         array = np.asarray(_off_the_device(picture) if hasattr(picture, "detach") else picture)
     except (TypeError, ValueError, RuntimeError):
         array = np.array(None)
-    if array.dtype.kind not in "biuf" or array.size == 0:
+    if array.dtype.kind not in "biuf" or array.size == 0 or array.ndim == 0:
         raise FuncamError(
             f"{shown(picture)} is no picture; give a path, an image of Pillow's, or an array or tensor [H, W, 3] of "
             "bytes or of floats in 0..1"
@@ -142,7 +197,7 @@ def _as_bytes(array: NDArray[Any]) -> Pixels:
         if not np.isfinite(array).all():
             raise FuncamError(
                 "the picture holds values that are not finite (NaN or infinity); give numbers in 0..1, such as "
-                "np.nan_to_num(image)"
+                "np.nan_to_num(image, posinf=1, neginf=0)"
             )
         raise FuncamError(
             f"a picture of floats has values in 0..1, and these go from {low:.3g} to {high:.3g}; {_way(low, high)}"

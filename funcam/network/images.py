@@ -28,14 +28,35 @@ def check_images(images: Any, least: int = 3) -> None:
     Raises:
         FuncamError: it is no float tensor of so many axes; the message says how to make one of it.
     """
-    if isinstance(images, torch.Tensor) and images.ndim >= least and images.is_floating_point():
-        return
+    if isinstance(images, torch.Tensor):
+        refuse_unlike(images)
+        if images.ndim >= least and images.is_floating_point():
+            return
     shape = list(getattr(images, "shape", ()))
     of_shape = f"shape {shape} and " if hasattr(images, "shape") else ""
     kind = getattr(images, "dtype", type(images).__name__)
     raise FuncamError(
         f"images have {of_shape}type {kind}; expected a float tensor [B, channels, *size]{_as_tensor(images, shape)}"
     )
+
+
+def refuse_unlike(images: torch.Tensor) -> None:
+    """Refuse tensors that hold their numbers in another way than models take.
+
+    Raises:
+        FuncamError: they are nested, sparse, quantised, or of eight bits; the message says what makes a plain one.
+    """
+    if images.is_nested:
+        said, way = "a nested tensor", "torch.stack(list(images.unbind())) where they are of one size"
+    elif images.is_quantized:
+        said, way = f"quantised, {images.dtype}", "images.dequantize()"
+    elif images.layout is not torch.strided:
+        said, way = f"held as {images.layout}", "images.to_dense()"
+    elif images.is_floating_point() and images.element_size() < 2:
+        said, way = f"of type {images.dtype}, in which torch computes next to nothing", "images.float()"
+    else:
+        return
+    raise FuncamError(f"images are {said}; expected a plain float tensor [B, channels, *size]: give {way}")
 
 
 def _as_tensor(images: Any, shape: Shape) -> str:

@@ -367,10 +367,10 @@ def class_targets(targets: Classes, logits: torch.Tensor) -> torch.Tensor:
 
 
 def _as_indices(targets: Any) -> torch.Tensor:
-    if isinstance(targets, list | tuple) and not targets:
-        targets = torch.zeros(0, dtype=torch.long)
     try:
         indices = torch.as_tensor(targets)
+        if isinstance(targets, list | tuple) and not indices.numel():
+            indices = indices.long()  # of no number torch makes floats
     except (TypeError, ValueError, RuntimeError) as error:
         reason = str(error).partition("\n")[0]
         alone = "; for functions give one of the whole batch's outputs" if _holds(targets, callable) else ""

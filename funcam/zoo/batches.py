@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -11,8 +12,9 @@ import torch
 
 from funcam.errors import FuncamError, shown
 from funcam.imaging.fit import View
-from funcam.imaging.given import Picture, as_images
+from funcam.imaging.given import Picture, as_images, numbers_in
 from funcam.imaging.reading import Pixels
+from funcam.network.images import refuse_unlike
 from funcam.zoo.net import Net
 from funcam.zoo.preprocessing import fitted, normalised
 
@@ -69,6 +71,7 @@ def fit_images(net: Net, images: Picture | Iterable[Picture], fit: str = "squash
             f"{shown(net)} does not say how it takes pictures; give funcam.load_net(...) or funcam.own_net(model)"
         )
     device = next((values.device for values in net.model.parameters()), torch.device("cpu"))
+    images = numbers_in(images)
     ready = _ready(images)
     if ready is not None:
         return _as_it_is(net, ready.to(device))
@@ -82,14 +85,22 @@ def fit_images(net: Net, images: Picture | Iterable[Picture], fit: str = "squash
 
 def _ready(images: Any) -> torch.Tensor | None:
     """Images as a tensor, where their values say that they are normalised; None for pictures."""
+    if isinstance(images, torch.Tensor):
+        refuse_unlike(images)
     several = isinstance(images, Sequence) and images and all(isinstance(each, torch.Tensor) for each in images)
     if several and len({each.shape for each in images}) == 1:
         images = torch.stack([*images])
+    tensor = isinstance(images, torch.Tensor)
     if isinstance(images, np.ndarray) and images.dtype.kind == "f":
         images = torch.from_numpy(images).float()
     if not isinstance(images, torch.Tensor) or not images.is_floating_point() or not images.numel():
         return None
     low, high = (float(end) for end in images.detach().aminmax())
+    if not (math.isfinite(low) and math.isfinite(high)):
+        raise FuncamError(
+            "the images hold values that are not finite (NaN or infinity); leave out what does, or give "
+            f"{'torch' if tensor else 'np'}.nan_to_num(images, posinf=1, neginf=0)"
+        )
     if low >= 0 and high <= 1:
         if images.requires_grad:
             raise FuncamError(
