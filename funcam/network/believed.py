@@ -13,7 +13,7 @@ from funcam.network.checks import Reference, cotangents, difference, first_run, 
 from funcam.network.cuts import Cut
 from funcam.network.derivative import along
 from funcam.network.graph import Graph
-from funcam.network.hooks import hooks_count
+from funcam.network.hooks import hooks_count, hooks_may_count
 from funcam.network.known import Known, TracedModel, known_of
 from funcam.network.outputs import leaves
 from funcam.network.samples import kind_of, numbers, sample_of
@@ -44,8 +44,8 @@ def graph_of(model: nn.Module, images: Tensor | Shape | None = None) -> Graph:
         return (traced or known.exported(model, images, known.failure)).graph
     if has_hooks(model) and manner_for(model, sample_of(Inputs(sample))).hooks:
         raise FuncamError(
-            f"{type(model).__name__} has hooks that are part of what it computes, and a graph has none; remove them, "
-            "or leave them out: hooks=False"
+            f"{type(model).__name__} has hooks that are part of what it computes, or may be for other images, and a "
+            "graph has none; remove them, or leave them out: hooks=False"
         )
     why = known.failure
     if traced is not None:
@@ -104,7 +104,7 @@ def manner_for(model: nn.Module, inputs: Inputs, known: Known | None = None) -> 
 def _judged(known: Known, model: nn.Module, inputs: Inputs) -> bool:
     count = hooks_count(model, inputs)
     known.hooks = hooks_state(model)  # hooks that only watch may have noted what they saw
-    return count
+    return count or hooks_may_count(model)
 
 
 def _why_not_graph(known: Known, model: nn.Module, traced: TracedModel, inputs: Inputs) -> str:

@@ -222,7 +222,8 @@ def split(
             `export` where the model's code has no derivative as it is. (While `torch.export` runs it changes torch for
             the whole process; other threads shouldn't trace or compile then.)
         hooks: False to leave hooks on the model out, forward and backward. Otherwise a check runs them once; where
-            outputs or derivative are others without them, they are a part of the model and run in every pass.
+            outputs or derivative are others without them, or their code doesn't show that they only watch, they are a
+            part of the model and run in every pass.
         wrt: which argument of the model the images are: its position or name.
         layout: how the layer's tensor holds the map, where the model's answers don't tell: `channels-first`
             `[B, C, *S]`, `channels-last` `[B, *S, C]`, `tokens` `[B, P + T + Q, C]` with a grid as `"tokens 14x14

@@ -1,4 +1,4 @@
-"""Whether the caller's hooks are part of what a model computes, found out by letting them run once."""
+"""Whether the caller's hooks are part of what a model computes: by letting them run once, and by their code."""
 
 from __future__ import annotations
 
@@ -17,8 +17,10 @@ from funcam.network.failures import place_of as place_in_code
 from funcam.network.failures import reason_of
 from funcam.network.known import known_of
 from funcam.network.outputs import leaves
+from funcam.network.state import reached
 from funcam.network.tap import Inputs
 from funcam.network.twin import callers_hooks, has_hooks, kept_tables, twin
+from funcam.network.watching import only_watches
 from funcam.network.writes import ParametersWritten, Unwritten
 
 Gradients = list[Tensor | None]
@@ -68,6 +70,12 @@ def hooks_count(model: nn.Module, inputs: Inputs) -> bool:
             raise FuncamError(_cannot_run(model, error)) from error
         return False  # the model itself can't run: that is told where it is run without them
     return bare is None or _differ(hooked, bare)
+
+
+def hooks_may_count(model: nn.Module) -> bool:
+    """Whether a hook might act on other images than the one it has seen: all but those whose code only watches."""
+    known = reached(model)
+    return not all(only_watches(hook, known) for _, hook in callers_hooks(model))
 
 
 def _computed(model: nn.Module, inputs: Inputs, hooks: bool) -> _Computed:

@@ -76,6 +76,16 @@ def hooks_state(model: nn.Module) -> list[Any]:
 
 def states(model: nn.Module) -> tuple[list[Any], list[Any]]:
     """A model's `signature` and `hooks_state`, found in one walk: this is done at every call."""
+    state, hooked = _walked(model)
+    return state.parts, hooked.parts
+
+
+def reached(model: nn.Module) -> frozenset[int]:
+    """The identities of the objects that a model holds and its code names, but for what its hooks alone know."""
+    return frozenset(_walked(model)[0].seen)
+
+
+def _walked(model: nn.Module) -> tuple[_State, _State]:
     state, hooked = _State(), _State()
     parts, pending, seen = state.parts, state.modules, state.seen
     pending.append(model)
@@ -103,7 +113,7 @@ def states(model: nn.Module) -> tuple[list[Any], list[Any]]:
                     parts.append(value)
                 else:
                     state.add(value)
-    return parts, hooked.parts
+    return state, hooked
 
 
 class _State:
