@@ -17,11 +17,12 @@ from funcam.network.derivative import along
 from funcam.network.failures import ModelFailed, reason_of
 from funcam.network.outputs import differentiable, leaves, mapped
 from funcam.network.samples import scattered
-from funcam.network.tap import Inputs, Manner, Place, Visit, run, visit_module
+from funcam.network.tap import Inputs, Manner, Place, Visit, run
 from funcam.network.tracing import uncompiled
 from funcam.network.twin import count_hooks, kept_tables, twin_of
+from funcam.network.visits import visit_module
 from funcam.network.walking import tensors_of
-from funcam.network.writes import ParametersWritten, Unwritten
+from funcam.network.writes import BuffersWritten, InputsWritten, Lent, ParametersWritten
 
 _TOLERANCE = {torch.float64: 1e-9, torch.float32: 1e-4, torch.bfloat16: 5e-2, torch.float16: 1e-2}
 _TF32 = 1e-2
@@ -106,15 +107,16 @@ def _run_once(
     taken = [images, *(tensor for _, tensor in leaves([list(given.args), dict(given.kwargs)]))]
     watched: tuple[Sequence[Tensor], ...] = (parameters, held, taken)
     before, hooked = [_versions(tensors) for tensors in watched], count_hooks(own)
-    with Unwritten([] if own_parameters else parameters):
+    noted = Lent({BuffersWritten: held, InputsWritten: taken}, stopping=False)
+    with noted, Lent({} if own_parameters else {ParametersWritten: parameters}):
         outputs = called(own, lambda: given.call(own, images), inputs.taken, inputs.has_others)
     _refuse_new_weights(own, weights)
     wrote, filled, images_too = [_versions(tensors) != known for tensors, known in zip(watched, before, strict=True)]
     replaced = any(a is not b for a, b in zip(own.buffers(), buffers, strict=False))
     manner = Manner(
         hooks=hooks,
-        own_buffers=filled or replaced,
-        own_images=images_too,
+        own_buffers=filled or replaced or BuffersWritten in noted.seen,
+        own_images=images_too or InputsWritten in noted.seen,
         own_tables=count_hooks(own) != hooked,
         own_parameters=own_parameters or wrote,
         autograd=recorded,

@@ -40,6 +40,7 @@ class Copies:
         frozen: whether tensors ask for no gradient.
         own_tensors: whether tensors are copied that are neither parameters nor ask for a gradient.
         done: id -> copy.
+        lent: tensors that stay in the memory of those that are copied, but for parameters.
         shared: objects that can't be copied, and stay the caller's.
         kinds: the classes of those that were copied.
     """
@@ -47,12 +48,14 @@ class Copies:
     frozen: bool
     own_tensors: bool
     done: dict[int, Any]
+    lent: list[torch.Tensor]
     shared: list[Any]
     kinds: set[type]
 
     def __init__(self, frozen: bool = False, own_tensors: bool = False) -> None:
         self.frozen, self.own_tensors = frozen, own_tensors
         self.done = {}
+        self.lent = []
         self.shared = []
         self.kinds = set()
         self._depth = 0
@@ -151,10 +154,12 @@ class Copies:
     def _tensor(self, tensor: torch.Tensor) -> torch.Tensor:
         """A tensor that is no parameter and no buffer: a cache, a list of flat weights."""
         if tensor.is_inference() or (self.frozen and tensor.requires_grad):
+            self.lent.append(tensor)
             alias = usable(tensor)
             return self._kept(tensor, alias.detach() if self.frozen else alias)  # type: ignore[no-any-return]
         if self.own_tensors and not tensor.requires_grad:
             return self._kept(tensor, tensor.clone())  # type: ignore[no-any-return]
+        self.lent.append(tensor)
         return tensor
 
     def _kept(self, value: Any, copy: Any) -> Any:

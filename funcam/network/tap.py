@@ -8,11 +8,10 @@ computed and not recorded.
 from __future__ import annotations
 
 import re
-import weakref
-from collections import OrderedDict
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field, replace
+from itertools import chain
 from typing import Any
 
 import torch
@@ -22,12 +21,14 @@ from torch.overrides import TorchFunctionMode
 from funcam.errors import FuncamError, nearest
 from funcam.network.blame import called
 from funcam.network.copies import Copies
+from funcam.network.fixed import is_captured
 from funcam.network.outputs import Path, leaf, leaves, mapped, with_leaf
 from funcam.network.outside import Outside
 from funcam.network.tracing import uncompiled
 from funcam.network.transforms import Unseen
-from funcam.network.twin import kept_tables, twin_of
-from funcam.network.writes import kept_flags
+from funcam.network.twin import Twin, kept_tables, twin_of
+from funcam.network.visits import visit_module
+from funcam.network.writes import BuffersWritten, InputsWritten, Lent, ParametersWritten, Written, kept_flags
 
 Visit = Callable[[Tensor], Tensor]
 """What a tap makes of what the layer returned."""
@@ -81,7 +82,7 @@ class Manner:
     """How a model has to be run, as a check found out.
 
     Attributes:
-        hooks: whether the caller's hooks are part of the function.
+        hooks: whether the caller's hooks are part of the function, or may be for other images.
         own_buffers: whether its code writes into buffers, so that each run needs its own.
         own_images: whether its code writes into the images.
         own_tables: whether its code registers hooks while it runs.
@@ -185,6 +186,22 @@ def run(
     Raises:
         FuncamError: a layer is not in the model, or is never called, or returns no tensor.
     """
+    while True:
+        try:
+            with _rewound(inputs.images):
+                return _run(model, inputs, taps, manner, recording, watch or {})
+        except Written as found:  # of another image than the one by which the manner was found out
+            manner = replace(manner, **{found.own: True})
+
+
+def _run(
+    model: nn.Module,
+    inputs: Inputs,
+    taps: Mapping[Place, Visit],
+    manner: Manner,
+    recording: bool,
+    watch: Mapping[str, Callable[[Any], None]],
+) -> Any:
     keeps = torch.is_grad_enabled()
     with _modes(model), kept_flags(list(model.parameters()) if recording else []), kept_tables(model, manner.hooks):
         made = twin_of(
@@ -198,11 +215,11 @@ def run(
         own, outside = made.root, Outside(made)
         unseen = Unseen(None if recording or inputs.has_others else inputs.images)
         visited = _tap(own, taps, manner, unseen)
-        for path, look in (watch or {}).items():
+        for path, look in watch.items():
             visit_module(own.get_submodule(path), _taps_modes()(look), manner.own_tables)
         given, images = inputs.own(manner.own_images), _given(inputs.images, manner)
         try:
-            with unseen:
+            with unseen, Lent(_lent(made, given, images, manner)):
                 outputs = called(own, lambda: given.call(own, images), inputs.taken, inputs.has_others)
         finally:
             outside.restore()
@@ -212,6 +229,31 @@ def run(
         if count < place.call:
             raise FuncamError(_never_called(place, count, _called(model, inputs, manner), type(model).__name__))
     return outputs
+
+
+def _lent(made: Twin, given: Inputs, images: Tensor, manner: Manner) -> dict[type[Written], Iterable[Tensor]]:
+    """The tensors of a run that are the caller's, by what is raised where its code would write into them."""
+    others = (tensor for _, tensor in leaves([list(given.args), dict(given.kwargs)]))
+    lent: dict[type[Written], Iterable[Tensor]] = {
+        BuffersWritten: () if manner.own_buffers else made.lent,
+        InputsWritten: () if manner.own_images else chain((images,), others),
+        ParametersWritten: made.lent_parameters,
+    }
+    return lent
+
+
+@contextmanager
+def _rewound(images: Tensor) -> Iterator[None]:
+    """Where a run is stopped, the next draws the same random numbers."""
+    on_device = images.is_cuda and not is_captured(images)
+    before = torch.get_rng_state(), torch.cuda.get_rng_state(images.device) if on_device else None
+    try:
+        yield
+    except Written:
+        torch.set_rng_state(before[0])
+        if before[1] is not None:
+            torch.cuda.set_rng_state(before[1], images.device)
+        raise
 
 
 def _given(images: Tensor, manner: Manner) -> Tensor:
@@ -251,55 +293,11 @@ def _tap(own: nn.Module, taps: Mapping[Place, Visit], manner: Manner, unseen: Un
     return calls
 
 
-def visit_module(module: nn.Module, visit: Callable[[Any], Any], outermost: bool = False) -> None:
-    """Have a twin's module show what it returns; what comes back, unless None, is returned in its place.
-
-    By a hook of the twin's, so that code that asks `type(child) is nn.Conv2d` finds what it looks for. Hooks are passed
-    by where a class has a call of its own, and come too early where the model's code hangs up others while it runs
-    (`outermost`): there by a class of its own.
-    """
-    if outermost or any("__call__" in vars(base) for base in _own_bases(type(module))):
-        module.__class__ = _tapped(type(module))
-        vars(module)["_funcam_tap"] = visit
-        return
-
-    def look(_: nn.Module, __: Any, returned: Any) -> Any:
-        return _seen(visit, returned)
-
-    hooks = vars(module)["_forward_hooks"]  # another model's table may be the same while it is empty
-    vars(module)["_forward_hooks"] = OrderedDict([*hooks.items(), ("funcam", look)])
-
-
-def _own_bases(kind: type) -> Sequence[type]:
-    return kind.__mro__[: kind.__mro__.index(nn.Module)]
-
-
-def _seen(visit: Callable[[Any], Any], returned: Any) -> Any:
-    changed = visit(returned)
-    return returned if changed is None else changed
-
-
 @contextmanager
 def _taps_modes() -> Iterator[None]:
     """A tap's own modes: the model's code may be under `no_grad`."""
     with torch.inference_mode(False), torch.enable_grad():
         yield
-
-
-_TAPPED: weakref.WeakValueDictionary[type, type] = weakref.WeakValueDictionary()
-
-
-def _tapped(base: type) -> type:
-    """A class whose modules let a tap see what they return: the module itself stays, so that code finds its weights."""
-    known = _TAPPED.get(base)
-    if known is not None:
-        return known
-
-    def call(self: nn.Module, *args: Any, **kwargs: Any) -> Any:
-        return _seen(self.__dict__["_funcam_tap"], base.__call__(self, *args, **kwargs))
-
-    made = type(base.__name__, (base,), {"__call__": call, "__module__": base.__module__})
-    return _TAPPED.setdefault(base, made)
 
 
 def _visited(returned: Any, place: Place, visit: Visit, manner: Manner) -> Any:

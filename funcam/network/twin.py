@@ -20,7 +20,7 @@ from funcam.network.held import ATOMS
 from funcam.network.state import HOOKS
 from funcam.network.state import signature as signature
 from funcam.network.walking import tensors_of
-from funcam.network.writes import ParametersWritten
+from funcam.network.writes import LentTable, ParametersWritten
 
 # Hooks by which torch itself computes a weight before each call (weight_norm, spectral_norm, pruning). They're part of
 # what the model computes, always. Whether other hooks are, a check finds out (`funcam.network.checks`).
@@ -32,6 +32,7 @@ _FLAGS = (
     *("_non_persistent_buffers_set",),
 )
 _TABLES = (*HOOKS, *_FLAGS)
+_LENT_TABLE = LentTable()
 
 
 def twin(
@@ -57,7 +58,7 @@ def twin(
         frozen: whether its parameters ask for no gradient (they share their memory with the model's all the same).
         own_buffers: whether it gets copies of the buffers, for code that may write into them.
         own_tables: whether it gets tables of hooks of its own even where they are empty, for code that may register
-            hooks while it runs.
+            hooks while it runs; else that is stopped before it does.
         own_parameters: whether it gets copies of the parameters, through which the model's own are differentiated. It
             does in any case where its `train(False)` writes into them.
         watched: whether what the forward hooks' functions fill stays the caller's, who reads it.
@@ -119,12 +120,14 @@ class Twin(Copies):
     Attributes:
         root: the twin.
         own_parameters: whether it has copies of the parameters.
+        lent_parameters: the model's parameters where it has none.
         made_tensors: whether the model's own `train` or `eval` made tensors for a twin with aliases, which are right
             for the weights at that time.
     """
 
     root: nn.Module
     own_parameters: bool
+    lent_parameters: list[torch.Tensor]
     made_tensors: bool
 
     def __init__(
@@ -157,6 +160,7 @@ class Twin(Copies):
         super().__init__(frozen, own_buffers)
         self.hooks, self.own_tables, self.own_parameters, self.watched = hooks, own_tables, own_parameters, watched
         self.aliases, self.own_mode = aliases, False
+        self.lent_parameters = []
         self.root = self.module(model)
         self.made_tensors = False
         if self.own_mode or any(map(has_own_mode, self.kinds)):
@@ -192,6 +196,9 @@ class Twin(Copies):
             fields[name].update(given[name])
         if self.own_tables:
             fields.update({name: type(given[name])() for name in _TABLES if name in given and name not in filled})
+        else:
+            fields.update({name: _LENT_TABLE for name in HOOKS if name in given and name not in filled})
+            fields["_non_persistent_buffers_set"] = set(given["_non_persistent_buffers_set"])
         fields["_parameters"] = {name: self._parameter(value) for name, value in given["_parameters"].items()}
         fields["_buffers"] = {name: self._buffer(value) for name, value in given["_buffers"].items()}
         children = given["_modules"].items()
@@ -219,6 +226,8 @@ class Twin(Copies):
                         fields[flags] = type(fields[flags])()
 
     def _parameter(self, tensor: torch.Tensor | None) -> torch.Tensor | None:
+        if tensor is not None and not self.own_parameters:
+            self.lent_parameters.append(tensor)
         if tensor is None or not (self.frozen or self.own_parameters or self.aliases or tensor.is_inference()):
             return tensor
         if id(tensor) not in self.done:
@@ -234,6 +243,8 @@ class Twin(Copies):
 
     def _buffer(self, tensor: torch.Tensor | None) -> torch.Tensor | None:
         own = self.own_tensors
+        if tensor is not None and not own:
+            self.lent.append(tensor)
         if tensor is None or not (own or tensor.is_inference() or (self.frozen and tensor.requires_grad)):
             return tensor
         if id(tensor) not in self.done:
