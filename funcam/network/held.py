@@ -9,14 +9,16 @@ from collections.abc import Iterator
 from typing import Any
 
 import torch
+from torch import nn
 
 PLAIN = frozenset({bool, int, float, complex, str, bytes, type(None)})
 ATOMS = PLAIN | {types.BuiltinFunctionType, type, types.ModuleType, torch.dtype, torch.device, torch.Size, range, slice}
 LRU_CACHE = type(functools.lru_cache(len))
 LIBRARIES = frozenset({"torch", "torchvision", "numpy", "builtins", "typing", "math", "functools", "transformers"})
-_RESOURCES = frozenset({"threading", "weakref", "logging", "_thread", "multiprocessing", "concurrent", "asyncio"})
-_NOT_COPIED = _RESOURCES | (LIBRARIES - {"transformers"})  # its configurations are the caller's
+RESOURCES = frozenset({"threading", "weakref", "logging", "_thread", "multiprocessing", "concurrent", "asyncio"})
+_NOT_COPIED = RESOURCES | (LIBRARIES - {"transformers"})  # its configurations are the caller's
 _CONTAINERS: tuple[type[Any], ...] = (OrderedDict, defaultdict, dict, list, set, deque)
+_OF_MODULES = list(nn.Module().__dict__)
 HEAP_TYPE = 1 << 9  # Py_TPFLAGS_HEAPTYPE: a class that a `class` statement made, or might have
 
 
@@ -78,6 +80,19 @@ def fields_of(value: Any) -> dict[str, Any]:
         except AttributeError:  # not set
             continue
     return fields
+
+
+def settings_of(module: nn.Module) -> list[str]:
+    """The names of a module's fields beside `nn.Module`'s own, wherever they are: some precede `super().__init__()`.
+
+    Example:
+        >>> list(settings_of(nn.LeakyReLU(0.1)))
+        ['negative_slope', 'inplace']
+    """
+    fields = list(vars(module))
+    if fields[: len(_OF_MODULES)] == _OF_MODULES:  # the usual order, and quick
+        return fields[len(_OF_MODULES) :]
+    return [name for name in fields if name not in _OF_MODULES]
 
 
 def set_fields(value: Any, fields: dict[str, Any]) -> None:

@@ -16,9 +16,9 @@ import torch
 from torch import fx, nn
 from torch._subclasses.fake_tensor import FakeTensor
 
+from funcam.network.codes import is_known, names_in
 from funcam.network.copies import Copies
 from funcam.network.held import ATOMS, LRU_CACHE, container_of, fields_of, is_plain_object, of_library, set_fields
-from funcam.network.state import is_known, names_in
 from funcam.network.walking import parts_of, reachable
 
 _MOST = 2000

@@ -8,24 +8,43 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from funcam.network.outputs import leaves
+from funcam.network.fixed import is_captured
+from funcam.network.state import told
 from funcam.network.tap import Inputs
-from funcam.network.tracing import is_batched, untracked
+from funcam.network.tracing import is_batched, is_compiled, untracked
+from funcam.network.values import numbers_in
 
 Shape = tuple[int, ...]
 
+_MOST_NUMBERS = 64
+_MOST_BYTES = 16 * _MOST_NUMBERS
+"""A number takes 16 bytes at most."""
+
 
 def kind_of(inputs: Inputs) -> tuple[Any, ...]:
-    """What a check holds for: shape, type and device of the images, autocast, the kinds of what else goes in."""
+    """What a check holds for: shape, type and device of the images, autocast, the values of what else goes in.
+
+    Of tensors of more than 64 numbers among these it is the shape, the type and the device.
+    """
     images = inputs.images
     kind = images.device.type
     casting = torch.get_autocast_dtype(kind) if torch.is_autocast_enabled(kind) else None
     alone = (*images.shape[1:], images.dtype, images.device, casting, inputs.wrt, inputs.bare, inputs.last)
     if not inputs.has_others:  # asked several times in each call
         return alone
-    kinds = tuple((path, tuple(t.shape), t.dtype) for path, t in leaves([inputs.args, dict(inputs.kwargs)]))
-    plain = tuple((name, value) for name, value in inputs.kwargs.items() if type(value) in (bool, int, float, str))
-    return (*alone, kinds, (*inputs.kwargs, len(inputs.args), *plain))
+    return (*alone, told(inputs.args, dict(inputs.kwargs), tensor=_kind_of_tensor))
+
+
+def _kind_of_tensor(tensor: Tensor) -> tuple[Any, ...]:
+    """Its shape, type and device, and the few numbers of a flag, an index, a factor: the model's code may ask for them.
+
+    Of more numbers the values are taken for data, as the images' are.
+    """
+    kind = (tuple(tensor.shape), tensor.dtype, tensor.device)
+    own = untracked(tensor)
+    if tensor.numel() > _MOST_NUMBERS or is_batched(tensor) or is_compiled() or is_captured(own):
+        return kind
+    return (*kind, numbers_in(own.cpu(), _MOST_BYTES))
 
 
 def sample_of(inputs: Inputs) -> Inputs:

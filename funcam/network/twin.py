@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from itertools import islice
 from typing import Any
 
 import torch
@@ -16,7 +15,7 @@ from torch import nn
 
 from funcam.network.copies import Copies, usable
 from funcam.network.evaluation import evaluate, has_own_mode
-from funcam.network.held import ATOMS
+from funcam.network.held import ATOMS, settings_of
 from funcam.network.state import HOOKS
 from funcam.network.state import signature as signature
 from funcam.network.walking import tensors_of
@@ -25,7 +24,6 @@ from funcam.network.writes import LentTable, ParametersWritten
 # Hooks by which torch itself computes a weight before each call (weight_norm, spectral_norm, pruning). They're part of
 # what the model computes, always. Whether other hooks are, a check finds out (`funcam.network.checks`).
 _WEIGHT_HOOKS = "torch.nn.utils."
-_OWN_FIELDS = len(nn.Module().__dict__)  # nn.Module's own fields come first; what follows are a module's settings
 _FORWARD_HOOKS = ("_forward_hooks", "_forward_pre_hooks")
 _FLAGS = (
     *("_forward_hooks_with_kwargs", "_forward_pre_hooks_with_kwargs", "_forward_hooks_always_called"),
@@ -206,9 +204,9 @@ class Twin(Copies):
         fields["training"] = False
         self.own_mode = self.own_mode or "train" in fields or "eval" in fields
         fields.pop("_compiled_call_impl", None)  # what model.compile() made is bound to the original
-        for name, value in islice(given.items(), _OWN_FIELDS, None):
-            if type(value) not in ATOMS and name in fields:
-                fields[name] = self.value(value)
+        for name in settings_of(module):
+            if name in fields and type(given[name]) not in ATOMS:
+                fields[name] = self.value(given[name])
         if filled:
             self._copy_hooks(fields)
         copy.__dict__.update(fields)

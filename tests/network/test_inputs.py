@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from fractions import Fraction
+from typing import Any
+
+import numpy as np
 import pytest
 import torch
 from torch import Tensor, nn
 
 import funcam
 from funcam import FuncamError
+from funcam.network.inputs import inputs_for
+from funcam.network.samples import kind_of
 
 IMAGES = torch.rand(3, 3, 16, 16, generator=torch.Generator().manual_seed(0))
 
@@ -77,6 +84,70 @@ def test_a_setting_of_another_value_is_another_kind():
     one = funcam.explain(model, IMAGES, 0, layer="conv", inputs=others())
     two = funcam.explain(model, IMAGES, 0, layer="conv", inputs={**others(), "scale": 2.0})
     torch.testing.assert_close(two.maps, 2 * one.maps)
+
+
+class Turned(nn.Module):
+    """A flag says where the channels of the layer are, and a number of what is counted in a buffer."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv, self.turn, self.fc = nn.Conv2d(3, 8, 3, padding=1), Turn(), nn.Linear(8, 5)
+        self.register_buffer("seen", torch.zeros(1))
+
+    def forward(self, x: Tensor, flag: Any) -> Tensor:
+        on = bool(flag[0] if isinstance(flag, list | tuple) else flag["on"] if isinstance(flag, dict) else flag)
+        if on:
+            self.seen += 1
+        y = self.turn(self.conv(x).relu(), on)
+        return self.fc(y.mean((1, 2)) if on else y.mean((2, 3)))
+
+
+class Turn(nn.Module):
+    def forward(self, y: Tensor, on: bool) -> Tensor:
+        return y.permute(0, 2, 3, 1).contiguous() if on else y * 1
+
+
+FLAGS: dict[str, Callable[[bool], Any]] = {
+    "bool": bool,
+    "int": int,
+    "a word": lambda on: "on" * on,
+    "none": lambda on: 1 if on else None,
+    "list": lambda on: [on],
+    "tuple": lambda on: (on, 0),
+    "dict": lambda on: {"on": on},
+    "nested": lambda on: {"on": [on] * on},
+    "np.bool_": np.bool_,
+    "np.float32": np.float32,
+    "array": lambda on: np.array([on]),
+    "bool tensor": torch.tensor,
+    "int tensor": lambda on: torch.tensor(int(on)),
+    "several numbers": lambda on: {"on": torch.tensor([0.0] * 9 + [float(on)]).sum()},
+    "Fraction": lambda on: Fraction(int(on), 2),
+}
+
+
+@pytest.mark.parametrize("named", [False, True])
+@pytest.mark.parametrize("kind", FLAGS)
+def test_what_was_found_out_for_one_value_is_not_taken_for_another(kind: str, named: bool) -> None:
+    """The images are 8 by 8 and the channels 8: the wrong layout fits as well."""
+    model, images = seeded(Turned), IMAGES[..., :8, :8]
+    for on in (False, True, False):
+        flag = FLAGS[kind](on)
+        result = funcam.explain(model, images, 1, layer="turn", inputs={"flag": flag} if named else (flag,))
+        fresh = seeded(Turned)
+        A = fresh.conv(images).relu().detach().requires_grad_()
+        logits = fresh.fc(A.mean((2, 3)))
+        (g,) = torch.autograd.grad(logits[:, 1].sum(), A)
+        torch.testing.assert_close(result.outputs, logits.detach())
+        torch.testing.assert_close(result.maps, cam(A.detach(), g))
+    assert float(model.seen) == 0
+
+
+def test_values_of_one_kind_that_are_equal_are_found_out_once() -> None:
+    one, other = ({"flag": [1, {"a": np.ones(3)}], "mask": torch.rand(3, 1, 9, 9)} for _ in range(2))
+    assert kind_of(inputs_for(IMAGES, (), one)) == kind_of(inputs_for(IMAGES, (), other))
+    other["flag"] = [True, {"a": np.ones(3)}]
+    assert kind_of(inputs_for(IMAGES, (), one)) != kind_of(inputs_for(IMAGES, (), other))
 
 
 def test_the_images_by_name_behind_others():
