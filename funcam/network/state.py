@@ -55,12 +55,16 @@ def hooks_state(model: nn.Module) -> list[Any]:
 def states(model: nn.Module) -> tuple[list[Any], list[Any]]:
     """A model's `signature` and `hooks_state`, found in one walk: this is done at every call."""
     state, hooked = _walked(model)
-    return _with_types(state.parts), _with_types(hooked.parts)
+    return state.taken(), hooked.taken()
 
 
 def reached(model: nn.Module) -> frozenset[int]:
     """The identities of the objects that a model holds and its code names, but for what its hooks alone know."""
-    return _walked(model)[0].met
+    state, hooked = _walked(model)
+    met = state.met
+    state.taken()  # (they lead to the model, which would be kept)
+    hooked.taken()
+    return met
 
 
 def _walked(model: nn.Module) -> tuple[Values, Values]:
@@ -93,12 +97,7 @@ def told(*things: Any, tensor: Tell) -> tuple[Any, ...]:
     values.add(things)
     values.finish()
     _add_modules(values, values)
-    return tuple(_with_types(values.parts))
-
-
-def _with_types(parts: list[Any]) -> list[Any]:
-    """Python takes 1, 1.0 and True for equal."""
-    return [*parts, *map(type, parts)]
+    return tuple(values.taken())
 
 
 def _add_modules(values: Values, hooked: Values) -> None:

@@ -113,6 +113,12 @@ class Values:
         while self.pending:
             self._tell(*self.pending.popleft())
 
+    def taken(self) -> list[Any]:
+        """The parts and their types, as Python takes 1, 1.0 and True for equal; nothing else is held any more."""
+        self.modules.clear()
+        self._made.clear()
+        return [*self.parts, *map(type, self.parts)]
+
     def _place_of(self, value: Any, depth: int) -> int:
         place = self._places.get(id(value))
         if place is None:
