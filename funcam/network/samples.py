@@ -16,15 +16,14 @@ from funcam.network.values import numbers_in
 
 Shape = tuple[int, ...]
 
-_MOST_NUMBERS = 64
-_MOST_BYTES = 16 * _MOST_NUMBERS
-"""A number takes 16 bytes at most."""
+_MOST_BYTES = 16
+"""So many a number takes at most."""
 
 
 def kind_of(inputs: Inputs) -> tuple[Any, ...]:
     """What a check holds for: shape, type and device of the images, autocast, the values of what else goes in.
 
-    Of tensors of more than 64 numbers among these it is the shape, the type and the device.
+    Of tensors that have dimensions it is the shape, the type and the device.
     """
     images = inputs.images
     kind = images.device.type
@@ -36,13 +35,13 @@ def kind_of(inputs: Inputs) -> tuple[Any, ...]:
 
 
 def _kind_of_tensor(tensor: Tensor) -> tuple[Any, ...]:
-    """Its shape, type and device, and the few numbers of a flag, an index, a factor: the model's code may ask for them.
+    """Its shape, type and device, and the number of a flag, an index, a factor: the model's code may ask for it.
 
-    Of more numbers the values are taken for data, as the images' are.
+    What has dimensions has one for each image, an age, say, and is data, as the images are.
     """
     kind = (tuple(tensor.shape), tensor.dtype, tensor.device)
     own = untracked(tensor)
-    if tensor.numel() > _MOST_NUMBERS or is_batched(tensor) or is_compiled() or is_captured(own):
+    if tensor.ndim or is_batched(tensor) or is_compiled() or is_captured(own):
         return kind
     return (*kind, numbers_in(own.cpu(), _MOST_BYTES))
 

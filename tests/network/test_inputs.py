@@ -146,6 +146,8 @@ def test_what_was_found_out_for_one_value_is_not_taken_for_another(kind: str, na
 def test_values_of_one_kind_that_are_equal_are_found_out_once() -> None:
     one, other = ({"flag": [1, {"a": np.ones(3)}], "mask": torch.rand(3, 1, 9, 9)} for _ in range(2))
     assert kind_of(inputs_for(IMAGES, (), one)) == kind_of(inputs_for(IMAGES, (), other))
+    one["age"], other["age"] = torch.rand(3, 1), torch.rand(3, 1)  # data: a number for each image
+    assert kind_of(inputs_for(IMAGES, (), one)) == kind_of(inputs_for(IMAGES, (), other))
     other["flag"] = [True, {"a": np.ones(3)}]
     assert kind_of(inputs_for(IMAGES, (), one)) != kind_of(inputs_for(IMAGES, (), other))
 
