@@ -1,3 +1,17 @@
+// A file that is no picture is told: Gradio drops it without a word.
+const tell = (files) => {
+  document.querySelector("#wrong")?.remove();
+  const wrong = [...(files ?? [])].find((file) => !file.type.startsWith("image/"));
+  if (!wrong) return;
+  const words = document.createElement("p");
+  Object.assign(words, { id: "wrong", className: "problem", role: "alert" });
+  const kind = wrong.type ? `is ${wrong.type}` : "has no type that is known";
+  words.textContent = `'${wrong.name}' ${kind} and no picture; drop a JPEG, PNG, WebP, or another image file`;
+  document.querySelector("#picture").before(words);
+};
+document.addEventListener("drop", (event) => tell(event.dataTransfer?.files), true);
+document.addEventListener("change", (event) => event.target.closest("#picture") && tell(event.target.files), true);
+
 // The maps of a page: a click or an arrow key chooses a cell, and the focus stays where it was when they are drawn anew.
 let focused = -1;
 const frames = () => [...element.querySelectorAll(".seen")];

@@ -137,6 +137,21 @@ def test_a_wrong_file_is_told_and_the_next_one_taken(page: Browser) -> None:
     assert page.js("return document.querySelector('#problem').innerText").strip() == ""
 
 
+def test_a_file_of_another_kind_is_told_and_forgotten_with_the_next(page: Browser) -> None:
+    page.js("document.querySelector('#picture [aria-label^=Remove]')?.click()")
+    page.wait("return document.querySelector('#picture .upload-container:not(.hidden)')")
+    for name, kind, words in (
+        ("<i>.md", "text/markdown", "'<i>.md' is text/markdown and no picture"),
+        ("none", "", "'none' has no type that is known and no picture"),
+    ):
+        drop(page, b"# no picture", name, kind)
+        page.wait("return document.querySelector('#given [role=alert]')?.innerText.includes(arguments[0])", words)
+        assert len(page.js("return [...document.querySelectorAll('#given [role=alert]')]")) == 1
+    drop(page, png(4, (90, 90)), "good.png")
+    page.wait("return (document.querySelector('#maps img') || {}).naturalWidth == 90")
+    assert not page.js("return document.querySelector('#given [role=alert]')")
+
+
 def test_a_large_file_is_refused(page: Browser) -> None:
     noise = np.random.default_rng(0).integers(0, 256, (900, 900, 3), dtype=np.uint8)
     stream = io.BytesIO()
