@@ -7,6 +7,7 @@ from typing import Any
 
 import torch
 from torch import Tensor
+from torch.nn.modules import module as modules
 
 from funcam.network.fixed import is_captured
 from funcam.network.state import told
@@ -21,14 +22,16 @@ _MOST_BYTES = 16
 
 
 def kind_of(inputs: Inputs) -> tuple[Any, ...]:
-    """What a check holds for: shape, type and device of the images, autocast, the values of what else goes in.
+    """What a check holds for: shape, type and device of the images, autocast, the values of what else goes in, and
+    whether there are hooks on all modules, which make another derivative of every model.
 
     Of tensors that have dimensions it is the shape, the type and the device.
     """
     images = inputs.images
     kind = images.device.type
     casting = torch.get_autocast_dtype(kind) if torch.is_autocast_enabled(kind) else None
-    alone = (*images.shape[1:], images.dtype, images.device, casting, inputs.wrt, inputs.bare, inputs.last)
+    given = (*images.shape[1:], images.dtype, images.device, inputs.wrt, inputs.bare, inputs.last)
+    alone = (*given, casting, bool(modules._global_backward_hooks))
     if not inputs.has_others:  # asked several times in each call
         return alone
     return (*alone, told(inputs.args, dict(inputs.kwargs), tensor=_kind_of_tensor))

@@ -286,3 +286,15 @@ def test_graphs_outlive_what_a_hook_notes():
     model(IMAGES)
     funcam.explain(model, IMAGES, 1)
     assert known_of(model).traced(model) is first
+
+
+@pytest.mark.filterwarnings("ignore:Full backward hook is firing")
+def test_a_hook_on_all_modules_that_comes_after_the_first_call():
+    model = small(5).eval()
+    expected = funcam.explain(model, IMAGES, 1, layer=LAYER)
+    handle = nn.modules.module.register_module_full_backward_hook(lambda *_: None)
+    try:
+        for given in (model, copy.deepcopy(model)):
+            torch.testing.assert_close(funcam.explain(given, IMAGES, 1, layer=LAYER).maps, expected.maps)
+    finally:
+        handle.remove()
