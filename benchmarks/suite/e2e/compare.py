@@ -22,7 +22,8 @@ def groups(setting: Setting) -> Iterator[Group]:
     for names in (("scenes",),) if setting.quick else (("scenes",), ("shufflenet_v2_x1_0", "mobilenet_v2")):
         yield Group(f"{' and '.join(names)}, {count} scenes", partial(_cases, names, count), PLAIN, once=True)
     if not setting.quick:
-        for count in (50, 500):  # the peak grows with the numbers kept of each image, not with the images
+        # The peak grows with the numbers kept of each image, not with the images. (Up to 64 drawn scenes are kept.)
+        for count in (100, 400):
             yield Group(
                 f"memory with {count} scenes", partial(_cases, ("scenes",), count), PLAIN, memory=True, once=True
             )
