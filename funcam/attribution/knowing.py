@@ -71,7 +71,8 @@ def spelled_out(model: Any, images: Any, targets: Any, output: Any, scores: Any)
             if isinstance(model, str):
                 raise FuncamError(
                     f"{model!r} is a name, not a model; give a network, which takes pictures: "
-                    f"funcam.load_net({model!r})"
+                    f"funcam.load_net({model!r}); for tensors a module, funcam.zoo.load_net({model!r}).model or one of "
+                    "torchvision's"
                 )
             unwrapped(model)  # says what is wrong with it, sooner than that no model takes such images
         return Asked(model, images, targets, output, scores, None)

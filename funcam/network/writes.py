@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from typing import Any
 
 from torch import Tensor
+from torch._subclasses.fake_tensor import FakeTensor
 from torch.nn import functional
 from torch.overrides import TorchFunctionMode
 
@@ -177,7 +178,7 @@ def _handed_out(func: Any, args: Sequence[Any]) -> Sequence[Any]:
 
 def memory_of(tensor: Any) -> int | None:
     """Where a tensor's numbers lie; None where it has no memory of its own."""
-    if not isinstance(tensor, Tensor):
+    if not isinstance(tensor, Tensor) or isinstance(untracked(tensor), FakeTensor):
         return None
     try:
         return untracked(tensor).untyped_storage().data_ptr() or None

@@ -367,10 +367,10 @@ def class_targets(targets: Classes, logits: torch.Tensor) -> torch.Tensor:
 
 
 def _as_indices(targets: Any) -> torch.Tensor:
+    if isinstance(targets, list | tuple) and not targets:
+        targets = torch.zeros(0, dtype=torch.long)
     try:
         indices = torch.as_tensor(targets)
-        if isinstance(targets, list | tuple) and not indices.numel():
-            indices = indices.long()  # of no number torch makes floats
     except (TypeError, ValueError, RuntimeError) as error:
         reason = str(error).partition("\n")[0]
         alone = "; for functions give one of the whole batch's outputs" if _holds(targets, callable) else ""
@@ -379,7 +379,8 @@ def _as_indices(targets: Any) -> torch.Tensor:
         ) from error
     if indices.is_floating_point() or indices.is_complex() or indices.dtype == torch.bool or _holds(targets, is_flag):
         kind = torch.bool if _holds(targets, is_flag) else indices.dtype
-        raise FuncamError(f"targets have type {kind}; expected whole numbers, class indices")
+        without = "" if indices.numel() else "hold no number and "
+        raise FuncamError(f"targets {without}have type {kind}; expected whole numbers, class indices")
     return indices.long()
 
 

@@ -98,8 +98,8 @@ def _ready(images: Any) -> torch.Tensor | None:
     low, high = (float(end) for end in images.detach().aminmax())
     if not (math.isfinite(low) and math.isfinite(high)):
         raise FuncamError(
-            "the images hold values that are not finite (NaN or infinity); leave out what does, or give "
-            f"{'torch' if tensor else 'np'}.nan_to_num(images, posinf=1, neginf=0)"
+            "the images hold values that are not finite (NaN or infinity), which are no floats in 0..1; leave out what "
+            f"does, or give {'torch' if tensor else 'np'}.nan_to_num(images, posinf=1, neginf=0)"
         )
     if low >= 0 and high <= 1:
         if images.requires_grad:

@@ -304,9 +304,9 @@ def test_what_can_not_be_prepared_is_refused(options, said):
         funcam.prepare(funcam.split(small().eval()), example=IMAGES)
 
 
-def test_many_models_can_be_prepared(monkeypatch):
+@torch._dynamo.config.patch(recompile_limit=2)
+def test_many_models_can_be_prepared():
     """torch compiles the code of one function only so often: here twice."""
-    monkeypatch.setattr(torch._dynamo.config, "recompile_limit", 2)
     for seed in range(4):
         layers = (nn.Conv2d(3, 4, 3), nn.ReLU(), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(4, 5))
         model = randomised(nn.Sequential(*layers), seed).eval()
