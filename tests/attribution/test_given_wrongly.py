@@ -74,7 +74,7 @@ def test_values_that_are_not_finite_are_mended_as_the_message_says():
 
 
 def test_no_class_is_no_number():
-    with pytest.raises(FuncamError, match=r"targets hold no number and have type torch\.float32; expected whole numbers"):
+    with pytest.raises(FuncamError, match=r"hold no number and have type torch\.float32; expected whole numbers"):
         funcam.explain(NET, IMAGE, [[]])
 
 
