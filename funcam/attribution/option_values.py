@@ -31,12 +31,11 @@ def check_option(name: str, option: str, value: Any) -> None:
         funcam.errors.FuncamError: strongest=0 does not fit score-cam; expected a whole number of at least 1
     """
     kind, optional, _ = option_kinds(name)[option].partition(" | None")
+    least = int(kind == "int" and option != _SEED)
     if option == _MASK:
         _check_mask(name, value)
-    elif not (optional and value is None) and not _fits(kind, value, _least(kind, option)):
-        raise FuncamError(
-            f"{option}={shown(value)} does not fit {name}; expected {_expected(kind, _least(kind, option))}"
-        )
+    elif not (optional and value is None) and not _fits(kind, value, least):
+        raise FuncamError(f"{option}={shown(value)} does not fit {name}; expected {_expected(kind, least)}")
 
 
 def _fits(kind: str, value: Any, least: int) -> bool:
@@ -55,10 +54,6 @@ def _expected(kind: str, least: int) -> str:
 
 def _choices(kind: str) -> list[str]:
     return ast.literal_eval(kind.removeprefix("Literal")) if kind.startswith("Literal") else []
-
-
-def _least(kind: str, option: str) -> int:
-    return int(kind == "int" and option != _SEED)
 
 
 def _check_mask(name: str, cam: Any) -> None:

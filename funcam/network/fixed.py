@@ -115,12 +115,6 @@ def tensors_of(module: nn.Module) -> Iterator[tuple[str, Tensor]]:
                     yield f"{path}.{name}".removeprefix("."), value
 
 
-def as_bytes(tensor: Tensor) -> Tensor:
-    """A copy of a tensor's numbers, in which NaN is equal to itself."""
-    with torch.inference_mode(False), torch.no_grad():
-        return tensor.detach().clone().contiguous().flatten().view(torch.uint8)
-
-
 def is_captured(tensor: Tensor) -> bool:
     """Whether a CUDA graph is being recorded, while which nobody may look at a number."""
     return tensor.is_cuda and torch.cuda.is_current_stream_capturing()

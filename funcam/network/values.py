@@ -20,7 +20,6 @@ import torch
 from torch import nn
 
 from funcam.network.codes import Codes
-from funcam.network.fixed import as_bytes
 from funcam.network.held import HEAP_TYPE, PLAIN, RESOURCES, fields_of, is_plain_object
 
 _VALUES = frozenset({torch.dtype, torch.device, torch.layout, torch.memory_format, range})
@@ -250,7 +249,9 @@ def numbers_in(tensor: torch.Tensor, most: int) -> int | None:
     if tensor.device.type != "cpu" or not 0 < tensor.nbytes <= most:
         return None
     try:
-        return zlib.crc32(as_bytes(tensor).numpy().tobytes())
+        with torch.inference_mode(False), torch.no_grad():
+            copy = tensor.detach().clone().contiguous()
+            return zlib.crc32(copy.flatten().view(torch.uint8).numpy().tobytes())
     except (RuntimeError, TypeError):  # it has no numbers of its own
         return None
 
