@@ -66,7 +66,7 @@ class Codes:
 
     def _add_globals(self, namespace: dict[str, Any], names: frozenset[str], depth: int) -> None:
         """What code names in a namespace: the globals of its module, and those of modules that it names."""
-        for name in names:
+        for name in [name for name in names if name in namespace]:  # most are attributes of something else
             value = namespace.get(name)
             if isinstance(value, types.ModuleType):
                 if depth > 1 and not is_known(value):
@@ -103,7 +103,8 @@ class Codes:
         for name, value in list(vars(kind).items()):
             held = getattr(value, "__func__", getattr(value, "fget", value))
             if isinstance(held, types.FunctionType):
-                self.add_function(held, _OF_METHODS)
+                if name != "__init__":  # it has run
+                    self.add_function(held, _OF_METHODS)
             elif not name.startswith(("__", "_abc_")) and not isinstance(held, type):
                 self._values.add_named(name, held, _OF_GLOBALS)
 

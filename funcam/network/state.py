@@ -6,6 +6,7 @@ version and those of a few numbers by a checksum, arrays by one, code by itself.
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import torch
@@ -98,6 +99,24 @@ def told(*things: Any, tensor: Tell) -> tuple[Any, ...]:
     values.finish()
     _add_modules(values, values)
     return tuple(values.taken())
+
+
+def told_besides(places: Mapping[int, int], kinds: Iterable[type], modules: Iterable[nn.Module]) -> list[Any]:
+    """The part of a signature that is of some classes and of some modules.
+
+    Args:
+        places: the model's modules, which aren't told themselves: a number for the identity of each.
+        kinds: classes.
+        modules: modules without hooks.
+    """
+    values = Values(_tensor, places)
+    for kind in kinds:
+        values.codes.add_class(kind)
+    for module in modules:
+        _add_module(values, values, module)
+    values.finish()
+    _add_modules(values, values)
+    return values.taken()
 
 
 def _add_modules(values: Values, hooked: Values) -> None:

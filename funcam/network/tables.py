@@ -1,11 +1,14 @@
-"""A model's tables as they were, where they tell all that its signature does: Python compares them by itself.
+"""A model's tables as they were, which Python compares by itself, and what its signature tells of all else.
 
 Walking through a model of 200 modules takes a millisecond behind a forward pass, which has left nothing of them in the
-caches; this takes less than half of it.
+caches; this takes less than half of it. Walked through are only the modules with settings that are written into, and
+the code that isn't a library's.
 """
 
 from __future__ import annotations
 
+import weakref
+from collections.abc import Sequence
 from itertools import chain
 from operator import itemgetter
 from typing import Any
@@ -13,12 +16,16 @@ from typing import Any
 import torch
 from torch import nn
 
-from funcam.network.held import ATOMS, PLAIN, of_library
-from funcam.network.state import HOOKS
+from funcam.network.codes import is_library_code
+from funcam.network.held import PLAIN, of_library
+from funcam.network.state import HOOKS, told_besides
+from funcam.network.values import VALUES
 
 
 class Tables:
-    """The tables of a model whose modules are a library's, have no hooks, and whose settings are plain.
+    """The tables of a model whose modules have no hooks, and what is told besides.
+
+    Held are the modules that lead nowhere but to their own parts, so that nothing here keeps the model alive.
 
     Example:
         >>> model = nn.Sequential(nn.Conv2d(3, 4, 3), nn.ReLU())
@@ -34,19 +41,28 @@ class Tables:
         """Note how they are.
 
         Raises:
-            ValueError: a signature tells more of the model than its tables do.
+            ValueError: a signature tells more of the model than they do.
         """
         modules = list(model.modules())
-        self._kind = type(model)
-        self._kinds = set(map(type, modules))
-        if not all(of_library(kind) and not issubclass(kind, torch.jit.ScriptModule) for kind in self._kinds):
-            raise ValueError("code of the caller's")
-        self._tables = list(map(vars, modules))
+        kinds = dict.fromkeys(map(type, modules))
+        if any(issubclass(kind, torch.jit.ScriptModule) for kind in kinds):
+            raise ValueError("it keeps all it has elsewhere")
+        closed = _closed(modules)
+        self._kind, self._kinds = type(model), list(kinds)
+        self._own_kinds = [kind for kind in kinds if not of_library(kind)]
+        self._places = {id(module): place for place, module in enumerate(modules)}
+        compared = [module for module in modules if id(module) in closed]
+        self._held = [module for module in compared if module is not model]  # else others might come to their places
+        self._walked = [weakref.ref(module) for module in modules if id(module) not in closed]
+        self._tables = list(map(vars, compared))
+        self._hooks = [fields[name] for fields in map(vars, modules) for name in HOOKS if name in fields]
+        if any(self._hooks):
+            raise ValueError("hooks")  # (while there are none, they stay the same objects, in which one is seen)
         self._copies = list(map(_copy, self._tables))
-        self._hooks = [fields[name] for fields in self._tables for name in HOOKS if name in fields]
-        held = list(chain.from_iterable(map(_HELD, self._tables)))
-        self._filled, self._empty = list(filter(None, held)), [each for each in held if not each]
-        self._noted = self._within()
+        self._own = [vars(module) for module in compared if type(module) in self._own_kinds]
+        inside = list(chain.from_iterable(map(_HELD, self._tables)))
+        self._filled, self._empty = list(filter(None, inside)), [each for each in inside if not each]
+        self._noted, self._besides = self._within(), self._told_besides()
 
     def hold(self, model: nn.Module) -> bool:
         """Whether they are still what they were, and the model's.
@@ -54,37 +70,57 @@ class Tables:
         Args:
             model: the one that they were made of.
         """
-        if type(model) is not self._kind or vars(model) is not self._tables[0]:
+        if type(model) is not self._kind or id(model) not in self._places or any(self._hooks) or any(self._empty):
             return False
-        if any(self._hooks) or any(self._empty):
-            return False
-        try:
-            return self._tables == self._copies and self._noted == self._within()
-        except (RuntimeError, ValueError):  # a setting is a tensor or an array now
-            return False
+        same = self._tables == self._copies and self._noted == self._within()
+        return same and self._besides == self._told_besides()
 
     def _within(self) -> list[Any]:
-        """Which modules, of which classes, parameters and buffers are in them, and what the classes do."""
-        held = list(chain.from_iterable(map(dict.values, self._filled)))
+        """Which modules, of which classes, parameters and buffers are in them, and what the classes do.
+
+        With the types of the settings of a caller's own modules, as Python takes 1, 1.0 and True for equal.
+        """
+        inside = list(chain.from_iterable(map(dict.values, self._filled)))
         codes = [getattr(getattr(kind, "forward", None), "__code__", None) for kind in self._kinds]
-        return [codes, *chain.from_iterable(self._filled), *map(type, held), *map(id, held)]
+        types = map(type, chain.from_iterable(map(dict.values, self._own)))
+        return [codes, *chain.from_iterable(self._filled), *map(type, inside), *map(id, inside), *types]
+
+    def _told_besides(self) -> list[Any]:
+        """What a signature tells of the other modules, and of a caller's own code."""
+        walked = [module for reference in self._walked if (module := reference()) is not None]
+        if not (self._own_kinds or self._walked):
+            return []
+        return [len(walked), *told_besides(self._places, self._own_kinds, walked)]
+
+
+def _closed(modules: Sequence[nn.Module]) -> frozenset[int]:
+    """The identities of the modules whose tables Python can compare, and those of all that are in them, too."""
+    known: dict[int, bool] = {}
+
+    def is_closed(module: nn.Module) -> bool:
+        place = id(module)
+        if place not in known:
+            inside = [is_closed(each) for each in module._modules.values() if each is not None]
+            known[place] = all(inside) and all(map(_is_compared, vars(module).items()))
+        return known[place]
+
+    return frozenset(id(module) for module in modules if is_closed(module))
 
 
 def _copy(fields: dict[str, Any]) -> dict[str, Any]:
-    copy = dict(fields)
-    for name, value in fields.items():
-        if name in HOOKS:
-            if value:  # (empty, they stay the same object, in which a hook is seen)
-                raise ValueError("hooks")
-        elif type(value) is list and PLAIN.issuperset(map(type, value)):
-            copy[name] = list(value)
-        elif not _is_plain(value) and name not in _OWN:
-            raise ValueError("a setting that is written into")
-    return copy
+    """A table, with copies of its lists."""
+    return {name: list(value) if type(value) is list else value for name, value in fields.items()}
 
 
-def _is_plain(value: Any) -> bool:
-    return type(value) in ATOMS or (type(value) is tuple and PLAIN.issuperset(map(type, value)))
+def _is_compared(field: tuple[str, Any]) -> bool:
+    """Whether a copy of a field can be compared with what becomes of it (`nn.Module`'s own are looked into apart)."""
+    name, value = field
+    kind = type(value)
+    if kind in PLAIN or kind in VALUES or name in _OWN:
+        return True
+    if kind is type:
+        return is_library_code(value)  # a caller's class has settings of its own
+    return kind in (tuple, list, torch.Size) and PLAIN.issuperset(map(type, value))
 
 
 _OWN = frozenset(nn.Module().__dict__)
@@ -95,7 +131,9 @@ def tables_of(model: nn.Module) -> Tables | None:
     """The tables of a model; None where a signature tells more of it than they do.
 
     Example:
-        >>> tables_of(nn.ReLU()) is None, tables_of(type("Own", (nn.ReLU,), {"__module__": "own"})()) is None
+        >>> hooked = nn.ReLU()
+        >>> _ = hooked.register_forward_hook(lambda module, given, output: None)
+        >>> tables_of(nn.ReLU()) is None, tables_of(hooked) is None
         (False, True)
     """
     try:

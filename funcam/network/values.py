@@ -22,7 +22,7 @@ from torch import nn
 from funcam.network.codes import Codes
 from funcam.network.held import HEAP_TYPE, PLAIN, RESOURCES, fields_of, is_plain_object
 
-_VALUES = frozenset({torch.dtype, torch.device, torch.layout, torch.memory_format, range})
+VALUES = frozenset({torch.dtype, torch.device, torch.layout, torch.memory_format, range})
 """Told by themselves: they are equal where their values are."""
 _NUMBERS_AND_WORDS = (int, float, complex, str, bytes)
 _MOST = 1 << 15
@@ -40,6 +40,7 @@ class Values:
 
     Args:
         tensor: what is told of a tensor.
+        places: what isn't looked into: a number for the identity of each.
 
     Attributes:
         parts: numbers, words, code: what is compared.
@@ -60,11 +61,11 @@ class Values:
     codes: Codes
     pending: deque[tuple[Any, int]]
 
-    def __init__(self, tensor: Tell) -> None:
+    def __init__(self, tensor: Tell, places: Mapping[int, int] = types.MappingProxyType({})) -> None:
         self.parts, self.modules = [], []
         self._tensor = tensor
         self.codes = Codes(self)
-        self._places: dict[int, int] = {}
+        self._places = dict(places)
         self.pending = deque()
         self._made: list[Any] = []  # else something else might come to their place in memory
 
@@ -81,7 +82,7 @@ class Values:
             depth: how far code is followed from here.
         """
         kind, parts = type(value), self.parts
-        if kind in PLAIN or kind in _VALUES:
+        if kind in PLAIN or kind in VALUES:
             parts.append(value)
         elif kind is tuple:
             parts.append(kind)

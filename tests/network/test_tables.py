@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import gc
+import weakref
 from collections.abc import Callable
 
 import pytest
@@ -88,18 +90,103 @@ def test_what_nothing_depends_on_is_no_change():
     torch.testing.assert_close(funcam.explain(model, IMAGES).outputs, model(IMAGES).detach())
 
 
+class Gain:
+    """A class of the caller's, held as a setting."""
+
+    value = 1.0
+
+
+SCALE = {"by": 1.0}
+
+
+def halved(x: torch.Tensor) -> torch.Tensor:
+    return x / 2
+
+
 class Own(nn.Module):
-    """The caller's code, which names what may be changed."""
+    """The caller's code, with settings that are written into and code that names what may be changed."""
+
+    bias = 0.0
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.gain, self.table, self.steps, self.flag = Gain, {"a": [1.0]}, [1.0, 2.0], 1
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        return x.relu()
+        x = x * self.gain.value * SCALE["by"] * self.table["a"][0] * self.steps[1] + self.bias
+        return x if self.flag is True else self.finish(x)
+
+    def finish(self, x: torch.Tensor) -> torch.Tensor:
+        return halved(x)
 
 
-@pytest.mark.parametrize("module", [Own(), nn.ReLU().requires_grad_(), made()], ids=["own", "hooked", "settings"])
-def test_where_tables_do_not_tell_all_there_are_none(module):
-    model = nn.Sequential(nn.Conv2d(3, 6, 3), module)
-    if isinstance(module, nn.ReLU):
-        module.register_forward_hook(lambda *given: None)
-    if isinstance(module, nn.Sequential):
-        model[0].kinds = {"a": [1]}
+OWN_CHANGES: dict[str, Callable[[nn.Module, pytest.MonkeyPatch], object]] = {
+    "an attribute of a class that is held": lambda own, patch: patch.setattr(Gain, "value", 3.0),
+    "an entry of a global": lambda own, patch: patch.setitem(SCALE, "by", 3.0),
+    "a number in a list in a table": lambda own, patch: own.table["a"].__setitem__(0, 3.0),
+    "an entry of a list": lambda own, patch: own.steps.__setitem__(1, 3.0),
+    "an attribute of its class": lambda own, patch: patch.setattr(Own, "bias", 3.0),
+    "another equal number": lambda own, patch: setattr(own, "flag", True),
+    "a method": lambda own, patch: patch.setattr(Own, "finish", lambda self, x: -x),
+    "a function that it names": lambda own, patch: patch.setattr(halved, "__code__", (lambda x: x / 5).__code__),
+    "a name": lambda own, patch: patch.setitem(globals(), "halved", torch.neg),
+}
+
+
+@pytest.mark.parametrize("name", OWN_CHANGES)
+def test_what_is_changed_of_the_callers_own_is_seen(name, monkeypatch):
+    model = made()
+    model[0][4] = own = Own()
+    assert known_of(model).tables is not None
+    known, before = known_of(model), funcam.explain(model, IMAGES, 1)
+    assert known_of(model) is known
+    OWN_CHANGES[name](own, monkeypatch)
+    found = funcam.explain(model, IMAGES, 1)
+    torch.testing.assert_close(found.outputs, model(IMAGES).detach())
+    assert not torch.allclose(found.outputs, before.outputs), "the change does something"
+
+
+def test_what_cannot_be_compared_is_walked_through():
+    class Odd:
+        def __eq__(self, other: object) -> bool:
+            raise TypeError("never compared")
+
+    model = made()
+    model[0].odd = Odd()
+    known = known_of(model)
+    assert known_of(model) is known
+    model[0].odd = Odd()
+    funcam.explain(model, IMAGES)
+
+
+def test_a_model_with_a_hook_has_no_tables():
+    model = made()
+    model[0][4].register_forward_hook(lambda *given: None)
     assert known_of(model).tables is None
+
+
+def test_another_module_in_the_place_of_one_that_is_gone_is_seen():
+    model = made()
+    before = funcam.explain(model, IMAGES, 1)
+    place = id(model[0][3])
+    for _ in range(100):  # till memory gives it the same address
+        model[0][3] = None
+        model[0][3] = nn.Conv2d(6, 6, 3, dilation=2)
+        if id(model[0][3]) == place:
+            break
+    found = funcam.explain(model, IMAGES, 1)
+    torch.testing.assert_close(found.outputs, model(IMAGES).detach())
+    assert not torch.allclose(found.outputs, before.outputs), "the change does something"
+
+
+def test_a_part_that_leads_to_the_model_does_not_keep_it_alive():
+    model = made()
+    model[0][4] = Own()
+    model[0][4].__dict__["above"] = [model]
+    known = known_of(model)
+    assert known.tables is not None
+    assert known_of(model) is known
+    gone = weakref.ref(model)
+    del model, known
+    gc.collect()
+    assert gone() is None
