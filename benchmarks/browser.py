@@ -19,15 +19,18 @@ from typing import Any
 import torch
 
 import funcam
+from benchmarks.arguments import count
 from benchmarks.exports import ASSETS, PAGE, net_of
+from benchmarks.files import put
 from benchmarks.machine import describe_for
 from benchmarks.pages import filled
 
-HELP = "measure frames a second of the example in headless Chromium"
 ROOT = Path(__file__).resolve().parents[1]
 EXAMPLE = ROOT / "examples" / "browser"
 REPORT = ROOT / "benchmarks" / "results" / "browser.json"
 NET = "mobilenet_v2"
+WARM_UP = 5
+"""Seconds that don't count."""
 SERVERS = {"http.server": ["-m", "http.server"], "serve.py": ["serve.py"]}
 FLAGS = [
     *("--headless", "--no-sandbox", "--disable-gpu", "--no-first-run", "--disable-background-networking"),
@@ -39,11 +42,16 @@ STATUS = "return document.querySelector('#status').textContent"
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """What may be asked for."""
     parser.add_argument("--assets", type=Path, default=ASSETS)
-    parser.add_argument("--seconds", type=int, default=20, help="how long each is watched; its first five don't count")
+    parser.add_argument(
+        "--seconds", type=count, default=20, help=f"how long each is watched; its first {WARM_UP} don't count"
+    )
 
 
 def main(given: argparse.Namespace) -> int:
     """Export, build, measure without and with threads, and write what was found."""
+    if given.seconds <= WARM_UP:
+        print(f"--seconds {given.seconds}: the first {WARM_UP} don't count; give more", file=sys.stderr)
+        return 2
     with tempfile.TemporaryDirectory() as folder:
         site = _site(Path(folder) / "browser", given.assets)
         rows = {
@@ -51,13 +59,13 @@ def main(given: argparse.Namespace) -> int:
             for number, (name, line) in enumerate(SERVERS.items())
         }
     report = {"command": "python -m benchmarks browser", "machine": describe_for("cpu"), "rows": rows}
-    REPORT.write_text(json.dumps(report, indent=1, sort_keys=True) + "\n")
+    put(REPORT, json.dumps(report, indent=1, sort_keys=True) + "\n")
     lines = ["| served by | threads | frames a second (median) | least |", "| --- | --- | --- | --- |"]
     lines += [
         f"| `{name}` | {row['threads']} | {row['median']:.0f} | {row['least']:.0f} |" for name, row in rows.items()
     ]
     table = "\n".join(lines)
-    PAGE.write_text(filled(PAGE.read_text(), {"frames": table}))
+    put(PAGE, filled(PAGE.read_text(), {"frames": table}))
     print(table)
     return 0
 
@@ -86,7 +94,7 @@ def _watched(site: Path, line: list[str], port: int, seconds: int) -> dict[str, 
             _until(driver, "Ready")
             driver.find_element("id", "webcam").click()
             _until(driver, "frames a second")
-            said = [driver.execute_script(STATUS) for _ in range(seconds) if not time.sleep(1)][5:]
+            said = [driver.execute_script(STATUS) for _ in range(seconds) if not time.sleep(1)][WARM_UP:]
         finally:
             driver.quit()
     finally:

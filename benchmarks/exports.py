@@ -7,6 +7,7 @@ import json
 import multiprocessing
 import os
 import statistics
+import sys
 import tempfile
 import time
 import warnings
@@ -18,13 +19,13 @@ import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 
 import funcam
+from benchmarks.files import put
 from benchmarks.machine import describe
 from benchmarks.pages import filled
 from funcam import Exported, FuncamWarning
 from funcam.errors import reason_in
 from funcam.zoo.nets import NETS, Net, build_net, load_net, net_infos
 
-HELP = "export every classifier of torchvision's, verify the maps and measure their cost in ONNX Runtime"
 ROOT = Path(__file__).resolve().parents[1]
 REPORT = ROOT / "benchmarks" / "results" / "exports.json"
 PAGE = ROOT / "docs" / "export.md"
@@ -49,6 +50,10 @@ def main(given: argparse.Namespace) -> int:
     """Measure, a process for each network, and write what was found after each."""
     report = json.loads(REPORT.read_text()) if REPORT.exists() else {"maps": {}, "latency": {}}
     what, measure = ("latency", latency_of) if given.latency else ("maps", row_of)
+    unknown = [name for name in given.names if name not in NETS]
+    if unknown:
+        print(f"{unknown[0]!r} is none of {', '.join(NETS)}", file=sys.stderr)
+        return 2
     names = given.names or (TIMED if given.latency else [name for name in _by_size() if name not in report["maps"]])
     for name in () if given.tables else names:
         report |= {"command": "python -m benchmarks exports [--latency]", "machine": describe()}
@@ -60,8 +65,8 @@ def main(given: argparse.Namespace) -> int:
 
 
 def _write(report: Row) -> None:
-    REPORT.write_text(json.dumps(report, indent=1, sort_keys=True) + "\n")
-    PAGE.write_text(filled(PAGE.read_text(), tables(report)))
+    put(REPORT, json.dumps(report, indent=1, sort_keys=True) + "\n")
+    put(PAGE, filled(PAGE.read_text(), tables(report)))
 
 
 def _by_size() -> list[str]:

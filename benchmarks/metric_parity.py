@@ -41,6 +41,7 @@ from parity import AGREES, PHOTOS  # noqa: E402
 from photos import NETWORKS, network_input  # noqa: E402
 
 import funcam  # noqa: E402
+from benchmarks.files import put  # noqa: E402
 from funcam import metrics  # noqa: E402
 
 REPORT = ROOT / "benchmarks" / "results" / "metric-parity.json"
@@ -161,8 +162,8 @@ def main() -> None:
             "agrees below": AGREES,
             "pairs": measure(places(given.assets)),
         }
-        REPORT.write_text(json.dumps(report, indent=1) + "\n")
-    PAGE.write_text(filled(PAGE.read_text(), {"metric parity": parity_table(json.loads(REPORT.read_text()))}))
+        put(REPORT, json.dumps(report, indent=1) + "\n")
+    put(PAGE, filled(PAGE.read_text(), {"metric parity": parity_table(json.loads(REPORT.read_text()))}))
 
 
 if __name__ == "__main__":

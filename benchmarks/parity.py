@@ -34,6 +34,7 @@ os.environ.setdefault("TQDM_DISABLE", "1")  # grad-cam draws progress bars
 from pages import filled  # noqa: E402
 
 import funcam  # noqa: E402
+from benchmarks.files import put  # noqa: E402
 from funcam.methods import METHODS, Method  # noqa: E402
 
 REPORT = ROOT / "benchmarks" / "results" / "parity.json"
@@ -179,9 +180,9 @@ def main() -> None:
             "agrees below": AGREES,
             "pairs": measure(scenes(given.assets)),
         }
-        REPORT.write_text(json.dumps(report, indent=1) + "\n")
+        put(REPORT, json.dumps(report, indent=1) + "\n")
     tables = {"methods": methods_table(), "parity": parity_table(json.loads(REPORT.read_text()))}
-    PAGE.write_text(filled(PAGE.read_text(), tables))
+    put(PAGE, filled(PAGE.read_text(), tables))
 
 
 if __name__ == "__main__":

@@ -14,11 +14,12 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
+from benchmarks.arguments import count
 from benchmarks.browser import driver_of
+from benchmarks.files import put
 from benchmarks.machine import describe_for
 from benchmarks.pages import filled
 
-HELP = "measure how fast a report of many images opens and scrolls in headless Chromium"
 ROOT = Path(__file__).resolve().parents[1]
 REPORT = ROOT / "benchmarks" / "results" / "report-page.json"
 PAGE = ROOT / "docs" / "benchmarks.md"
@@ -60,8 +61,8 @@ requestAnimationFrame(step);
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """What may be asked for."""
-    parser.add_argument("--images", type=int, default=1000)
-    parser.add_argument("--times", type=int, default=5, help="how often each is measured")
+    parser.add_argument("--images", type=count, default=1000)
+    parser.add_argument("--times", type=count, default=5, help="how often each is measured")
 
 
 def main(given: argparse.Namespace) -> int:
@@ -72,8 +73,8 @@ def main(given: argparse.Namespace) -> int:
         megabytes = page.stat().st_size / 1e6
     command = f"python -m benchmarks report-page --images {given.images} --times {given.times}"
     report = {"command": command, "machine": describe_for("cpu"), "megabytes": round(megabytes, 1), "rows": rows}
-    REPORT.write_text(json.dumps(report, indent=1, sort_keys=True) + "\n")
-    PAGE.write_text(filled(PAGE.read_text(), {"report page": table(report)}))
+    put(REPORT, json.dumps(report, indent=1, sort_keys=True) + "\n")
+    put(PAGE, filled(PAGE.read_text(), {"report page": table(report)}))
     print(table(report))
     return 0
 

@@ -9,7 +9,9 @@ import sys
 from pathlib import Path
 from typing import Any
 
-HELP = "judge funcam on every model of the matrix, and write benchmarks/results/models.json and docs/models.md"
+from benchmarks.arguments import count, positive
+from benchmarks.files import put
+
 ROOT = Path(__file__).parents[2]
 RESULTS, PAGE = ROOT / "benchmarks/results/models.json", ROOT / "docs/models.md"
 
@@ -18,9 +20,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--only", metavar="PATTERN", help="names that match, as 'torchvision/resnet*' or 'lstm'")
     parser.add_argument("--origin", metavar="NAME", help="what is in front of the slash: torchvision, timm, traps, ...")
     parser.add_argument("--quick", action="store_true", help="a sample over origins and kinds, under a minute")
-    parser.add_argument("--jobs", type=int, default=2, metavar="N", help="processes at a time (2)")
-    parser.add_argument("--seconds", type=float, default=60, metavar="S", help="the limit for an entry (60)")
-    parser.add_argument("--memory", type=float, default=4, metavar="GB", help="the limit for an entry (4)")
+    parser.add_argument("--jobs", type=count, default=2, metavar="N", help="processes at a time (2)")
+    parser.add_argument("--seconds", type=positive, default=60, metavar="S", help="the limit for an entry (60)")
+    parser.add_argument("--memory", type=positive, default=4, metavar="GB", help="the limit for an entry (4)")
     parser.add_argument("--peers", action="store_true", help="pytorch-grad-cam and torchcam by their defaults, too")
     parser.add_argument("--resume", action="store_true", help="leave out what the results have already")
     parser.add_argument(
@@ -57,7 +59,7 @@ def main(arguments: argparse.Namespace) -> int:
     _write(out, results)
     target = arguments.page or (None if part else PAGE)
     if target:
-        target.write_text(page.page_of(results, {entry.name: entry for entry in entries}), encoding="utf-8")
+        put(target, page.page_of(results, {entry.name: entry for entry in entries}))
     if part:
         print(page.failures(results["records"]), end="\n\n")
     print(page.in_short(results["records"]))
@@ -70,9 +72,5 @@ _WHERE = re.compile(rf"[^\\s\"'()]*/site-packages/|{re.escape(str(ROOT))}/")
 
 
 def _write(out: Path | None, results: dict[str, Any]) -> None:
-    if out is None:
-        return
-    out.parent.mkdir(parents=True, exist_ok=True)
-    beside = out.with_suffix(".partial")
-    beside.write_text(_WHERE.sub("", json.dumps(results, indent=1)), encoding="utf-8")
-    beside.replace(out)
+    if out is not None:
+        put(out, _WHERE.sub("", json.dumps(results, indent=1)))

@@ -13,10 +13,11 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from benchmarks.arguments import count
+from benchmarks.files import put
 from benchmarks.pages import filled
 from benchmarks.stores.tables import tables
 
-HELP = "measure funcam batch: time over the plain passes, memory, bytes, engines, and what 100 million images cost"
 ROOT = Path(__file__).resolve().parents[2]
 REPORT = ROOT / "benchmarks" / "results" / "batch.json"
 PAGE = ROOT / "docs" / "batch.md"
@@ -29,10 +30,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """What may be asked for."""
     parser.add_argument("what", nargs="*", metavar="WHAT", help=f"{', '.join(MEASURES)} (default: all)")
     parser.add_argument("--photos", type=Path, metavar="FOLDER", help="JPEG files: at least 128")
-    parser.add_argument("--counts", type=int, nargs="+", default=[1000, 100_000], help="images of `memory`")
+    parser.add_argument("--counts", type=count, nargs="+", default=[1000, 100_000], help="images of `memory`")
     parser.add_argument("--python", default=sys.executable, help="for `engines`, one that has Ray")
-    parser.add_argument("--images", nargs=2, default=["64", "320"], help="images of `engines`: few, and many")
-    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--images", type=count, nargs=2, default=[64, 320], help="images of `engines`: few, and many")
+    parser.add_argument("--rounds", type=count, default=5)
     parser.add_argument("--tables", action="store_true", help="only write the tables again")
 
 
@@ -47,8 +48,8 @@ def main(given: argparse.Namespace) -> int:
         found = MEASURES[what](given)
         report[what] = {"figures": found, "date": datetime.now(UTC).date().isoformat(), "machine": _machine()}
         print(json.dumps({what: found}), flush=True)
-        REPORT.write_text(json.dumps(report, indent=1) + "\n")
-    PAGE.write_text(filled(PAGE.read_text(), tables(report)))
+        put(REPORT, json.dumps(report, indent=1) + "\n")
+    put(PAGE, filled(PAGE.read_text(), tables(report)))
     return 0
 
 
@@ -109,7 +110,17 @@ def _engines(given: argparse.Namespace) -> Any:
 
 def _engine(given: argparse.Namespace, engine: str, cpus: int) -> Any:
     with tempfile.TemporaryDirectory() as folder:
-        words = [engine, str(given.photos), folder, "--net", NET, "--cpus", str(cpus), "--images", *given.images]
+        words = [
+            engine,
+            str(given.photos),
+            folder,
+            "--net",
+            NET,
+            "--cpus",
+            str(cpus),
+            "--images",
+            *map(str, given.images),
+        ]
         ran = subprocess.run(
             [given.python, "-P", "-m", "benchmarks.stores.engines", *words],
             capture_output=True,

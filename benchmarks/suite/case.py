@@ -24,7 +24,7 @@ class Setting:
         nets: torchvision's names; none for each suite's own.
         batches: batch sizes; none for each suite's own.
         photos: a folder of pictures for `files`; None for pictures that are drawn.
-        pictures: so many of them are read.
+        pictures: so many of them; None for 30, quick one.
     """
 
     device: str = "cpu"
@@ -32,7 +32,7 @@ class Setting:
     nets: tuple[str, ...] = ()
     batches: tuple[int, ...] = ()
     photos: Path | None = None
-    pictures: int = 30
+    pictures: int | None = None
 
     @property
     def size(self) -> int:
@@ -105,13 +105,18 @@ class Group:
 
 
 class Suite(Protocol):
-    """A module in `micro` or `e2e`. `FOR` is the device that it is about.
+    """A module in `micro` or `e2e`.
 
-    `any`; `cpu`, and on another device it is left out; `cuda`, and rows of a CPU only show that the suite runs.
+    Attributes:
+        TITLE: what it measures.
+        FOR: the device that it is about: `any`; `cpu`, and on another device it is left out; `cuda`, and rows of a CPU
+            only show that the suite runs.
+        TAKES: which fields of a setting it has a use for, of those that not every suite has.
     """
 
     TITLE: str
     FOR: str
+    TAKES: tuple[str, ...]
 
     def groups(self, setting: Setting) -> Iterator[Group]:
         """The groups of the suite, one after the other."""

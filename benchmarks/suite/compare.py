@@ -9,13 +9,14 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from benchmarks.arguments import positive
+
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from benchmarks.suite.records import Report, Row
     from benchmarks.suite.statistics import Quantiles
 
-HELP = "say what became slower from one run to another on the same machine"
 HISTORY = "losses.jsonl"
 
 
@@ -51,7 +52,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("before", type=Path, metavar="A", help="a folder of results, or one of its files")
     parser.add_argument("after", type=Path, metavar="B", help="another")
     parser.add_argument(
-        "--fail-above", type=float, default=1.15, metavar="X", help="slower by this factor fails (1.15)"
+        "--fail-above", type=positive, default=1.15, metavar="X", help="slower by this factor fails (1.15)"
     )
     parser.add_argument("--all", action="store_true", help="show every case, not only what changed by the factor")
     parser.add_argument("--history", type=Path, metavar="FILE", help=f"where losses are kept ({HISTORY} beside B)")
@@ -89,24 +90,40 @@ def check_comparable(before: list[Report], after: list[Report]) -> None:
     """Raise for runs of two machines, devices or clocks: their times say nothing about each other.
 
     Raises:
-        ValueError: they differ; the message says in what.
+        ValueError: a suite's two runs differ; the message says in what. Or one side has it twice.
     """
-    for name in ("processor", "cores", "card"):
-        _check_same(name, *({str(_told(report.machine.get(name))) for report in side} for side in (before, after)))
-    for name in ("device", "clock", "threads"):
-        _check_same(name, *({str(report.timer.get(name)) for report in side} for side in (before, after)))
-    _check_same("quick", *({str(report.quick) for report in side} for side in (before, after)))
+    old, new = _by_suite("A", before), _by_suite("B", after)
+    for suite in old.keys() & new.keys():
+        for what, one in _kind_of(old[suite]).items():
+            other = _kind_of(new[suite])[what]
+            if one != other:
+                raise ValueError(
+                    f"A and B differ in {what} ({one}; {other}), by {suite}; compare runs of the same kind"
+                )
+
+
+def _by_suite(side: str, reports: list[Report]) -> dict[str, Report]:
+    found: dict[str, Report] = {}
+    for report in reports:
+        if report.suite in found:
+            raise ValueError(
+                f"{side} has {report.suite} more than once, of several machines, or quick and whole; "
+                "give the folder of one machine and one torch"
+            )
+        found[report.suite] = report
+    return found
+
+
+def _kind_of(report: Report) -> dict[str, str]:
+    """What two runs have to have in common, in words."""
+    machine = {name: _told(report.machine.get(name)) for name in ("processor", "cores", "card")}
+    timer = {name: report.timer.get(name) for name in ("device", "clock", "threads")}
+    return {name: str(value) for name, value in {**machine, **timer, "quick": report.quick}.items()}
 
 
 def _told(value: object) -> object:
     """Of a card its name: clocks and temperatures differ from run to run."""
     return value.get("name") if isinstance(value, dict) else value
-
-
-def _check_same(what: str, before: set[str], after: set[str]) -> None:
-    if len(before | after) > 1:
-        sides = [", ".join(sorted(side)) for side in (before, after)]
-        raise ValueError(f"A and B differ in {what} ({sides[0]}; {sides[1]}); compare runs of the same kind")
 
 
 def changes_between(before: list[Report], after: list[Report]) -> tuple[list[Change], list[str], list[str]]:

@@ -26,10 +26,14 @@ class Pace:
 
 
 def rows_of(group: Group, timer: Timer, pace: Pace) -> list[Row]:
-    """The figures of a group; a case that raises has a row that says why."""
+    """The figures of a group; a case that raises has a row that says why, and so has a group that can't be made."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # random weights give maps that are zero, and that is said each time
-        return _rows(group, group.make(), timer, pace)
+        try:
+            cases = group.make()
+        except Exception as error:
+            return [Row(group.title, "all cases", "warm", failed=reason(error))]
+        return _rows(group, cases, timer, pace)
 
 
 def _rows(group: Group, cases: dict[str, Case], timer: Timer, pace: Pace) -> list[Row]:

@@ -8,6 +8,7 @@ from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any
 
+from benchmarks.files import put
 from benchmarks.suite.statistics import Quantiles
 
 ROOT = Path(__file__).parents[2]
@@ -88,10 +89,7 @@ def written(report: Report, path: Path) -> None:
     """Write a report, whole or not at all; what is not known is left out of the rows."""
     document = asdict(report)
     document["rows"] = [_short(row) for row in document["rows"]]
-    path.parent.mkdir(parents=True, exist_ok=True)
-    beside = path.with_suffix(".partial")
-    beside.write_text(json.dumps(document, indent=1) + "\n", encoding="utf-8")
-    beside.replace(path)
+    put(path, json.dumps(document, indent=1) + "\n")
 
 
 def _short(row: dict[str, Any]) -> dict[str, Any]:
@@ -109,12 +107,26 @@ def read(path: Path) -> Report:
     """A report from its file.
 
     Raises:
-        ValueError: it is another kind of JSON.
+        ValueError: it is no JSON, or another kind of it.
     """
-    document = json.loads(path.read_text(encoding="utf-8"))
-    if not isinstance(document, dict) or {field.name for field in fields(Report)} != document.keys():
+    report = _read(path)
+    if report is None:
         raise ValueError(f"{path} is no report of the suite; expected what `python -m benchmarks run` wrote")
-    rows = [Row(**{name: _value(value) for name, value in row.items()}) for row in document["rows"]]
+    return report
+
+
+def _read(path: Path) -> Report | None:
+    """A report; None where a file holds other JSON."""
+    try:
+        document = json.loads(path.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise ValueError(f"{path} is no report, or not all of one ({error}); run its suite again") from error
+    if not isinstance(document, dict) or {field.name for field in fields(Report)} != document.keys():
+        return None
+    try:
+        rows = [Row(**{name: _value(value) for name, value in row.items()}) for row in document["rows"]]
+    except (TypeError, AttributeError) as error:
+        raise ValueError(f"{path} has rows of another form ({error}); run its suite again") from error
     return Report(**document | {"rows": rows})
 
 
@@ -126,16 +138,11 @@ def reports_in(place: Path) -> list[Report]:
     """The reports in a file, or in a folder and its folders; other JSON in a folder is left alone.
 
     Raises:
-        ValueError: there is none.
+        ValueError: there is none, or one of the files is damaged.
     """
     if place.is_file():
         return [read(place)]
-    found = []
-    for path in sorted(place.rglob("*.json")):
-        try:
-            found.append(read(path))
-        except ValueError:
-            continue
+    found = [report for path in sorted(place.rglob("*.json")) if (report := _read(path)) is not None]
     if not found:
         raise ValueError(f"no report lies in {place}; `python -m benchmarks run` writes them")
     return found

@@ -7,7 +7,6 @@ import sys
 from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
-HELP = "write benchmarks/RESULTS.md and its plots from the results"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -17,6 +16,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def main(arguments: argparse.Namespace) -> int:
     """Write the page, and the plots into `plots/` beside it."""
+    from benchmarks.files import put
     from benchmarks.suite import costs, page, records, throughputs
 
     try:
@@ -29,10 +29,15 @@ def main(arguments: argparse.Namespace) -> int:
         return 2
     text, plots = page.page_of(machines)
     folder = arguments.page.parent / page.PLOTS
-    folder.mkdir(parents=True, exist_ok=True)
-    for name, picture in plots.items():
-        (folder / name).write_text(picture, encoding="utf-8")
-    arguments.page.write_text(text, encoding="utf-8")
+    try:
+        for name, picture in plots.items():
+            put(folder / name, picture)
+        put(arguments.page, text)
+    except OSError as error:
+        print(
+            f"{arguments.page} and its plots can't be written: {error.strerror}; give another --page", file=sys.stderr
+        )
+        return 1
     print(f"{arguments.page} and {len(plots)} plots, of {', '.join(machines)}")
     if arguments.results.resolve() == records.RESULTS:  # those of this checkout, of which its pages tell
         pages = [ROOT / "README.md", ROOT / "docs/benchmarks.md"]

@@ -9,6 +9,9 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from benchmarks.arguments import count, counts, words
+from benchmarks.suite import asking
+
 if TYPE_CHECKING:
     from benchmarks.suite.case import Group, Setting, Suite
     from benchmarks.suite.records import Report, Row
@@ -16,7 +19,6 @@ if TYPE_CHECKING:
 
 SO_FAR = ".so-far"
 """What a suite that was broken off leaves beside its earlier results."""
-HELP = "measure funcam's kernels and calls, in time and memory, beside the limit and the peers"
 PEERS = {
     "grad-cam": "pytorch_grad_cam",
     "torchcam": "torchcam",
@@ -31,47 +33,57 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--list", action="store_true", help="say which suites there are, and measure nothing")
     parser.add_argument("--quick", action="store_true", help="small networks and few repeats: under two minutes")
     parser.add_argument("--device", default="cpu", choices=("cpu", "cuda"), help="what is measured (cpu)")
-    parser.add_argument("--threads", type=int, default=1, metavar="N", help="torch's threads on the CPU (1)")
-    parser.add_argument("--clock", choices=("wall", "cpu"), default="wall", help="cpu: processor time (wall)")
-    parser.add_argument("--rounds", type=int, metavar="N", help="repeats of each case (21; quick: 2)")
-    parser.add_argument("--nets", type=_words, default=(), metavar="A,B", help="networks instead of each suite's own")
-    parser.add_argument(
-        "--batches", type=_numbers, default=(), metavar="1,8", help="batches instead of each suite's own"
-    )
+    parser.add_argument("--threads", type=count, default=1, metavar="N", help="torch's threads on the CPU (1)")
+    parser.add_argument("--clock", choices=("wall", "cpu"), help="of the CPU; cpu: processor time (wall)")
+    parser.add_argument("--rounds", type=count, metavar="N", help="repeats of each case (21; quick: 2)")
+    parser.add_argument("--nets", type=words, default=(), metavar="A,B", help="networks instead of each suite's own")
+    parser.add_argument("--batches", type=counts, default=(), metavar="1,8", help="batches instead of each suite's own")
     parser.add_argument("--photos", type=Path, metavar="FOLDER", help="pictures for e2e/files and e2e/cores (drawn)")
-    parser.add_argument("--pictures", type=int, default=30, metavar="N", help="so many of them (30; quick: 1)")
+    parser.add_argument("--pictures", type=count, metavar="N", help="so many of them (30; quick: 1)")
     parser.add_argument("--no-memory", action="store_true", help="times only")
     parser.add_argument("--out", type=Path, metavar="FOLDER", help="the results (benchmarks/results)")
 
 
-def _words(text: str) -> tuple[str, ...]:
-    return tuple(text.split(","))
-
-
-def _numbers(text: str) -> tuple[int, ...]:
-    return tuple(map(int, text.split(",")))
-
-
 def main(arguments: argparse.Namespace) -> int:
-    """Run what was asked for; the exit status is 1 where a case of funcam's failed."""
+    """Run what was asked for; the exit status is 1 where a case of funcam's failed, 2 where it can't be measured."""
     from benchmarks.suite import registry
     from benchmarks.suite.case import Setting
     from benchmarks.suite.table import Screen
 
     try:
         names = registry.chosen(arguments.suites)
+        if arguments.list:
+            print("\n".join(f"{name:20} {registry.suite(name).TITLE}" for name in names))
+            return 0
+        names = asking.measurable(names, arguments)
     except ValueError as error:
         print(error, file=sys.stderr)
         return 2
-    if arguments.list:
-        print("\n".join(f"{name:20} {registry.suite(name).TITLE}" for name in names))
-        return 0
-    names = [name for name in names if arguments.device == "cpu" or registry.suite(name).FOR != "cpu"]
     chosen = arguments.nets, arguments.batches, arguments.photos, arguments.pictures
     setting = Setting(arguments.device, arguments.quick, *chosen)
     with Screen() as screen:
-        reports = [_reported(name, registry.suite(name), setting, arguments, screen) for name in names]
-    return int(any(row.failed and not is_of_peer(row.case) for report in reports for row in report.rows))
+        done = [_done(name, setting, arguments, screen) for name in names]
+    return int(not all(done))
+
+
+def _done(name: str, setting: Setting, arguments: argparse.Namespace, screen: Screen) -> bool:
+    """Measure a suite; whether all of funcam's went well. What one can't do costs the others nothing."""
+    from benchmarks.suite import registry
+    from benchmarks.suite.measuring import reason
+
+    try:
+        suite = registry.suite(name)
+        groups = list(suite.groups(setting))
+        if not groups:
+            print(
+                f"{name} has nothing for {', '.join(setting.nets) or 'this machine'}, and is left out", file=sys.stderr
+            )
+            return True
+        report = _reported(name, suite, groups, setting, arguments, screen)
+    except Exception as error:
+        print(f"{name} failed: {reason(error)}", file=sys.stderr)
+        return False
+    return not any(row.failed and not is_of_peer(row.case) for row in report.rows)
 
 
 def is_of_peer(case: str) -> bool:
@@ -85,13 +97,15 @@ def is_of_peer(case: str) -> bool:
     return library in PEERS and bool(what)
 
 
-def _reported(name: str, suite: Suite, setting: Setting, arguments: argparse.Namespace, screen: Screen) -> Report:
+def _reported(
+    name: str, suite: Suite, groups: list[Group], setting: Setting, arguments: argparse.Namespace, screen: Screen
+) -> Report:
     from importlib.util import find_spec
 
     from benchmarks import machine
     from benchmarks.suite import measuring, records, roofline, timers
 
-    timer = timers.timer_for(setting.device, clock=arguments.clock, threads=arguments.threads)
+    timer = timers.timer_for(setting.device, clock=arguments.clock or "wall", threads=arguments.threads)
     limits = roofline.Machine(timer, setting.device, setting.quick)
     pace = measuring.Pace(*((2, 1) if setting.quick else (21, 3)), limits)
     pace = replace(pace, rounds=arguments.rounds) if arguments.rounds else pace
@@ -101,7 +115,7 @@ def _reported(name: str, suite: Suite, setting: Setting, arguments: argparse.Nam
         name, suite.TITLE, _command(name, arguments), setting.quick, described, timer.words(), {}, absent, []
     )
     path = records.path_of(report, arguments.out or records.RESULTS, machine.name_of(described))
-    for group in screen.over(name, list(suite.groups(setting))):
+    for group in screen.over(name, groups):
         rows = measuring.rows_of(group, timer, pace)
         if group.memory and not arguments.no_memory:
             _add_memory(name, group, rows, setting, arguments.threads)

@@ -6,6 +6,7 @@ import re
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
+from benchmarks import files
 from benchmarks.pages import filled
 from benchmarks.suite.records import Report, Row
 
@@ -22,7 +23,7 @@ def put(pages: Iterable[Path], mark: str, table: str) -> list[Path]:
     for page in pages:
         text = page.read_text(encoding="utf-8")
         if f"<!-- {mark} -->" in text:
-            page.write_text(filled(text, {mark: table}), encoding="utf-8")
+            files.put(page, filled(text, {mark: table}))
             written.append(page)
     return written
 

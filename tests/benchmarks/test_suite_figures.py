@@ -322,7 +322,8 @@ def test_the_photos_that_are_told_are_those_that_are_read(tmp_path):
     for setting, told in (
         (Setting(), "30 photos"),
         (Setting(pictures=300), "300 photos"),
-        (Setting(quick=True, pictures=300), "a photo"),
+        (Setting(quick=True), "a photo"),
+        (Setting(quick=True, pictures=2), "2 photos"),
         (Setting(photos=tmp_path), "3 photos"),
         (Setting(photos=tmp_path, pictures=2), "2 photos"),
     ):

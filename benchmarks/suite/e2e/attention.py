@@ -13,6 +13,7 @@ from benchmarks.suite.peers import FORWARD, le_grad_cases
 
 TITLE = "LeGrad beside torchcam's"
 FOR = "any"
+TAKES: tuple[str, ...] = ("nets",)
 
 
 def groups(setting: Setting) -> Iterator[Group]:

@@ -13,6 +13,7 @@ from benchmarks.suite.timers import bytes_free, timer_for
 
 TITLE = "throughput by batch size"
 FOR = "any"
+TAKES: tuple[str, ...] = ("nets", "batches")
 MOST = 1024
 
 

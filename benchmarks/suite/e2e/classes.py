@@ -18,6 +18,7 @@ from benchmarks.suite.peers import FORWARD, forward
 
 TITLE = "1 to 1,000 classes at once"
 FOR = "any"
+TAKES: tuple[str, ...] = ("nets",)
 METHODS = ("grad-cam", "grad-cam++", "layer-cam", "hires-cam")
 
 

@@ -14,6 +14,7 @@ from funcam.zoo.nets import build_net, load_net
 
 TITLE = "comparing networks and methods over a data set"
 FOR = "cpu"
+TAKES: tuple[str, ...] = ()
 PLAIN = "decoding and forward passes"
 
 

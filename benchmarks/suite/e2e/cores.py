@@ -13,6 +13,7 @@ from benchmarks.suite.e2e import files
 
 TITLE = "files to pictures, on several processors over one"
 FOR = "cpu"
+TAKES: tuple[str, ...] = ("nets", "photos", "pictures")
 ONE = "1 processor"
 
 

@@ -21,6 +21,7 @@ from funcam.zoo.preprocessing import fitted, normalised
 
 TITLE = "files to pictures, and to maps"
 FOR = "cpu"
+TAKES: tuple[str, ...] = ("nets", "photos", "pictures")
 PLAIN = "decoding and forward passes"
 BATCH = 8
 COMMANDS: dict[str, tuple[str, ...]] = {
@@ -54,7 +55,7 @@ def pictures(setting: Setting) -> tuple[list[Path], object]:
 
 
 def _count(setting: Setting) -> int:
-    return 1 if setting.quick else setting.pictures
+    return setting.pictures or (1 if setting.quick else 30)
 
 
 def _given(setting: Setting) -> list[Path]:

@@ -13,6 +13,7 @@ from benchmarks.suite.peers import FORWARD, forward
 
 TITLE = "the first call of a model, and taps beside traced graphs"
 FOR = "any"
+TAKES: tuple[str, ...] = ("nets",)
 NETS = ("resnet18", "resnet50", "mobilenet_v2", "vit_b_16", "swin_t", "convnext_tiny", "densenet121")
 
 

@@ -15,6 +15,7 @@ from benchmarks.suite.roofline import forward_work
 
 TITLE = "Grad-CAM beside the peers"
 FOR = "any"
+TAKES: tuple[str, ...] = ("nets", "batches")
 
 
 def groups(setting: Setting) -> Iterator[Group]:

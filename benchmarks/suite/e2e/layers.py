@@ -12,6 +12,7 @@ from benchmarks.suite.peers import FIVE_LAYERS, FORWARD, backward_of_tail, forwa
 
 TITLE = "Grad-CAM at one layer, and at several at once"
 FOR = "any"
+TAKES: tuple[str, ...] = ("nets",)
 
 
 def groups(setting: Setting) -> Iterator[Group]:

@@ -12,6 +12,7 @@ from benchmarks.suite.peers import FORWARD, SLOW, method_cases, sampled_cases
 
 TITLE = "every method beside the peers that have it"
 FOR = "any"
+TAKES: tuple[str, ...] = ("nets",)
 MANY_PASSES = ("ablation-cam", "smooth-grad", "smooth-grad-cam++", "full-grad")
 _SIDE, _SAMPLES = 64, 4
 """Of methods that pass 512 channels several times: at 224 pixels and the papers' 35 samples one takes half an hour."""

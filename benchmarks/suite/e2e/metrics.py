@@ -14,6 +14,7 @@ from funcam import metrics
 
 TITLE = "what a metric costs"
 FOR = "any"
+TAKES: tuple[str, ...] = ("nets",)
 
 
 def groups(setting: Setting) -> Iterator[Group]:

@@ -13,6 +13,7 @@ from benchmarks.suite.roofline import forward_work
 
 TITLE = "Grad-CAM on many networks"
 FOR = "any"
+TAKES: tuple[str, ...] = ("nets", "batches")
 ORIGINAL = (
     "vgg16",
     "vgg19",

@@ -21,6 +21,7 @@ from benchmarks.suite.roofline import forward_work
 
 TITLE = "the fast path"
 FOR = "any"
+TAKES: tuple[str, ...] = ("nets", "batches")
 
 
 def groups(setting: Setting) -> Iterator[Group]:

@@ -16,6 +16,7 @@ from benchmarks.suite.records import ROOT
 
 TITLE = "the whole program from the shell"
 FOR = "cpu"
+TAKES: tuple[str, ...] = ("nets",)
 IMPORT = "import torch, torchvision"
 FUNCAM = "import sys; from funcam.cli import main; sys.exit(main())"
 

@@ -24,6 +24,7 @@ from benchmarks.suite.roofline import forward_work
 
 TITLE = "compiled Grad-CAM in half precision and large batches"
 FOR = "cuda"
+TAKES: tuple[str, ...] = ("nets", "batches")
 BASELINE = "forward, compiled"
 _DTYPE = torch.bfloat16
 

@@ -15,6 +15,7 @@ from benchmarks.suite.shapes import Shape, shapes
 
 TITLE = "Grad-CAM++'s alpha terms, batched in five ways"
 FOR = "any"
+TAKES: tuple[str, ...] = ()
 
 
 def groups(setting: Setting) -> Iterator[Group]:

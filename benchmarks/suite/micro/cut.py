@@ -15,6 +15,7 @@ from benchmarks.suite.peers import FORWARD, forward
 
 TITLE = "a network cut at its default layer: features, head, and the head's derivative"
 FOR = "any"
+TAKES: tuple[str, ...] = ("nets", "batches")
 
 
 def groups(setting: Setting) -> Iterator[Group]:

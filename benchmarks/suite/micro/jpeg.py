@@ -19,6 +19,7 @@ from funcam.imaging.render import save_picture
 
 TITLE = "files decoded and encoded"
 FOR = "any"
+TAKES: tuple[str, ...] = ()
 
 
 def groups(setting: Setting) -> Iterator[Group]:

@@ -14,6 +14,7 @@ from benchmarks.suite.shapes import DTYPES
 
 TITLE = "maps brought to the image's size, and rescaled"
 FOR = "any"
+TAKES: tuple[str, ...] = ()
 
 
 def groups(setting: Setting) -> Iterator[Group]:

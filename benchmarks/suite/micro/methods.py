@@ -16,6 +16,7 @@ from funcam.methods import METHODS, Method
 
 TITLE = "every method's arithmetic on given features and gradients"
 FOR = "any"
+TAKES: tuple[str, ...] = ()
 SLOW = ("eigen-cam", "eigen-grad-cam", "seg-eigen-cam", "kpca-cam")
 """Their factorizations of 1,000 classes take minutes; of cells x cells matrices at 56x56 gigabytes."""
 

@@ -14,6 +14,7 @@ from funcam.imaging.render import heatmap, overlay, resize_picture, scale_map, s
 
 TITLE = "maps made pictures"
 FOR = "cpu"
+TAKES: tuple[str, ...] = ()
 
 
 def groups(setting: Setting) -> Iterator[Group]:

@@ -15,6 +15,7 @@ from benchmarks.suite.shapes import Shape, shapes
 
 TITLE = "channel weights, and weighted channels made maps"
 FOR = "any"
+TAKES: tuple[str, ...] = ()
 
 
 def groups(setting: Setting) -> Iterator[Group]:

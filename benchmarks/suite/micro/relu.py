@@ -15,6 +15,7 @@ from funcam.network.rewrites.guidance import guided_relu
 
 TITLE = "guided ReLU beside ReLU, with its vector-Jacobian product"
 FOR = "any"
+TAKES: tuple[str, ...] = ()
 
 
 def groups(setting: Setting) -> Iterator[Group]:
