@@ -29,9 +29,15 @@ _CARD = ("name", "driver_version", "clocks.sm", "clocks.max.sm", "clocks.mem", "
 
 
 def describe() -> dict[str, Any]:
-    """Processor, cores, memory, Python and the packages' versions."""
+    """Processor, cores, memory, Python and the packages' versions.
+
+    With the widest vectors that torch uses: a virtual machine's processor is often told by its make alone.
+    """
+    from torch.backends import cpu  # whoever only parses a line waits for no torch
+
     return {
         "processor": _processor(),
+        "instructions": cpu.get_cpu_capability(),
         "cores": os.cpu_count(),
         "memory_gb": round(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30),
         "python": platform.python_version(),

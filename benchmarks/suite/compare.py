@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from benchmarks.suite.statistics import Quantiles
 
 HISTORY = "losses.jsonl"
+UNKNOWN = "unknown"
+"""What reports from before this was noted say."""
 
 
 @dataclass(frozen=True)
@@ -96,7 +98,7 @@ def check_comparable(before: list[Report], after: list[Report]) -> None:
     for suite in old.keys() & new.keys():
         for what, one in _kind_of(old[suite]).items():
             other = _kind_of(new[suite])[what]
-            if one != other:
+            if one != other and UNKNOWN not in (one, other):
                 raise ValueError(
                     f"A and B differ in {what} ({one}; {other}), by {suite}; compare runs of the same kind"
                 )
@@ -117,6 +119,7 @@ def _by_suite(side: str, reports: list[Report]) -> dict[str, Report]:
 def _kind_of(report: Report) -> dict[str, str]:
     """What two runs have to have in common, in words."""
     machine = {name: _told(report.machine.get(name)) for name in ("processor", "cores", "card")}
+    machine["instructions"] = report.machine.get("instructions", UNKNOWN)
     timer = {name: report.timer.get(name) for name in ("device", "clock", "threads")}
     return {name: str(value) for name, value in {**machine, **timer, "quick": report.quick}.items()}
 

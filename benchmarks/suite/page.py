@@ -33,9 +33,8 @@ def page_of(machines: dict[str, list[Report]]) -> tuple[str, dict[str, str]]:
 
 def _machine(reports: list[Report]) -> str:
     first = reports[0]
-    told = {name: first.machine.get(name) for name in ("processor", "cores", "memory_gb", "card", "python", "commit")}
+    told = {name: first.machine.get(name) for name in ("processor", "cores", "memory_gb", "card", "python")}
     lines = [f"- {name}: {_words(value)}" for name, value in told.items() if value]
-    lines.append(f"- measured: {_words(first.timer)}")
     lines.append(f"- versions: {_words(first.machine['versions'])}")
     for dtype, rates in _rates(reports).items():
         told = f"{rates['flops'] / 1e9:.0f} GFLOP/s, {rates['bytes'] / 1e9:.0f} GB/s"
@@ -60,7 +59,7 @@ def _words(value: object) -> str:
 
 def _suite(machine: str, report: Report, rows: list[Row], plots: dict[str, str]) -> str:
     quick = " (quick)" if report.quick else ""
-    parts = [f"### {report.suite}{quick}: {report.title}\n\n`{report.command}`\n"]
+    parts = [f"### {report.suite}{quick}: {report.title}\n\n`{report.command}`\n\n{_when(report)}\n"]
     for group in dict.fromkeys(row.group for row in rows):
         members = [row for row in rows if row.group == group]
         parts.append(f"**{group}**\n\n{table(members)}\n")
@@ -69,6 +68,12 @@ def _suite(machine: str, report: Report, rows: list[Row], plots: dict[str, str])
             plots[name] = chart(group, bars, "times the baseline" if _by_ratio(members) else "milliseconds")
             parts.append(f"![{group}]({PLOTS}/{name})\n")
     return "\n".join(parts)
+
+
+def _when(report: Report) -> str:
+    """By which clock, at which commit, and beside how much other work: of each suite, as they are run one by one."""
+    told = {name: report.machine.get(name) for name in ("instructions", "commit", "load")}
+    return ", ".join([_words(report.timer), *(f"{name} {value}" for name, value in told.items() if value is not None)])
 
 
 def table(rows: list[Row]) -> str:

@@ -66,7 +66,8 @@ def prepare(
         targets: as in `explain`. Classes of each image's own (`[B]` or `[B, K]`) are the example's; each call gives
             those of its images.
         method: as in `explain`.
-        dtype: `torch.bfloat16` or `torch.float16` to run the network under autocast; maps are made in float32.
+        dtype: `torch.bfloat16` or `torch.float16` to run the network under autocast; maps are made in float32. For a
+            GPU, or a processor with instructions for it: one without them takes six times as long as in float32.
         dynamic: whether calls may have any number of images.
         backend: what compiles, a name or a function as in `torch.compile`; None for nothing.
         **options: what else `explain` takes: `output`, `scores`, `smooth`, `memory`, and the method's own.
