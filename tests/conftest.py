@@ -22,9 +22,9 @@ settings.load_profile("funcam")
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Where slow tests are left out hypothesis tries half of its hundred examples, but for tests that say how many."""
+    """Where slow tests are left out hypothesis tries 30 of its hundred examples, but for tests that say how many."""
     if re.search(r"not \(?slow", config.getoption("markexpr")):
-        settings.register_profile("funcam", max_examples=50)
+        settings.register_profile("funcam", max_examples=30)
         settings.load_profile("funcam")
 
 

@@ -94,7 +94,7 @@ def test_the_whole_function_compiles_with_the_default_backend():
     torch.testing.assert_close(cam(images), funcam.explain(cut, images).maps, rtol=1e-4, atol=1e-6)
 
 
-@pytest.mark.parametrize("make", [pytest.param(tiny_densenet, marks=pytest.mark.slow), tiny_vit])
+@pytest.mark.parametrize("make", [pytest.param(make, marks=pytest.mark.slow) for make in (tiny_densenet, tiny_vit)])
 def test_other_architectures_compile(make):
     cut = funcam.split(make())
     cam = torch.compile(lambda x: funcam.explain(cut, x, "all").maps, fullgraph=True, backend="eager")

@@ -57,7 +57,7 @@ MODELS: dict[str, tuple[Callable[[], nn.Module], int, set[str]]] = {
 
 
 # Which others are followed in the same way: by graph or by tap, of tokens or of a convnet.
-ALIKE = {"Hugging Face ViT", "timm ViT"}
+ALIKE = {"Hugging Face ViT", "timm ViT", "timm ResNet"}
 
 
 @pytest.mark.parametrize(

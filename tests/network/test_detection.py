@@ -74,7 +74,9 @@ def by_hook(model, layer, images, score):
         return torch.autograd.grad(score(model(list(images))), deltas[0])[0]
 
 
-@pytest.mark.parametrize("name", MODELS)
+@pytest.mark.parametrize(
+    "name", [pytest.param(name, marks=pytest.mark.slow) if name == "retinanet" else name for name in MODELS]
+)
 def test_it_detects_what_the_model_detects_and_differentiates_as_autograd(name):
     model = made(MODELS[name])
     with torch.no_grad():

@@ -63,7 +63,7 @@ print(codes)
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="this system has no fork")
 @pytest.mark.skipif(torch.cuda.is_available(), reason="torch refuses derivatives in a fork where it has a card")
-@pytest.mark.parametrize("kind", ["fx", "tap"])
+@pytest.mark.parametrize("kind", ["fx", pytest.param("tap", marks=pytest.mark.slow)])
 def test_children_forked_while_threads_explain(kind):
     environment = {**os.environ, "OMP_NUM_THREADS": "1"}  # (libgomp itself hangs in a child with more)
     environment["PYTHONPATH"] = os.pathsep.join(filter(None, sys.path))
