@@ -25,6 +25,7 @@ import torch
 
 from funcam.comparison import Plan, Rival, compare, image_examples, scene_examples
 from funcam.comparison.instances import instances_of
+from funcam.errors import FuncamError
 from funcam.imaging.reading import find_images
 from funcam.metrics import deletion, insertion, prepared
 from funcam.truth import match, read_truth
@@ -60,8 +61,13 @@ def main() -> None:
         found["peak megabytes by scenes"] = {
             count: int(_own_process(count)) for count in map(int, options.memory.split(","))
         }
+    elif options.photos and options.boxes and options.net:
+        try:
+            found |= _times(options)
+        except FuncamError as error:
+            parser.error(str(error))
     else:
-        found |= _times(options)
+        parser.error("give PHOTOS, BOXES and --net NAME=WEIGHTS, or --memory")
     print(json.dumps(found, indent=1))
     if options.json:
         options.json.write_text(
@@ -76,8 +82,10 @@ def _named(word: str) -> str:
 
 
 def _times(options: argparse.Namespace) -> dict[str, Any]:
-    rivals = [Rival(name, load_net(name, weights)) for name, _, weights in (n.partition("=") for n in options.net)]
+    rivals = [Rival(name, load_net(name, weights or None)) for name, _, weights in (n.partition("=") for n in options.net)]
     paths = find_images([options.photos]).paths[: options.most]
+    if not paths:
+        raise FuncamError(f"{options.photos} holds no pictures; expected a folder of some")
     truths = match(read_truth(options.boxes, rivals[0].net.classes).by_file, paths).truths
     examples = image_examples(paths, truths)
     decoded_and_forward(rivals, examples[:8])
