@@ -115,6 +115,8 @@ def batch(
     if bool(sources) == as_listed:
         given = "--as-listed was given and images too" if sources else "no images"
         raise UsageError(f"{given}; give folders, globs, lists or shards, or --as-listed to go on with those listed")
+    if sources and "" in sources:
+        raise UsageError("an empty source was given; name folders, globs, lists or shards (is a variable empty?)")
     _check(labels, fit, maps, target, class_, threshold, device)
     _check_pictures(pictures, maps)
     check_meaning(scores, layout)

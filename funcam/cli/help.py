@@ -29,7 +29,7 @@ class Command(TyperCommand):
         for word in words:
             if word[:1] == "-" != word and word.partition("=")[0] not in options and os.path.lexists(word):
                 raise UsageError(f"{word!r} would be read as options")
-        _refuse_no_folder({name for each in parameters if each.name == "out" for name in each.opts}, words)
+        _refuse_empty(parameters, words)
         take_as_typed(parameters)
         return super().parse_args(ctx, args)
 
@@ -42,12 +42,22 @@ class Command(TyperCommand):
             super().format_help(ctx, formatter)
 
 
-def _refuse_no_folder(options: set[str], words: list[str]) -> None:
-    """Refuse a folder of no letters, which as a path is the one that one is in."""
+def _refuse_empty(parameters: list[Any], words: list[str]) -> None:
+    """Refuse values of no letters: as a path one is the folder that one is in, as a list it reads as not given."""
+    valued = {name: each for each in parameters if not getattr(each, "is_flag", False) for name in each.opts}
     for word, following in zip_longest(words, words[1:]):
         name, given, value = word.partition("=")
-        if name in options and (value if given else following) == "":
+        value = value if given else following
+        if value is None or name not in valued or valued[name].name in _TELL_THEMSELVES:
+            continue
+        if valued[name].name == "out" and not value:
             raise UsageError(f"{name} '' names no folder; name one, '.' for this one (is a variable empty?)")
+        if valued[name].name != "out" and not value.strip(" ,"):
+            raise UsageError(f"{name} {value!r} is empty; give a value, or leave it out (is a variable empty?)")
+
+
+_TELL_THEMSELVES = frozenset({"net", "nets", "class_", "classes", "contrast", "settings"})
+"""Options that have words of their own for it."""
 
 
 class Group(TyperGroup):

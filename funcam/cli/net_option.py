@@ -53,7 +53,9 @@ def parse_net_spec(text: str, option: str = "--net") -> NetSpec:
     Raises:
         UsageError: it names no network, no label or no weights that there are.
     """
-    net, _, weights = text.partition("=")
+    net, equals, weights = text.partition("=")
+    if equals and not weights:
+        raise UsageError(f"{option} {text!r} names no weights behind =; give NET=FILE or NET (is a variable empty?)")
     label, colon, rest = net.partition(":")
     try:
         factory = factory_of(net)
@@ -115,15 +117,18 @@ def layers_by_label(layers: Sequence[str], labels: Iterable[str]) -> dict[str, t
         labels: the networks' labels.
 
     Raises:
-        UsageError: a label that no network has.
+        UsageError: a label that no network has, or no layer.
     """
     cuts: dict[str, list[str]] = {label: [] for label in labels}
     for text in layers:
         label, equals, layer = text.partition("=")
         if equals and label not in cuts:
             raise UsageError(f"--layer {text!r}: no network is called {label!r}; there are {', '.join(cuts)}")
+        names = separated([layer if equals else text])
+        if not names:
+            raise UsageError(f"--layer {text!r} names no layer; give NET=LAYER or LAYER (is a variable empty?)")
         for name in [label] if equals else cuts:
-            cuts[name] += separated([layer if equals else text])
+            cuts[name] += names
     return {label: tuple(dict.fromkeys(names)) for label, names in cuts.items() if names}
 
 

@@ -53,6 +53,41 @@ def test_a_folder_of_no_letters_is_not_the_one_one_is_in(funcam: Funcam, image: 
     assert [path.name for path in Path().iterdir()] == [image.name]
 
 
+@pytest.mark.parametrize(
+    "words",
+    [
+        *(("explain", option, "") for option in ("--layer", "-m", "--smooth", "--colormap", "--weights", "--labels")),
+        *(("explain", *words) for words in (("--layer=",), ("-m", " , "))),
+        *(("compare", option, "") for option in ("--truth", "--against", "--target", "--metrics", "--report")),
+        *(("evaluate", option, "") for option in ("--method", "--layer", "--truth", "--by")),
+        *(("batch", option, "") for option in ("--method", "--layer", "--smooth")),
+        ("export", "--format", ""),
+    ],
+    ids=" ".join,
+)
+def test_a_value_of_no_letters_is_not_left_out(funcam: Funcam, image: Path, words: tuple[str, ...]) -> None:
+    """As `$LAYER` that isn't set: what runs without it is another thing."""
+    given = [] if words[0] == "export" else [image]
+    line = funcam(words[0], *given, "--net", "scenes", *words[1:]).error(2, "is empty; give a value, or leave it out")
+    assert words[1].rstrip("=") in line
+    assert [path.name for path in Path().iterdir()] == [image.name]
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        (("--net", "mobilenet_v2="), "--net 'mobilenet_v2=' names no weights behind ="),
+        (("--net", "scenes", "--layer", "scenes="), "--layer 'scenes=' names no layer"),
+    ],
+)
+def test_nothing_behind_an_equals_sign(funcam: Funcam, image: Path, words: tuple[str, ...], told: str) -> None:
+    funcam("explain", image, *words).error(2, told)
+
+
+def test_an_empty_source_of_a_batch(funcam: Funcam) -> None:
+    funcam("batch", "", "--net", "scenes", "--out", "store").error(2, "an empty source was given")
+
+
 def test_a_picture_of_a_gigapixel_is_not_drawn(funcam: Funcam, image: Path) -> None:
     funcam("explain", image, "--net", "scenes", "--size", 100_000).error(2, "65535")
     funcam("explain", image, "--net", "scenes", "--size", 30_000).error(1, "larger than 179 million; give a smaller")
