@@ -14,7 +14,7 @@ from funcam.errors import FuncamError, shown
 from funcam.maps import check_combination
 from funcam.methods import Method
 from funcam.network.cutting import Split
-from funcam.network.inputs import inputs_for
+from funcam.network.inputs import check_wrt, inputs_for
 from funcam.network.naming import Layer, LayerLike, layer_name
 from funcam.network.pair import is_pair
 from funcam.network.tap import Inputs
@@ -46,8 +46,7 @@ def inputs_of(images: torch.Tensor, others: Mapping[str, Any] | Sequence[Any], w
         raise FuncamError(
             f"inputs is {shown(others)}; expected what else the model takes, by name in a dict or in a list"
         )
-    if isinstance(wrt, bool) or not isinstance(wrt, int | str):
-        raise FuncamError(f"wrt is {shown(wrt)}; expected the position or the name of the images among the arguments")
+    check_wrt(wrt)
     if isinstance(others, Mapping):
         if wrt in others:
             raise FuncamError(f"inputs holds {wrt!r}, which the images are (wrt={wrt!r}); leave it out there")

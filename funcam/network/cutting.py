@@ -21,7 +21,7 @@ from funcam.network.cuts import Cut as Cut
 from funcam.network.forms import in_form
 from funcam.network.hooks import without_hooks
 from funcam.network.images import check_images
-from funcam.network.inputs import inputs_for
+from funcam.network.inputs import check_wrt, inputs_for
 from funcam.network.known import known_of
 from funcam.network.layers import find_node, output_of
 from funcam.network.layout import PLAIN
@@ -247,6 +247,8 @@ def split(
     """
     if via not in VIA:
         raise FuncamError(f"via={via!r} is unknown; expected 'fx', 'tap', 'export' or None")
+    _check_hooks(hooks)
+    check_wrt(wrt)
     if example is not None:
         check_images(example, least=2)
     said = None if layout is None else parsed(layout)
@@ -255,6 +257,11 @@ def split(
             raise FuncamError(
                 "layout was given with a pair (features, head), whose features are [B, C, *S]; leave it out"
             )
+        for option, value in (("via", via), ("hooks", hooks), ("wrt", wrt or None)):
+            if value is not None:
+                raise FuncamError(
+                    f"{option} was given with a pair (features, head), which is cut already; leave it out"
+                )
         return _split_pair(*cast(Functions, model), layer)
     module = unwrapped(model)
     known_of(module)  # refuses what can't be explained
@@ -281,6 +288,14 @@ class CutOptions:
 
     hooks: bool | None = None
     layout: LayoutLike | None = None
+
+    def __post_init__(self) -> None:
+        _check_hooks(self.hooks)
+
+
+def _check_hooks(hooks: Any) -> None:
+    if hooks is not None and not isinstance(hooks, bool):
+        raise FuncamError(f"hooks is {shown(hooks)}; expected False, to leave a model's hooks out, True or None")
 
 
 USUAL = CutOptions()

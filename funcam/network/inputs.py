@@ -9,7 +9,7 @@ from typing import Any
 
 from torch import Tensor, nn
 
-from funcam.errors import FuncamError
+from funcam.errors import FuncamError, shown
 from funcam.network.failures import PAIR
 from funcam.network.images import check_images
 from funcam.network.outputs import leaves, mapped
@@ -32,6 +32,16 @@ def inputs_for(images: Any, args: Sequence[Any] = (), kwargs: Mapping[str, Any] 
     check_images(images, least=2)
     bare = images.ndim == 2
     return Inputs(images[:, None] if bare else images, tuple(args), dict(kwargs or {}), wrt, bare)
+
+
+def check_wrt(wrt: Any) -> None:
+    """Refuse what can't be which of a model's arguments the images are.
+
+    Raises:
+        FuncamError: it is neither a position nor a name.
+    """
+    if isinstance(wrt, bool) or not isinstance(wrt, int | str):
+        raise FuncamError(f"wrt is {shown(wrt)}; expected the position or the name of the images among the arguments")
 
 
 def check_inputs(model: nn.Module, inputs: Inputs) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from fractions import Fraction
 from typing import Any
@@ -221,6 +222,17 @@ def test_ablation_cam_by_hand():
 def test_inputs_that_do_not_fit_are_refused(inputs, wrt, message):
     with pytest.raises(FuncamError, match=message):
         funcam.explain(seeded(Masked), IMAGES, layer="conv", inputs=inputs, wrt=wrt)
+
+
+@pytest.mark.parametrize(
+    "given", [{"wrt": value} for value in (False, 1.5, [], None)] + [{"hooks": value} for value in ("", 0, [], "left")]
+)
+def test_what_says_nothing_is_not_taken_for_the_default(given):
+    name, value = next(iter(given.items()))
+    with pytest.raises(FuncamError, match=rf"^{name} is {re.escape(repr(value))}; expected"):
+        funcam.split(seeded(Masked), "conv", **given)
+    with pytest.raises(FuncamError, match=rf"^{name} is {re.escape(repr(value))}; expected"):
+        funcam.explain(seeded(Masked), IMAGES, layer="conv", inputs=others(), **given)
 
 
 def test_what_can_not_go_with_further_inputs_is_refused():

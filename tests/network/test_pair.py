@@ -122,3 +122,9 @@ def test_what_a_pair_cannot_do() -> None:
     with pytest.raises(FuncamError, match=r"needs the whole module"):
         funcam.list_layers(pair)
     assert funcam.split(pair).layer == "features"
+
+
+@pytest.mark.parametrize("given", [{"via": "fx"}, {"hooks": False}, {"wrt": 1}, {"wrt": "x"}], ids=str)
+def test_how_a_model_is_cut_is_nothing_for_a_pair(given: dict[str, Any]) -> None:
+    with pytest.raises(FuncamError, match=rf"^{next(iter(given))} was given with a pair \(features, head\)"):
+        funcam.split((lambda x: x, lambda A: A.mean((2, 3))), **given)
