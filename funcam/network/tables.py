@@ -7,9 +7,9 @@ the code that isn't a library's.
 
 from __future__ import annotations
 
+import operator
 import weakref
-from collections.abc import Sequence
-from itertools import chain
+from itertools import chain, repeat
 from operator import itemgetter
 from typing import Any
 
@@ -17,15 +17,15 @@ import torch
 from torch import nn
 
 from funcam.network.codes import is_library_code
-from funcam.network.held import PLAIN, of_library
+from funcam.network.held import PLAIN, of_library, settings_of
 from funcam.network.state import HOOKS, told_besides
 from funcam.network.values import VALUES
 
 
 class Tables:
-    """The tables of a model whose modules have no hooks, and what is told besides.
+    """What is in the tables of a model whose modules have no hooks, and what is told besides.
 
-    Held are the modules that lead nowhere but to their own parts, so that nothing here keeps the model alive.
+    Held are plain values alone: nothing that leads to the model, now or once it is written into, and keeps it alive.
 
     Example:
         >>> model = nn.Sequential(nn.Conv2d(3, 4, 3), nn.ReLU())
@@ -38,93 +38,85 @@ class Tables:
     """
 
     def __init__(self, model: nn.Module) -> None:
-        """Note how they are.
+        """Note what is in them.
 
         Raises:
             ValueError: a signature tells more of the model than they do.
         """
         modules = list(model.modules())
-        kinds = dict.fromkeys(map(type, modules))
-        if any(issubclass(kind, torch.jit.ScriptModule) for kind in kinds):
-            raise ValueError("it keeps all it has elsewhere")
-        closed = _closed(modules)
-        self._kind, self._kinds = type(model), list(kinds)
-        self._own_kinds = [kind for kind in kinds if not of_library(kind)]
+        compared = [[name for name in settings_of(each) if _is_compared(vars(each)[name])] for each in modules]
+        self._kinds = list(dict.fromkeys(map(type, modules)))
+        self._own_kinds = [kind for kind in self._kinds if not of_library(kind)]
+        self._modules = list(map(weakref.ref, modules))
         self._places = {id(module): place for place, module in enumerate(modules)}
-        compared = [module for module in modules if id(module) in closed]
-        self._held = [module for module in compared if module is not model]  # else others might come to their places
-        self._walked = [weakref.ref(module) for module in modules if id(module) not in closed]
-        self._tables = list(map(vars, compared))
-        self._hooks = [fields[name] for fields in map(vars, modules) for name in HOOKS if name in fields]
-        if any(self._hooks):
-            raise ValueError("hooks")  # (while there are none, they stay the same objects, in which one is seen)
-        self._copies = list(map(_copy, self._tables))
-        self._own = [vars(module) for module in compared if type(module) in self._own_kinds]
-        inside = list(chain.from_iterable(map(_HELD, self._tables)))
-        self._filled, self._empty = list(filter(None, inside)), [each for each in inside if not each]
-        self._noted, self._besides = self._within(), self._told_besides()
+        self._settings = [itemgetter(*_TWO, *names) for names in compared]
+        self._own = [place for place, module in enumerate(modules) if not of_library(type(module))]
+        self._walked = [place for place, names in enumerate(compared) if len(names) < len(settings_of(modules[place]))]
+        noted = None if any(issubclass(kind, torch.jit.ScriptModule) for kind in self._kinds) else self._now()
+        if noted is None:
+            raise ValueError("hooks, or a module that keeps all it has elsewhere")
+        self._noted = [[*map(_copy, noted[0])], *noted[1:]]
+        self._besides = self._told_besides()
 
     def hold(self, model: nn.Module) -> bool:
-        """Whether they are still what they were, and the model's.
+        """Whether they are still what they were.
 
         Args:
             model: the one that they were made of.
         """
-        if type(model) is not self._kind or id(model) not in self._places or any(self._hooks) or any(self._empty):
+        if self._modules[0]() is not model:
             return False
-        same = self._tables == self._copies and self._noted == self._within()
+        try:
+            same = self._now() == self._noted
+        except Exception:  # a setting is gone, or what it is now can't be compared: an array, an object of the caller's
+            return False
         return same and self._besides == self._told_besides()
 
-    def _within(self) -> list[Any]:
-        """Which modules, of which classes, parameters and buffers are in them, and what the classes do.
+    def _now(self) -> list[Any] | None:
+        """The settings, and which modules, parameters and buffers there are; None where there are hooks.
 
-        With the types of the settings of a caller's own modules, as Python takes 1, 1.0 and True for equal.
+        With the types of a caller's own modules' settings, as Python takes 1, 1.0 and True for equal.
         """
-        inside = list(chain.from_iterable(map(dict.values, self._filled)))
+        modules = list(map(operator.call, self._modules))
+        if any(map(operator.is_, modules, repeat(None))):
+            return None
+        tables = list(map(vars, modules))
+        if any(chain.from_iterable(map(_HOOKS, tables))):
+            return None
+        settings = list(map(operator.call, self._settings, tables))
+        held = list(chain.from_iterable(map(_HELD, tables)))
+        filled = list(filter(None, held))
+        which = [*chain.from_iterable(filled), *map(id, chain.from_iterable(map(dict.values, filled)))]
         codes = [getattr(getattr(kind, "forward", None), "__code__", None) for kind in self._kinds]
-        types = map(type, chain.from_iterable(map(dict.values, self._own)))
-        return [codes, *chain.from_iterable(self._filled), *map(type, inside), *map(id, inside), *types]
+        kinds = [*map(type, modules), *map(type, chain.from_iterable(settings[place] for place in self._own))]
+        return [settings, codes, kinds, which, [*map(len, held), *map(len, tables)]]
 
     def _told_besides(self) -> list[Any]:
-        """What a signature tells of the other modules, and of a caller's own code."""
-        walked = [module for reference in self._walked if (module := reference()) is not None]
+        """What a signature tells of the modules that are walked through, and of a caller's own code."""
         if not (self._own_kinds or self._walked):
             return []
-        return [len(walked), *told_besides(self._places, self._own_kinds, walked)]
+        walked = [module for place in self._walked if (module := self._modules[place]()) is not None]
+        return told_besides(self._places, self._own_kinds, walked)
 
 
-def _closed(modules: Sequence[nn.Module]) -> frozenset[int]:
-    """The identities of the modules whose tables Python can compare, and those of all that are in them, too."""
-    known: dict[int, bool] = {}
-
-    def is_closed(module: nn.Module) -> bool:
-        place = id(module)
-        if place not in known:
-            inside = [is_closed(each) for each in module._modules.values() if each is not None]
-            known[place] = all(inside) and all(map(_is_compared, vars(module).items()))
-        return known[place]
-
-    return frozenset(id(module) for module in modules if is_closed(module))
+def _copy(settings: tuple[Any, ...]) -> tuple[Any, ...]:
+    """The settings, with copies of lists."""
+    return tuple(list(value) if type(value) is list else value for value in settings)
 
 
-def _copy(fields: dict[str, Any]) -> dict[str, Any]:
-    """A table, with copies of its lists."""
-    return {name: list(value) if type(value) is list else value for name, value in fields.items()}
-
-
-def _is_compared(field: tuple[str, Any]) -> bool:
-    """Whether a copy of a field can be compared with what becomes of it (`nn.Module`'s own are looked into apart)."""
-    name, value = field
+def _is_compared(value: Any) -> bool:
+    """Whether a copy of a setting can be compared with what becomes of it."""
     kind = type(value)
-    if kind in PLAIN or kind in VALUES or name in _OWN:
+    if kind in PLAIN or kind in VALUES:
         return True
     if kind is type:
         return is_library_code(value)  # a caller's class has settings of its own
     return kind in (tuple, list, torch.Size) and PLAIN.issuperset(map(type, value))
 
 
-_OWN = frozenset(nn.Module().__dict__)
-_HELD = itemgetter("_modules", "_parameters", "_buffers")
+_HOOKS, _HELD = itemgetter(*HOOKS), itemgetter("_modules", "_parameters", "_buffers")
+_TWO = ("_is_full_backward_hook",) * 2
+"""A field that is nowhere else, and changes where hooks do: of less than two an `itemgetter` makes no tuple."""
 
 
 def tables_of(model: nn.Module) -> Tables | None:
@@ -138,5 +130,5 @@ def tables_of(model: nn.Module) -> Tables | None:
     """
     try:
         return Tables(model)
-    except ValueError:
+    except (ValueError, KeyError):  # (a module that was loaded from another torch's file may lack a table)
         return None

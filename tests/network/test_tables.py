@@ -179,13 +179,33 @@ def test_another_module_in_the_place_of_one_that_is_gone_is_seen():
     assert not torch.allclose(found.outputs, before.outputs), "the change does something"
 
 
-def test_a_part_that_leads_to_the_model_does_not_keep_it_alive():
-    model = made()
-    model[0][4] = Own()
+def _part(model: nn.Module) -> object:
     model[0][4].__dict__["above"] = [model]
+
+
+def _hook(model: nn.Module) -> object:
+    seen: list[nn.Module] = []
+    model[0][4].register_forward_hook(lambda module, given, output: seen.append(model))
+
+
+def _hook_of_its_weight(model: nn.Module) -> object:
+    model[3].weight.register_hook(lambda gradient: model and gradient)
+
+
+@pytest.mark.parametrize("lead", [_part, _hook, _hook_of_its_weight])
+@pytest.mark.parametrize("before", [True, False])
+@pytest.mark.parametrize("make", [nn.ReLU, Own])
+def test_what_leads_to_the_model_does_not_keep_it_alive(
+    lead: Callable[[nn.Module], object], before: bool, make: type[nn.Module]
+) -> None:
+    model = made()
+    model[0][4] = make()
+    if before:
+        lead(model)
     known = known_of(model)
-    assert known.tables is not None
     assert known_of(model) is known
+    if not before:  # nobody asks for it again
+        lead(model)
     gone = weakref.ref(model)
     del model, known
     gc.collect()
