@@ -36,6 +36,7 @@ from funcam.network.outputs import leaves, usual
 from funcam.network.refusals import refuse_without_values
 from funcam.network.samples import kind_of, sample_of
 from funcam.network.settled import Settled, TapCut
+from funcam.network.shared_memory import refuse_shared
 from funcam.network.survey import Seen, spectra
 from funcam.network.tap import Inputs, Manner, Place
 from funcam.network.tracing import is_batched, is_transformed, untracked, untransformed
@@ -315,6 +316,8 @@ def _settle(
     why = barred or known.failure
     if traced is not None and not barred:
         found, as_it_is, why = by_graph(traced, model, name, sample, place, manner)
+        if place is not None:
+            refuse_shared(known, model, name, sample, manner, as_it_is)
         if found is not None:
             return found
         why = f"by torch.fx, {why}"
@@ -330,6 +333,7 @@ def _settle(
         )
     as_it_is = as_it_is or reference(model, sample, place, manner, None if seen is None else seen.blank)
     as_it_is = by_autograd(model, sample, place, manner, as_it_is)
+    refuse_shared(known, model, name, sample, manner, as_it_is)
     if as_it_is.gradient is None and via is None:
         return by_export(known, model, name, place, sample, as_it_is, why)
     cut = _tapped(model, name, sample, place, manner, as_it_is)
