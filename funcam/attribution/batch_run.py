@@ -10,6 +10,7 @@ import torch
 from torch import nn
 
 from funcam.attribution.belonging import belonging
+from funcam.attribution.by_place import by_place
 from funcam.attribution.cuts import places_of, told_of
 from funcam.attribution.meaning import meaning_of
 from funcam.attribution.recorded import Recorded, gradient_chunk, record
@@ -382,7 +383,7 @@ def _run_found(
         beside=beside,
         finer=tuple(by_name[cut.layer] if cut else None for cut in beside),
         outputs=outputs,
-        target=target,
+        target=by_place(target, targets, values, outputs, lambda: tail(*inputs)[0], gradient),
         scores=values,
         plain=plain,
         pullback=pullback,

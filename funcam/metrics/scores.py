@@ -16,6 +16,9 @@ from funcam.errors import FuncamError, shown
 from funcam.metrics.checks import as_floats, check_callable, class_indices, is_indices
 from funcam.metrics.scalars import whole
 from funcam.network.ending import Ending as EndingMode
+from funcam.network.failures import reason_of
+from funcam.network.outputs import mapped
+from funcam.network.row_by_row import are_rows, told_alone
 from funcam.targets.probabilities import Ending, as_probabilities, find_scores
 from funcam.targets.target import ClassScore, PerImage, Target, class_targets, logits_of
 
@@ -134,7 +137,40 @@ def image_score(
         return ImageScore(network, *_rule_score(targets, _predicted(network, images, chunk), ending), chunk)
     if isinstance(targets, PerImage | Target):
         return ImageScore(network, targets.score, targets.constants, chunk)
-    return ImageScore(network, targets, (), chunk)
+    return ImageScore(network, _RowByRow(targets), (), chunk)
+
+
+class _RowByRow:
+    """A function of the caller's, which was seen, when it was first called, to know no row by its place."""
+
+    def __init__(self, function: Callable[[Any], torch.Tensor]) -> None:
+        self._function = function
+        self._tried = False
+        self.__name__ = getattr(function, "__name__", type(function).__name__)
+
+    def __call__(self, outputs: Any) -> torch.Tensor:
+        if self._tried:
+            return self._function(outputs)
+        kept = mapped(outputs, torch.Tensor.clone)  # it may write into them
+        try:
+            values = self._function(outputs)
+        except (FuncamError, torch.OutOfMemoryError):
+            raise
+        except Exception as error:
+            said = f"failed on what the network gave: {type(error).__name__}: {reason_of(error)}"
+            raise FuncamError(f"the target {self.__name__!r} {said}; {_TOGETHER}") from error
+        if isinstance(values, torch.Tensor) and values.ndim and are_rows(kept, len(values)):
+            self._tried = True
+            if not told_alone(self._function, kept, values):
+                said = "says another thing of a row when other rows stand beside it"
+                raise FuncamError(f"the target {self.__name__!r} {said}; {_TOGETHER}")
+        return values
+
+
+_TOGETHER = (
+    "rows of several changed images are scored together here: where it holds something for each image, give a class "
+    "for each, or measure one image at a time, each with a function of its own"
+)
 
 
 class _Watched:

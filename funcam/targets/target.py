@@ -28,6 +28,7 @@ class Target:
         constants: what belongs to the images, `[B, ...]` (or `[1, ...]`): their classes, masks, embeddings.
         class_score: for scores of a class the function of the logits that is explained, else None.
         wording: what it is called; None for the logits of classes.
+        rows: `of_image`, where the score of one image can't be told from its rows alone.
     """
 
     indices: torch.Tensor
@@ -35,6 +36,7 @@ class Target:
     constants: tuple[torch.Tensor, ...] = ()
     class_score: ClassScore | None = None
     wording: Wording | None = None
+    rows: Callable[[int | slice], Callable[[Any], torch.Tensor]] | None = None
 
     def __call__(self, outputs: Any) -> torch.Tensor:
         """The scores `[B, K]` of the batch."""
@@ -45,6 +47,8 @@ class Target:
 
         With a slice for the rows of some images, a row for each.
         """
+        if self.rows is not None:
+            return self.rows(index)
         rows = index if isinstance(index, slice) else slice(index, index + 1)
         constants = tuple(c if len(c) == 1 else c[rows] for c in self.constants)
         return lambda outputs: self.score(outputs, *constants)
@@ -310,6 +314,11 @@ def _checked(values: Any, score: Any, batch: int) -> torch.Tensor:
         raise FuncamError(
             f"the target {_name(score)!r} returned {returned} for {batch} image{plural}; expected [{batch}], or "
             f"[{batch}, K] for K scores"
+        )
+    if not values.is_floating_point():
+        raise FuncamError(
+            f"the target {_name(score)!r} returned type {values.dtype}; expected floats, by which it can be "
+            "differentiated"
         )
     return values
 

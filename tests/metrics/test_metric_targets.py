@@ -109,3 +109,14 @@ def test_networks_that_hold_their_logits_in_something(name):
 def test_the_result_does_not_depend_on_the_chunk(name):
     for targets in (CLASSES, funcam.contrast(CLASSES), lambda outputs: outputs[:, 0]):
         same(call(name, targets=targets, chunk=1), call(name, targets=targets, chunk=64))
+
+
+@pytest.mark.parametrize("name", METRICS)
+def test_a_function_that_holds_something_for_each_image_is_refused(name):
+    """Rows of all images pass in chunks, as many as there are images here: what it holds would fit the wrong ones."""
+    own = torch.arange(15.0).view(3, 5)
+    functions = (lambda z: (z * own).sum(1), lambda z: z[torch.arange(3), CLASSES], lambda z: z.softmax(0)[:, 1])
+    for function in functions:
+        for size in (3, 64):
+            with pytest.raises(FuncamError, match=r"scored together here|one score an image"):
+                call(name, targets=function, chunk=size)
