@@ -18,6 +18,7 @@ from funcam.network.layout_words import SAY, Words, read_words, views
 from funcam.network.probing import agreement, decided, patched
 from funcam.network.provenance import UNKNOWN, Provenance, Unknown
 from funcam.network.reach import Reach
+from funcam.network.samples import scattered
 
 _LEAST_SEEN = 4
 """Pixels that a map may lie beside its place without a word, however small the image is."""
@@ -94,6 +95,7 @@ def layout_of_layer(
     *,
     likely: Layout | None = None,
     batch: int = 1,
+    others: bool = False,
 ) -> AnyLayout:
     """How a layer's tensor holds a feature map of images.
 
@@ -109,26 +111,30 @@ def layout_of_layer(
         given: what the caller says; it is checked against the tensor's shape.
         likely: the layout that follows from the grid that the network made of the image, where one does.
         batch: how many images the caller has, for messages.
+        others: whether the model takes other inputs, too, whose maps the layer may hold.
 
     Raises:
-        FuncamError: the layer holds no map, or the model's answers don't tell which axes are the image's.
+        FuncamError: the layer holds no map, or another input's, or the model's answers don't tell which axes are the
+            image's.
     """
     tensor, followed = held.tensor, held.axes
     if not isinstance(tensor, Tensor):
         raise FuncamError(f"layer {layer!r} is no feature map: it holds a {type(tensor).__name__}, not a tensor")
     if given is not None:
-        return _checked(layer, given, tensor, images)
+        layout = _checked(layer, given, tensor, images)
+        if others:
+            _check_sees(layer, layout, tensor, tensor_of, images)
+        return layout
     if isinstance(followed, Layout) and math.prod(followed.spatial(tensor.shape)) > 1:
         _check_parts(layer, held, _canonical(images)[2:])
         return followed
     image = _canonical(images)
     possible = [reading for reading in readings(tensor.shape, image) if math.prod(reading.spatial(tensor.shape)) > 1]
-    count = len(tensor) if tensor.ndim == images.ndim > 3 else 1
+    count = _views_in(tensor, images)
     if not possible and count > 1:
         raise UnknownAxes(
             f"layer {layer!r} holds {count} maps {list(tensor.shape[1:])} of each image, one after the other in the "
-            f"batch (views of it, say); say which is meant: {views(count)} takes the first, "
-            "whose map covers what that view shows"
+            f"batch (views of it, say); say which is meant: {_first_that_sees(tensor, tensor_of, images)}"
         )
     if not possible:
         raise UnknownAxes(
@@ -150,6 +156,46 @@ def layout_of_layer(
     if found is None:
         raise UnknownAxes(_undecided(layer, tensor, answers, possible, batch))
     return found
+
+
+def _views_in(tensor: Tensor, images: Tensor) -> int:
+    """How many maps of each image stand one after the other in the batch."""
+    many = tensor.ndim == images.ndim > 3 and len(images) and not len(tensor) % len(images)
+    return len(tensor) // len(images) if many else 1
+
+
+def _first_that_sees(tensor: Tensor, tensor_of: Callable[[Tensor], Any], images: Tensor) -> str:
+    """The first of several maps that the images have a part in (those before are another input's), in words."""
+    count = _views_in(tensor, images)
+    pairs = zip(tensor.chunk(count), tensor_of(_changed(images)).chunk(count), strict=True)
+    seeing = [index for index, (one, other) in enumerate(pairs) if not torch.equal(one, other)]
+    first = seeing[0] if seeing else 0
+    whose = "takes the first, whose map covers what that view shows" if first == 0 else "takes what the images make"
+    return f"{views(count, first)} {whose}"
+
+
+def _check_sees(
+    layer: str, layout: AnyLayout, tensor: Tensor, tensor_of: Callable[[Tensor], Any], images: Tensor
+) -> None:
+    """Refuse a map in which the images have no part, though the layer may hold others beside it: another input's."""
+    other = tensor_of(_changed(images))
+    features = layout.to_map(tensor)
+    if (
+        not isinstance(other, Tensor)
+        or other.shape != tensor.shape
+        or not features.any()
+        or not torch.equal(layout.to_map(other), features)
+    ):
+        return
+    seen = not torch.equal(other, tensor) and _views_in(tensor, images) > 1
+    way_out = _first_that_sees(tensor, tensor_of, images) if seen else "name a layer that the images pass"
+    raise FuncamError(
+        f"layer {layer!r} holds a map there in which the images have no part (it is another input's, say): {way_out}"
+    )
+
+
+def _changed(images: Tensor) -> Tensor:
+    return images + scattered(tuple(images.shape), images.dtype, images.device)
 
 
 def beside(layer: str, held: Held, images: Tensor) -> str:

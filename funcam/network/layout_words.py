@@ -39,10 +39,11 @@ class Words(NamedTuple):
         return " ".join(filter(None, words))
 
 
-def views(count: int) -> str:
-    """How to take the first of several maps of each image that stand one after the other in the batch's axis."""
-    rest = f"lambda f, A: torch.cat([f, *A.chunk({count})[1:]])"
-    return f"layout=(lambda A: A.chunk({count})[0], {rest})"
+def views(count: int, index: int = 0) -> str:
+    """How to take one of several maps of each image that stand one after the other in the batch's axis."""
+    before = f"*A.chunk({count})[:{index}], " if index else ""
+    behind = f", *A.chunk({count})[{index + 1}:]" if index + 1 < count else ""
+    return f"layout=(lambda A: A.chunk({count})[{index}], lambda f, A: torch.cat([{before}f{behind}]))"
 
 
 def read_words(text: object) -> Words:

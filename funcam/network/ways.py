@@ -263,7 +263,16 @@ def _laid_out(model: nn.Module, found: Found, inputs: Inputs, layout: LayoutLike
     likely, count = _likely(model, settled, sample), len(inputs.images)
     if layout is None and tappable(model, settled.layer) in spectra(model, sample, manner_for(model, sample)):
         layout = PLAIN
-    held = layout_of_layer(settled.layer, found.held, tensor_of, sample.images, layout, likely=likely, batch=count)
+    held = layout_of_layer(
+        settled.layer,
+        found.held,
+        tensor_of,
+        sample.images,
+        layout,
+        likely=likely,
+        batch=count,
+        others=sample.has_others,
+    )
     told = beside(settled.layer, found.held, sample.images) if layout is None else ""
     return replace(found, settled=replace(settled, layout=held, beside=told))
 
