@@ -16,7 +16,8 @@ from funcam.errors import FuncamError
 from funcam.network.believed import graph_of
 from funcam.network.graph import Graph, acyclic
 from funcam.network.images import check_images
-from funcam.network.traits import OTHER_ACTIVATIONS, operation, relu_ceiling
+from funcam.network.rewrites.relus import relu_of
+from funcam.network.traits import OTHER_ACTIVATIONS, operation
 
 
 class GuidedReLU(torch.autograd.Function):
@@ -50,6 +51,8 @@ def guided_relu(x: torch.Tensor, ceiling: float = math.inf) -> torch.Tensor:
         >>> gradient(torch.tensor([1.0, 1.0, -1.0]))
         tensor([1., 0., 0.])
     """
+    if not x.is_floating_point():  # indices that are clamped
+        return x.clamp(0, None if ceiling == math.inf else int(ceiling))
     return GuidedReLU.apply(x, ceiling)  # type: ignore[no-any-return]
 
 
@@ -73,6 +76,8 @@ class Guided:
 
 def guided(model: nn.Module, images: torch.Tensor | None = None) -> Guided:
     """The model with every ReLU and ReLU6 rewritten for guided backpropagation: modules, functions, in-place or not.
+
+    So are those of another name: `clamp(min=0)`, `maximum` with zeros, a threshold of 0, a leaky ReLU of slope 0.
 
     Args:
         model: a module; it is only read.
@@ -101,14 +106,12 @@ def _rewrite(graph: Graph) -> Guided:
     placed: dict[fx.Node, fx.Node] = {}
     rewritten, left = [], []
     for name, node in _named(graph):
-        ceiling = relu_ceiling(graph, node)
-        if ceiling is None:
+        relu = relu_of(graph, node)
+        if relu is None:
             placed[node] = copy.node_copy(node, placed.__getitem__)
             left += [name] if operation(graph, node) in OTHER_ACTIVATIONS else []
         else:
-            given = node.args[0] if node.args else node.kwargs["input"]
-            assert isinstance(given, fx.Node)
-            placed[node] = copy.call_function(guided_relu, (placed[given], ceiling))
+            placed[node] = copy.call_function(guided_relu, (placed[relu.given], relu.ceiling))
             rewritten.append(name)
     _refuse_hidden(graph)
     if not rewritten:

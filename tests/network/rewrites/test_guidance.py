@@ -261,3 +261,56 @@ def test_guided_grad_cam_is_the_product():
     )
     up = functional.interpolate(cam.maps[:, None], (32, 32), mode="bilinear", align_corners=False)
     torch.testing.assert_close(both.maps, guided.maps * up)
+
+
+SPELLINGS = {
+    "clamp": lambda z: z.clamp(min=0),
+    "clamp_": lambda z: (z * 1).clamp_(0.0),
+    "clamp to 6": lambda z: z.clamp(0, 6),
+    "clip": lambda z: torch.clip(z, 0),
+    "clamp_min": lambda z: torch.clamp_min(z, 0),
+    "maximum": lambda z: torch.maximum(torch.zeros_like(z), z),
+    "max": lambda z: torch.max(z, torch.tensor(0.0)),
+    "threshold": lambda z: functional.threshold(z, 0.0, 0.0),
+    "module": nn.Threshold(0, 0),
+    "leaky": lambda z: functional.leaky_relu(z, 0.0),
+    "leaky module": nn.LeakyReLU(0.0),
+    "aten": lambda z: torch.ops.aten.clamp_min(z, 0),
+}
+
+
+def behind_a_relu(other):
+    """Two layers, a ReLU behind the first and something else behind the second."""
+    model = Applied(lambda self, x: self.other(self.conv2(self.relu(x))))
+    model.other = other
+    return model
+
+
+@pytest.mark.parametrize("spelling", SPELLINGS)
+def test_relus_of_another_name_are_guided_beside_those_of_their_own(spelling):
+    other = behind_a_relu(SPELLINGS[spelling])
+    want = funcam.explain(behind_a_relu(nn.ReLU()), IMAGES, 2, method="guided-backprop")
+    found = funcam.explain(other, IMAGES, 2, method="guided-backprop")
+    torch.testing.assert_close(found.maps, want.maps)
+    assert len(funcam.guided(other, IMAGES).rewritten) == 2
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        lambda z: z.clamp(min=-1),
+        lambda z: z.clamp(0, 1e-3),
+        lambda z: torch.maximum(z, z.mean()),
+        lambda z: torch.maximum(z, torch.zeros(2, 1, 1, 1)),
+        lambda z: functional.threshold(z, 0.1, 0.0),
+        lambda z: functional.leaky_relu(z),
+    ],
+)
+def test_what_is_no_relu_keeps_its_gradient(other):
+    model = behind_a_relu(other)
+    assert funcam.guided(model).rewritten == ("relu",)
+
+
+def test_indices_that_are_clamped_stay_whole_numbers():
+    model = behind_a_relu(lambda z: z + torch.arange(9.0)[(z * 9).long().clamp(0, 6)])
+    torch.testing.assert_close(funcam.guided(model).network(IMAGES), model(IMAGES))
