@@ -10,11 +10,11 @@ import torch
 from torch import nn
 
 from funcam.errors import FuncamError
-from funcam.network.checks import own_random_numbers
 from funcam.network.cut_runs import run_cut
 from funcam.network.derivative import vjp
 from funcam.network.known import known_of
 from funcam.network.outputs import leaves
+from funcam.network.random_numbers import own_random_numbers
 from funcam.network.samples import kind_of, sample_of, scattered
 from funcam.network.settled import Settled, TapCut
 from funcam.network.tap import Inputs

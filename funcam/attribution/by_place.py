@@ -17,8 +17,9 @@ from typing import Any
 import torch
 
 from funcam.errors import FuncamError
-from funcam.network.checks import difference, own_random_numbers
+from funcam.network.checks import difference
 from funcam.network.outputs import mapped, unpacked
+from funcam.network.random_numbers import own_random_numbers
 from funcam.network.row_by_row import are_rows, told_alone
 from funcam.network.tracing import is_transformed
 from funcam.targets.concrete import is_concrete

@@ -115,6 +115,8 @@ def _why_not_graph(known: Known, model: nn.Module, traced: TracedModel, inputs: 
             return "the caller's hooks are part of what it computes"
         if manner.own_parameters:
             return "its code writes into its parameters"
+        if manner.draws:
+            return "its code draws random numbers of Python's or NumPy's"
         as_it_is = reference(model, sample, None, manner)
         why = why_not_believed(lambda: through(traced.graph.module, sample.images), as_it_is)
         return f"by torch.fx, {why}" if why else ""

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import Any, TypeVar
 
@@ -16,6 +16,7 @@ from funcam.network.blame import called
 from funcam.network.derivative import along
 from funcam.network.failures import ModelFailed, reason_of
 from funcam.network.outputs import differentiable, leaves, mapped
+from funcam.network.random_numbers import own_random_numbers, states_beside_torch
 from funcam.network.samples import scattered
 from funcam.network.tap import Inputs, Manner, Place, Visit, run
 from funcam.network.tracing import uncompiled
@@ -106,7 +107,7 @@ def _run_once(
         images = images.clone()
     taken = [images, *(tensor for _, tensor in leaves([list(given.args), dict(given.kwargs)]))]
     watched: tuple[Sequence[Tensor], ...] = (parameters, held, taken)
-    before, hooked = [_versions(tensors) for tensors in watched], count_hooks(own)
+    before, hooked, undrawn = [_versions(tensors) for tensors in watched], count_hooks(own), states_beside_torch()
     noted = Lent({BuffersWritten: held, InputsWritten: taken}, stopping=False)
     with noted, Lent({} if own_parameters else {ParametersWritten: parameters}):
         outputs = called(own, lambda: given.call(own, images), inputs.taken, inputs.has_others)
@@ -121,6 +122,7 @@ def _run_once(
         own_parameters=own_parameters or wrote,
         autograd=recorded,
         threads=bool(threads - {threading.get_ident()}),
+        draws=states_beside_torch() != undrawn,
     )
     return manner, mapped(outputs, Tensor.detach)
 
@@ -253,21 +255,6 @@ def difference(ours: Sequence[Tensor], theirs: Sequence[Tensor]) -> str:
 
 def _dense(tensor: Tensor) -> Tensor:
     return tensor if tensor.layout is torch.strided else tensor.to_dense()
-
-
-@contextmanager
-def own_random_numbers(images: Tensor) -> Iterator[None]:
-    """The random state is what it was afterwards; it is touched only where the model drew from it."""
-    before = torch.get_rng_state()
-    device = images.device
-    on_device = torch.cuda.get_rng_state(device) if device.type == "cuda" else None
-    try:
-        yield
-    finally:
-        if not torch.equal(torch.get_rng_state(), before):
-            torch.set_rng_state(before)
-        if on_device is not None:
-            torch.cuda.set_rng_state(on_device, device)
 
 
 Compared = Callable[[], tuple[list[Tensor], Tensor | None]]

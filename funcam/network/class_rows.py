@@ -8,11 +8,12 @@ import torch
 from torch import Tensor, fx, nn
 from torch.nn.modules.conv import _ConvNd
 
-from funcam.network.checks import difference, own_random_numbers
+from funcam.network.checks import difference
 from funcam.network.cuts import crossing_of, part
 from funcam.network.graph import Graph
 from funcam.network.known import TracedModel, known_of
 from funcam.network.layers import dependants, output_of
+from funcam.network.random_numbers import own_random_numbers
 from funcam.network.samples import scattered
 from funcam.network.settled import ClassRows, Settled
 from funcam.network.tracing import is_batched, is_compiled, is_compiler_loaded, is_transformed

@@ -14,11 +14,11 @@ from torch import nn
 
 from funcam.errors import FuncamError
 from funcam.network.believed import manner_for
-from funcam.network.checks import own_random_numbers
 from funcam.network.factors import BATCH, Axis, Dims, Moved, axes_in
 from funcam.network.known import known_of
 from funcam.network.outputs import leaves
 from funcam.network.provenance import Provenance
+from funcam.network.random_numbers import own_random_numbers
 from funcam.network.samples import kind_of, sample_of
 from funcam.network.tap import Inputs, run
 from funcam.network.tracing import is_batched, is_compiled

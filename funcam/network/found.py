@@ -46,6 +46,8 @@ def why_not_graph(manner: Manner) -> str:
         return "its code writes into its parameters"
     if manner.autograd:
         return "its code needs autograd while it runs (register_hook, retain_grad), and a graph has none"
+    if manner.draws:
+        return "its code draws random numbers of Python's or NumPy's, and a graph would draw the same ones ever after"
     return ""
 
 

@@ -12,11 +12,12 @@ import torch
 from torch import Tensor, nn
 
 from funcam.errors import FuncamError
-from funcam.network.checks import cotangents, difference, own_random_numbers
+from funcam.network.checks import cotangents, difference
 from funcam.network.failures import place_of as place_in_code
 from funcam.network.failures import reason_of
 from funcam.network.known import known_of
 from funcam.network.outputs import leaves
+from funcam.network.random_numbers import own_random_numbers
 from funcam.network.state import reached
 from funcam.network.tap import Inputs
 from funcam.network.twin import callers_hooks, has_hooks, kept_tables, twin

@@ -11,11 +11,11 @@ from torch import nn
 
 from funcam.errors import FuncamError, shown, whole_number
 from funcam.network.believed import manner_for
-from funcam.network.checks import own_random_numbers
 from funcam.network.failures import UnknownAxes
 from funcam.network.known import Known, TracedModel, blank, known_of
 from funcam.network.layers import leads_out, name_of, of_images
 from funcam.network.naming import Layer
+from funcam.network.random_numbers import own_random_numbers
 from funcam.network.samples import numbers
 from funcam.network.settled import TapCut
 from funcam.network.survey import survey

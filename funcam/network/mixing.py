@@ -15,7 +15,7 @@ from funcam.errors import FuncamError
 from funcam.network.axes import OwnLayout
 from funcam.network.believed import manner_for
 from funcam.network.call import tensors_in
-from funcam.network.checks import cotangents, own_random_numbers
+from funcam.network.checks import cotangents
 from funcam.network.cut_runs import run_cut
 from funcam.network.derivative import vjp
 from funcam.network.graph import Graph
@@ -24,6 +24,7 @@ from funcam.network.layers import Unvalued
 from funcam.network.outputs import leaves
 from funcam.network.plain_shapes import result_of
 from funcam.network.provenance import Provenance
+from funcam.network.random_numbers import own_random_numbers
 from funcam.network.samples import kind_of, sample_of, scattered
 from funcam.network.settled import Settled
 from funcam.network.tap import Inputs, run

@@ -8,8 +8,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from funcam.network.checks import difference, own_random_numbers
+from funcam.network.checks import difference
 from funcam.network.outputs import unpacked
+from funcam.network.random_numbers import own_random_numbers
 
 
 def are_rows(outputs: Any, batch: int) -> bool:

@@ -6,9 +6,10 @@ import torch
 from torch import Tensor, nn
 
 from funcam.errors import FuncamError
-from funcam.network.checks import Reference, difference, own_random_numbers
+from funcam.network.checks import Reference, difference
 from funcam.network.known import Known
 from funcam.network.outputs import leaves
+from funcam.network.random_numbers import own_random_numbers
 from funcam.network.samples import kind_of
 from funcam.network.tap import Inputs, Manner, run
 

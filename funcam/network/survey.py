@@ -10,12 +10,12 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from funcam.network.checks import own_random_numbers
 from funcam.network.known import known_of
 from funcam.network.layers import layout_of
 from funcam.network.layout import PLAIN, Layout, readings
 from funcam.network.outputs import leaves
 from funcam.network.provenance import UNKNOWN, Provenance, Unknown
+from funcam.network.random_numbers import own_random_numbers
 from funcam.network.reach import Reach
 from funcam.network.samples import kind_of
 from funcam.network.tap import Inputs, Manner, Place, run

@@ -89,6 +89,7 @@ class Manner:
         own_parameters: whether its code writes into its parameters, so that each run needs its own.
         autograd: whether its code needs autograd while it runs: it hangs hooks on tensors, or keeps their gradients.
         threads: whether modules are called in other threads.
+        draws: whether its code draws random numbers of Python's or NumPy's.
     """
 
     hooks: bool = False
@@ -98,6 +99,7 @@ class Manner:
     own_parameters: bool = False
     autograd: bool = False
     threads: bool = False
+    draws: bool = False
 
     @property
     def plain(self) -> bool:

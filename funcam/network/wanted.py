@@ -11,9 +11,9 @@ import torch
 from torch import Tensor, nn
 
 from funcam.errors import FuncamError
-from funcam.network.checks import own_random_numbers
 from funcam.network.known import Known
 from funcam.network.outputs import differentiable, mapped
+from funcam.network.random_numbers import own_random_numbers
 from funcam.network.samples import kind_of, sample_of
 from funcam.network.tap import Inputs, Manner, run
 

@@ -13,12 +13,7 @@ from torch import Tensor, nn
 from funcam.errors import FuncamError
 from funcam.network.axes import Held, LayoutLike, beside, layout_of_layer
 from funcam.network.believed import manner_for
-from funcam.network.checks import (
-    Reference,
-    by_autograd,
-    own_random_numbers,
-    reference,
-)
+from funcam.network.checks import Reference, by_autograd, reference
 from funcam.network.choice import branch_ends, carriers
 from funcam.network.cuts import Cut
 from funcam.network.defaults import gradient_at, is_connected, read_cells, stands_in
@@ -33,6 +28,7 @@ from funcam.network.layout import PLAIN, Layout
 from funcam.network.misfits import axes_taken
 from funcam.network.named import maps_by_default, named, tappable, unknown
 from funcam.network.outputs import leaves, usual
+from funcam.network.random_numbers import own_random_numbers
 from funcam.network.refusals import refuse_without_values
 from funcam.network.samples import kind_of, sample_of
 from funcam.network.settled import Settled, TapCut
