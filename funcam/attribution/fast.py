@@ -19,6 +19,7 @@ from funcam.attribution.preparing import are_of_each, prepare
 from funcam.errors import FuncamError, shown
 from funcam.network.recent import Recent
 from funcam.network.wrappers import unwrapped
+from funcam.targets.concrete import as_tensor
 
 _OF_PREPARE = {"example", "dtype", "dynamic", "backend"}
 _MOST = 8
@@ -104,7 +105,7 @@ def _kind_of(targets: Any) -> Any:
     if not are_of_each(targets):
         return targets
     try:
-        return "classes", tuple(torch.as_tensor(targets).shape[1:])
+        return "classes", tuple(as_tensor(targets).shape[1:])
     except (TypeError, ValueError, RuntimeError):
         return _UNFIT
 

@@ -60,17 +60,18 @@ class Form:
         """
         generator = torch.Generator().manual_seed(seed)
         channels, *size = self.example.shape[1:]
-        soft = torch.randn((count, channels, *[max(1, side // 16) for side in size]), generator=generator)
+        kind: Any = {"dtype": torch.float32, "device": "cpu"}  # whatever torch's defaults are
+        soft = torch.randn((count, channels, *[max(1, side // 16) for side in size]), generator=generator, **kind)
         mode = {1: "linear", 2: "bilinear", 3: "trilinear"}.get(len(size))
         values = torch.nn.functional.interpolate(soft, size=size, mode=mode, align_corners=False) if mode else soft
-        values = values + 0.3 * torch.randn(values.shape, generator=generator)
+        values = values + 0.3 * torch.randn(values.shape, generator=generator, **kind)
         images = values.to(self.example)
         if self.preprocessing:
             images = (128 + 50 * values[:, :3].movedim(1, -1)).clamp(0, 255).to(torch.uint8).to(self.example.device)
             images = images if images.shape[-1] == 3 else images[..., :1].expand(*images.shape[:-1], 3).contiguous()
         if self.explained != INPUT:
             return (images,)
-        classes = torch.randint(self.classes, (count,), generator=generator)
+        classes = torch.randint(self.classes, (count,), generator=generator, device="cpu")
         return images, classes.to(self.example.device)
 
     def targets(self, classes: torch.Tensor | None) -> Any:

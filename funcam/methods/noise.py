@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 
 
@@ -19,5 +21,6 @@ def gaussian(generator: torch.Generator, like: torch.Tensor) -> torch.Tensor:
         >>> torch.equal(first, torch.cat(parts))
         True
     """
-    rows = [torch.randn(like.shape[1:], generator=generator, dtype=torch.float32) for _ in range(len(like))]
+    kind: Any = {"dtype": torch.float32, "device": "cpu"}  # whatever torch's defaults are
+    rows = [torch.randn(like.shape[1:], generator=generator, **kind) for _ in range(len(like))]
     return torch.stack(rows).to(like)

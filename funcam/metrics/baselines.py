@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import torch
 
@@ -92,5 +93,6 @@ def random_maps(
         True
     """
     count, (H, W), seed, first = whole("count", count), size_of(size), seed_of(seed), whole("first", first, least=0)
-    drawn = [torch.rand(H, W, generator=generator_of(seed, first + index)) for index in range(count)]
+    kind: Any = {"dtype": torch.float32, "device": "cpu"}  # whatever torch's defaults are
+    drawn = [torch.rand(H, W, generator=generator_of(seed, first + index), **kind) for index in range(count)]
     return torch.stack(drawn).to(device_of(device))

@@ -271,7 +271,7 @@ def check_weights(counts: Any, count: int) -> torch.Tensor:
         >>> check_weights(None, 2)
         tensor([1., 1.])
     """
-    weights = torch.ones(count) if counts is None else as_floats("counts", counts)
+    weights = torch.ones(count, device="cpu") if counts is None else as_floats("counts", counts)
     if not weights.ndim or weights.shape[-1] != count:
         raise FuncamError(f"counts have shape {list(weights.shape)}; expected [..., {count}], one for each image")
     if not bool((weights.isfinite() & (weights >= 0)).all()):

@@ -83,10 +83,10 @@ def pad_boxes(
         raise FuncamError(f"dtype is {dtype!r}; expected floats, such as torch.float64")
     place = device_of(device)
     rows = [_rows(one, index, dtype) for index, one in enumerate(boxes)]
-    counts = torch.tensor([len(row) for row in rows])
-    valid = torch.arange(max(map(len, rows), default=0) or 1) < counts[:, None]
-    padded = torch.zeros(*valid.shape, 4, dtype=dtype)
-    padded[valid] = torch.cat([torch.zeros(0, 4, dtype=dtype), *rows])
+    counts = torch.tensor([len(row) for row in rows], device="cpu")
+    valid = torch.arange(max(map(len, rows), default=0) or 1, device="cpu") < counts[:, None]
+    padded = counts.new_zeros(*valid.shape, 4, dtype=dtype)
+    padded[valid] = torch.cat([padded[:0, 0], *rows])
     return padded.to(place), valid.to(place)
 
 
@@ -124,10 +124,12 @@ def any_pixel(pixels: torch.Tensor, axes: int | tuple[int, ...]) -> torch.Tensor
 def _rows(boxes: object, index: int, dtype: torch.dtype) -> torch.Tensor:
     """The boxes of one image as `[m, 4]`, checked."""
     try:
-        exact = boxes.detach().cpu() if isinstance(boxes, torch.Tensor) else torch.tensor(np.array(boxes, np.float64))
+        exact = (
+            boxes.detach().cpu() if isinstance(boxes, torch.Tensor) else torch.from_numpy(np.array(boxes, np.float64))
+        )
         rows = exact.to(dtype)
     except (TypeError, ValueError, RuntimeError):
-        rows = torch.full((1,), torch.nan)
+        rows = torch.full((1,), torch.nan, device="cpu")
     if not rows.numel():
         return rows.new_zeros(0, 4)
     if rows.ndim != 2 or rows.shape[1] != 4 or not rows.isfinite().all() or bool((rows[:, 2:] < rows[:, :2]).any()):

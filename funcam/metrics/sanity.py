@@ -126,8 +126,8 @@ def _shuffled(model: nn.Module, name: str, seed: int) -> nn.Module:
     for index, (path, parameter) in enumerate(model.named_parameters(remove_duplicate=False)):
         inside = not name or path == name or path.startswith(f"{name}.")
         if inside and id(parameter) not in done:
-            order = torch.randperm(parameter.numel(), generator=generator_of(seed, index)).to(parameter.device)
-            values = parameter.detach().flatten()[order].view_as(parameter)
+            order = torch.randperm(parameter.numel(), generator=generator_of(seed, index), device="cpu")
+            values = parameter.detach().flatten()[order.to(parameter.device)].view_as(parameter)
             done[id(parameter)] = nn.Parameter(values, requires_grad=parameter.requires_grad)
     for ours, theirs in zip(copy.modules(), model.modules(), strict=True):
         for key, value in theirs._parameters.items():

@@ -85,7 +85,7 @@ class ImageScore:
             for first in range(0, count * repeats, self.chunk):
                 part = slice(first, min(first + self.chunk, count * repeats))
                 outputs = self.network(rows(part))
-                images = torch.arange(part.start, part.stop) // repeats
+                images = torch.arange(part.start, part.stop, device="cpu") // repeats
                 constants = (one[images.to(one.device)] if len(one) == count else one for one in self.constants)
                 values = self.of(outputs, *constants)
                 scores.append(_checked(values, self.of, part.stop - part.start))

@@ -160,7 +160,7 @@ def _of_several_scales(asked: Question, alive: Sequence[Seen]) -> list[Seen]:
     counting = [torch.ones_like(v) if m is None else m.to(v) for v, m in zip(values, masks, strict=True)]
     flat = torch.cat([mask.flatten() for mask in counting]).nonzero()[:, 0]
     led = [0] * len(alive)
-    for index in torch.linspace(0, len(flat) - 1, _MOST_ANSWERS).long().tolist():
+    for index in torch.linspace(0, len(flat) - 1, _MOST_ANSWERS, device="cpu").long().tolist():
         one = torch.zeros(sum(v.numel() for v in values), device=flat.device)
         one[flat[index]] = 1
         parts = torch.split(one, [v.numel() for v in values])

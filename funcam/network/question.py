@@ -118,7 +118,7 @@ class Question:
             for tensor in added:  # ours
                 tensor.requires_grad = True
             values, _ = self._of_added(places)(*added)
-            total = sum((value.sum() for value in values), start=torch.zeros(()))
+            total = sum((value.sum() for value in values), start=torch.zeros((), device="cpu"))
             if not total.requires_grad:
                 return []
             gradients = torch.autograd.grad(total, added, allow_unused=True)

@@ -64,11 +64,11 @@ def sample_of(inputs: Inputs) -> Inputs:
 def numbers(shape: Shape, dtype: torch.dtype, device: torch.device) -> Tensor:
     """An image of numbers between -1 and 1, always the same, made without the random state."""
     count = torch.Size(shape).numel()
-    return torch.arange(count, dtype=torch.float64).sin().view(shape).to(device=device, dtype=dtype)
+    return torch.arange(count, dtype=torch.float64, device="cpu").sin().view(shape).to(device=device, dtype=dtype)
 
 
 def scattered(shape: Shape, dtype: torch.dtype, device: torch.device, seed: int = 0) -> Tensor:
     """Numbers between -1 and 1 without a pattern, always the same; no random state is touched."""
     count = torch.Size(shape).numel()
-    spread = ((torch.arange(count, dtype=torch.float64) + 1) * 12.9898 + seed * 78.233).sin() * 43758.5453
+    spread = ((torch.arange(count, dtype=torch.float64, device="cpu") + 1) * 12.9898 + seed * 78.233).sin() * 43758.5453
     return (2 * spread.frac().abs() - 1).view(shape).to(device=device, dtype=dtype)

@@ -40,7 +40,7 @@ def refuse_shared(known: Known, model: nn.Module, name: str, sample: Inputs, man
         return
     with own_random_numbers(sample.images):  # what was kept may have been made with other random numbers
         one = as_it_is()
-        torch.rand(1), torch.rand(1, device=sample.images.device)
+        torch.rand(1, device="cpu"), torch.rand(1, device=sample.images.device)
         draws = bool(difference(as_it_is(), one))
     if not draws and difference(tapped.outputs, one):
         raise FuncamError(

@@ -9,6 +9,7 @@ import torch
 from torchvision.ops import box_iou
 
 from funcam.errors import FuncamError, finite_number, shown
+from funcam.targets.concrete import as_tensor
 
 Detections = list[dict[str, torch.Tensor]]
 
@@ -59,7 +60,7 @@ def box_score(
 
 def _numbers(what: str, values: Any) -> torch.Tensor:
     try:
-        tensor = torch.as_tensor(values)
+        tensor = as_tensor(values)
     except (TypeError, ValueError, RuntimeError) as error:
         raise FuncamError(f"{what} are {shown(values)}; expected numbers, in lists or a tensor") from error
     if tensor.is_complex():

@@ -2,8 +2,15 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 from torch._subclasses.fake_tensor import FakeTensor
+
+
+def as_tensor(values: Any) -> torch.Tensor:
+    """A tensor as it is; numbers as one on the CPU, whatever torch's default device is."""
+    return values if isinstance(values, torch.Tensor) else torch.as_tensor(values, device="cpu")
 
 
 def is_concrete(tensor: torch.Tensor) -> bool:

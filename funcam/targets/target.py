@@ -10,7 +10,7 @@ import torch
 
 from funcam.errors import FuncamError, is_flag, shown
 from funcam.recipe import Scores
-from funcam.targets.concrete import is_concrete
+from funcam.targets.concrete import as_tensor, is_concrete
 from funcam.targets.wording import Wording, of_function
 
 Score = Callable[..., torch.Tensor]
@@ -377,9 +377,9 @@ def class_targets(targets: Classes, logits: torch.Tensor) -> torch.Tensor:
 
 def _as_indices(targets: Any) -> torch.Tensor:
     if isinstance(targets, list | tuple) and not targets:
-        targets = torch.zeros(0, dtype=torch.long)
+        targets = torch.zeros(0, dtype=torch.long, device="cpu")
     try:
-        indices = torch.as_tensor(targets)
+        indices = as_tensor(targets)
     except (TypeError, ValueError, RuntimeError) as error:
         reason = str(error).partition("\n")[0]
         alone = "; for functions give one of the whole batch's outputs" if _holds(targets, callable) else ""

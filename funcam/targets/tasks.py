@@ -10,6 +10,7 @@ from torch.nn.functional import cosine_similarity
 
 from funcam.errors import FuncamError, shown, whole_number
 from funcam.recipe import Scores
+from funcam.targets.concrete import as_tensor
 from funcam.targets.probabilities import check_scores
 from funcam.targets.target import Output, PerImage, as_columns, check_output, logits_of
 
@@ -155,7 +156,7 @@ def regression(index: int = 0, *, output: Output = None) -> Callable[[Any], torc
 
 def _as_tensor(what: str, values: Any) -> torch.Tensor:
     try:
-        tensor = torch.as_tensor(values)
+        tensor = as_tensor(values)
     except (TypeError, ValueError, RuntimeError) as error:
         raise FuncamError(f"the {what} is {shown(values)}; expected a tensor, an array or lists of numbers") from error
     if tensor.is_complex():

@@ -7,9 +7,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
-import torch
-
-from funcam.targets.concrete import is_concrete
+from funcam.targets.concrete import as_tensor, is_concrete
 
 
 @dataclass(frozen=True, eq=False)
@@ -53,7 +51,7 @@ class Wording:
     def _other(self, image: int, name: Callable[[int], str]) -> str:
         if isinstance(self.against, str):
             return self.against
-        others = torch.as_tensor(self.against)
+        others = as_tensor(self.against)
         if not is_concrete(others) or others.is_meta:
             return "another class"
         return name(int(others if others.ndim == 0 else others[image]))
