@@ -82,7 +82,8 @@ def _named(word: str) -> str:
 
 
 def _times(options: argparse.Namespace) -> dict[str, Any]:
-    rivals = [Rival(name, load_net(name, weights or None)) for name, _, weights in (n.partition("=") for n in options.net)]
+    named = [each.partition("=") for each in options.net]
+    rivals = [Rival(name, load_net(name, weights or None)) for name, _, weights in named]
     paths = find_images([options.photos]).paths[: options.most]
     if not paths:
         raise FuncamError(f"{options.photos} holds no pictures; expected a folder of some")
