@@ -13,15 +13,15 @@ from funcam.resuming.content import content_hash
 from funcam.sources import Item, Reader
 from funcam.store.layout import batches_there, part_path, shard_path
 from funcam.store.listing import listed_run
-from funcam.store.rows import read_table
+from funcam.store.rows import COLUMNS, arrow, read_table
 from funcam.store.shard import MOST_BYTES
 
 
 def changed_shards(folder: Path, count: int, run: int) -> Iterator[int]:
     """The shards, whole or begun, with the row of an image that holds something else by now.
 
-    Only files that were touched after the row was written are read again. One that is gone, and what lies at an
-    address, counts as it was.
+    Only files that were touched after the row was written are read again, and those that could not be read then: a
+    disk may have been missing. One that is gone, and what lies at an address, counts as it was.
 
     Args:
         folder: the store.
@@ -47,12 +47,22 @@ def _has_changed(path: Path, items: Mapping[int, Item], reader: Reader) -> bool:
     """Whether one of the images whose rows are in a file has."""
     since = path.stat().st_mtime_ns
     late = {file for file in {item.place.file for item in items.values()} if _touched(file) >= since}
-    touched = {index: item for index, item in items.items() if item.place.file in late}
-    if touched:
+    touched = {index for index, item in items.items() if item.place.file in late}
+    if touched or _has_unread(path):
         with suppress(FuncamError):  # a damaged file is found where it is used
             table = read_table(read_bytes(path, most=MOST_BYTES), repr(str(path)), ["index", "content"])
             rows = zip(*(column.to_pylist() for column in table.columns), strict=True)
-            return any(index in touched and _differs(touched[index], content, reader) for index, content in rows)
+            asked = ((items[index], content) for index, content in rows if index in touched or content is None)
+            return any(_differs(item, content, reader) for item, content in asked)
+    return False
+
+
+def _has_unread(path: Path) -> bool:
+    """Whether one of the images whose rows are in a file could not be read; the file's own statistics tell it."""
+    with suppress(Exception):  # a damaged file is found where it is used
+        told = arrow().parquet.read_metadata(path)
+        content = list(COLUMNS).index("content")
+        return any(told.row_group(part).column(content).statistics.null_count for part in range(told.num_row_groups))
     return False
 
 

@@ -98,6 +98,10 @@ class Store:
         path = shard_path(self.folder, number)
         data = read_bytes(path, most=MOST_BYTES)
         table = read_table(data, repr(str(path)), None if maps else _PLAIN)
+        if table.column("index").slice(0, 1).to_pylist() != [number * self._sizes.shard]:
+            raise FuncamError(
+                f"{str(path)!r} holds the rows of another shard; remove it, and the same command makes it again"
+            )
         yield from rows_of(kept(table, conditions), self._sizes.map_type)
 
 

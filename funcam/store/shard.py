@@ -42,7 +42,7 @@ class Shard:
             raise FuncamError(f"the images of {str(path)!r} aren't listed yet; list them first")
         self._items = listed_run(self.folder, number, self._sizes.shard, count)
         self.batches = -(-len(self._items) // self._sizes.batch)
-        self.whole = is_whole(self.folder, number, self._letters, len(self._items))
+        self.whole = is_whole(self.folder, number, self._letters, number * self._sizes.shard, len(self._items))
 
     def missing(self) -> list[int]:
         """The batches that aren't there yet, in order."""
@@ -133,7 +133,7 @@ class Shard:
         """
         table = read_table(data, repr(str(self._part(batch))))
         told = (table.schema.metadata or {}).get(b"question", b"").decode(errors="replace")
-        if told != self._letters or table.num_rows != len(self.items(batch)):
+        if told != self._letters or table.column("index").to_pylist() != [index for index, _ in self.items(batch)]:
             raise FuncamError(f"{str(self._part(batch))!r} is of another store; remove it, and it is made again")
         list(rows_of(table, self._sizes.map_type))  # none of which is damaged
         return table.replace_schema_metadata(None)
@@ -145,20 +145,21 @@ class Shard:
         return part_path(self.folder, self.number, batch, "halved")
 
 
-def is_whole(folder: Path, number: int, letters: str, rows: int) -> bool:
-    """Whether a shard is there; a damaged one isn't.
+def is_whole(folder: Path, number: int, letters: str, first: int, rows: int) -> bool:
+    """Whether a shard is there; a damaged one isn't, nor one that holds another's rows.
 
     Args:
         folder: the store.
         number: of the shard.
         letters: of the store's question.
+        first: the place of its first image in the listing.
         rows: how many it has.
 
     Raises:
         FuncamError: it answers another question.
 
     Example:
-        >>> is_whole(Path("no-such-store"), 0, "a1", 4096)
+        >>> is_whole(Path("no-such-store"), 0, "a1", 0, 4096)
         False
     """
     path = shard_path(folder, number)
@@ -166,8 +167,9 @@ def is_whole(folder: Path, number: int, letters: str, rows: int) -> bool:
         return False
     try:
         told = arrow().parquet.read_metadata(path)
+        begins = told.row_group(0).column(0).statistics.min
     except Exception:  # cut off by a machine that lost its power
         return False
     if (told.metadata or {}).get(b"question", b"").decode(errors="replace") != letters:
         raise FuncamError(f"{str(path)!r} answers another question than the store; remove it, and it is made again")
-    return bool(told.num_rows == rows)
+    return bool(told.num_rows == rows and begins == first)

@@ -101,7 +101,8 @@ class Writer:
         """
         run, whole = self._sizes.shard, set()
         for number in range(self.shards):
-            if is_whole(self.folder, number, self._letters, min(run, self.count - number * run)):
+            first = number * run
+            if is_whole(self.folder, number, self._letters, first, min(run, self.count - first)):
                 whole.add(number)
         remove_parts(self.folder, whole)
         return [number for number in range(self.shards) if number not in whole]

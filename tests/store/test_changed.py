@@ -119,3 +119,30 @@ def test_a_question_for_which_nothing_is_listed_is_replaced(photos: str) -> None
     write_store(photos, "store", {**QUESTION, "layer": "other"})
     with pytest.raises(FuncamError, match="answers another question: layer is 'last', there 'other'"):
         Writer("store", QUESTION)
+
+
+def test_what_could_not_be_read_is_made_anew_once_it_can_be(photos: str) -> None:
+    """A disk that was missing comes back with files that nobody touched; what still can't be read stays as it is."""
+    Path("list.txt").write_text("".join(f"photos/{number:03}.jpg\n" for number in range(25)))
+    write_store("list.txt", "whole")
+    Path(photos).rename("away")
+    write_store("list.txt", "store")
+    assert all(row.error for row in open_store("store").rows())
+    assert forgotten("list.txt") == 0
+    Path("away").rename(photos)
+    assert forgotten("list.txt") == 3
+    write_store("list.txt", "store")
+    assert content_of("store") == content_of("whole")
+    assert forgotten("list.txt") == 0  # though photos/007.jpg is empty
+
+
+def test_a_batch_that_could_not_be_read_is_made_anew_too(photos: str) -> None:
+    with Writer("store", QUESTION) as writer:
+        writer.list_items(list_items([photos]))
+        Path(photos).rename("away")
+        next(fill("store", 0))
+    Path("away").rename(photos)
+    assert forgotten(photos) == 1
+    write_store(photos, "store")
+    write_store(photos, "whole")
+    assert content_of("store") == content_of("whole")

@@ -175,6 +175,24 @@ def test_what_a_power_cut_damages_is_done_again(photos):
     assert content_of("store") == content_of("whole")
 
 
+@pytest.mark.parametrize("source", ["maps-00000.parquet", "parts/00001-0000.parquet"])
+def test_a_file_that_holds_another_ones_rows_is_made_again(photos, source):
+    """As copying between the stores of two machines leaves it: the right number of rows, and another run of them."""
+    write_store(photos, "whole")
+    write_store(photos, "store")
+    if source.startswith("parts"):
+        Path("store/maps-00001.parquet").unlink()
+        with Writer("store", QUESTION):
+            next(fill("store", 1))
+    copy = Path("store") / source.replace("00001-0000", "00001-0001").replace("00000", "00001")
+    copy.write_bytes((Path("store") / source).read_bytes())
+    if not source.startswith("parts"):
+        with pytest.raises(FuncamError, match="'store/maps-00001.parquet' holds the rows of another shard; remove it"):
+            list(open_store("store").rows())
+    write_store(photos, "store")
+    assert content_of("store") == content_of("whole")
+
+
 def test_a_batch_that_was_halved_is_halved_again(photos):
     with Writer("store", QUESTION) as writer:
         writer.list_items(list_items([photos]))
