@@ -16,7 +16,7 @@ from funcam.cli.device import check_device
 from funcam.cli.messages import FAILURE, UsageError, check_choice, check_file, complain, console, loading
 from funcam.cli.net_loading import check_meaning, load_on_device, tell_parts, with_weights
 from funcam.cli.net_option import OWN, parse_net_spec
-from funcam.cli.recipe_options import recipe_of
+from funcam.cli.recipe_options import check_methods, recipe_of
 from funcam.cli.skip_done import GoesOn
 from funcam.errors import FuncamError, about
 from funcam.resuming.words import stopped
@@ -123,9 +123,13 @@ def batch(
     run = _engine(engine, device, workers, address, gpus_per_worker)
     spec = with_weights(parse_net_spec(net), weights)
     recipe = recipe_of(None, [method], layers or [], combine, smooth or [], settings or [], input_size)
+    _check_one_map(recipe)
     left_out: list[str] = []
     items = None if as_listed else list_items(sources or [], sys.stdin.buffer, left_out.append)
     loaded, where = load_on_device(spec, labels, "cpu" if engine == "ray" else device, quiet, scores, output)
+    from funcam.network.named import check_names
+
+    check_names(loaded.model, recipe.layers)
     if not quiet:
         tell_parts([class_], [loaded.classes])
     asked = _asked(loaded, recipe, class_, target, fit, layout, threshold, where)
@@ -162,6 +166,14 @@ def _check_pictures(pictures: str | None, maps: str) -> None:
         check_choice("--pictures", pictures, _PICTURES)
         if maps == "none":
             raise UsageError(f"--pictures {pictures} needs maps, and --maps is none; leave one of them out")
+
+
+def _check_one_map(recipe: Recipe) -> None:
+    """Refuse what would give an image several maps."""
+    check_methods(recipe.methods)
+    if len(recipe.layers) > 1 and recipe.combine is None:
+        given = ", ".join(recipe.layers)
+        raise UsageError(f"a store holds one map of each image; give one of the layers {given}, or add --combine mean")
 
 
 def _engine(engine: str, device: str, workers: int | None, address: str | None, gpus_per_worker: float) -> _Run:

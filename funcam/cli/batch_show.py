@@ -21,13 +21,28 @@ if TYPE_CHECKING:
     from funcam.store import Row, Store
 
 
+_OF_PICTURES = {
+    "out": "--out",
+    "overwrite": "--overwrite",
+    "colormap": "--colormap",
+    "alpha": "--alpha",
+    "size": "--size",
+    "format_": "--format",
+}
+_OF_FILES = ("size", "format_")
+_SHOWN = 60
+
+
 def batch_show(
+    context: typer.Context,
     store: Annotated[Path, typer.Argument(help="The store, --out of `funcam batch`.")],
     query: Annotated[
         list[str] | None,
         typer.Option("--query", help="'score < 0.5 and path ~ dog', 'predicted = 207', 'error != null'; repeat."),
     ] = None,
-    most: Annotated[int, typer.Option("--most", min=1, help="So many images, the first ones.")] = 60,
+    most: Annotated[
+        int | None, typer.Option("--most", min=1, help=f"So many images, the first ones; else {_SHOWN}, as rows all.")
+    ] = None,
     sample: Annotated[
         int | None, typer.Option("--sample", min=1, help="So many by lot instead, the same each time.")
     ] = None,
@@ -41,7 +56,10 @@ def batch_show(
     colormap: Annotated[
         str | None, typer.Option("--colormap", help="jet (else), turbo, viridis, inferno, cividis, ...")
     ] = None,
-    alpha: Annotated[float, typer.Option("--alpha", min=0, max=1, help="Weight of the heat.")] = 0.5,
+    alpha: Annotated[
+        float | None,
+        typer.Option("--alpha", min=0, max=1, help="Weight of the heat; else 0.5, a report's 0.65."),
+    ] = None,
     size: Annotated[
         int | None,
         typer.Option("--size", min=1, max=LARGEST, help="Longest side in pixels; else the image's own."),
@@ -60,24 +78,29 @@ def batch_show(
         raise UsageError(f"--colormap {colormap!r} is unknown; nearest: {nearest(colormap, COLORMAPS)}")
     if report is not None:
         _check_report(report, out, as_json)
-        check_reports([report], overwrite)
+    _check_unused(context, report, most, sample, as_json)
+    folder = out or store.with_name(f"{store.name}-pictures")
+    if not as_json:
+        _check_outside(store, folder if report is None else report.parent)
+    check_reports([] if report is None else [report], overwrite)
     parse_query(query or [])
     opened = open_store(store)
-    question = "" if report is None else _question(opened, report, (query, most, sample))
+    question = "" if report is None else _question(opened, report, (query, most or _SHOWN, sample))
     tell_replaced([] if report is None else [report], question, overwrite)
     collect_again()
     rows = opened.rows(query or [], maps=not as_json)
     if as_json:
-        for row in rows if sample is None else _sampled(rows, sample):
+        for row in islice(rows, most) if sample is None else _sampled(rows, sample):
             print(json_text(_record(row, opened.question["classes"]), ascii_only=True))
         return 0
-    chosen = list(islice(rows, most)) if sample is None else _sampled(rows, sample)
+    chosen = list(islice(rows, most or _SHOWN)) if sample is None else _sampled(rows, sample)
     if not chosen:
         return complain(f"no row of {store} {'answers ' + ' and '.join(query) if query else 'is there yet'}")
     if report is not None:
-        return _report(opened, chosen, report, question, colormap or "", quiet)
-    folder = out or store.with_name(f"{store.name}-pictures")
-    return _draw(opened, chosen, folder, (colormap or "jet", alpha, size, format_), overwrite, quiet)
+        return _report(opened, chosen, report, question, (colormap or "", alpha), quiet)
+    return _draw(
+        opened, chosen, folder, (colormap or "jet", 0.5 if alpha is None else alpha, size, format_), overwrite, quiet
+    )
 
 
 def _check_report(report: Path, out: Path | None, as_json: bool) -> None:
@@ -85,6 +108,31 @@ def _check_report(report: Path, out: Path | None, as_json: bool) -> None:
         raise UsageError(f"--report {str(report)!r}: expected a page, such as report.html")
     if out is not None or as_json:
         raise UsageError(f"--report and {'--json' if as_json else '--out'} were given; give one or the other")
+
+
+def _check_unused(
+    context: typer.Context, report: Path | None, most: int | None, sample: int | None, as_json: bool
+) -> None:
+    """Refuse what was given on the command line and would change nothing: a configuration's style is not meant."""
+    if most is not None and sample is not None:
+        raise UsageError("--most and --sample were given; give one or the other")
+    if not as_json and report is None:
+        return
+    other, names = ("--json", _OF_PICTURES) if as_json else ("--report", _OF_FILES)
+    for name in names:
+        source = context.get_parameter_source(name)
+        if source is not None and source.name == "COMMANDLINE":
+            raise UsageError(f"{_OF_PICTURES[name]} is of pictures, and {other} makes none; leave one of them out")
+
+
+def _check_outside(store: Path, folder: Path) -> None:
+    """Refuse to write into the store: `funcam batch` doesn't go on in a folder that holds other files."""
+    place = store.resolve()
+    if place in (folder.resolve(), *folder.resolve().parents):
+        raise UsageError(
+            f"{str(folder)!r} is in the store, which holds nothing else; choose another place, such as "
+            f"{f'{store.name}-pictures'!r}"
+        )
 
 
 def _sampled(rows: Iterable[Row], most: int) -> list[Row]:
@@ -101,17 +149,20 @@ def _question(store: Store, report: Path, chosen: tuple[object, ...]) -> str:
     return question_letters([store.question, way(report.parent, str(store.folder)), chosen])
 
 
-def _report(store: Store, rows: Sequence[Row], path: Path, question: str, colormap: str, quiet: bool) -> int:
+def _report(
+    store: Store, rows: Sequence[Row], path: Path, question: str, style: tuple[str, float | None], quiet: bool
+) -> int:
     """The page over rows."""
     from funcam.bulk.reporting import report_of
     from funcam.report import write_report
 
     title = f"{len(rows):,} of {store.count:,} images in {store.folder.name}"
+    colormap, alpha = style
     page, failed = report_of(store, rows, title, colormap)
     for row, error in failed:
         complain(about(row.path, str(error)))
     if page.images:
-        write_report(path, replace(page, question=question))
+        write_report(path, replace(page, question=question, alpha=page.alpha if alpha is None else alpha))
         if not quiet:
             console().print(f"{len(page.images)} images in {path}", markup=False)
     return FAILURE if failed else 0

@@ -15,6 +15,7 @@ from funcam.cli.as_typed import take_as_typed
 from funcam.cli.messages import UsageError
 from funcam.cli.without_markdown import import_tables
 
+_REPEATED = {"--net", "--method", "--class", "--layer"}
 _ROOM = 80  # columns of the terminal in which Typer's tables show the longest names whole
 
 
@@ -30,6 +31,9 @@ class Command(TyperCommand):
             if word[:1] == "-" != word and word.partition("=")[0] not in options and os.path.lexists(word):
                 raise UsageError(f"{word!r} would be read as options")
         _refuse_empty(parameters, words)
+        if not (ctx.resilient_parsing or {*args} & {*ctx.help_option_names}):
+            _, _, given = self.make_parser(ctx).parse_args(args=[*args])
+            _refuse_twice(given)
         take_as_typed(parameters)
         return super().parse_args(ctx, args)
 
@@ -58,6 +62,14 @@ def _refuse_empty(parameters: list[Any], words: list[str]) -> None:
 
 _TELL_THEMSELVES = frozenset({"net", "nets", "class_", "classes", "contrast", "settings"})
 """Options that have words of their own for it."""
+
+
+def _refuse_twice(given: list[Any]) -> None:
+    """Refuse several values of what other commands repeat: here all but the last would count for nothing."""
+    for option in given:
+        times = given.count(option)
+        if times > 1 and not option.multiple and not _REPEATED.isdisjoint(option.opts):
+            raise UsageError(f"{option.opts[0]} was given {times} times and has one value here; give it once")
 
 
 class Group(TyperGroup):

@@ -63,9 +63,9 @@ def funcam(
 
 def main() -> None:
     """Run the command line; bad input ends in one line on standard error: exit code 2 for usage, 1 for failures."""
-    for name in ("stdout", "stderr"):  # closed by the shell, or there is none: what is printed goes nowhere
+    for name in ("stdin", "stdout", "stderr"):  # closed by the shell, or there is none: nothing comes and goes
         if getattr(sys, name) is None:
-            setattr(sys, name, open(os.devnull, "w"))  # noqa: SIM115
+            setattr(sys, name, open(os.devnull, "r" if name == "stdin" else "w"))  # noqa: SIM115
     # Torch's threads that wait would take the processors from those that read and draw.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     if isinstance(sys.stdout, io.TextIOWrapper):  # a file's name may hold what the terminal's encoding can't

@@ -89,9 +89,10 @@ def compared_methods(texts: Sequence[str]) -> tuple[str, ...]:
 
 
 def check_methods(names: Sequence[str]) -> None:
-    """Refuse what is no method; `all` is none of several."""
+    """Refuse what is no method; `all` is none of several, and none where one is taken."""
     if ALL in names:
-        raise UsageError(f"--method all stands alone; got {', '.join(names)}")
+        told = f" stands alone; got {', '.join(names)}" if len(names) > 1 else ": one method is taken here; name it"
+        raise UsageError(f"--method all{told}")
     for name in names:
         _check_method(name, "--method")
 

@@ -70,6 +70,9 @@ def test_another_question_is_refused_and_the_store_stays(funcam: Funcam, photos:
         (["photos", "--net", "scenez", "--out", "s"], "scenes"),
         (["photos", "--net", "scenes", "--out", "s", "--pictures", "panel"], "--pictures 'panel' is unknown"),
         (["photos", "--net", "scenes", "--out", "s", "--pictures", "overlay", "--maps", "none"], "needs maps"),
+        (["photos", "--net", "scenes", "--out", "s", "--method", "all"], "--method all: one method is taken here"),
+        (["photos", "--net", "scenes", "--out", "s", "-m", "fem", "-m", "cam"], "--method was given 2 times"),
+        (["photos", "--net", "scenes", "--out", "s", "-l", "stem.0,stem.2"], "stem.0, stem.2, or add --combine mean"),
     ],
 )
 def test_wrong_use_is_told_before_anything_is_written(
@@ -77,6 +80,16 @@ def test_wrong_use_is_told_before_anything_is_written(
 ) -> None:
     funcam("batch", *words).error(2, expected)
     assert not Path("s").exists()
+
+
+def test_a_layer_that_is_not_there_is_told_once_and_not_of_each_image(funcam: Funcam, photos: Path) -> None:
+    funcam("batch", "photos", "--net", "scenes", "--out", "s", "--layer", "stem.9").error(1, "layer 'stem.9' is not in")
+    assert not Path("s").exists()
+
+
+def test_several_layers_make_one_map_where_they_are_combined(funcam: Funcam, photos: Path) -> None:
+    layers = ("--layer", "stem.0", "--layer", "stem.2", "--combine", "mean")
+    assert funcam("batch", "photos", "--net", "scenes", "--out", "s", *layers).code == 0
 
 
 @pytest.mark.parametrize("method", ["guided-backprop", "gradient"])
@@ -286,3 +299,39 @@ def test_show_leaves_what_it_did_not_write(funcam: Funcam, photos: Path) -> None
     other = ("batch", "show", "store", "--query", "predicted = 4", "--report", "page.html")
     assert "shows what other images, networks or options gave" in funcam(*other).err
     assert funcam(*other, "-q").err == ""
+
+
+@pytest.mark.parametrize(
+    ("words", "expected"),
+    [
+        (["--most", "2", "--sample", "2"], "--most and --sample were given"),
+        (["--json", "--out", "shown"], "--out is of pictures, and --json makes none"),
+        (["--json", "--alpha", "0.5"], "--alpha is of pictures, and --json makes none"),
+        (["--json", "--overwrite"], "--overwrite is of pictures"),
+        (["--report", "page.html", "--format", "png"], "--format is of pictures, and --report makes none"),
+        (["--report", "page.html", "--size", "9"], "--size is of pictures"),
+        (["--out", "store"], "'store' is in the store, which holds nothing else; choose another place"),
+        (["--out", "store/shown"], "is in the store"),
+        (["--report", "store/page.html"], "is in the store"),
+    ],
+)
+def test_show_uses_what_it_is_given_or_refuses_it(
+    funcam: Funcam, photos: Path, words: list[str], expected: str
+) -> None:
+    """Among files of others a store is none any more: what is shown in it would end the store."""
+    funcam("batch", "photos", "--net", "scenes", "--out", "store")
+    before = sorted(Path().rglob("*"))
+    funcam("batch", "show", "store", *words).error(2, expected)
+    assert sorted(Path().rglob("*")) == before
+    assert funcam("batch", "photos", "--net", "scenes", "--out", "store").code == 0
+
+
+def test_show_prints_as_many_rows_as_were_asked_for_and_a_page_has_the_heat_that_was(
+    funcam: Funcam, photos: Path
+) -> None:
+    funcam("batch", "photos", "--net", "scenes", "--out", "store")
+    Path("funcam.toml").write_text('format = "png"\n')  # a configuration's style is refused nowhere
+    assert len(funcam("batch", "show", "store", "--json").out.splitlines()) == 5
+    assert len(funcam("batch", "show", "store", "--json", "--most", "2").out.splitlines()) == 2
+    assert funcam("batch", "show", "store", "--report", "page.html", "--alpha", "0.125").code == 0
+    assert '"alpha":0.125' in Path("page.html").read_text()

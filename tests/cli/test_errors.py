@@ -88,6 +88,22 @@ def test_an_empty_source_of_a_batch(funcam: Funcam) -> None:
     funcam("batch", "", "--net", "scenes", "--out", "store").error(2, "an empty source was given")
 
 
+@pytest.mark.parametrize(
+    "line",
+    [
+        "batch photos --net scenes --out store --class 3 -c 4",
+        "batch photos --net scenes --out store --method=cam -m fem",
+        "batch photos --net scenes --out store --net alexnet",
+        "evaluate --net scenes -n alexnet",
+        "export --net scenes --out a.pt2 --layer stem.0 --layer stem.2",
+    ],
+)
+def test_what_is_repeated_elsewhere_and_has_one_value_here_is_given_once(funcam: Funcam, line: str) -> None:
+    """All values but the last would count for nothing."""
+    funcam(*line.split()).error(2, "was given 2 times and has one value here; give it once")
+    assert funcam(*line.split(), "--help").code == 0
+
+
 def test_a_picture_of_a_gigapixel_is_not_drawn(funcam: Funcam, image: Path) -> None:
     funcam("explain", image, "--net", "scenes", "--size", 100_000).error(2, "65535")
     funcam("explain", image, "--net", "scenes", "--size", 30_000).error(1, "larger than 179 million; give a smaller")

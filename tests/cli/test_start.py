@@ -314,6 +314,20 @@ def test_a_closed_output_stops_no_work(process: Process, closed: str, arguments:
     assert "funcam: " not in out
 
 
+@posix
+@pytest.mark.parametrize(
+    ("arguments", "told"),
+    [
+        ("batch x.png --net scenes --out s", "'x.png' does not exist"),
+        ("explain -", "standard input gave no file names"),
+    ],
+)
+def test_a_closed_input_gives_nothing(process: Process, arguments: str, told: str) -> None:
+    """As services start programs."""
+    program = f"import os; os.execlp('sh', 'sh', '-c', '\"$0\" -m funcam {arguments} <&-', {sys.executable!r})"
+    assert told in process("-c", program).communicate()[1]
+
+
 def test_an_error_that_nobody_foresaw_is_one_line_too(
     funcam: Funcam, image: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
