@@ -14,7 +14,7 @@ from funcam.cli.net_loading import tell_parts
 from funcam.cli.net_option import load, needs_download, parse_net_spec
 from funcam.cli.recipe_options import check_methods, settings_of
 from funcam.errors import FuncamError, FuncamWarning, json_text
-from funcam.exporting.kinds import EXPLAINED, format_of, refuse_method, require_packages
+from funcam.exporting.kinds import EXPLAINED, check_opset, format_of, refuse_method, require_packages
 from funcam.exporting.place import check_place
 from funcam.methods import find_method
 
@@ -45,13 +45,13 @@ def export(
     settings: Annotated[
         list[str] | None, typer.Option("--set", help="A method's option: METHOD.OPTION=VALUE; repeat.")
     ] = None,
-    opset: Annotated[int, typer.Option("--opset", min=18, help="Version of ONNX's operators.")] = 18,
+    opset: Annotated[int | None, typer.Option("--opset", min=18, help="Version of ONNX's operators; else 18.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print what was written as JSON, only.")] = False,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Print errors only.")] = False,
 ) -> None:
     """Write a network and a method as one graph in a file: images -> logits, class and map, verified."""
     spec = parse_net_spec(net)
-    format_ = _checked(out, kind, method)
+    format_ = _checked(out, kind, method, opset)
     options = settings_of(settings or [], [method]).get(method, {})
     check_file("--labels", labels)
     require_packages(format_)
@@ -72,12 +72,13 @@ def export(
         _print(made)
 
 
-def _checked(out: Path, kind: str | None, method: str) -> Any:
+def _checked(out: Path, kind: str | None, method: str, opset: int | None) -> Any:
     """Find every wrong word, and a place that can't be written, before torch is imported; the format."""
     check_methods([method])
     try:
         refuse_method(find_method(method))
         format_ = format_of(out, kind)
+        check_opset(format_, opset)
     except FuncamError as error:
         raise UsageError(str(error)) from error
     check_place(out)
@@ -93,7 +94,7 @@ def _export(
     layer: str | None,
     preprocessing: bool,
     size: int | None,
-    opset: int,
+    opset: int | None,
     options: Mapping[str, Any],
 ) -> Exported:
     import torch

@@ -23,7 +23,7 @@ from funcam.attribution.uniform import is_uniform
 from funcam.errors import FuncamError, FuncamWarning, shown, whole_number
 from funcam.exporting.files import write, written
 from funcam.exporting.form import OUTPUTS, Form, check_normalisation
-from funcam.exporting.kinds import ALL, Format, explained_of, format_of, refuse_method, require_packages
+from funcam.exporting.kinds import ALL, Format, check_opset, explained_of, format_of, refuse_method, require_packages
 from funcam.exporting.place import check_place
 from funcam.exporting.tracing import traced
 from funcam.exporting.verifying import verified
@@ -81,7 +81,7 @@ def export(
     std: Sequence[float] | None = None,
     preprocessing: bool = False,
     output: Output = None,
-    opset: int = OPSET,
+    opset: int | None = None,
     **options: Any,
 ) -> Exported:
     """Write a model and a method as one graph: images -> logits, class and map, for ONNX Runtime or torch alone.
@@ -93,8 +93,8 @@ def export(
 
     Args:
         model: a module; it is exported as it is in evaluation mode, in its own type.
-        path: where to. A file of that name is replaced; where weights are larger than an .onnx file may be, they lie
-            beside it (`NAME.data`).
+        path: where to. An explainer of that name is replaced; where weights are larger than an .onnx file may be,
+            they lie beside it (`NAME.data`).
         example: images of the kind that will be explained, `[B, channels, *size]`, as the model takes them.
         targets: None or `"predicted"` for the predicted class, an index for that class, `"input"` for a class that is
             given with each image, `"all"` for every class, where the head is the mean over space and a linear layer.
@@ -107,7 +107,7 @@ def export(
         preprocessing: whether the file takes pixels, uint8 RGB `[B, H, W, 3]` of the example's size, and normalises
             them itself.
         output: where the logits are in what the model returns, as in `explain`.
-        opset: the version of ONNX's operators.
+        opset: the version of ONNX's operators; None for 18.
         **options: the method's own, and `hooks` and `layout` as in `split`.
 
     Returns:
@@ -131,7 +131,8 @@ def export(
     _check(model, example, layer)
     refuse_method(resolved.method)
     require_packages(kind)
-    opset = whole_number("opset", opset, 1)
+    check_opset(kind, opset)
+    opset = OPSET if opset is None else whole_number("opset", opset, 1)
     numbers = check_normalisation(example, mean, std, preprocessing)
     cut = split(model, layer, **how)
 

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+import logging
 import os
 import re
 import shutil
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from io import BytesIO
 from pathlib import Path
 from typing import Any
 
@@ -74,8 +76,12 @@ def write(program: ExportedProgram, path: Path, kind: Format, form: Form, told: 
         FuncamError: ONNX has no operator for what the graph does.
     """
     if kind == "pt2":
-        torch.export.save(program, path, extra_files={METADATA: json.dumps(dict(told))})
-        module = torch.export.load(path).module()
+        held = BytesIO()  # on a full disk torch's own writer ends the process
+        torch.export.save(program, held, extra_files={METADATA: json.dumps(dict(told))})
+        path.write_bytes(held.getbuffer())
+        held.close()
+        with path.open("rb") as file:  # of a path torch complains where it doesn't end in .pt2
+            module = torch.export.load(file).module()
         return lambda *inputs: module(*inputs)
     _write_onnx(program, path, form, told, opset)
     return _run_onnx(path, form)
@@ -83,17 +89,37 @@ def write(program: ExportedProgram, path: Path, kind: Format, form: Form, told: 
 
 def _write_onnx(program: ExportedProgram, path: Path, form: Form, told: Mapping[str, str], opset: int) -> None:
     try:
-        made: Any = torch.onnx.export(
-            program, input_names=form.inputs, output_names=OUTPUTS, dynamo=True, opset_version=opset, verbose=False
-        )
+        with _untold("onnxscript"):
+            made: Any = torch.onnx.export(
+                program, input_names=form.inputs, output_names=OUTPUTS, dynamo=True, opset_version=opset, verbose=False
+            )
     except Exception as error:
         raise FuncamError(
             f"ONNX has no operators for this ({_reason(error)}); write a .pt2 file, or take grad-cam"
         ) from error
+    if made.model.opset_imports[""] != opset:  # which torch only logs
+        raise FuncamError(
+            f"opset {opset} is none that the packages onnx and onnxscript which are installed can write; give a lower "
+            "one such as 18, which is the usual"
+        )
     made.model.metadata_props.update(told)
     weights = sum(tensor.numel() * tensor.element_size() for tensor in program.state_dict.values())
     weights += sum(t.numel() * t.element_size() for t in program.constants.values() if isinstance(t, torch.Tensor))
     made.save(path, external_data=weights > INSIDE)
+
+
+@contextmanager
+def _untold(package: str) -> Iterator[None]:
+    """Without what a package logs: what matters of it is asked for."""
+    logger, nowhere = logging.getLogger(package), logging.NullHandler()
+    told = logger.propagate
+    logger.addHandler(nowhere)
+    logger.propagate = False
+    try:
+        yield
+    finally:
+        logger.propagate = told
+        logger.removeHandler(nowhere)
 
 
 def _reason(error: BaseException) -> str:

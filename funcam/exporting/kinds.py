@@ -54,6 +54,19 @@ def format_of(path: str | os.PathLike[str], given: Any = None) -> Format:
     return next(one for one in FORMATS if one == (given or said))
 
 
+def check_opset(kind: Format, opset: object) -> None:
+    """Refuse a version of ONNX's operators for a file that has none of them.
+
+    Raises:
+        FuncamError: one was given, and the file is no .onnx file.
+
+    Example:
+        >>> check_opset("onnx", 20)
+    """
+    if opset is not None and kind != "onnx":
+        raise FuncamError(f"opset {shown(opset)} is of .onnx files, and this is a .{kind} file; leave it out")
+
+
 def refuse_method(method: Method) -> None:
     """Refuse a method that is not one pass through the network, forward and back, for any number of images.
 

@@ -9,20 +9,34 @@ from pathlib import Path
 
 from funcam.errors import FuncamError
 
+_ENDINGS = (".onnx", ".pt2")
+_BEGINNINGS = (b"\x08", b"PK\x03\x04")
+
 
 def check_place(path: str | os.PathLike[str]) -> Path:
     """Where a file is written, links followed; nothing is left there.
 
     Raises:
-        FuncamError: as `passing_folder`.
+        FuncamError: as `passing_folder`, or another kind of file is there.
 
     Example:
         >>> check_place("explainer.onnx").name
         'explainer.onnx'
     """
     target = Path(os.path.realpath(path))
+    if target.is_file() and target.suffix.lower() not in _ENDINGS and not _begins_as_ours(target):
+        raise FuncamError(f"{str(target)!r} is there and no explainer; choose another name, or remove it")
     shutil.rmtree(passing_folder(target), ignore_errors=True)
     return target
+
+
+def _begins_as_ours(path: Path) -> bool:
+    try:
+        with path.open("rb") as file:
+            begins = file.read(4)
+    except OSError:
+        return False
+    return not begins or begins.startswith(_BEGINNINGS)
 
 
 def passing_folder(path: Path) -> Path:

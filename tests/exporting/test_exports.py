@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -465,3 +467,52 @@ def test_a_package_that_is_missing_is_named(tmp_path: Path, monkeypatch: pytest.
     )
     with pytest.raises(FuncamError, match=r'onnxruntime, which is not installed; run pip install "funcam\[export\]"'):
         funcam.export(small(), tmp_path / "e.onnx", example=EXAMPLE)
+
+
+@pytest.mark.parametrize("kind", FORMATS)
+def test_a_file_of_another_kind_stays(tmp_path: Path, kind: str) -> None:
+    photo = tmp_path / "photo.png"
+    photo.write_bytes(b"\x89PNG\r\n")
+    with pytest.raises(FuncamError, match="is there and no explainer; choose another name, or remove it"):
+        funcam.export(deep(), photo, example=EXAMPLE, format=kind)
+    assert [(each.name, each.read_bytes()) for each in tmp_path.iterdir()] == [("photo.png", b"\x89PNG\r\n")]
+
+
+@pytest.mark.parametrize("kind", CHEAPER)
+def test_an_explainer_of_any_name_is_replaced_and_nothing_is_printed(
+    tmp_path: Path, kind: str, capfd: pytest.CaptureFixture[str]
+) -> None:
+    for _ in range(2):
+        funcam.export(deep(), tmp_path / "explainer", example=EXAMPLE, format=kind)
+    assert capfd.readouterr() == ("", "")
+
+
+def test_a_version_of_operators_is_that_of_the_file_or_refused(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """Torch writes another one where it can't write that which was asked for."""
+    made = funcam.export(deep(), tmp_path / "new.onnx", example=EXAMPLE, opset=20)
+    assert {each.domain: each.version for each in onnx.load(made.path).opset_import} == {"": 20}
+    with pytest.raises(FuncamError, match="opset 99 is none that the packages onnx and onnxscript"):
+        funcam.export(deep(), tmp_path / "later.onnx", example=EXAMPLE, opset=99)
+    with pytest.raises(FuncamError, match=r"opset 18 is of \.onnx files, and this is a \.pt2 file; leave it out"):
+        funcam.export(deep(), tmp_path / "other.pt2", example=EXAMPLE, opset=18)
+    assert [each.name for each in tmp_path.iterdir()] == ["new.onnx"]
+    assert capfd.readouterr() == ("", "")
+
+
+@pytest.mark.parametrize("kind", FORMATS)
+def test_a_full_disk_is_told(tmp_path: Path, kind: str) -> None:
+    """By a limit on files' sizes in a process of its own: torch's own writer would end it."""
+    pytest.importorskip("resource")
+    program = (
+        "import signal, resource, sys, torch, funcam\n"
+        "signal.signal(signal.SIGXFSZ, signal.SIG_IGN)\n"
+        "resource.setrlimit(resource.RLIMIT_FSIZE, (1000, 1000))\n"
+        "model = torch.nn.Sequential(torch.nn.Conv2d(3, 4, 3), torch.nn.AdaptiveAvgPool2d(1), torch.nn.Flatten())\n"
+        f"funcam.export(model.eval(), 'full.{kind}', example=torch.zeros(1, 3, 8, 8))\n"
+    )
+    ran = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, cwd=tmp_path, check=False)
+    assert ran.returncode == 1, ran
+    assert ran.stderr.splitlines()[-1].endswith("can't be written: File too large; make room, or give another")
+    assert list(tmp_path.iterdir()) == []
