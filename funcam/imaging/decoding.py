@@ -193,7 +193,11 @@ def stretch_of(image: Image.Image) -> tuple[float, float] | None:
     """What becomes black and white of values that aren't bytes; None for those that are taken as they are.
 
     Whole numbers and floats: bytes, 16 bits and 0..1 by their range, else the extremes. Grey values of 16 bits: the
-    extremes where they use 12 bits or fewer, as cameras and microscopes write them.
+    extremes where they use 12 bits or fewer, as cameras and microscopes write them. What is not finite, as where a
+    sensor saw nothing, is no extreme, and becomes black.
+
+    Raises:
+        ValueError: no value is finite.
 
     Example:
         >>> stretch_of(Image.fromarray(np.array([[7, 4095]], np.uint16)))
@@ -204,7 +208,9 @@ def stretch_of(image: Image.Image) -> tuple[float, float] | None:
         return None
     if sixteen and int(getattr(image, "tag_v2", {}).get(258, (16,))[0]) < 16:
         return None
-    ends = [(values.min(), values.max()) for values in (_finite(tile) for _, _, tile in tiles(image))]
+    ends = [(values.min(), values.max()) for values in (_finite(tile) for _, _, tile in tiles(image)) if values.size]
+    if not ends:
+        raise ValueError("all its values are NaN or infinite")
     low, high = float(min(low for low, _ in ends)), float(max(high for _, high in ends))
     if sixteen:
         return (low, high) if 0 < high < _TWELVE_BITS else None
@@ -214,7 +220,8 @@ def stretch_of(image: Image.Image) -> tuple[float, float] | None:
 
 
 def _stretched(tile: Image.Image, low: float, high: float) -> NDArray[np.uint8]:
-    values = _finite(tile).astype(np.float64)
+    values = np.asarray(tile).astype(np.float64)
+    values[~np.isfinite(values)] = low
     values -= low
     values *= 255 / (high - low or 1.0)
     return np.rint(values, out=values).astype(np.uint8)
@@ -222,4 +229,4 @@ def _stretched(tile: Image.Image, low: float, high: float) -> NDArray[np.uint8]:
 
 def _finite(tile: Image.Image) -> NDArray[Any]:
     values = np.asarray(tile)
-    return values if tile.mode.startswith("I") else np.nan_to_num(values, nan=0.0, posinf=0.0, neginf=0.0)
+    return values if tile.mode.startswith("I") else values[np.isfinite(values)]

@@ -19,7 +19,7 @@ FORMAT = 1
 MOST_ROWS = 2**16
 """Images of a shard, which is in memory while it is written."""
 
-_EXPECTED = "expected the question.json of a store"
+_EXPECTED = "expected the question.json of a store; remove the file, and funcam batch writes it again"
 _SHOWN = 4
 
 

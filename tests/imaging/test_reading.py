@@ -103,12 +103,24 @@ def test_tiff_where_white_is_zero_is_not_a_negative(tmp_path, bits):
 
 @pytest.mark.parametrize(
     ("values", "expected"),
-    [([0.0, 0.5, 1.0], [0, 128, 255]), ([-3.0, -1.0, 1.0], [0, 128, 255]), ([float("nan"), 0.0, 1.0], [0, 0, 255])],
+    [
+        ([0.0, 0.5, 1.0], [0, 128, 255]),
+        ([-3.0, -1.0, 1.0], [0, 128, 255]),
+        ([float("nan"), 0.0, 1.0], [0, 0, 255]),
+        ([float("nan"), 1000.0, 2000.0], [0, 0, 255]),
+        ([-3.0, float("inf"), -1.0], [0, 0, 255]),
+    ],
 )
 def test_float_tiff_is_read_by_its_range(tmp_path, values, expected):
     path = tmp_path / "x.tiff"
     Image.fromarray(np.array([values], np.float32)).save(path)
     assert read_image(path)[0, :, 0].tolist() == expected
+
+
+def test_a_float_tiff_of_no_number_is_refused(tmp_path):
+    Image.fromarray(np.array([[np.nan, np.inf]], np.float32)).save(tmp_path / "no.tif")
+    with pytest.raises(FuncamError, match="all its values are NaN or infinite"):
+        read_image(tmp_path / "no.tif")
 
 
 def test_a_constant_float_image_has_no_range_and_is_still_read(tmp_path):
