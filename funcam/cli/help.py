@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 import sys
 import textwrap
-from itertools import takewhile, zip_longest
+from itertools import takewhile
 from typing import Any
 
 from typer.core import TyperCommand, TyperGroup
 
 from funcam.cli.as_typed import take_as_typed
-from funcam.cli.messages import UsageError
+from funcam.cli.meant import refuse_empty, refuse_files_as_options, refuse_twice
 from funcam.cli.without_markdown import import_tables
 
-_REPEATED = {"--net", "--method", "--class", "--layer"}
 _ROOM = 80  # columns of the terminal in which Typer's tables show the longest names whole
 
 
@@ -23,17 +21,13 @@ class Command(TyperCommand):
     """A command whose help suits the terminal."""
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
-        """Parse the arguments; a file's name is not read as options, as `-old.jpg` would be of `-o`."""
-        parameters = self.get_params(ctx)
-        options = {name for parameter in parameters for name in (*parameter.opts, *parameter.secondary_opts)}
-        words = [*takewhile(lambda argument: argument != "--", args)]
-        for word in words:
-            if word[:1] == "-" != word and word.partition("=")[0] not in options and os.path.lexists(word):
-                raise UsageError(f"{word!r} would be read as options")
-        _refuse_empty(parameters, words)
+        """Parse the arguments; what can't be meant is refused."""
+        parameters, words = self.get_params(ctx), [*takewhile(lambda argument: argument != "--", args)]
+        refuse_files_as_options(parameters, words)
+        refuse_empty(parameters, words)
         if not (ctx.resilient_parsing or {*args} & {*ctx.help_option_names}):
             _, _, given = self.make_parser(ctx).parse_args(args=[*args])
-            _refuse_twice(given)
+            refuse_twice(given)
         take_as_typed(parameters)
         return super().parse_args(ctx, args)
 
@@ -44,32 +38,6 @@ class Command(TyperCommand):
         else:
             import_tables()
             super().format_help(ctx, formatter)
-
-
-def _refuse_empty(parameters: list[Any], words: list[str]) -> None:
-    """Refuse values of no letters: as a path one is the folder that one is in, as a list it reads as not given."""
-    valued = {name: each for each in parameters if not getattr(each, "is_flag", False) for name in each.opts}
-    for word, following in zip_longest(words, words[1:]):
-        name, given, value = word.partition("=")
-        value = value if given else following
-        if value is None or name not in valued or valued[name].name in _TELL_THEMSELVES:
-            continue
-        if valued[name].name == "out" and not value:
-            raise UsageError(f"{name} '' names no folder; name one, '.' for this one (is a variable empty?)")
-        if valued[name].name != "out" and not value.strip(" ,"):
-            raise UsageError(f"{name} {value!r} is empty; give a value, or leave it out (is a variable empty?)")
-
-
-_TELL_THEMSELVES = frozenset({"net", "nets", "class_", "classes", "contrast", "settings"})
-"""Options that have words of their own for it."""
-
-
-def _refuse_twice(given: list[Any]) -> None:
-    """Refuse several values of what other commands repeat: here all but the last would count for nothing."""
-    for option in given:
-        times = given.count(option)
-        if times > 1 and not option.multiple and not _REPEATED.isdisjoint(option.opts):
-            raise UsageError(f"{option.opts[0]} was given {times} times and has one value here; give it once")
 
 
 class Group(TyperGroup):
