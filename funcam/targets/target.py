@@ -155,7 +155,7 @@ def scored(
     if callable(targets):
         score, constants = (targets.score, targets.constants) if isinstance(targets, PerImage) else (targets, ())
         values = _checked(_called(score, outputs, constants), score, batch)
-        numbers = torch.arange(values[:1].numel(), device=values.device).expand(batch, -1)
+        numbers = torch.arange(as_columns(values).shape[1], device=values.device).expand(batch, -1)
         indices = numbers[:, 0] if values.ndim == 1 else numbers
         name = targets.name if isinstance(targets, PerImage) else ""
         said = Wording(function=name) if name else of_function(score)

@@ -101,3 +101,10 @@ def test_scores_are_floats(method):
     for function in (lambda z: z.argmax(1), lambda z: z[:, 0] > 0, lambda z: torch.complex(z[:, 0], z[:, 1])):
         with pytest.raises(FuncamError, match=r"returned type torch\.\w+; expected floats"):
             funcam.explain(small(), IMAGES, function, layer="blocks", method=method)
+
+
+@pytest.mark.parametrize("method", ["grad-cam", "ablation-cam", "gradient"])
+def test_a_batch_of_none_has_maps_of_none(method):
+    for function, ours in ((lambda z: z[:, 0], ()), (lambda z: z[:, :2], (2,))):
+        found = funcam.explain(small(), IMAGES[:0], function, method=method)
+        assert found.maps.shape[: 1 + len(ours)] == (0, *ours)
