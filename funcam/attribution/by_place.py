@@ -7,11 +7,9 @@ place then, beside the other images, and its own score is read.
 
 from __future__ import annotations
 
-import weakref
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import cached_property
-from types import FunctionType
 from typing import Any
 
 import torch
@@ -24,9 +22,6 @@ from funcam.network.row_by_row import are_rows, told_alone
 from funcam.network.tracing import is_transformed
 from funcam.targets.concrete import is_concrete
 from funcam.targets.target import PerImage, Target, Targets
-
-_CHECKED: weakref.WeakSet[FunctionType] = weakref.WeakSet()
-"""Functions whose gradient was that of each image's own score, of several images."""
 
 
 def by_place(
@@ -47,10 +42,8 @@ def by_place(
     """
     if target.class_score is not None or isinstance(targets, PerImage | Target):
         return target
-    if gradient and not (isinstance(targets, FunctionType) and targets in _CHECKED):
+    if gradient:  # (each time: what a function does may hang on more than can be seen)
         _check_gradient(target, outputs, len(scores))
-        if isinstance(targets, FunctionType) and len(scores) > 1:
-            _CHECKED.add(targets)
     return replace(target, rows=_Rows(target, scores, again).of_image)
 
 
@@ -73,6 +66,8 @@ def _check_gradient(target: Target, outputs: Any, batch: int) -> None:
                 "the target depends on nothing that the model returns, or not by a derivative (detach, argmax, item, "
                 "numpy and comparisons cut it off); give a differentiable function of the outputs"
             )
+        if batch == 1:
+            return
         weights = torch.linspace(1, 2, batch, device=scores.device)
         sums = scores.sum(), (scores * weights[:, None]).sum()
         alike, weighted = (torch.autograd.grad(s, floats, retain_graph=True, allow_unused=True) for s in sums)
