@@ -77,7 +77,8 @@ class Guided:
 def guided(model: nn.Module, images: torch.Tensor | None = None) -> Guided:
     """The model with every ReLU and ReLU6 rewritten for guided backpropagation: modules, functions, in-place or not.
 
-    So are those of another name: `clamp(min=0)`, `maximum` with zeros, a threshold of 0, a leaky ReLU of slope 0.
+    So are those of another name: `clamp(min=0)`, `maximum` with zeros, a threshold of 0, a leaky ReLU of slope 0,
+    `x * (x > 0)`, `where(x > 0, x, 0)`, `masked_fill(x < 0, 0)`.
 
     Args:
         model: a module; it is only read.

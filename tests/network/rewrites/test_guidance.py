@@ -276,6 +276,14 @@ SPELLINGS = {
     "leaky": lambda z: functional.leaky_relu(z, 0.0),
     "leaky module": nn.LeakyReLU(0.0),
     "aten": lambda z: torch.ops.aten.clamp_min(z, 0),
+    "product with a mask": lambda z: z * (z > 0),
+    "product with a mask in front": lambda z: z.gt(0).float() * z,
+    "product with a mask of its type": lambda z: torch.mul(z, torch.ge(z, 0.0).to(z.dtype)),
+    "where": lambda z: torch.where(z > 0, z, 0),
+    "where not": lambda z: torch.where(z <= 0, torch.zeros_like(z), z),
+    "method where": lambda z: z.where(z > 0, 0.0),
+    "filled": lambda z: z.masked_fill(z < 0, 0),
+    "filled in place": lambda z: (y := z * 1).masked_fill_(y < 0, 0.0),
 }
 
 
@@ -304,6 +312,13 @@ def test_relus_of_another_name_are_guided_beside_those_of_their_own(spelling):
         lambda z: torch.maximum(z, torch.zeros(2, 1, 1, 1)),
         lambda z: functional.threshold(z, 0.1, 0.0),
         lambda z: functional.leaky_relu(z),
+        lambda z: z * (z > 0.1),
+        lambda z: z * (z.flip(1) > 0),
+        lambda z: z * (z < 0),
+        lambda z: torch.where(z > 0, z, 0.1 * z),
+        lambda z: torch.where(z > 0, 0, z),
+        lambda z: z.masked_fill(z > 0, 0),
+        lambda z: z.masked_fill(z < 0, -1),
     ],
 )
 def test_what_is_no_relu_keeps_its_gradient(other):
