@@ -64,7 +64,7 @@ def _suite(machine: str, report: Report, rows: list[Row], plots: dict[str, str])
         members = [row for row in rows if row.group == group]
         parts.append(f"**{group}**\n\n{table(members)}\n")
         if bars := _bars(members):
-            name = f"{_slug(machine)}-{_slug(report.suite)}-{_slug(group)}.svg"
+            name = f"{slug(machine)}-{slug(report.suite)}-{slug(group)}.svg"
             plots[name] = chart(group, bars, "times the baseline" if _by_ratio(members) else "milliseconds")
             parts.append(f"![{group}]({PLOTS}/{name})\n")
     return "\n".join(parts)
@@ -101,5 +101,11 @@ def _by_ratio(rows: list[Row]) -> bool:
     return all(row.ratio for row in rows if row.seconds)
 
 
-def _slug(text: str) -> str:
+def slug(text: str) -> str:
+    """A text as a part of a file's name.
+
+    Example:
+        >>> slug("e2e/grad, batch 8")
+        'e2e-grad-batch-8'
+    """
     return "-".join("".join(char if char.isalnum() or char in ".+" else " " for char in text.lower()).split())

@@ -32,6 +32,9 @@ def main(arguments: argparse.Namespace) -> int:
     try:
         for name, picture in plots.items():
             put(folder / name, picture)
+        for path in folder.glob("*.svg"):  # of groups that are no longer there
+            if path.name not in plots and path.name.startswith(tuple(f"{page.slug(name)}-" for name in machines)):
+                path.unlink()
         put(arguments.page, text)
     except OSError as error:
         print(

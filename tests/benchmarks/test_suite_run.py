@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -120,6 +121,19 @@ def test_what_cannot_be_measured_is_refused_before_anything_is(
 def test_a_gpu_that_is_not_there(capsys: pytest.CaptureFixture[str]) -> None:
     assert _ended("run", "e2e/grad", "--device", "cuda") == 2
     assert "sees no GPU here; leave --device out" in capsys.readouterr().err
+
+
+def test_plots_of_what_is_no_longer_measured_go(tmp_path: Path) -> None:
+    page, plots = tmp_path / "page.md", tmp_path / "plots"
+    results = tmp_path / "results"
+    shutil.copytree(RESULTS_FOLDER, results / "amd-epyc-2-cores" / "2.14.1")
+    assert _ended("report", "--results", str(results), "--page", str(page)) == 0
+    made = sorted(path.name for path in plots.iterdir())
+    stale, others = "amd-epyc-2-cores-2.14.1-e2e-gone-batch-1.svg", ["another-machine-2.0-e2e-grad.svg", "notes.txt"]
+    for name in (stale, *others):
+        (plots / name).touch()
+    assert _ended("report", "--results", str(results), "--page", str(page)) == 0
+    assert sorted(path.name for path in plots.iterdir()) == sorted([*made, *others])
 
 
 def test_results_are_compared_with_themselves(capsys: pytest.CaptureFixture[str]) -> None:
