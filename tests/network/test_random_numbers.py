@@ -4,7 +4,9 @@
 
 from __future__ import annotations
 
+import queue
 import random
+import threading
 
 import numpy as np
 import pytest
@@ -63,6 +65,24 @@ def test_an_explanation_draws_what_one_call_of_the_model_draws(kind, layer):
         torch.testing.assert_close(found.logits, want)
         seen.add(float(want[0, 0]))
     assert (len(seen) == 1) == (kind == "nothing")
+
+
+def test_numbers_that_another_thread_draws_are_not_the_models():
+    """As those that read and augment pictures do, whenever it happens to be."""
+
+    waiting = queue.SimpleQueue()
+    waiting.put(lambda: (random.random(), np.random.rand()))
+
+    class Beside(Draws):
+        def forward(self, images):
+            if not (isinstance(images, torch.fx.Proxy) or waiting.empty()):
+                other = threading.Thread(target=waiting.get())
+                other.start()
+                other.join()
+            return self.fc(self.body(images).mean((2, 3)))
+
+    assert funcam.split(Beside(None).eval(), "body", example=IMAGES).way == "fx"
+    assert waiting.empty()
 
 
 def test_guided_backpropagation_of_numbers_that_are_drawn_is_refused():
