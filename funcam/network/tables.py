@@ -130,5 +130,9 @@ def tables_of(model: nn.Module) -> Tables | None:
     """
     try:
         return Tables(model)
-    except (ValueError, KeyError):  # (a module that was loaded from another torch's file may lack a table)
+    except (
+        ValueError,
+        KeyError,
+        RuntimeError,
+    ):  # (one of another torch's file may lack a table, or one grows just now)
         return None
