@@ -134,5 +134,5 @@ def tables_of(model: nn.Module) -> Tables | None:
         ValueError,
         KeyError,
         RuntimeError,
-    ):  # (one of another torch's file may lack a table, or one grows just now)
+    ):  # (of another torch's file one may be missing, or grow just now)
         return None
