@@ -94,7 +94,7 @@ def prepare(
         raise FuncamError("example holds no images; expected at least one, of which the fast maps are compared")
     example = example.detach().clone()
     graph = graph_of(module, example) if cut.way == "fx" else None
-    network = in_channels_last(folded(module, graph, example.shape))
+    network = in_channels_last(folded(module, graph, example.shape, cut.layer))
     copy, own = split(network, cut.layer, example=example), are_of_each(targets)
 
     def explained(images: torch.Tensor, classes: torch.Tensor | None) -> Explanation:

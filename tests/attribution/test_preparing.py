@@ -409,3 +409,13 @@ def test_many_classes_are_products_when_they_are_compiled(method):
 def test_agreement(maps, exact, expected):
     found = agreement(torch.tensor(maps), torch.tensor(exact))
     assert found == pytest.approx(expected)
+
+
+def test_a_layer_in_front_of_a_batchnorm_returns_what_it_did() -> None:
+    """With the BatchNorm folded into it it would be another layer."""
+    model = randomised(Dense()).eval()
+    every = funcam.prepare(model, "norm2", example=IMAGES, backend=None).folded
+    fast = funcam.prepare(model, "up", example=IMAGES, backend=None)
+    assert fast.folded == every - 1
+    want = funcam.explain(model, IMAGES, layer="up").maps
+    torch.testing.assert_close(fast(IMAGES).maps, want, rtol=1e-4, atol=1e-5 * float(want.max()))

@@ -69,7 +69,7 @@ def _fold(root: nn.Module, given: fx.Node, node: fx.Node) -> None:
     put(root, str(given.target), fuse_conv_bn_eval(conv, norm))  # type: ignore[type-var, arg-type]
 
 
-def folded(model: nn.Module, graph: Graph | None, image: Sequence[int] = ()) -> nn.Module:
+def folded(model: nn.Module, graph: Graph | None, image: Sequence[int] = (), kept: str = "") -> nn.Module:
     """A copy of a model, module by module, with weights of its own: BatchNorms are folded, in their place is nothing.
 
     Unlike `fused`'s, its layers have the model's names and it may be cut and explained as the model is.
@@ -79,6 +79,7 @@ def folded(model: nn.Module, graph: Graph | None, image: Sequence[int] = ()) -> 
         graph: its graph, which says what follows what; None where nobody has it, and nothing is folded.
         image: the images' shape, which says what a linear layer is given: of `[B, T, C]` a BatchNorm normalises T, and
             the layer makes C. Without it linear layers stay as they are.
+        kept: a layer that returns what it returned: the BatchNorm behind it stays.
 
     Example:
         >>> import torch
@@ -92,6 +93,8 @@ def folded(model: nn.Module, graph: Graph | None, image: Sequence[int] = ()) -> 
     """
     copy = twin(model, hooks=True, frozen=True, own_parameters=True, own_buffers=True)
     for given, norm in [] if graph is None else _pairs(copy, graph, image):
+        if given == kept:
+            continue
         layer, behind = copy.get_submodule(given), copy.get_submodule(norm)
         if isinstance(layer, nn.Linear):
             put(copy, given, fuse_linear_bn_eval(layer, behind))  # type: ignore[arg-type]
