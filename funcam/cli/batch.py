@@ -257,7 +257,8 @@ def _into_store(
     failures = open_store(out).failures
     if not quiet:
         failed = f", {failures:,} of them failed" if failures else ""
-        console().print(f"{writer.count:,} images in {out}{failed}; `funcam batch show {out}` draws them", markup=False)
+        count, them = f"{writer.count:,} image{'s' * (writer.count != 1)}", "it" if writer.count == 1 else "them"
+        console().print(f"{count} in {out}{failed}; `funcam batch show {out}` draws {them}", markup=False)
     if told.failures:
         _complain_of_some(out)
     return FAILURE if failures or undrawn else 0

@@ -164,7 +164,8 @@ def _report(
     if page.images:
         write_report(path, replace(page, question=question, alpha=page.alpha if alpha is None else alpha))
         if not quiet:
-            console().print(f"{len(page.images)} images in {path}", markup=False)
+            count = len(page.images)
+            console().print(f"{count} image{'s' * (count != 1)} in {path}", markup=False)
     return FAILURE if failed else 0
 
 
