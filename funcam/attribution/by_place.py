@@ -7,9 +7,11 @@ place then, beside the other images, and its own score is read.
 
 from __future__ import annotations
 
+import weakref
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import cached_property
+from types import FunctionType
 from typing import Any
 
 import torch
@@ -18,10 +20,13 @@ from funcam.errors import FuncamError
 from funcam.network.checks import difference
 from funcam.network.outputs import mapped, unpacked
 from funcam.network.random_numbers import own_random_numbers
-from funcam.network.row_by_row import are_rows, told_alone
+from funcam.network.row_by_row import are_rows, compares, told_alone
 from funcam.network.tracing import is_transformed
 from funcam.targets.concrete import is_concrete
 from funcam.targets.target import PerImage, Target, Targets
+
+_CHECKED: weakref.WeakSet[FunctionType] = weakref.WeakSet()
+"""Functions whose gradient was that of each image's own score, of several images: they are called once from then on."""
 
 
 def by_place(
@@ -42,8 +47,10 @@ def by_place(
     """
     if target.class_score is not None or isinstance(targets, PerImage | Target):
         return target
-    if gradient:  # (each time: what a function does may hang on more than can be seen)
+    if gradient and not (isinstance(targets, FunctionType) and targets in _CHECKED):
         _check_gradient(target, outputs, len(scores))
+        if isinstance(targets, FunctionType) and len(scores) > 1:
+            _CHECKED.add(targets)
     return replace(target, rows=_Rows(target, scores, again).of_image)
 
 
@@ -105,11 +112,14 @@ class _Rows:
 
     @cached_property
     def _told_alone(self) -> bool:
-        """Where that can't be found out a function is believed to know no image by its place."""
-        outputs = self._outputs
+        """Where that can't be found out a function is believed to know no image by its place.
+
+        One that compares images has no score of an image but the one that it gives to that image alone.
+        """
+        outputs, score = self._outputs, self.target.score
         if not _may_be_tried(outputs, len(self.scores)):
             return True
-        return told_alone(self.target.score, outputs, self.scores)
+        return told_alone(score, outputs, self.scores) or compares(score, outputs, self.scores)
 
     def _among_the_others(self, first: int, last: int, outputs: Any) -> torch.Tensor:
         """The scores of rows that stand for the images from `first` to `last`, or each for the only one of these."""

@@ -53,3 +53,34 @@ def told_alone(score: Callable[[Any], Tensor], outputs: Any, scores: Tensor) -> 
             return False
     alike = isinstance(told, Tensor) and told.shape == (len(scores) + 1, *scores.shape[1:])
     return alike and not difference([told[1:].detach()], [scores.detach()])
+
+
+def compares(score: Callable[[Any], Tensor], outputs: Any, scores: Tensor) -> bool:
+    """Whether a function says another thing of a row when what stands in the other rows is changed.
+
+    Args:
+        score: as in `told_alone`.
+        outputs: as there.
+        scores: as there.
+
+    Example:
+        >>> logits = torch.tensor([[1.0, 2.0], [3.0, 5.0]])
+        >>> compares(lambda rows: rows[[0, 1], [0, 0]], logits, logits[:, 0])
+        False
+        >>> compares(lambda rows: (rows - rows.mean(0))[:, 0], logits, (logits - logits.mean(0))[:, 0])
+        True
+    """
+    tensors, put_back = unpacked(outputs)
+    with own_random_numbers(scores), torch.no_grad():
+        for kept in range(2):  # every other row
+            changed = [t.detach().clone() for t in tensors]
+            for tensor in changed:
+                if tensor.is_floating_point():
+                    tensor[1 - kept :: 2] /= 2
+            try:
+                told = score(put_back(changed))
+            except Exception:  # (the caller's code)
+                return True
+            if difference([told[kept::2].detach()], [scores[kept::2].detach()]):
+                return True
+    return False

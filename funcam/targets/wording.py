@@ -61,8 +61,8 @@ def of_function(function: Any) -> Wording:
     """What a function of the outputs is called; of a partial its function's name.
 
     Example:
-        >>> of_function(partial(torch.amax, dim=1)).function
-        'amax'
+        >>> of_function(partial(sorted, reverse=True)).function
+        'sorted'
     """
     inner = function.func if isinstance(function, partial) else function
     return Wording(function=str(getattr(inner, "__name__", None) or type(inner).__name__))

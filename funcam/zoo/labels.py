@@ -59,7 +59,7 @@ def find_class(text: str, classes: Sequence[str]) -> int:
     """
     wanted = folded(text)
     if is_index(text):
-        return _checked_index(int(text), len(classes))
+        return _checked_index(int(text.strip()), len(classes))
     if not wanted:
         raise FuncamError("the class is empty; give its index or its name")
     if classes.count(text) == 1:
