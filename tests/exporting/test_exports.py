@@ -138,7 +138,7 @@ def test_a_class_that_goes_in_where_all_behind_the_layer_is_differentiated(
 
 @pytest.mark.parametrize("kind", DEARER)
 @pytest.mark.parametrize(
-    "build", [one_layer_vit, *(pytest.param(b, marks=pytest.mark.slow) for b in (tiny_vit, tiny_swin))]
+    "build", [pytest.param(build, marks=pytest.mark.slow) for build in (one_layer_vit, tiny_vit, tiny_swin)]
 )
 def test_attention_behind_the_layer(build: Callable[[], nn.Module], kind: str, tmp_path: Path) -> None:
     """Linear layers of tokens, of which torch.func settles the number of images if it is let."""
@@ -501,7 +501,7 @@ def test_a_version_of_operators_is_that_of_the_file_or_refused(
     assert capfd.readouterr() == ("", "")
 
 
-@pytest.mark.parametrize("kind", FORMATS)
+@pytest.mark.parametrize("kind", ["pt2", pytest.param("onnx", marks=pytest.mark.slow)])
 def test_a_full_disk_is_told(tmp_path: Path, kind: str) -> None:
     """By a limit on files' sizes in a process of its own: torch's own writer would end it."""
     pytest.importorskip("resource")
