@@ -22,6 +22,7 @@ from funcam.network.outputs import mapped, unpacked
 from funcam.network.random_numbers import own_random_numbers
 from funcam.network.row_by_row import are_rows, compares, told_alone
 from funcam.network.tracing import is_transformed
+from funcam.network.wanted import why_no_derivative
 from funcam.targets.concrete import is_concrete
 from funcam.targets.target import PerImage, Target, Targets
 
@@ -69,10 +70,7 @@ def _check_gradient(target: Target, outputs: Any, batch: int) -> None:
         except RuntimeError:  # where torch has no derivative then
             return
         if not scores.requires_grad:
-            raise FuncamError(
-                "the target depends on nothing that the model returns, or not by a derivative (detach, argmax, item, "
-                "numpy and comparisons cut it off); give a differentiable function of the outputs"
-            )
+            raise FuncamError(why_no_derivative("the model"))
         if batch == 1:
             return
         weights = torch.linspace(1, 2, batch, device=scores.device)

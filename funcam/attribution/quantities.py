@@ -25,6 +25,7 @@ from funcam.attribution.tails import Tensors
 from funcam.errors import FuncamError
 from funcam.maps import pooled
 from funcam.methods import METHODS, Method
+from funcam.methods.noise import DRAWN
 from funcam.network.believed import graph_of
 from funcam.network.budget import OF_FEATURES, OF_IMAGES, bytes_of
 from funcam.network.derivative import pull
@@ -41,7 +42,6 @@ from funcam.targets.class_scores import as_probability, as_residual_softmax, sim
 from funcam.targets.target import ClassScore, Target, logits_of, restated, take
 
 _RESTATED = {"probability": as_probability, "logit and log-probability": as_residual_softmax}
-_DRAWN: Any = {"dtype": torch.float32, "device": "cpu"}  # whatever torch's defaults are
 FINEST = 16
 """Pixels of the image to a side of a cell."""
 
@@ -157,7 +157,7 @@ def _scores_behind(run: BatchRun, head: Callable[[torch.Tensor], Any], features:
 def _noise(images: torch.Tensor, samples: int, scale: float, seed: int) -> torch.Tensor:
     """Gaussian noise, with a standard deviation relative to the range of each image's values, `[samples, B, ...]`."""
     generator = torch.Generator().manual_seed(seed)
-    unit = torch.randn((samples, 1, *images.shape[1:]), generator=generator, **_DRAWN).to(images)
+    unit = torch.randn((samples, 1, *images.shape[1:]), generator=generator, **DRAWN).to(images)
     flat = images.flatten(1)
     spread = (flat.amax(1) - flat.amin(1)) if flat.shape[0] else flat.sum(1)
     return unit * scale * spread.view(-1, *[1] * (images.ndim - 1))
@@ -198,7 +198,7 @@ def _random_weights(chunk: Chunk, layer: int, _method: Method, options: Options)
     A, run = chunk.run.features[layer], chunk.run
     rows = run.logits.shape[1] if run.target.class_score else run.scores.shape[1]
     generator = torch.Generator().manual_seed(options["seed"])
-    table = torch.rand((rows, A.shape[1]), generator=generator, **_DRAWN) * 2 - 1
+    table = torch.rand((rows, A.shape[1]), generator=generator, **DRAWN) * 2 - 1
     indices = run.target.indices if run.target.indices.ndim == 2 else run.target.indices[:, None]
     return full_precision(table.to(A)[indices[:, chunk.columns].T])
 

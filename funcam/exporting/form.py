@@ -11,6 +11,7 @@ import torch
 
 from funcam.errors import FuncamError, finite_number
 from funcam.exporting.kinds import ALL, INPUT
+from funcam.methods.noise import DRAWN
 from funcam.zoo.preprocessing import normalised_pixels
 
 OUTPUTS = ("logits", "class", "map")
@@ -60,11 +61,10 @@ class Form:
         """
         generator = torch.Generator().manual_seed(seed)
         channels, *size = self.example.shape[1:]
-        kind: Any = {"dtype": torch.float32, "device": "cpu"}  # whatever torch's defaults are
-        soft = torch.randn((count, channels, *[max(1, side // 16) for side in size]), generator=generator, **kind)
+        soft = torch.randn((count, channels, *[max(1, side // 16) for side in size]), generator=generator, **DRAWN)
         mode = {1: "linear", 2: "bilinear", 3: "trilinear"}.get(len(size))
         values = torch.nn.functional.interpolate(soft, size=size, mode=mode, align_corners=False) if mode else soft
-        values = values + 0.3 * torch.randn(values.shape, generator=generator, **kind)
+        values = values + 0.3 * torch.randn(values.shape, generator=generator, **DRAWN)
         images = values.to(self.example)
         if self.preprocessing:
             images = (128 + 50 * values[:, :3].movedim(1, -1)).clamp(0, 255).to(torch.uint8).to(self.example.device)

@@ -8,8 +8,9 @@ import tempfile
 from pathlib import Path
 
 from funcam.errors import FuncamError
+from funcam.exporting.kinds import FORMATS
 
-_ENDINGS = (".onnx", ".pt2")
+_ENDINGS = tuple(f".{one}" for one in FORMATS)
 _BEGINNINGS = (b"\x08", b"PK\x03\x04")
 
 

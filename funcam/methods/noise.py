@@ -6,6 +6,9 @@ from typing import Any
 
 import torch
 
+DRAWN: Any = {"dtype": torch.float32, "device": "cpu"}
+"""How seeded numbers are drawn, whatever torch's defaults are: the same on every machine."""
+
 
 def gaussian(generator: torch.Generator, like: torch.Tensor) -> torch.Tensor:
     """Standard normal numbers of a tensor's shape, drawn row by row in float32 on the CPU.
@@ -21,6 +24,5 @@ def gaussian(generator: torch.Generator, like: torch.Tensor) -> torch.Tensor:
         >>> torch.equal(first, torch.cat(parts))
         True
     """
-    kind: Any = {"dtype": torch.float32, "device": "cpu"}  # whatever torch's defaults are
-    rows = [torch.randn(like.shape[1:], generator=generator, **kind) for _ in range(len(like))]
+    rows = [torch.randn(like.shape[1:], generator=generator, **DRAWN) for _ in range(len(like))]
     return torch.stack(rows).to(like)

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
 import torch
 
+from funcam.methods.noise import DRAWN
 from funcam.metrics.randomness import generator_of
 from funcam.metrics.scalars import device_of, real, seed_of, size_of, whole
 
@@ -93,6 +93,5 @@ def random_maps(
         True
     """
     count, (H, W), seed, first = whole("count", count), size_of(size), seed_of(seed), whole("first", first, least=0)
-    kind: Any = {"dtype": torch.float32, "device": "cpu"}  # whatever torch's defaults are
-    drawn = [torch.rand(H, W, generator=generator_of(seed, first + index), **kind) for index in range(count)]
+    drawn = [torch.rand(H, W, generator=generator_of(seed, first + index), **DRAWN) for index in range(count)]
     return torch.stack(drawn).to(device_of(device))

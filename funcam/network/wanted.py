@@ -72,16 +72,25 @@ def wanted_by(
         asked = score.requires_grad
         gradients = torch.autograd.grad(score.sum(), tensors, allow_unused=True) if asked else [None] * len(tensors)
     if all(g is None for g in gradients):
-        raise FuncamError(
-            f"the target depends on nothing that {type(model).__name__} returns, or not by a derivative (detach, "
-            "argmax, item, numpy and comparisons cut it off); give a differentiable function of the outputs"
-        )
+        raise FuncamError(why_no_derivative(type(model).__name__))
     if everything and not exactly:
         return None
     masks = tuple(None if g is None or not g.any() else g != 0 for g in gradients)
     if exactly and all(mask is None for mask in masks):  # a mask without pixels, say
         return None
     return Wanted(masks, tuple("" if mask is None else _digest(mask) for mask in masks))
+
+
+def why_no_derivative(whose: str) -> str:
+    """Why a score without a derivative can't be explained.
+
+    Args:
+        whose: outputs it was to be a function of.
+    """
+    return (
+        f"the target depends on nothing that {whose} returns, or not by a derivative (detach, argmax, item, numpy and "
+        "comparisons cut it off); give a differentiable function of the outputs"
+    )
 
 
 def _outputs(model: nn.Module, sample: Inputs, manner: Manner) -> Any:
