@@ -6,6 +6,7 @@ import ast
 import re
 import subprocess
 import sys
+import tomllib
 
 import house
 import pytest
@@ -60,6 +61,18 @@ def test_rooms_without_torch(room):
         f"import sys, importlib; [importlib.import_module(n) for n in {modules!r}]; sys.exit('torch' in sys.modules)"
     )
     assert subprocess.run([sys.executable, "-c", program], check=False).returncode == 0
+
+
+def test_every_module_is_imported_where_no_extra_is_installed():
+    project = tomllib.loads((house.ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    extras = project["optional-dependencies"].values()
+    names = {re.split(r"[^\w-]", needed)[0].replace("-", "_") for needs in extras for needed in needs}
+    program = (
+        f"import sys, importlib; sys.modules.update(dict.fromkeys({sorted(names - {'funcam'})!r}));"
+        f"[importlib.import_module(n) for n in {[*house.modules()]!r} if not n.endswith('__main__')]"
+    )
+    done = subprocess.run([sys.executable, "-c", program], check=False, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
 
 
 def test_no_underscored_name_crosses_a_module():

@@ -1,21 +1,27 @@
-"""The page: its parts, and what happens when one of them is used. It needs Gradio, and is imported where that is."""
+"""The page: its parts, and what happens when one of them is used. It needs Gradio."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any, NamedTuple
 
-import gradio as gr
-from starlette.middleware import Middleware
-
 from funcam.errors import FuncamError
-from funcam.live import told
+from funcam.live import HINT, told
 from funcam.live.alone import Alone
 from funcam.live.session import Session
 from funcam.live.shelf import Shelf
 from funcam.live.side import CHOICES, Asked, Side
 from funcam.methods import METHODS
+
+try:
+    import gradio as gr
+    from starlette.middleware import Middleware
+except ModuleNotFoundError as error:  # of an extra: every module of funcam can be imported without any
+    if error.name not in ("gradio", "starlette"):
+        raise
+    gr = SimpleNamespace(Blocks=object)
 
 COLOURS = ("viridis", "cividis", "magma", "gray", "turbo", "jet")
 """The colour maps of a page; all but the last two can be told apart by the colour-blind, and in grey."""
@@ -74,7 +80,12 @@ def build(shelf: Shelf) -> Page:
 
     Args:
         shelf: the networks.
+
+    Raises:
+        FuncamError: Gradio is not installed.
     """
+    if isinstance(gr, SimpleNamespace):
+        raise FuncamError(HINT)
     page = Page(title="funcam", analytics_enabled=False, delete_cache=_FORGOTTEN)
     with page:
         _Parts(shelf).wire(page)

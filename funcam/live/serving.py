@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from funcam.errors import FuncamError, shown
-from funcam.live import HINT
 from funcam.live.shelf import Shelf
 from funcam.zoo.net import Net
 
@@ -39,10 +38,6 @@ def app(*nets: Net, zoo: bool = True) -> Page:
             raise FuncamError(
                 f"{shown(net)} is no network for a page; give funcam.load_net(...) or funcam.own_net(...)"
             )
-    try:
-        from funcam.live.page import build
-    except ModuleNotFoundError as error:
-        if error.name not in ("gradio", "starlette"):
-            raise
-        raise FuncamError(HINT) from error
+    from funcam.live.page import build
+
     return build(Shelf(nets, zoo))
