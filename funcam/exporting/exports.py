@@ -210,7 +210,7 @@ def _settled(cut: Any, form: Form, method: ResolvedMethod, output: Output) -> An
             raise FuncamError(
                 f"all classes at once are products of matrices, for which the head has to be the mean over space and "
                 f"one linear layer, and {method.method.name} at {run.cuts[0].layer!r} is another thing; export with "
-                "targets='input'"
+                "targets='input' (--class input)"
             )
         apply_methods(run, [method])
     return run
