@@ -7,6 +7,7 @@ import logging
 import os
 import re
 import shutil
+import threading
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from io import BytesIO
@@ -110,16 +111,29 @@ def _write_onnx(program: ExportedProgram, path: Path, form: Form, told: Mapping[
 
 @contextmanager
 def _untold(package: str) -> Iterator[None]:
-    """Without what a package logs: what matters of it is asked for."""
-    logger, nowhere = logging.getLogger(package), logging.NullHandler()
-    told = logger.propagate
+    """Without what a package logs in this thread: what matters of it is asked for."""
+    logger, nowhere = logging.getLogger(package), _Nowhere()
     logger.addHandler(nowhere)
-    logger.propagate = False
     try:
         yield
     finally:
-        logger.propagate = told
         logger.removeHandler(nowhere)
+
+
+class _Nowhere(logging.Handler):
+    """The last that hears what this thread logs.
+
+    A filter would see only what is logged by the logger's own name, and to stop it from passing records on would stop
+    those of other threads.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._thread = threading.get_ident()
+
+    def emit(self, record: logging.LogRecord) -> None:
+        if record.thread == self._thread:
+            record.levelno = -1  # below every handler's: those of the loggers above leave it
 
 
 def _reason(error: BaseException) -> str:
