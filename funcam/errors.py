@@ -1,4 +1,7 @@
-"""The one kind of error that bad input raises, and of warning; how names and values are shown in what is said."""
+"""The one kind of error that bad input raises, and of warning; how names and values are shown in what is said.
+
+What other packages warn of is kept back here, too.
+"""
 
 from __future__ import annotations
 
@@ -7,9 +10,12 @@ import heapq
 import json
 import math
 import operator
-from collections.abc import Iterable, Sequence
+import threading
+import warnings
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from itertools import islice
-from typing import Any
+from typing import Any, cast
 
 _MOST_SHOWN = 60
 
@@ -48,6 +54,43 @@ class FuncamError(ValueError):
 
 class FuncamWarning(UserWarning):
     """A result that may not be what was hoped for: a map that is zero everywhere, layers that were left out."""
+
+
+@contextmanager
+def unwarned() -> Iterator[None]:
+    """Inside, and in this thread, nothing that is warned of is told.
+
+    `warnings.catch_warnings` changes what all threads are told, and where two of them overlap puts back for good what
+    the other had set. This is a filter of its own, which matches in one thread.
+
+    Example:
+        >>> with unwarned():
+        ...     warnings.warn("of no concern", stacklevel=1)
+    """
+    inside = _Inside()
+    entry, filters = ("ignore", inside, Warning, None, 0), _filters()
+    filters.insert(0, entry)
+    try:
+        yield
+    finally:
+        inside.thread = None
+        for those in (filters, _filters()):  # another's `catch_warnings` keeps the one, or has put back the other
+            with suppress(ValueError):
+                those.remove(entry)
+
+
+def _filters() -> list[Any]:
+    return cast("list[Any]", warnings.filters)
+
+
+class _Inside:
+    """In the place of a filter's pattern: matches whatever is said in a thread, while that is inside."""
+
+    def __init__(self) -> None:
+        self.thread: int | None = threading.get_ident()
+
+    def match(self, _message: str) -> bool:
+        return self.thread == threading.get_ident()
 
 
 def nearest(word: object, known: Iterable[str], count: int = 3) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextlib import contextmanager, nullcontext
 from dataclasses import replace
 from types import FunctionType
 from typing import Any
@@ -66,7 +66,7 @@ def compiled(explained: Explain, like: Explanation, device: torch.device, dynami
         result = explained(images, classes)
         return result.maps, result.outputs, result.targets, result.scores, total(result.maps, result.scores)
 
-    graphs = backend == "inductor" and device.type == "cuda" and not dynamic
+    graphs, compiled_for = backend == "inductor" and device.type == "cuda" and not dynamic, set[int]()
     function = torch.compile(
         _with_own_code(tensors),
         fullgraph=True,
@@ -81,8 +81,9 @@ def compiled(explained: Explain, like: Explanation, device: torch.device, dynami
         if dynamic and len(images) > 1:
             torch._dynamo.maybe_mark_dynamic(images, 0)
         torch.compiler.cudagraph_mark_step_begin()  # type: ignore[no-untyped-call]
-        with _weights_inside(backend):
+        with nullcontext() if len(images) in compiled_for else _weights_inside(backend):
             maps, outputs, targets, scores, numbers = owned(function(images, classes))
+        compiled_for.add(len(images))
         return replace(like, maps=maps, outputs=outputs, targets=targets, scores=scores), numbers
 
     return run
@@ -107,14 +108,17 @@ def _with_own_code(function: Callable[..., Any]) -> Callable[..., Any]:
     return FunctionType(function.__code__.replace(), function.__globals__, closure=function.__closure__)
 
 
-def _weights_inside(backend: Any) -> AbstractContextManager[Any]:
+@contextmanager
+def _weights_inside(backend: Any) -> Iterator[None]:
     """The weights are constants to torch's own compiler, which lays them out as its kernels read them.
 
-    (Its settings are this thread's, and read while it compiles, at whichever call that is.)
+    The setting is read while it compiles. Torch 2.11 has one for all threads: nobody else compiles meanwhile.
     """
     if backend != "inductor":
-        return nullcontext()
+        yield
+        return
+    from torch._dynamo.convert_frame import compile_lock
     from torch._inductor import config  # takes a while
 
-    patched: AbstractContextManager[Any] = config.patch(freezing=True)
-    return patched
+    with compile_lock, config.patch(freezing=True):
+        yield

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import os
-import threading
-import warnings
 from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import contextmanager, suppress
 from functools import cache
 from typing import Any
 
@@ -14,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from funcam.errors import unwarned
 from funcam.files import open_regular
 from funcam.imaging import heif, webp
 from funcam.imaging.bounds import MOST_BYTES, Header, refuse_large, refuse_strips
@@ -53,7 +52,7 @@ def opened(path: str | os.PathLike[str], formats: Sequence[str] = FORMATS) -> It
     """
     _know_formats()
     name = repr(os.fsdecode(path))
-    with _quiet, Header(open_regular(path, most=MOST_BYTES), name) as stream:
+    with unwarned(), Header(open_regular(path, most=MOST_BYTES), name) as stream:
         if heif.begins(stream.peek(12)[:12]):
             heif.register()
         refuse_strips(stream, name)
@@ -70,32 +69,6 @@ def _know_formats() -> None:
 
     with suppress(ImportError):  # an older Pillow has none
         from PIL import AvifImagePlugin  # noqa: F401
-
-
-class _Quiet:
-    """Nothing is warned of inside.
-
-    Python's filters are those of all threads: the first one in sets them, the last one out puts them back.
-    """
-
-    def __init__(self) -> None:
-        self._lock, self._inside, self._filters = threading.Lock(), 0, ExitStack()
-
-    def __enter__(self) -> None:
-        with self._lock:
-            self._inside += 1
-            if self._inside == 1:
-                self._filters.enter_context(warnings.catch_warnings())
-                warnings.simplefilter("ignore")
-
-    def __exit__(self, *_: object) -> None:
-        with self._lock:
-            self._inside -= 1
-            if not self._inside:
-                self._filters.close()
-
-
-_quiet = _Quiet()
 
 
 def load_whole(image: Image.Image, path: str | os.PathLike[str]) -> Image.Image:

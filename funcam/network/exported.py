@@ -13,7 +13,6 @@ import logging
 import operator
 import os
 import threading
-import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -24,7 +23,7 @@ from torch.export import ExportedProgram
 from torch.export.graph_signature import InputKind, OutputKind
 from torch.utils import _pytree as pytree
 
-from funcam.errors import FuncamError
+from funcam.errors import FuncamError, unwarned
 from funcam.network.checks import tolerance
 from funcam.network.failures import PAIR, trouble_of
 from funcam.network.graph import Graph, acyclic, one_argument, with_forward
@@ -168,11 +167,8 @@ def _export_modes(device: str) -> Iterator[None]:
         torch.autocast(device, enabled=False),
         SlowPath(),
         _unlogged(),
-        warnings.catch_warnings(),
+        unwarned(),  # what it says of the model's code (attributes that it sets) is of no concern here
     ):
-        warnings.simplefilter(
-            "ignore"
-        )  # what it says of the model's code (attributes that it sets) is of no concern here
         yield
 
 

@@ -5,13 +5,13 @@ from __future__ import annotations
 import importlib
 import os
 import threading
-import warnings
 from collections.abc import Callable
 from functools import cache
 from typing import Any
 
 import torch
 
+from funcam.errors import unwarned
 from funcam.network.tracing import is_compiled
 
 
@@ -59,6 +59,5 @@ def prepare_forward_mode() -> None:
 
 @cache
 def _import_quietly() -> None:
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", FutureWarning)
+    with unwarned():
         importlib.import_module("torch._decomp.decompositions_for_jvp")

@@ -7,7 +7,6 @@ nothing has to be copied to it. Torch stays in the thread that takes the results
 from __future__ import annotations
 
 import os
-import warnings
 from collections import deque
 from collections.abc import Callable, Generator, Iterable
 from concurrent.futures import Future, ThreadPoolExecutor, wait
@@ -64,8 +63,7 @@ def in_order(
     if not workers:
         yield from (outcome_of(item, lambda item=item: function(item)) for item in items)  # type: ignore[misc]
         return
-    # Python's filters of warnings are those of all threads: whatever a worker leaves of them is undone behind it.
-    with warnings.catch_warnings(), ThreadPoolExecutor(workers, "funcam") as pool:
+    with ThreadPoolExecutor(workers, "funcam") as pool:
         window = _Window(function, pool)
         try:
             for item in items:

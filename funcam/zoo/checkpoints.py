@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import warnings
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -11,7 +10,7 @@ from typing import Any, BinaryIO
 import torch
 from torch import Tensor
 
-from funcam.errors import FuncamError, shown
+from funcam.errors import FuncamError, shown, unwarned
 from funcam.files import MIB, exists, open_regular, parsing
 from funcam.zoo.containers import ZIP, check_pickles, check_safetensors, check_zip, is_tar
 from funcam.zoo.pickle_calls import Damaged, Foreign
@@ -117,8 +116,7 @@ def _read_torch(file: Path, stream: BinaryIO, size: int) -> Any:
             f"{file} is not a checkpoint (it starts with {start[:12]!r}); give a .pth, .pt or .safetensors file"
         )
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # torch's remarks on the pickle's protocol
+        with unwarned():  # torch remarks on the pickle's protocol
             # Mapped, so that the optimizer's state beside the weights is not read; only the zip format allows it.
             return torch.load(file, map_location="cpu", weights_only=True, mmap=is_zip)
     except Exception as error:  # its unpickler raises anything, KeyError included
