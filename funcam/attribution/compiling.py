@@ -14,6 +14,7 @@ from funcam.attribution.explanation import Explanation
 from funcam.attribution.finite import total
 from funcam.attribution.prepared import Explain, Run
 from funcam.errors import FuncamError, shown
+from funcam.network.alone import alone
 from funcam.network.outputs import unpacked
 
 
@@ -115,10 +116,11 @@ def _weights_inside(backend: Any) -> Iterator[None]:
     The setting is read while it compiles. Torch 2.11 has one for all threads: nobody else compiles meanwhile.
     """
     if backend != "inductor":
-        yield
+        with alone():
+            yield
         return
     from torch._dynamo.convert_frame import compile_lock
     from torch._inductor import config  # takes a while
 
-    with compile_lock, config.patch(freezing=True):
+    with alone(), compile_lock, config.patch(freezing=True):
         yield

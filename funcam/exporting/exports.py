@@ -27,8 +27,11 @@ from funcam.exporting.kinds import ALL, Format, check_opset, explained_of, forma
 from funcam.exporting.place import check_place
 from funcam.exporting.tracing import traced
 from funcam.exporting.verifying import verified
+from funcam.network.alone import alone
 from funcam.network.cutting import split
+from funcam.network.known import known_of
 from funcam.network.naming import LayerLike
+from funcam.network.wrappers import unwrapped
 from funcam.targets.target import Output
 
 OPSET = 18
@@ -145,8 +148,10 @@ def export(
     form = Form(example, explained, _count(result, classes, explained), *numbers, preprocessing)
     told = {**_told(result, options, classes), **form.told()}
     with written(target) as passing:
-        program = traced(_settled(cut, form, resolved, output), resolved, form)
-        run = write(program, passing, kind, form, told, opset)
+        settled = _settled(cut, form, resolved, output)
+        with known_of(unwrapped(model)).lock, alone():
+            program = traced(settled, resolved, form)
+            run = write(program, passing, kind, form, told, opset)
         agreement = verified(run, eager, form)
         del run  # a file that is open can't be moved on every system
         names = sorted(each.name for each in passing.parent.iterdir())

@@ -11,7 +11,6 @@ from __future__ import annotations
 import functools
 import logging
 import operator
-import os
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -24,6 +23,7 @@ from torch.export.graph_signature import InputKind, OutputKind
 from torch.utils import _pytree as pytree
 
 from funcam.errors import FuncamError, unwarned
+from funcam.network.alone import alone
 from funcam.network.checks import tolerance
 from funcam.network.failures import PAIR, trouble_of
 from funcam.network.graph import Graph, acyclic, one_argument, with_forward
@@ -34,22 +34,6 @@ _ATEN = torch.ops.aten
 _NORM = _ATEN._native_batch_norm_legit_no_training.default
 _VIEWS = {_ATEN.view.default, _ATEN._unsafe_view.default, _ATEN.reshape.default}
 _STATED = {InputKind.PARAMETER, InputKind.BUFFER}
-
-
-class _OneAtATime:
-    """torch can't export twice at once: each would put the other's patches back."""
-
-    def __init__(self) -> None:
-        self.lock = threading.RLock()
-
-    def renew(self) -> None:
-        """In the child of a fork: a lock that another thread held there is held for ever."""
-        self.lock = threading.RLock()
-
-
-_EXPORTING = _OneAtATime()
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_EXPORTING.renew)
 
 
 def export(model: nn.Module, images: torch.Tensor) -> Graph:
@@ -74,7 +58,7 @@ def export(model: nn.Module, images: torch.Tensor) -> Graph:
     paths: list[tuple[str, str]] = []  # (module, "in" or "out") of each value that is returned beside the outputs
     watched = _watched(one_argument(_frozen_twin(model)), paths)
     try:
-        with _EXPORTING.lock, _export_modes(images.device.type):
+        with alone(), _export_modes(images.device.type):
             blank = torch.zeros((2, *images.shape[1:]), dtype=images.dtype, device=images.device)
             batches = ({0: torch.export.Dim.DYNAMIC},)
             program = torch.export.export(watched, (blank,), dynamic_shapes=batches, strict=False)

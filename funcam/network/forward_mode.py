@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import importlib
-import os
-import threading
 from collections.abc import Callable
 from functools import cache
 from typing import Any
@@ -12,23 +10,8 @@ from typing import Any
 import torch
 
 from funcam.errors import unwarned
+from funcam.network.alone import alone
 from funcam.network.tracing import is_compiled
-
-
-class _OneAtATime:
-    """Torch's forward mode has one level, which all threads share: a second one would lose or mix derivatives."""
-
-    def __init__(self) -> None:
-        self.renew()
-
-    def renew(self) -> None:
-        """A new lock: in a child of a fork one that another thread held there is held for ever."""
-        self.lock = threading.RLock()
-
-
-_FORWARD_MODE = _OneAtATime()
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_FORWARD_MODE.renew)
 
 
 def pushforward(function: Callable[..., Any], primals: tuple[Any, ...], tangents: tuple[Any, ...]) -> Any:
@@ -41,7 +24,7 @@ def pushforward(function: Callable[..., Any], primals: tuple[Any, ...], tangents
     if is_compiled():  # in one thread, and followed
         return torch.func.jvp(function, primals, tangents)[1]
     prepare_forward_mode()
-    with _FORWARD_MODE.lock:
+    with alone():
         return torch.func.jvp(function, primals, tangents)[1]
 
 

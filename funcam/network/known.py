@@ -48,6 +48,8 @@ class TracedModel:
         if image is not None:
             refuse_misfits(self.graph, image)
         key = image and (1, *image[1:])
+        if found := self._shapes.get(key):  # who has torch's tracers to itself must not wait for who waits for them
+            return found
         with self.lock:
             if key not in self._shapes:
                 shapes = probe_shapes(self.graph) if image is None else shapes_of(self.graph, image)
@@ -67,6 +69,8 @@ class TracedModel:
         """The graph cut at a layer."""
         if image is not None:
             refuse_misfits(self.graph, image)
+        if found := self._cuts.get(layer):
+            return found
         with self.lock:
             if layer not in self._cuts:
                 self._cuts[layer] = make_cut(self.graph, layer)

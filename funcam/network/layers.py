@@ -12,6 +12,7 @@ from torch import fx, nn
 from torch.nn.modules.conv import _ConvNd
 
 from funcam.errors import FuncamError, nearest
+from funcam.network.alone import alone
 from funcam.network.failures import reason_of
 from funcam.network.graph import Graph
 from funcam.network.images import hint_of
@@ -183,7 +184,7 @@ def _seen(graph: Graph, image: Shape) -> dict[fx.Node, Shape]:
     recorder = _ShapeRecorder(graph)
     dtype = next((p.dtype for p in graph.module.parameters() if p.is_floating_point()), torch.get_default_dtype())
     try:
-        with torch.no_grad():
+        with alone(), torch.no_grad():
             recorder.run(torch.empty((1, *image[1:]), device="meta", dtype=dtype))
     except Exception as error:
         raise FuncamError(

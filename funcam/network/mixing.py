@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, fx, nn
 
 from funcam.errors import FuncamError
+from funcam.network.alone import alone
 from funcam.network.axes import OwnLayout
 from funcam.network.believed import manner_for
 from funcam.network.call import tensors_in
@@ -105,12 +106,12 @@ def _kept_apart(model: nn.Module, given: Inputs, traced: TracedModel | None) -> 
 
     def through_graph(graph: Graph) -> bool:
         many = torch.empty((_MANY, *given.images.shape[1:]), dtype=given.images.dtype, device="meta")
-        with torch.no_grad(), suppress(LookupError):
+        with alone(), torch.no_grad(), suppress(LookupError):
             _KnownRows(graph).run(many)
             return True
         shape = (2, *given.images.shape[1:])
         pair = torch.empty(shape, dtype=given.images.dtype, device="meta")  # without values it costs next to nothing
-        with torch.no_grad(), Provenance(pair) as followed:
+        with alone(), torch.no_grad(), Provenance(pair) as followed:
             outputs = Unvalued(graph).run(pair)
         return _are_apart(outputs, followed)
 
