@@ -32,12 +32,15 @@ _COLUMNS: Mapping[str, tuple[str, ...]] = {
     "y0": ("y0", "ymin", "y_min", "y1"),
     "x1": ("x1", "xmax", "x_max", "x2"),
     "y1": ("y1", "ymax", "y_max", "y2"),
+    "width": ("width", "image_width", "img_width"),
+    "height": ("height", "image_height", "img_height"),
 }
 _BY_POSITION: Mapping[int, tuple[str, ...]] = {
     6: ("file", "classes", "x0", "y0", "x1", "y1"),
     7: ("file", "name", "classes", "x0", "y0", "x1", "y1"),
 }
 _SIDES = ("x0", "y0", "x1", "y1")
+_Size = tuple[int, int]
 
 
 def read_csv(path: Path, labels: Labels, tally: Tally) -> dict[str, Truth]:
@@ -45,7 +48,8 @@ def read_csv(path: Path, labels: Labels, tally: Tally) -> dict[str, Truth]:
 
     With a header the columns may stand in any order, and more of them; without one there are these six, or seven with
     a name before the class. A class is an index, several that all fit (`"281 282"`), or a name. Commas, semicolons
-    or tabs separate. Corners are in pixels, `x1` and `y1` behind the last one.
+    or tabs separate. Corners are in pixels, `x1` and `y1` behind the last one; columns `width` and `height` tell of
+    which image, where it isn't the file as it is.
 
     Args:
         path: the file.
@@ -64,16 +68,21 @@ def read_csv(path: Path, labels: Labels, tally: Tally) -> dict[str, Truth]:
     """
     rows = read_rows(path)
     columns, first = _columns(rows[0], path)
-    objects_of: dict[str, list[Object]] = {}
+    told: dict[str, list[tuple[Object, _Size | None]]] = {}
     for line, row in enumerate(rows[first:], start=first + 1):
         where = f"{path.name}, row {line}"
         if len(row) < max(columns.values()) + 1:
             tally.note(f"a row has too few columns; {_EXPECTED}; it is left out", where)
             continue
-        object_ = _object({name: row[index].strip() for name, index in columns.items()}, labels, tally, where)
+        cells = {name: row[index].strip() for name, index in columns.items()}
+        object_ = _object(cells, labels, tally, where)
         if object_:
-            objects_of.setdefault(row[columns["file"]].strip(), []).append(object_)
-    return {name: Truth(name, tuple(objects)) for name, objects in objects_of.items()}
+            told.setdefault(cells["file"], []).append((object_, _size(cells)))
+    known = not _of_boxes([pair for pairs in told.values() for pair in pairs])
+    return {
+        name: Truth(name, tuple(object_ for object_, _ in pairs), pairs[0][1] if known else None)
+        for name, pairs in told.items()
+    }
 
 
 def read_rows(path: Path, expected: str = _EXPECTED) -> list[list[str]]:
@@ -147,6 +156,21 @@ def _columns(row: Sequence[str], path: Path) -> tuple[dict[str, int], int]:
 
 def _first(headings: Sequence[str], names: Sequence[str]) -> int | None:
     return next((headings.index(name) for name in names if name in headings), None)
+
+
+def _size(cells: Mapping[str, str]) -> _Size | None:
+    """The size that a row tells."""
+    width, height = (number(cells.get(side, "")) or 0 for side in ("width", "height"))
+    return (round(width), round(height)) if width >= 1 and height >= 1 else None
+
+
+def _of_boxes(told: Sequence[tuple[Object, _Size | None]]) -> bool:
+    """Whether the sizes are those of the boxes themselves, as some tables have them, and not of the images."""
+    boxes = [(object_.box, size) for object_, size in told if object_.box and size]
+    beyond_corner = any(box[0] > 0 or box[1] > 0 for box, _ in boxes)
+    return beyond_corner and all(
+        abs(box[2] - box[0] - width) <= 1 and abs(box[3] - box[1] - height) <= 1 for box, (width, height) in boxes
+    )
 
 
 def _object(cells: Mapping[str, str], labels: Labels, tally: Tally, where: str) -> Object | None:

@@ -9,7 +9,7 @@ from dataclasses import replace
 from pathlib import Path, PurePosixPath
 from typing import NamedTuple, TypeVar
 
-from funcam.errors import FuncamError
+from funcam.errors import FuncamError, quoted
 from funcam.imaging.decoding import opened, orientation_of
 from funcam.imaging.reading import SUFFIXES
 from funcam.truth.masks import Turned
@@ -68,7 +68,7 @@ def match(truths: Mapping[str, Truth], images: Sequence[Path]) -> Matched:
         without truth, boxes that were cut, left out, turned, scaled).
 
     Raises:
-        FuncamError: no image has truth.
+        FuncamError: no image has truth, or the boxes are fractions of the images.
 
     Example:
         >>> match({"dog.jpg": Truth("dog.jpg", (Object((207,), "dog", (0, 0, 9, 9)),))}, [Path("photos/dog.jpg")])
@@ -76,6 +76,7 @@ def match(truths: Mapping[str, Truth], images: Sequence[Path]) -> Matched:
         Matched(truths={PosixPath('photos/dog.jpg'): Truth(...)}, problems=[])
     """
     tally = Tally()
+    _refuse_fractions(truths)
     named = _named(truths, images, tally)
     truth_of: dict[Path, Truth] = {}
     for path in images:
@@ -142,6 +143,19 @@ def image_frame(path: Path) -> Frame | None:
     except Exception:  # The image itself is read later, and then the reason is told.
         return None
     return Frame(height, width, orientation) if orientation > 4 else Frame(width, height, orientation)
+
+
+def _refuse_fractions(truths: Mapping[str, Truth]) -> None:
+    """Refuse boxes that all lie in the first pixel: measured as pixels, every figure would be nothing."""
+    boxes = [(name, each.box) for name, truth in truths.items() for each in truth.objects if each.box]
+    sides = [side for _, box in boxes for side in box]
+    if any(side % 1 for side in sides) and all(0 <= side <= 1 for side in sides):
+        name, box = boxes[0]
+        raise FuncamError(
+            f"every box of the truth lies in the first pixel of its image (first: {quoted(name)}, "
+            f"{', '.join(f'{side:g}' for side in box)}); they seem to be fractions: multiply x by the image's width "
+            "and y by its height"
+        )
 
 
 def _named(truths: Mapping[str, Truth], images: Sequence[Path], tally: Tally) -> dict[Path, str]:

@@ -103,3 +103,20 @@ def test_files_that_are_no_boxes(tmp_path, data, part):
     with pytest.raises(FuncamError, match=part) as caught:
         read_csv(tmp_path / "x.csv", labeller(CLASSES), Tally())
     assert "\n" not in str(caught.value)
+
+
+def sized(path, *rows):
+    found, problems = read(path, "\n".join(["filename,width,height,class,xmin,ymin,xmax,ymax", *rows]))
+    assert problems == []
+    return {name: truth.size for name, truth in found.items()}
+
+
+def test_a_table_tells_which_size_its_pixels_are_of(tmp_path):
+    rows = ["a.jpg,640,480,dog,10,20,600,400", "a.jpg,640,480,cat,0,0,9,9", "b.jpg,,480,dog,0,0,9,9"]
+    assert sized(tmp_path, *rows) == {"a.jpg": (640, 480), "b.jpg": None}
+    assert sized(tmp_path, "a.jpg,64,48,dog,0,0,64,48") == {"a.jpg": (64, 48)}
+
+
+def test_the_sizes_of_boxes_are_not_those_of_images(tmp_path):
+    rows = ["a.jpg,590,380,dog,10,20,600,400", "b.jpg,9,9,cat,0,0,9,9"]
+    assert sized(tmp_path, *rows) == {"a.jpg": None, "b.jpg": None}

@@ -174,3 +174,15 @@ def test_the_assets(assets):
     first = found[Path(folder / "000000000009.jpg")]
     assert first.multiple(659)
     assert first.single(937)
+
+
+def test_fractions_are_no_pixels(tmp_path):
+    (image,) = pictures(tmp_path, "a.png")
+    with pytest.raises(FuncamError, match=r"'a\.png', 0\.1, 0\.2, 0\.6, 1.*fractions: multiply x by the image's width"):
+        match(truths("a.png", box=(0.1, 0.2, 0.6, 1.0)), [image])
+    (pixel,) = pictures(tmp_path, "b.png", size=(1, 1))
+    assert match(truths("b.png", box=(0.0, 0.0, 1.0, 1.0)), [pixel]).truths[pixel].objects[0].box == (0, 0, 1, 1)
+    small, large = Object((3,), "cat", (0.1, 0.2, 0.6, 0.9)), Object((3,), "cat", BOX)
+    found, problems = match({"a.png": Truth("a.png", (small, large))}, [image])
+    assert [each.box for each in found[image].objects] == [small.box, BOX]
+    assert problems == []
