@@ -52,7 +52,7 @@ class Rows:
             try:
                 target = self._target(image.item.label) if image.pixels is not None else None
             except FuncamError as error:
-                image = replace(image, error=str(error))
+                image = replace(image, error=image.item.unlabelled or str(error))
             if image.error is not None or image.pixels is None:  # without either, the first of its content tells
                 rows[image.index] = _row(image, error=image.error)
             else:

@@ -39,26 +39,35 @@ class Item:
         place: where its bytes lie.
         label: its class as the source tells it, a name or an index; None where it tells none.
         problem: why it can't be read, where that was found while it was listed.
+        unlabelled: why its class can't be read, where the source tells one: only who asks for it lacks it.
     """
 
     path: str
     place: Place
     label: str | None = None
     problem: str | None = None
+    unlabelled: str | None = None
 
 
 def ignored(_name: str) -> None:
     """Nobody asks for what is left out."""
 
 
-def made_item(name: str, place: Place, label: str | None = None, problem: str | None = None) -> Item:
+def made_item(
+    name: str,
+    place: Place,
+    label: str | None = None,
+    problem: str | None = None,
+    unlabelled: str | None = None,
+) -> Item:
     """An item under a name that may come from anybody's file.
 
     Args:
         name: what it is called, whatever letters there are in it.
         place: where its bytes lie.
-        label: its class; one of over 1,000 letters is a problem.
+        label: its class; one of over 1,000 letters can't be read.
         problem: why it can't be read.
+        unlabelled: why its class can't be read.
 
     Example:
         >>> made_item("a\\x1b[31m.jpg", Place("a.tar", 512, 99)).path
@@ -66,8 +75,8 @@ def made_item(name: str, place: Place, label: str | None = None, problem: str | 
     """
     text = label.strip() if label else ""
     if len(text) > _LONGEST_LABEL:
-        text, problem = "", problem or f"its class has more than {_LONGEST_LABEL:,} letters"
-    return Item(shown_path(name), place, text or None, problem)
+        text, unlabelled = "", f"its class has more than {_LONGEST_LABEL:,} letters"
+    return Item(shown_path(name), place, text or None, problem, unlabelled)
 
 
 def shown_path(name: str) -> str:
@@ -88,7 +97,7 @@ def item_line(item: Item) -> bytes:
         b'["dog.jpg", null, null, null, "207"]\\n'
     """
     file, start, size = item.place
-    values = [item.path, None if file == item.path else file, start, size, item.label, item.problem]
+    values = [item.path, None if file == item.path else file, start, size, item.label, item.problem, item.unlabelled]
     while values[-1] is None:
         values.pop()
     return json.dumps(values).encode() + b"\n"
@@ -101,15 +110,15 @@ def item_of(line: bytes) -> Item:
         FuncamError: the line is damaged.
 
     Example:
-        >>> item_of(b'["dog.jpg"]')
-        Item(path='dog.jpg', place=Place(file='dog.jpg', start=None, size=None), label=None, problem=None)
+        >>> item_of(b'["dog.jpg", null, null, null, "207"]').label
+        '207'
     """
     try:
-        path, file, start, size, label, problem = [*json.loads(line), *[None] * 5][:6]
-        texts, numbers = (path, file, label, problem), (start, size)
+        path, file, start, size, label, problem, unlabelled = [*json.loads(line), *[None] * 6][:7]
+        texts, numbers = (path, file, label, problem, unlabelled), (start, size)
         told = all(isinstance(text, str | None) for text in texts) and isinstance(path, str)
         if not (told and all(isinstance(number, int | None) for number in numbers)):
             raise ValueError
     except (ValueError, TypeError, RecursionError):
         raise FuncamError("a line of the listing is damaged; begin anew in another folder") from None
-    return Item(path, Place(path if file is None else file, start, size), label, problem)
+    return Item(path, Place(path if file is None else file, start, size), label, problem, unlabelled)

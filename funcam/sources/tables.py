@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from typing import Any, BinaryIO
@@ -15,6 +16,10 @@ from funcam.truth.csv_boxes import CLASS_COLUMNS, FILE_COLUMNS
 
 _IMAGES = ("image", "bytes", "img", "image_bytes", "jpg", "jpeg", "png", "webp")
 _CLASSES = ("cls", *CLASS_COLUMNS)
+_BYTES = ("binary", "large_binary", "binary_view")
+_TEXT = ("string", "large_string", "string_view")
+"""Types of Arrow's, in its own words: views are newer than the oldest pyarrow."""
+
 _WORDS, _PICTURES = 16, 1
 """Rows of words, and of images, that are unpacked at once: a dictionary's one value may be that of a million rows."""
 
@@ -123,13 +128,15 @@ def table_bytes(table: Table, first: int) -> Iterator[bytes | None]:
 def _item(file: str, row: int, path: Any, label: Any, names: Sequence[str]) -> Item:
     name = path.as_py() if path is not None else None
     value = label.as_py() if label is not None else None
-    problem = None
+    unlabelled = None
+    if isinstance(value, float) and (value.is_integer() or math.isnan(value)):  # integers, where some rows have none
+        value = None if math.isnan(value) else int(value)
     if isinstance(value, int) and not isinstance(value, bool):
         value = names[value] if 0 <= value < len(names) else str(value) if not names else None
     elif value is not None and not isinstance(value, str):
-        value, problem = None, f"its class is {shown(value)}; expected an index or a name"
+        value, unlabelled = None, f"its class is {shown(value)}; expected an index or a name"
     shown_as = f"{file}/{row} ({name})" if isinstance(name, str) and name else f"{file}/{row}"
-    return made_item(shown_as, Place(file, row), value, problem)
+    return made_item(shown_as, Place(file, row), value, unlabelled=unlabelled)
 
 
 def _parquet() -> Any:
@@ -148,21 +155,15 @@ def _image_columns(schema: Any, name: str) -> tuple[str, str | None]:
         kind = schema.field(column).type
         if types.is_struct(kind):
             inside = {kind.field(at).name: kind.field(at).type for at in range(kind.num_fields)}
-            if "bytes" in inside and _is_bytes(inside["bytes"]):
-                return f"{column}.bytes", f"{column}.path" if types.is_string(inside.get("path")) else None
-        elif _is_bytes(kind):
+            if "bytes" in inside and str(inside["bytes"]) in _BYTES:
+                return f"{column}.bytes", f"{column}.path" if str(inside.get("path")) in _TEXT else None
+        elif str(kind) in _BYTES:
             other = next((word for word in FILE_COLUMNS if word in schema.names and word != column), None)
-            return column, other if other and types.is_string(schema.field(other).type) else None
+            return column, other if other and str(schema.field(other).type) in _TEXT else None
     raise FuncamError(
         f"{name!r} has the columns {', '.join(map(quoted, schema.names[:8]))}; expected one of bytes, image or bytes, "
         "or Hugging Face's image with bytes and path"
     )
-
-
-def _is_bytes(kind: Any) -> bool:
-    from pyarrow import types
-
-    return bool(types.is_binary(kind) or types.is_large_binary(kind))
 
 
 def _column(batch: Any, column: str) -> Any:

@@ -74,7 +74,7 @@ def shard_items(file: str, left_out: LeftOut = ignored) -> Iterator[Item]:
 def _items(file: str, stream: BinaryIO, sample: Iterator[Member], left_out: LeftOut) -> Iterator[Item]:
     """The images of a sample."""
     images: list[Member] = []
-    label, record, problem = None, None, None
+    label, record, unlabelled = None, None, None
     for member in sample:
         ending = os.path.splitext(member.name)[1].lower()
         if is_image_name(member.name) or (member.problem and ending not in (".cls", ".json")):
@@ -86,18 +86,18 @@ def _items(file: str, stream: BinaryIO, sample: Iterator[Member], left_out: Left
                 else:
                     record = _class_in(_content(stream, member, _RECORD))
             except (FuncamError, UnicodeDecodeError) as error:
-                problem = f"its class in {member.name!r} can't be read ({reason_in(error)})"
+                unlabelled = f"its class in {member.name!r} can't be read ({reason_in(error)})"
         elif is_unreadable_name(member.name):
             left_out(os.path.basename(member.name))
         if len(images) > _TOGETHER:  # no sample of WebDataset's; its images go on without a class
             yield _item(file, images.pop(0), None, None)
     for member in images:
-        yield _item(file, member, label or record, problem)
+        yield _item(file, member, label or record, unlabelled)
 
 
-def _item(file: str, member: Member, label: str | None, problem: str | None) -> Item:
+def _item(file: str, member: Member, label: str | None, unlabelled: str | None) -> Item:
     place = Place(file, member.start, member.size)
-    return made_item(f"{file}/{member.name}" if member.name else file, place, label, member.problem or problem)
+    return made_item(f"{file}/{member.name}" if member.name else file, place, label, member.problem, unlabelled)
 
 
 def _members(stream: BinaryIO) -> Iterator[Member]:

@@ -213,6 +213,16 @@ def test_classes_come_from_the_source(asked: Asked, photos: Path, tmp_path: Path
         np.testing.assert_allclose(row.map, said.maps[0], atol=2e-3 * float(said.maps.abs().max()))  # type: ignore[arg-type]
 
 
+def test_a_class_that_cannot_be_read_costs_only_who_asks_for_it(asked: Asked, photos: Path, tmp_path: Path) -> None:
+    (photos / "list.csv").write_text(f"path,class\n00.png,5\n01.png,{'x' * 2000}\n")
+    source = [str(photos / "list.csv")]
+    predicted = store_of(asked, source, tmp_path / "predicted")
+    assert [row.error for row in predicted] == [None, None]
+    np.testing.assert_array_equal(predicted[1].target, expected(asked, photos / "01.png").targets[0])
+    labelled = store_of(replace(asked, target="label"), source, tmp_path / "labelled")
+    assert [row.error for row in labelled] == [None, "its class has more than 1,000 letters"]
+
+
 def test_what_speaks_against_a_class_of_all_images(asked: Asked, photos: Path, tmp_path: Path) -> None:
     rows = store_of(replace(asked, target=~2), [str(photos)], tmp_path / "store")
     said = expected(asked, photos / "00.png", 2)

@@ -124,7 +124,8 @@ def test_a_row_without_an_image_is_an_item_with_its_problem(place):
         ("b.jpg", None),
         ("c.jpg", None),
     ]
-    assert [bool(item.problem) for item in items] == [False, True, False, True]
+    assert [bool(item.problem) for item in items] == [False, True, False, False]
+    assert [bool(item.unlabelled) for item in items] == [False, False, False, True]
 
 
 @pytest.mark.parametrize(
@@ -161,6 +162,7 @@ ITEMS = st.builds(
     Item,
     st.text(),
     st.builds(Place, st.text(), st.none() | st.integers(0), st.none() | st.integers(0)),
+    st.none() | st.text(min_size=1),
     st.none() | st.text(min_size=1),
     st.none() | st.text(min_size=1),
 )

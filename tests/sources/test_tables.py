@@ -31,7 +31,7 @@ def read(source: str) -> list[bytes | str]:
     return data
 
 
-@pytest.mark.parametrize("kind", [pa.binary(), pa.large_binary()])
+@pytest.mark.parametrize("kind", [pa.binary(), pa.large_binary(), pa.binary_view()])
 @pytest.mark.parametrize("name", ["image", "bytes"])
 def test_a_column_of_bytes(place, name, kind):
     write({"class": [f"c{number}" for number in range(50)], name: pa.array(IMAGES, kind)})
@@ -39,6 +39,16 @@ def test_a_column_of_bytes(place, name, kind):
     items = list(list_items(["a.parquet"]))
     assert [item.label for item in items] == [f"c{number}" for number in range(50)]
     assert items[7].path == "a.parquet/7"
+
+
+@pytest.mark.parametrize("kind", [pa.string(), pa.large_string(), pa.string_view()])
+def test_files_are_called_by_any_kind_of_text(place, kind):
+    write({"image": IMAGES[:1], "file_name": pa.array(["cat.jpg"], kind)})
+    assert [item.path for item in list_items(["a.parquet"])] == ["a.parquet/0 (cat.jpg)"]
+    write(
+        {"image": pa.array([{"bytes": b"x", "path": "cat.jpg"}], pa.struct([("bytes", pa.binary()), ("path", kind)]))}
+    )
+    assert [item.path for item in list_items(["a.parquet"])] == ["a.parquet/0 (cat.jpg)"]
 
 
 def test_hugging_faces_struct_with_names_of_its_classes(place):
@@ -112,9 +122,17 @@ def test_other_columns_are_told(place, table, reason):
     assert reason in (item.problem or "")
 
 
-def test_odd_classes_are_the_rows_problem(place):
+def test_odd_classes_are_no_problem_of_the_image(place):
     write({"image": IMAGES[:2], "label": [1.5, 2.5]})
-    assert all("expected an index or a name" in (item.problem or "") for item in list_items(["a.parquet"]))
+    items = list(list_items(["a.parquet"]))
+    assert all("expected an index or a name" in (item.unlabelled or "") for item in items)
+    assert read("a.parquet") == IMAGES[:2]
+
+
+def test_indices_among_which_some_are_missing_are_floats_to_pandas(place):
+    write({"image": IMAGES[:4], "label": [3.0, float("nan"), None, -0.0]})
+    assert [item.label for item in list_items(["a.parquet"])] == ["3", None, None, "0"]
+    assert not any(item.unlabelled for item in list_items(["a.parquet"]))
 
 
 def test_a_damaged_file_is_an_item_or_errors_in_its_rows(place):

@@ -183,11 +183,12 @@ def test_no_bytes_stop_the_listing(tmp_path_factory, data, at, change):
 @pytest.mark.parametrize(
     ("name", "content"), [("0.cls", b"x" * 2000), ("0.cls", b"\xff"), ("0.json", b"{"), ("0.json", b"[" * 9999)]
 )
-def test_a_class_that_cannot_be_read_is_the_images_problem(tar, name, content):
+def test_a_class_that_cannot_be_read_is_no_problem_of_the_image(tar, name, content):
     tar("a.tar", {"0.jpg": b"x", name: content, "1.jpg": b"y"})
     first, second = list_items(["a.tar"])
-    assert "its class in" in (first.problem or "")
-    assert second.problem is None
+    assert "its class in" in (first.unlabelled or "")
+    assert [(item.label, item.problem) for item in (first, second)] == [(None, None)] * 2
+    assert second.unlabelled is None
 
 
 def test_images_that_all_go_by_one_name_are_held_a_thousand_at_most(tar):
