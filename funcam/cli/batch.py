@@ -87,7 +87,8 @@ def batch(
         str | None, typer.Option("--pictures", help="overlay: one of each, beside the shards.", rich_help_panel=_STORE)
     ] = None,
     shard_size: Annotated[
-        int, typer.Option("--shard", min=1, help="Images of one file of the store.", rich_help_panel=_STORE)
+        int,
+        typer.Option("--shard", min=1, max=2**16, help="Images of one file of the store.", rich_help_panel=_STORE),
     ] = 4096,
     as_listed: Annotated[
         bool, typer.Option("--as-listed", help="Go on without listing the source again.", rich_help_panel=_STORE)
@@ -258,7 +259,8 @@ def _into_store(
     if not quiet:
         failed = f", {failures:,} of them failed" if failures else ""
         count, them = f"{writer.count:,} image{'s' * (writer.count != 1)}", "it" if writer.count == 1 else "them"
-        console().print(f"{count} in {out}{failed}; `funcam batch show {out}` draws {them}", markup=False)
+        shows = "` draws" if kept["map_type"] != "none" and failures < writer.count else " --json` tells of"
+        console().print(f"{count} in {out}{failed}; `funcam batch show {out}{shows} {them}", markup=False)
     if told.failures:
         _complain_of_some(out)
     return FAILURE if failures or undrawn else 0

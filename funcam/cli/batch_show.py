@@ -85,6 +85,8 @@ def batch_show(
     check_reports([] if report is None else [report], overwrite)
     parse_query(query or [])
     opened = open_store(store)
+    if opened.question["map_type"] == "none" and not as_json:
+        return complain(f"{store}: the store holds no maps (--maps none), figures only; add --json, which prints them")
     question = "" if report is None else _question(opened, report, (query, most or _SHOWN, sample))
     tell_replaced([] if report is None else [report], question, overwrite)
     collect_again()

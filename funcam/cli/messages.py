@@ -94,13 +94,14 @@ def make_results_folder(out: Path) -> None:
 
 @contextmanager
 def loading(what: str, silent: bool) -> Iterator[None]:
-    """A spinner on a terminal while something loads."""
-    if silent:
+    """A spinner on a terminal while something loads; elsewhere nothing is written, where a full disk would end it."""
+    shown = console(stderr=True)
+    if silent or not shown.is_terminal:
         yield
         return
     from funcam.cli.tables import plain
 
-    with console(stderr=True).status(f"loading {plain(what)}".rstrip()):
+    with shown.status(f"loading {plain(what)}".rstrip()):
         yield
 
 

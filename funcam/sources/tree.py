@@ -14,12 +14,15 @@ from funcam.sources.places import Entry, entries, identity_of
 _WILD = re.compile(r"([^*?\[]*/)?(.*)", re.DOTALL)
 """The folder before the first wildcard of a glob, and the rest."""
 
+_OF_STORE = {"question.json", "listing"}
+"""What lies in a folder that `funcam batch` writes (`store.layout`): its pictures are none of the source's."""
+
 
 def below(folder: str, depth: int | None = None) -> Iterator[tuple[list[str], Entry]]:
     """The files below a folder, each folder's entries sorted by name; what is hidden is left out.
 
-    A link to a folder is followed. No folder is gone into twice, so that links that lead back end. In memory is one
-    folder of each level.
+    A link to a folder is followed. No folder is gone into twice, so that links that lead back end; none is that is a
+    store of `funcam batch`. In memory is one folder of each level.
 
     Args:
         folder: a path or an address.
@@ -52,10 +55,13 @@ def below(folder: str, depth: int | None = None) -> Iterator[tuple[list[str], En
         elif (depth is None or len(levels) < depth) and (entry.identity is None or entry.identity not in met):
             met.add(entry.identity)
             try:
-                levels.append(iter(entries(entry.path)))
-                names.append("")
+                inside = entries(entry.path)
             except FuncamError as error:
                 yield names, entry._replace(problem=str(error))
+                continue
+            if not {each.name for each in inside} >= _OF_STORE:
+                levels.append(iter(inside))
+                names.append("")
 
 
 def is_glob(path: str) -> bool:

@@ -73,6 +73,7 @@ def test_another_question_is_refused_and_the_store_stays(funcam: Funcam, photos:
         (["photos", "--net", "scenes", "--out", "s", "--method", "all"], "--method all: one method is taken here"),
         (["photos", "--net", "scenes", "--out", "s", "-m", "fem", "-m", "cam"], "--method was given 2 times"),
         (["photos", "--net", "scenes", "--out", "s", "-l", "stem.0,stem.2"], "stem.0, stem.2, or add --combine mean"),
+        (["photos", "--net", "scenes", "--out", "s", "--shard", "65537"], "'--shard'"),
     ],
 )
 def test_wrong_use_is_told_before_anything_is_written(
@@ -114,6 +115,28 @@ def test_show_draws_pictures_of_the_images_own_size_and_a_sheet(funcam: Funcam, 
     for number in range(3):  # without heat the picture is the image
         shown = read_image(f"store-pictures/0000000{number}-{number}.png")
         np.testing.assert_array_equal(shown, read_image(photos / f"{number}.png"))
+
+
+def test_a_store_without_maps_is_told_once_and_its_rows_are_shown(funcam: Funcam, photos: Path) -> None:
+    ran = funcam("batch", "photos", "--net", "scenes", "--out", "store", "--maps", "none")
+    assert ran.out == "5 images in store; `funcam batch show store --json` tells of them\n"
+    for words in ([], ["--report", "page.html"]):
+        funcam("batch", "show", "store", *words).error(1, r"holds no maps \(--maps none\), figures only; add --json")
+    assert not Path("page.html").exists()
+    assert len(funcam("batch", "show", "store", "--json").out.splitlines()) == 5
+
+
+def test_a_store_among_its_images_is_none_of_them(funcam: Funcam, photos: Path) -> None:
+    command = ("batch", "photos", "--net", "scenes", "--pictures", "overlay", "--out")
+    for store in ("photos/store", "photos/store", "photos/deep/other"):
+        ran = funcam(*command, store)
+        assert (ran.code, ran.out) == (0, f"5 images in {store}; `funcam batch show {store}` draws them\n")
+    assert "5 images in it" in funcam("batch", "photos/store/pictures", *command[2:4], "--out", "it").out
+
+
+def test_images_that_all_failed_are_not_said_to_be_drawn(funcam: Funcam, photos: Path) -> None:
+    ran = funcam("batch", "photos", "--net", "scenes", "--out", "store", "--target", "label")
+    assert ran.out == "5 images in store, 5 of them failed; `funcam batch show store --json` tells of them\n"
 
 
 def test_show_prints_rows_as_json(funcam: Funcam, photos: Path) -> None:
@@ -162,13 +185,6 @@ def test_show_says_of_an_image_that_changed_and_draws_the_others(funcam: Funcam,
     assert "1.png' has changed since it was explained" in ran.err
     assert "3.png" in ran.err
     assert len(list(Path("drawn").glob("0*"))) == 3
-
-
-def test_show_of_figures_without_maps_says_so(funcam: Funcam, photos: Path) -> None:
-    funcam("batch", "photos", "--net", "scenes", "--out", "store", "--maps", "none")
-    ran = funcam("batch", "show", "store", "--query", "index = 0")
-    assert ran.code == 1
-    assert "holds no maps" in ran.err
 
 
 @pytest.mark.parametrize(

@@ -5,10 +5,13 @@ from __future__ import annotations
 import os
 import subprocess
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
 from command_line import Funcam
+
+from funcam.cli.messages import complain, loading
 
 Process = Callable[..., "subprocess.Popen[str]"]
 FULL = Path("/dev/full")
@@ -52,6 +55,17 @@ def test_output_to_a_full_disk(process: Process, arguments: list[str]) -> None:
         (line,) = started.communicate()[1].splitlines()
     assert line == "funcam: the output can't be written (No space left on device); make room or send it elsewhere"
     assert started.returncode == 1
+
+
+@pytest.mark.skipif(not FULL.exists(), reason="a device that is always full, as Linux has it")
+def test_errors_that_can_not_be_written_stop_no_work(monkeypatch: pytest.MonkeyPatch) -> None:
+    with FULL.open("w") as full:
+        monkeypatch.setattr("sys.stderr", full)
+        with loading("a network", silent=False):
+            pass
+        assert complain("an image is damaged", 1) == 1
+        with suppress(OSError):  # what could not be written is tried again
+            full.close()
 
 
 @pytest.mark.skipif(not FULL.exists(), reason="a device that is always full, as Linux has it")
