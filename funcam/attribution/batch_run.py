@@ -19,7 +19,6 @@ from funcam.attribution.tails import Pullback, Tail, Tensors, as_they_are, run_b
 from funcam.attribution.whole import Kind, Whole, whole
 from funcam.errors import FuncamError
 from funcam.network import budget
-from funcam.network.believed import structure_of
 from funcam.network.budget import bytes_of
 from funcam.network.checks import difference
 from funcam.network.class_rows import class_rows
@@ -31,8 +30,6 @@ from funcam.network.inputs import of_image
 from funcam.network.linear_head import linear_head
 from funcam.network.mixing import refuse_mixed, rows_mix
 from funcam.network.rewrites.attention import AttentionRun
-from funcam.network.rewrites.batchnorm import fused
-from funcam.network.rewrites.channels_last import channels_last, in_channels_last
 from funcam.network.settled import LinearHead, Settled, TapCut
 from funcam.network.tap import Inputs
 from funcam.network.tap import run as run_model
@@ -213,14 +210,6 @@ class BatchRun:
             cut.manner,
             torch.is_grad_enabled(),
         )
-
-    def masked_network(self, index: int, target: Target) -> Callable[[torch.Tensor], torch.Tensor]:
-        """As `network`, for very many images that nobody differentiates: with BatchNorms folded, in channels_last."""
-        if torch.is_grad_enabled() or self.cuts[0].way != "fx" or self.source is None:
-            return self.network(index, target)
-        run = in_channels_last(fused(structure_of(self.source(), self.images).graph))
-        score = target.of_image(index)
-        return lambda images: full_precision(score(run(channels_last(images.to(self.images.dtype)))))
 
     def head_chunk(self, layer: int) -> int:
         """How many rows of changed features may pass the head at once."""

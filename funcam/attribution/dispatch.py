@@ -13,6 +13,7 @@ from torch.func import vmap
 
 from funcam.attribution.batch_run import BatchRun
 from funcam.attribution.image_gradients import gradient_maps, images_at_once
+from funcam.attribution.masking import maskable, masked_network
 from funcam.attribution.option_names import OURS, no_option
 from funcam.attribution.option_values import check_option
 from funcam.attribution.quantities import (
@@ -298,36 +299,35 @@ def _of_image_gradient(run: BatchRun, pullback: Pullback, function: OfGradient) 
 
 def _image_by_image(run: BatchRun, resolved: ResolvedMethod, layer: int) -> torch.Tensor:
     """Methods of a function, for one image and all its scores: `[B, K, ...]`."""
-    target = explained(run, resolved.method)
-    pixels = resolved.method.gives == "pixels"
-    if "head" in resolved.method.takes:
-        rows = run.head_chunk(layer)
-    else:
-        rows = run.gradient_chunk if pixels else run.image_chunk
-    function = resolved.function(chunk=rows)
+    target, takes = explained(run, resolved.method), resolved.method.takes
+    function = resolved.function(chunk=_rows_at_once(run, resolved.method, layer))
     maps = []
     means = ablates_means(run, resolved.method) and not resolved.eigen
     for index in range(len(run.images)):
         if means:
             maps.append(ablated_map(run, index, function))
             continue
-        arguments = [_of_image(run, layer, index, target, name) for name in resolved.method.takes]
+        arguments = [_of_image(run, layer, index, target, name, takes) for name in takes]
         with uncast(run.images.device):
             maps.append(full_precision(function(*arguments)))
     return torch.stack(maps)
 
 
-def _of_image(run: BatchRun, layer: int, index: int, target: Target, name: str) -> Any:
+def _rows_at_once(run: BatchRun, method: Method, layer: int) -> int:
+    if "head" in method.takes:
+        return run.head_chunk(layer)
+    return run.gradient_chunk if method.gives == "pixels" else run.image_chunk
+
+
+def _of_image(run: BatchRun, layer: int, index: int, target: Target, name: str, takes: Sequence[str]) -> Any:
     """What a function method is given, for one image."""
     if name == "A":
         return full_precision(run.features[layer][index])
     if name == "image":
-        return run.images[index]
+        return maskable(run, index) if "masked_network" in takes else run.images[index]
     if name == "head":
         return cast_as_now(run.head(layer, index, target), run.images.device)
-    if name == "guided_network":
-        return cast_as_now(guided_rows(run, index, target), run.images.device)
-    made = {"network": BatchRun.network, "masked_network": BatchRun.masked_network}
+    made = {"network": BatchRun.network, "masked_network": masked_network, "guided_network": guided_rows}
     return cast_as_now(made[name](run, index, target), run.images.device)
 
 

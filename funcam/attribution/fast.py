@@ -97,7 +97,7 @@ def said_of(run: Prepared) -> str:
     """
     how = f"compiled (torch keeps what it compiled in {_cache()})" if run.compiled else run.why or "not compiled"
     norms = f"{run.folded} BatchNorm{'s' * (run.folded != 1)} folded"
-    return f"prepared in {run.seconds:.1f} s: {norms}, channels_last, {how}"
+    return f"prepared in {run.seconds:.1f} s: {norms}, {how}"
 
 
 def _kind_of(targets: Any) -> Any:

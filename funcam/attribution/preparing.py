@@ -19,8 +19,11 @@ from funcam.errors import FuncamError, reason_in, shown
 from funcam.maps import pearson
 from funcam.methods import find_method
 from funcam.network.believed import graph_of
+from funcam.network.checks import difference, why_not_run
 from funcam.network.cutting import Split, split
 from funcam.network.naming import LayerLike
+from funcam.network.outputs import leaves
+from funcam.network.random_numbers import own_random_numbers
 from funcam.network.rewrites.batchnorm import folded
 from funcam.network.rewrites.channels_last import channels_last, in_channels_last
 from funcam.network.watch import Watch
@@ -28,6 +31,7 @@ from funcam.network.wrappers import unwrapped
 from funcam.targets.target import Targets
 
 _T = TypeVar("_T")
+_Change = Callable[[torch.Tensor], torch.Tensor]
 _HALF = (torch.bfloat16, torch.float16)
 _LEAST, _LEAST_IN_HALF = 0.999, 0.95
 """What a map has to correlate at least with the eager one; rounding of eight bits moves a map by a hundredth."""
@@ -53,11 +57,11 @@ def prepare(
     """Make `images -> Explanation` of a model once, to be called many times: the fast path of `explain`.
 
     The model is copied: BatchNorms are folded into the convolutions and linear layers before them, weights are held in
-    channels_last, and all of `explain` is compiled as one graph (on a GPU as CUDA graphs). It takes seconds, which
-    torch's own cache of compiled code makes fewer the next time. Where torch finds no compiler, can't compile the
-    method, or the model isn't cut by its graph, what is left is done and a `FuncamWarning` says so. The maps of the
-    example are compared with those of `explain`, and what differs is refused. The model is only read; when it is
-    changed later, the next call says that it has to be prepared again.
+    channels_last where its code takes that, and all of `explain` is compiled as one graph (on a GPU as CUDA graphs). It
+    takes seconds, which torch's own cache of compiled code makes fewer the next time. Where torch finds no compiler,
+    can't compile the method, or the model isn't cut by its graph, what is left is done and a `FuncamWarning` says so.
+    The maps of the example are compared with those of `explain`, and what differs is refused. The model is only read;
+    when it is changed later, the next call says that it has to be prepared again.
 
     Args:
         model: a module.
@@ -93,13 +97,12 @@ def prepare(
     if not len(example):
         raise FuncamError("example holds no images; expected at least one, of which the fast maps are compared")
     example = example.detach().clone()
-    graph = graph_of(module, example) if cut.way == "fx" else None
-    network = in_channels_last(folded(module, graph, example.shape, cut.layer))
-    copy, own = split(network, cut.layer, example=example), are_of_each(targets)
+    network, copy, laid_out = _folded(module, cut, example)
+    own = are_of_each(targets)
 
     def explained(images: torch.Tensor, classes: torch.Tensor | None) -> Explanation:
         given = targets if classes is None else classes
-        return explain(copy, channels_last(images), given, method=method, **options)
+        return explain(copy, laid_out(images), given, method=method, **options)
 
     def exact(targets: Targets) -> Explanation:
         with mode(example.device):
@@ -146,6 +149,34 @@ def _of_targets(
     asked = "all" if targets is None else targets
     with without_warnings():  # `explain` tells them
         return explain(module, example, asked, method="fem", output=options.get("output")).layer
+
+
+def _folded(module: nn.Module, cut: Split, example: torch.Tensor) -> tuple[nn.Module, Split, _Change]:
+    """A copy of a model with its BatchNorms folded, the same copy cut, and how images lie in memory that go into it.
+
+    In channels_last code may fail (`x.view(len(x), -1)`) or see that its tensors lie otherwise: there the copy and the
+    images are left as they lie.
+    """
+    graph = graph_of(module, example) if cut.way == "fx" else None
+    with mode(example.device), own_random_numbers(example):
+        network = folded(module, graph, example.shape, cut.layer)
+        said = _said(cut, example)
+        copy, _ = why_not_run(lambda: split(in_channels_last(network), cut.layer, example=example))
+        same, _ = why_not_run(lambda: copy and not difference(_said(copy, channels_last(example)), said))
+    if copy is not None and same:
+        return network, copy, channels_last
+    network = folded(module, graph, example.shape, cut.layer)
+    return network, split(network, cut.layer, example=example), _as_they_lie
+
+
+def _said(cut: Split, images: torch.Tensor) -> list[torch.Tensor]:
+    """The tensors in what a cut model returns."""
+    A, head = cut(images)
+    return [tensor for _, tensor in leaves(head(A))]
+
+
+def _as_they_lie(images: torch.Tensor) -> torch.Tensor:
+    return images
 
 
 def agreement(maps: torch.Tensor, exact: torch.Tensor) -> tuple[float, float]:
@@ -244,7 +275,7 @@ def _fastest(
         except (FuncamError, torch.OutOfMemoryError):
             raise
         except Exception as error:  # whatever is missing, or can't be followed
-            why = f"it is not compiled, only folded and in channels_last: {type(error).__name__}: {reason_in(error)}"
+            why = f"it is not compiled, only folded: {type(error).__name__}: {reason_in(error)}"
     if why:
         tell(why + "; backend=None leaves compiling out" * (cut.way == "fx"), 4)
     return None, _in_mode(explained, device, dtype)(example, classes), why

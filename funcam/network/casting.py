@@ -43,3 +43,17 @@ def cast_as_now(function: Callable[..., Any], device: torch.device) -> Callable[
             return function(*args, **kwargs)
 
     return cast
+
+
+def type_now(tensor: torch.Tensor) -> torch.dtype:
+    """The type that a model computes in, of a tensor of its own type: autocast's where that is in force.
+
+    Example:
+        >>> with torch.autocast("cpu", dtype=torch.bfloat16):
+        ...     type_now(torch.ones(1))
+        torch.bfloat16
+    """
+    kind = tensor.device.type
+    if kind == "meta" or not torch.is_autocast_enabled(kind):
+        return tensor.dtype
+    return torch.get_autocast_dtype(kind)

@@ -56,12 +56,16 @@ def _foldable(
     calls: list[str],
     layers: tuple[type[nn.Module], ...] = _CONVOLUTIONS,
 ) -> bool:
-    """Whether a node is a BatchNorm with statistics behind a layer that nobody else uses; each is called once."""
+    """Whether a node is a BatchNorm with statistics behind a layer that nobody else uses; each is called once.
+
+    Neither has hooks: they may make its weights (pruning, `weight_norm`), or look at what goes in or comes out.
+    """
     if node.op != "call_module" or given.op != "call_module" or len(given.users) > 1:
         return False
     norm, conv = (root.get_submodule(str(each.target)) for each in (node, given))
+    free = not any(hooks for each in (conv, norm) for hooks in map(each.__dict__.get, HOOKS))
     once = calls.count(str(node.target)) == calls.count(str(given.target)) == 1
-    return once and isinstance(norm, _BatchNorm) and norm.running_var is not None and type(conv) in layers
+    return free and once and isinstance(norm, _BatchNorm) and norm.running_var is not None and type(conv) in layers
 
 
 def _fold(root: nn.Module, given: fx.Node, node: fx.Node) -> None:
@@ -121,10 +125,9 @@ def _pairs(root: nn.Module, graph: Graph, image: Sequence[int]) -> Iterator[tupl
         given = node.args[0] if node.args else None
         if not isinstance(given, fx.Node) or not _foldable(root, given, node, calls, _OWN):
             continue
-        layer, norm = (root.get_submodule(str(each.target)) for each in (given, node))
-        free = not any(module_hooks for each in (layer, norm) for module_hooks in map(each.__dict__.get, HOOKS))
+        layer = root.get_submodule(str(given.target))
         own = all(shared[id(each)] == 1 for each in layer.parameters(recurse=False))
         grouped = isinstance(layer, _TRANSPOSED) and layer.groups > 1  # what folds them does not know groups there
         rows = not isinstance(layer, nn.Linear) or len(shapes.get(given, ())) == 2
-        if free and own and rows and not grouped and not {str(given.target), str(node.target)} & read:
+        if own and rows and not grouped and not {str(given.target), str(node.target)} & read:
             yield str(given.target), str(node.target)
