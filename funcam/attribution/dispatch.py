@@ -38,7 +38,7 @@ from funcam.methods.pixels import guided_backprop
 from funcam.methods.reduce import eigen_smoothed
 from funcam.network.budget import chunk_size
 from funcam.network.casting import cast_as_now, uncast
-from funcam.network.derivative import pull
+from funcam.network.derivative import anyhow, may_be_plain, pull
 from funcam.targets.target import Target
 
 # Looked up once: the compiler can't follow an import.
@@ -328,7 +328,10 @@ def _of_image(run: BatchRun, layer: int, index: int, target: Target, name: str, 
     if name == "head":
         return cast_as_now(run.head(layer, index, target), run.images.device)
     made = {"network": BatchRun.network, "masked_network": masked_network, "guided_network": guided_rows}
-    return cast_as_now(made[name](run, index, target), run.images.device)
+    network = made[name](run, index, target)
+    if name != "masked_network" and run.tapped and may_be_plain(run.images):
+        network = anyhow(network)  # (what no graph is cut of may refuse `torch.func`, which the method calls)
+    return cast_as_now(network, run.images.device)
 
 
 def _masked(

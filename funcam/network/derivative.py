@@ -72,6 +72,54 @@ def vjp(
     return *_plain(function, inputs), True
 
 
+def anyhow(function: Callable[[Tensor], Tensor]) -> Callable[[Tensor], Tensor]:
+    """The same function for who differentiates it once by `torch.func`, though its code refuses that: as `vjp` does.
+
+    Example:
+        >>> class Old(torch.autograd.Function):
+        ...     @staticmethod
+        ...     def forward(ctx, x):
+        ...         return x.clone()
+        ...
+        ...     @staticmethod
+        ...     def backward(ctx, gradient):
+        ...         return 3 * gradient
+        >>> torch.func.grad(anyhow(Old.apply))(torch.tensor(1.0))
+        tensor(3.)
+    """
+    return lambda tensor: _Anyhow.apply(tensor, _Differentiated(function))
+
+
+class _Differentiated:
+    """A function and, once it was computed, its pullback."""
+
+    pullback: Pullback
+
+    def __init__(self, function: Callable[[Tensor], Tensor]) -> None:
+        self.function = function
+
+    def __call__(self, tensor: Tensor) -> Tensor:
+        values: Tensor
+        values, self.pullback, *_ = vjp(lambda given: (self.function(given), None), [tensor])
+        return values
+
+
+class _Anyhow(torch.autograd.Function):
+    generate_vmap_rule = True
+
+    @staticmethod
+    def forward(tensor: Tensor, function: _Differentiated) -> Tensor:
+        return function(tensor)
+
+    @staticmethod
+    def setup_context(ctx: Any, inputs: tuple[Tensor, _Differentiated], output: Tensor) -> None:
+        ctx.function = inputs[1]
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None]:
+        return ctx.function.pullback(gradient)[0], None
+
+
 def along(
     function: Callable[..., tuple[Sequence[Tensor], Any]],
     inputs: Sequence[Tensor],
