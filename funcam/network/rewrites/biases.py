@@ -9,14 +9,16 @@ from typing import Any
 
 import torch
 from torch import fx, nn
-from torch.func import vjp
 
 from funcam.errors import FuncamError
 from funcam.network.believed import graph_of
 from funcam.network.budget import OF_TERMS, bytes_of, gradients_in_chunks
+from funcam.network.checks import difference
+from funcam.network.derivative import may_be_plain, vjp
 from funcam.network.forward_mode import pushforward
 from funcam.network.graph import Graph, acyclic
 from funcam.network.layers import layout_of
+from funcam.network.outputs import leaves
 from funcam.network.rewrites.explicit_attention import STEPS, attentions_of, explicit
 from funcam.network.traits import (
     BATCH_NORMS,
@@ -105,7 +107,9 @@ def full_gradient(
     def tapped(images: torch.Tensor, *taps: torch.Tensor) -> torch.Tensor:
         return score(_Tapped(plan.graph.module, dict(zip(added, taps, strict=True))).run(images))
 
-    scores, pullback, *_ = vjp(tapped, images, *taps)
+    scores, pullback, *_ = vjp(
+        lambda *given: (tapped(*given), ()), (images, *taps), None if may_be_plain(images) else False
+    )
     factors = (images, *added.values())
     chunks = [
         [g * factor for g, factor in zip(gradients, factors, strict=True)]
@@ -213,6 +217,8 @@ class _Adder(fx.Interpreter):
             b = self._bias(n, out) if kind == _BIAS else self._at_zero(n) if kind == _AFFINE else self._curved(n, out)
             if b is not None:
                 self.added[n], self.grids[n] = b, self.grid
+        elif kind and not isinstance(out, torch.Tensor):
+            self._refuse_added(n, out)
         return out
 
     def _bias(self, node: fx.Node, out: torch.Tensor) -> torch.Tensor | None:
@@ -236,15 +242,27 @@ class _Adder(fx.Interpreter):
 
     def _curved(self, node: fx.Node, out: torch.Tensor) -> torch.Tensor:
         function, given = self._function(node)
+        curved: torch.Tensor = out - self._tangent(node, function, given)
+        return curved
+
+    def _refuse_added(self, node: fx.Node, out: Any) -> None:
+        """Operations that return several tensors are followed where they add nothing: `topk`, but no LSTM."""
+        function, given = self._function(node)
+        tangents = self._tangent(node, lambda *values: _floats(function(*values)), given)
+        if difference(tangents, _floats(out)):
+            raise FuncamError(
+                f"full-grad can't follow {self.plan.names[node]!r} (node {str(node)!r}), which returns several tensors "
+                "and isn't linear; use gradient, or grad-cam"
+            )
+
+    def _tangent(self, node: fx.Node, function: Callable[..., Any], given: tuple[torch.Tensor, ...]) -> Any:
         try:
-            tangent = pushforward(function, given, given)
+            return pushforward(function, given, given)
         except (RuntimeError, NotImplementedError) as error:
             raise FuncamError(
                 f"full-grad can't linearise {self.plan.names[node]!r} (node {str(node)!r}): it has no forward "
                 "derivative; use gradient, or grad-cam"
             ) from error
-        curved: torch.Tensor = out - tangent
-        return curved
 
     def _function(self, node: fx.Node) -> tuple[Callable[..., Any], tuple[torch.Tensor, ...]]:
         """A node as a function of those of its inputs that depend on the image, and these inputs."""
@@ -262,6 +280,10 @@ class _Adder(fx.Interpreter):
 
 def _is_float(value: Any) -> bool:
     return isinstance(value, torch.Tensor) and value.is_floating_point()
+
+
+def _floats(value: Any) -> list[torch.Tensor]:
+    return [tensor for _, tensor in leaves(value) if _is_float(tensor)]
 
 
 class _Tapped(fx.Interpreter):

@@ -247,3 +247,32 @@ def test_an_operation_without_a_tangent_is_refused():
     model = nn.Sequential(nn.Conv2d(3, 2, 3), Leaf(), nn.Flatten())
     with pytest.raises(FuncamError, match=r"full-grad can't linearise 'leaf' .*forward derivative; use gradient"):
         full_gradient(model, torch.randn(1, 3, 4, 4), lambda out: out, memory=MEMORY)
+
+
+class Several(nn.Module):
+    """A head behind an operation that returns several tensors."""
+
+    def __init__(self, operation: nn.Module) -> None:
+        super().__init__()
+        self.conv, self.operation, self.fc = nn.Conv2d(3, 6, 3, 2), operation, nn.Linear(6, 5)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        first, *_ = self.operation(self.conv(x).relu().flatten(2).mT)
+        return self.fc(first.mean(1))
+
+
+class Topmost(nn.Module):
+    def forward(self, x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        values, indices = x.topk(3, 1)
+        return values, indices
+
+
+@pytest.mark.parametrize("make", [nn.GRU, nn.LSTM])
+def test_several_tensors_that_something_is_added_to_are_refused(make):
+    model = randomised(Several(make(6, 6, batch_first=True))).double()
+    with torch.no_grad(), pytest.raises(FuncamError, match=r"full-grad can't .*use gradient, or grad-cam"):
+        full_gradient(model, images_of(1, 3, 12, 12), lambda logits: logits, memory=MEMORY)
+
+
+def test_several_tensors_that_nothing_is_added_to_are_followed():
+    assert_complete(randomised(Several(Topmost())).double(), images_of(2, 3, 12, 12))
