@@ -52,7 +52,9 @@ def graph_of(model: nn.Module, images: Tensor | Shape | None = None) -> Graph:
         why = _why_not_graph(known, model, traced, Inputs(sample))
         if not why:
             return traced.graph
-    return known.exported(model, images, why).graph
+    exported = known.exported(model, images, why).graph
+    _refuse_another_derivative(known, model, exported, Inputs(sample))
+    return exported
 
 
 def structure_of(model: nn.Module, images: Tensor | Shape | None = None) -> TracedModel:
@@ -124,13 +126,42 @@ def _why_not_graph(known: Known, model: nn.Module, traced: TracedModel, inputs: 
     return known.fact(("graph", kind_of(inputs)), find)
 
 
+def _refuse_another_derivative(known: Known, model: nn.Module, exported: Graph, inputs: Inputs) -> None:
+    """`torch.export` keeps what code computes, and loses a derivative of its own.
+
+    Raises:
+        FuncamError: the model's derivative is another one.
+    """
+
+    def find() -> str:
+        sample = sample_of(inputs)
+        as_it_is = reference(model, sample, None, manner_for(model, sample))
+        return why_not_believed(lambda: through(exported.module, sample.images, plain=None), as_it_is)
+
+    why = known.fact(("exported graph", kind_of(inputs)), find)
+    if why:
+        name = type(model).__name__
+        raise FuncamError(
+            f"the graph that torch.export makes of {name} is another function: {why}; its code may have a derivative "
+            "of its own (autograd.Function, a hook on a tensor), which no graph keeps; use gradient, or grad-cam"
+        )
+
+
 def quiet(function: Callable[..., Any]) -> Callable[..., Any]:
     """A graph's code without its module's call, which prints a traceback where it fails."""
     return function.forward if isinstance(function, fx.GraphModule) else function
 
 
-def through(function: Callable[[Tensor], Any], tensor: Tensor) -> tuple[list[Tensor], Tensor]:
-    """What a graph, or the part of it behind a layer, makes of a tensor: its outputs, and the derivative there."""
+def through(
+    function: Callable[[Tensor], Any], tensor: Tensor, plain: bool | None = False
+) -> tuple[list[Tensor], Tensor]:
+    """What a graph, or the part of it behind a layer, makes of a tensor: its outputs, and the derivative there.
+
+    Args:
+        function: the graph.
+        tensor: what goes in.
+        plain: as in `vjp`.
+    """
     function = quiet(function)
 
     def run(given: Tensor) -> tuple[list[Tensor], list[Tensor]]:
@@ -138,7 +169,7 @@ def through(function: Callable[[Tensor], Any], tensor: Tensor) -> tuple[list[Ten
         return [t for t in outputs if t.is_floating_point()], outputs
 
     with torch.inference_mode(False):
-        _, (gradient,), outputs, _ = along(run, [tensor.detach()], cotangents, plain=False)
+        _, (gradient,), outputs, _ = along(run, [tensor.detach()], cotangents, plain)
     return [t.detach() for t in outputs], gradient
 
 

@@ -373,6 +373,7 @@ def test_what_the_exporter_says_of_a_models_code_is_not_heard(inside: bool, ask:
                 (self.conv if inside else self).last = A
             return self.fc(A.mean((2, 3)))
 
+    torch.manual_seed(0)  # of some weights no positive gradient comes through the ReLU
     model, images = Keeping().eval(), torch.rand(1, 3, 8, 8)
     if ask == "via":
         assert funcam.split(model, "conv", via="export", example=images)(images)[0].shape == (1, 4, 6, 6)
