@@ -38,6 +38,7 @@ from funcam.network.rewrites.attention import attention_run
 from funcam.network.rewrites.biases import FullGradient, full_gradient
 from funcam.network.rewrites.guidance import guided
 from funcam.network.rewrites.once import once
+from funcam.network.tracing import is_compiled
 from funcam.targets.class_scores import as_probability, as_residual_softmax, similar_classes
 from funcam.targets.target import ClassScore, Target, logits_of, restated, take
 
@@ -106,7 +107,7 @@ def _gradient(chunk: Chunk, layer: int, method: Method, _options: Options) -> to
 
 
 def _hessian_times_features(chunk: Chunk, layer: int, method: Method, _options: Options) -> torch.Tensor:
-    """`H A`, forward over reverse: the derivative of the gradient in the direction of the features."""
+    """`H A`: the derivative of the gradient in the direction of the features."""
     run, target = chunk.run, explained(chunk.run, method)
     A, head = run.at(layer)
 
@@ -114,7 +115,7 @@ def _hessian_times_features(chunk: Chunk, layer: int, method: Method, _options: 
         def gradient(A: torch.Tensor) -> torch.Tensor:
             return vjp(lambda features: target(head(features)), A)[1](cotangent)[0]  # type: ignore[no-any-return]
 
-        return pushforward(gradient, (A,), (A,))  # type: ignore[no-any-return]
+        return _along(gradient, A)
 
     cotangents = unit_cotangents(chunk.columns, run.scores)
     with sdpa_kernel(SDPBackend.MATH), _second_derivative(A.device):  # fused attention has no forward derivative
@@ -123,18 +124,28 @@ def _hessian_times_features(chunk: Chunk, layer: int, method: Method, _options: 
         return full_precision(vmap(along_features)(cotangents))
 
 
+def _along(gradient: Callable[[torch.Tensor], torch.Tensor], A: torch.Tensor) -> torch.Tensor:
+    """Forward over reverse; reverse over reverse, which is dearer, where torch has no forward derivative (SiLU)."""
+    try:
+        return pushforward(gradient, (A,), (A,))  # type: ignore[no-any-return]
+    except NotImplementedError:
+        return vjp(gradient, A)[1](A)[0]  # type: ignore[no-any-return]  # (H is symmetric)
+
+
 @contextmanager
 def _second_derivative(device: torch.device) -> Iterator[None]:
-    """What torch says of a convolution's second derivative in mixed types, in our words."""
+    """What torch says where it has no second derivative, in our words: the first one was had."""
     try:
         yield
     except (RuntimeError, FuncamError) as error:
         kind = device.type
-        if isinstance(error, torch.OutOfMemoryError) or kind == "meta" or not torch.is_autocast_enabled(kind):
+        if isinstance(error, torch.OutOfMemoryError) or kind == "meta" or is_compiled():
             raise
+        cast = torch.is_autocast_enabled(kind)
+        under, out = (" under autocast", "call it outside of torch.autocast, ") if cast else ("", "")
         raise FuncamError(
-            "shapley-cam takes a second derivative, and torch has none of this head under autocast; call it outside of "
-            "torch.autocast, name a later layer, or take grad-cam"
+            f"shapley-cam takes a second derivative, and torch has none of this head{under}; {out}name a later layer, "
+            "or take grad-cam"
         ) from error
 
 

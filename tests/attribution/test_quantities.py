@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import torch
 from small import Dense, small, tiny_densenet, tiny_vit
+from torch import nn
 from torch.nn import functional
 
 import funcam
@@ -50,8 +51,10 @@ def test_the_hessian_times_the_features_is_a_difference_of_gradients(dimensions)
         torch.testing.assert_close(found[k], difference, rtol=1e-4, atol=1e-7)
 
 
-def test_shapley_cam_is_its_equation():
-    model = Dense(2, functional.softplus).double()
+@pytest.mark.parametrize("activation", [functional.softplus, functional.silu, functional.mish])
+def test_shapley_cam_is_its_equation(activation):
+    """Of SiLU's and Mish's derivative torch has no forward derivative."""
+    model = Dense(2, activation).double()
     images = torch.randn(1, 2, 5, 4, dtype=torch.float64, generator=torch.Generator().manual_seed(2))
     A, head = funcam.split(model, "second")(images)
 
@@ -66,6 +69,21 @@ def test_shapley_cam_is_its_equation():
     found = funcam.explain(model, images, 1, method="shapley-cam", layer="second").maps[0]
     torch.testing.assert_close(found, want.detach(), rtol=1e-6, atol=1e-9)
     assert not torch.allclose(found, funcam.explain(model, images, 1, layer="second").maps[0], rtol=0.01)
+    several = funcam.explain(model, images, [[0, 1]], method="shapley-cam", layer="second").maps[0]
+    torch.testing.assert_close(several[1], found)
+
+
+def test_shapley_cam_of_a_head_without_a_second_derivative_is_refused():
+    class Recurrent(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.conv, self.cells = nn.Conv2d(3, 4, 3, 2), nn.LSTM(4, 5, batch_first=True)
+
+        def forward(self, x):
+            return self.cells(self.conv(x).flatten(2).mT)[0][:, -1]
+
+    with pytest.raises(funcam.FuncamError, match=r"second derivative, and torch has none of this head; name a later"):
+        funcam.explain(Recurrent(), torch.rand(1, 3, 8, 8), 1, method="shapley-cam", layer="conv")
 
 
 def test_noisy_gradients_are_those_of_noisy_images():
