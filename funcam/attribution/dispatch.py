@@ -39,6 +39,7 @@ from funcam.methods.reduce import eigen_smoothed
 from funcam.network.budget import chunk_size
 from funcam.network.casting import cast_as_now, uncast
 from funcam.network.derivative import anyhow, may_be_plain, pull
+from funcam.network.layout import of_images
 from funcam.targets.target import Target
 
 # Looked up once: the compiler can't follow an import.
@@ -214,7 +215,11 @@ def _refuse_complex(run: BatchRun, name: str) -> None:
 def _no_maps(run: BatchRun, resolved: ResolvedMethod, layer: int) -> torch.Tensor:
     """A method's values for no image, `[0, K, ...]`."""
     A = run.features[layer]
-    sizes = {"map": A.shape[2:], "heat": run.images.shape[2:], "pixels": run.images.shape[1:]}
+    sizes = {
+        "map": A.shape[2:],
+        "heat": of_images(run.images.shape).spatial(run.images.shape),
+        "pixels": run.images.shape[1:],
+    }
     return full_precision(A.new_zeros((0, run.scores.shape[1], *sizes[resolved.method.gives])))
 
 
@@ -346,7 +351,9 @@ def _masked(
         return apply_methods(run, [resolve_method(name, {}, False)])[0]
 
     (gradients,) = maps_of("guided-backprop")
-    function = vmap(vmap(resolved.function()))
+    own, rows = of_images(run.images.shape), gradients.flatten(0, 1)
+    function = vmap(resolved.function())
     masks = maps_of(resolved.options["cam"])
     with uncast(run.images.device):
-        return [function(gradients, maps) for maps in masks]
+        masked = [function(own.to_map(rows), maps.flatten(0, 1)) for maps in masks]
+    return [own.from_map(each, rows).reshape(gradients.shape) for each in masked]

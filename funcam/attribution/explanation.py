@@ -35,7 +35,8 @@ from funcam.attribution.finite import check_finite, naming_images, warn_of_left,
 from funcam.attribution.knowing import Asked, Context, spelled_out
 from funcam.attribution.rows import full_precision
 from funcam.attribution.showing import Shown
-from funcam.attribution.smoothing import variants
+from funcam.attribution.smoothing import columns_of, variants
+from funcam.attribution.telling import gives_pixels
 from funcam.errors import FuncamError, shown, whole_number
 from funcam.imaging.given import Picture
 from funcam.maps import combine_maps
@@ -348,7 +349,7 @@ def _explained_again(
     how: CutOptions,
 ) -> list[list[torch.Tensor]]:
     """The maps of the same scores for each changed copy of the images, brought back to the images' own place."""
-    maps = []
+    maps, columns = [], columns_of(run.images.shape)
     for change, back in variants(flip=run.target.class_score is not None):
         again = run_batch(
             model,
@@ -361,7 +362,8 @@ def _explained_again(
             **needs_of(resolved),
             options=how,
         )
-        maps.append([back(result.maps) for result in _results(again, resolved, combine)])
+        results = _results(again, resolved, combine)
+        maps.append([back(result.maps, columns if gives_pixels(result) else -1) for result in results])
     return maps
 
 

@@ -33,6 +33,7 @@ from funcam.network.forward_mode import pushforward
 from funcam.network.graph import Graph
 from funcam.network.heads import why_not_linear
 from funcam.network.layers import find_node
+from funcam.network.layout import of_images
 from funcam.network.recent import Recent
 from funcam.network.rewrites.attention import attention_run
 from funcam.network.rewrites.biases import FullGradient, full_gradient
@@ -91,8 +92,9 @@ def _finer_features(chunk: Chunk, layer: int, _method: Method, _options: Options
     A, finer = full_precision(run.features[layer]), run.finer[layer]
     if finer is None:
         return A[:, :0]
-    sizes = zip(A.shape[2:], finer.shape[2:], run.images.shape[2:], strict=True)
-    return pooled(full_precision(finer), [min(there, max(ours, -(-image // FINEST))) for ours, there, image in sizes])
+    image = of_images(run.images.shape).spatial(run.images.shape)
+    sizes = zip(A.shape[2:], finer.shape[2:], image, strict=True)
+    return pooled(full_precision(finer), [min(there, max(ours, -(-side // FINEST))) for ours, there, side in sizes])
 
 
 def _gradient(chunk: Chunk, layer: int, method: Method, _options: Options) -> torch.Tensor:

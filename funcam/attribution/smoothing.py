@@ -2,22 +2,36 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 
 import torch
 
 from funcam.errors import FuncamError, shown
+from funcam.network.layout import of_images
 
 Change = Callable[[torch.Tensor], torch.Tensor]
+Back = Callable[[torch.Tensor, int], torch.Tensor]
 
 _FACTORS = (0.9, 1.0, 1.1)
 
 
-def variants(*, flip: bool = True) -> Iterator[tuple[Change, Change]]:
+def columns_of(images: Sequence[int]) -> int:
+    """The axis along which images of a shape are mirrored: the last, or the one before the channels.
+
+    Example:
+        >>> columns_of((1, 3, 64, 64)), columns_of((1, 64, 64, 3))
+        (-1, -2)
+    """
+    return -2 if of_images(images).kind == "channels-last" else -1
+
+
+def variants(*, flip: bool = True) -> Iterator[tuple[Change, Back]]:
     """The changes besides none at all, each with what brings a map back: values times 0.9, 1.0, 1.1, mirrored or not.
 
+    What brings a map back is told along which axis of the map the columns are.
+
     Args:
-        flip: whether to mirror (along the last axis); not for a target that knows of places, such as a mask.
+        flip: whether to mirror; not for a target that knows of places, such as a mask.
 
     Example:
         >>> [float(change(torch.ones(1, 1, 2, 2)).mean()) for change, _ in variants(flip=False)]
@@ -65,19 +79,19 @@ def augmented(explainer: Change, *, flip: bool = True) -> Change:
         return maps
 
     def average(images: torch.Tensor) -> torch.Tensor:
-        changed = [back(explained(change(images))) for change, back in variants(flip=flip)]
+        changed = [back(explained(change(images)), -1) for change, back in variants(flip=flip)]
         return torch.stack([explained(images), *changed]).mean(0)
 
     return average
 
 
 def _change(factor: float, mirrored: bool) -> Change:
-    return lambda images: _flip(images * factor) if mirrored else images * factor
+    return lambda images: _flip(images * factor, columns_of(images.shape)) if mirrored else images * factor
 
 
-def _flip(tensor: torch.Tensor) -> torch.Tensor:
-    return tensor.flip(-1)
+def _flip(tensor: torch.Tensor, columns: int) -> torch.Tensor:
+    return tensor.flip(columns)
 
 
-def _keep(tensor: torch.Tensor) -> torch.Tensor:
+def _keep(tensor: torch.Tensor, _columns: int) -> torch.Tensor:
     return tensor

@@ -18,6 +18,7 @@ from funcam.network.derivative import may_be_plain, vjp
 from funcam.network.forward_mode import pushforward
 from funcam.network.graph import Graph, acyclic
 from funcam.network.layers import layout_of
+from funcam.network.layout import of_images
 from funcam.network.outputs import leaves
 from funcam.network.rewrites.explicit_attention import STEPS, attentions_of, explicit
 from funcam.network.traits import (
@@ -49,7 +50,7 @@ class FullGradient:
     """A score taken apart. Made by `full_gradient`.
 
     Attributes:
-        image: the image times its gradient, `[K, B, channels, *size]`.
+        image: the image times its gradient, `[K, B, channels, *size]` however the model takes it.
         biases: for each operation that adds something, in order, what it adds times its gradient:
             `[K, B, C_l, *S_l]`, or `[K, B, C_l]` where it has no spatial extent (behind the pooling, at class
             tokens, between the two products of an attention).
@@ -107,9 +108,8 @@ def full_gradient(
     def tapped(images: torch.Tensor, *taps: torch.Tensor) -> torch.Tensor:
         return score(_Tapped(plan.graph.module, dict(zip(added, taps, strict=True))).run(images))
 
-    scores, pullback, *_ = vjp(
-        lambda *given: (tapped(*given), ()), (images, *taps), None if may_be_plain(images) else False
-    )
+    plain = None if may_be_plain(images) else False  # (plain autograd's derivative has none in turn)
+    scores, pullback, *_ = vjp(lambda *given: (tapped(*given), ()), (images, *taps), plain)
     factors = (images, *added.values())
     chunks = [
         [g * factor for g, factor in zip(gradients, factors, strict=True)]
@@ -117,9 +117,11 @@ def full_gradient(
     ]
     image, *terms = (torch.cat(parts) for parts in zip(*chunks, strict=True))
     biases: list[torch.Tensor] = []
+    own = of_images(images.shape)
+    plain_shape = own.to_map(images).shape
     for node, term in zip(added, terms, strict=True):
-        biases += _as_maps(term, images.shape, adder.grids[node], plan.names[node])
-    return FullGradient(image, tuple(biases))
+        biases += _as_maps(term, plain_shape, adder.grids[node], plan.names[node])
+    return FullGradient(torch.unflatten(own.to_map(image.flatten(0, 1)), 0, image.shape[:2]), tuple(biases))
 
 
 def _as_maps(term: torch.Tensor, image: torch.Size, grid: tuple[int, ...], name: str) -> list[torch.Tensor]:
