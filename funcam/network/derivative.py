@@ -10,7 +10,9 @@ from torch import Tensor
 from torch._subclasses.fake_tensor import FakeTensor
 from torch.utils import _pytree as pytree
 
+from funcam.errors import FuncamError
 from funcam.network.casting import uncast
+from funcam.network.failures import place_of, reason_of
 from funcam.network.outputs import mapped
 from funcam.network.tracing import is_batched, is_compiled, is_compiler_loaded, is_transformed
 
@@ -266,14 +268,23 @@ def _gradients(values: Any, given: Sequence[Tensor], cotangents: Any, create_gra
     asked = [(value, cotangent) for value, cotangent in pairs if value.requires_grad]
     if not asked:
         return tuple(torch.zeros_like(tensor) for tensor in given)
-    gradients = torch.autograd.grad(
-        [value for value, _ in asked],
-        given,
-        [None if _is_one(cotangent) else cotangent for _, cotangent in asked],
-        retain_graph=True,
-        create_graph=create_graph,
-        allow_unused=True,
-    )
+    try:
+        gradients = torch.autograd.grad(
+            [value for value, _ in asked],
+            given,
+            [None if _is_one(cotangent) else cotangent for _, cotangent in asked],
+            retain_graph=True,
+            create_graph=create_graph,
+            allow_unused=True,
+        )
+    except RuntimeError:  # torch's own, which may mean that another way is to be taken
+        raise
+    except Exception as error:
+        raise FuncamError(
+            "what the model's code does with a gradient (a backward hook, an autograd.Function) fails: "
+            f"{type(error).__name__}: {reason_of(error)}{place_of(error)}; only the gradient at the layer is asked "
+            "for, and one before it is None: name an earlier layer, or leave hooks out (hooks=False)"
+        ) from error
     return tuple(torch.zeros_like(t) if g is None else g for t, g in zip(given, gradients, strict=True))
 
 

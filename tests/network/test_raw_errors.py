@@ -401,3 +401,17 @@ def test_bytes_may_be_what_a_model_takes():
     with pytest.raises(FuncamError, match=r"images\.float\(\) where the model scales them itself"):
         funcam.explain(Bytes(), images)
     assert funcam.explain(Bytes(), images.float(), 0, layer="b").maps.shape == (2, 8, 10)
+
+
+@pytest.mark.filterwarnings("ignore:Full backward hook is firing")
+def test_a_backward_hook_that_needs_the_gradient_before_its_layer():
+    pooled = (nn.AdaptiveAvgPool2d(1), nn.Flatten())
+    model = nn.Sequential(nn.Conv2d(3, 4, 3), nn.ReLU(), nn.Conv2d(4, 4, 3), nn.ReLU(), *pooled)
+    plain = copy.deepcopy(model)
+    model[2].register_full_backward_hook(lambda _module, given, _made: (2 * given[0],))
+    with pytest.raises(FuncamError, match=r"a backward hook.* fails: TypeError: .*name an earlier layer, or"):
+        funcam.explain(model, IMAGES, 1, layer="2")
+    want = funcam.explain(plain, IMAGES, 1, layer="2").maps
+    torch.testing.assert_close(funcam.explain(model, IMAGES, 1, layer="2", hooks=False).maps, want)
+    earlier = funcam.explain(plain, IMAGES, 1, layer="0").maps
+    torch.testing.assert_close(funcam.explain(model, IMAGES, 1, layer="0").maps, 2 * earlier)
