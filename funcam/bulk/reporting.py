@@ -43,15 +43,12 @@ def sample(rows: Iterable[Row], most: int) -> list[Row]:
     return sorted(chosen, key=lambda row: row.index)
 
 
-def report_of(
-    store: Store, rows: Sequence[Row], title: str, colormap: str = ""
-) -> tuple[Report, list[tuple[Row, FuncamError]]]:
+def report_of(store: Store, rows: Sequence[Row], colormap: str = "") -> tuple[Report, list[tuple[Row, FuncamError]]]:
     """Everything that a report shows of rows, and the rows of which it can't show anything.
 
     Args:
         store: where the rows come from.
         rows: which.
-        title: the report's.
         colormap: the one that its maps are first shown in; "" for the usual.
     """
     question, entries, failed = store.question, list[ImageEntry](), list[tuple[Row, FuncamError]]()
@@ -62,7 +59,7 @@ def report_of(
             entries.append(made)
     method = question["method"]
     report = Report(
-        title=title,
+        title=f"{len(entries):,} of {store.count:,} images in {store.folder.name}",
         created=datetime.now(UTC).isoformat(timespec="seconds"),
         config={name: value for name, value in question.items() if name not in ("classes", "versions")},
         versions=question["versions"],

@@ -90,6 +90,10 @@ def batch_show(
     question = "" if report is None else _question(opened, report, (query, most or _SHOWN, sample))
     tell_replaced([] if report is None else [report], question, overwrite)
     collect_again()
+    missing = opened.missing
+    if missing and not quiet:
+        told = f"{len(missing):,}, the first is shard {missing[0]:,}"
+        complain(f"shards of {store} are missing, with their rows ({told}); the same `funcam batch` makes them")
     rows = opened.rows(query or [], maps=not as_json)
     if as_json:
         for row in islice(rows, most) if sample is None else _sampled(rows, sample):
@@ -158,9 +162,8 @@ def _report(
     from funcam.bulk.reporting import report_of
     from funcam.report import write_report
 
-    title = f"{len(rows):,} of {store.count:,} images in {store.folder.name}"
     colormap, alpha = style
-    page, failed = report_of(store, rows, title, colormap)
+    page, failed = report_of(store, rows, colormap)
     for row, error in failed:
         complain(about(row.path, str(error)))
     if page.images:

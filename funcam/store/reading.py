@@ -43,13 +43,17 @@ class Store:
     @property
     def shards(self) -> list[int]:
         """The shards that are there, in the order of the listing."""
-        numbers = range(-(-self.count // self._sizes.shard))
-        return [number for number in numbers if exists(shard_path(self.folder, number))]
+        return [number for number in self._numbers if exists(shard_path(self.folder, number))]
+
+    @property
+    def missing(self) -> list[int]:
+        """The shards that aren't there."""
+        return [number for number in self._numbers if not exists(shard_path(self.folder, number))]
 
     @property
     def whole(self) -> bool:
         """Whether every image has its row."""
-        return bool(self.count) and len(self.shards) == -(-self.count // self._sizes.shard)
+        return bool(self.count) and not self.missing
 
     @property
     def failures(self) -> int:
@@ -93,6 +97,10 @@ class Store:
         if self._listed[0] != number:  # whoever reads on reads the same shard's next
             self._listed = number, listed_run(self.folder, number, self._sizes.shard, self.count)
         return self._listed[1][place]
+
+    @property
+    def _numbers(self) -> range:
+        return range(-(-self.count // self._sizes.shard))
 
     def _rows(self, number: int, conditions: Sequence[Condition], maps: bool) -> Iterator[Row]:
         path = shard_path(self.folder, number)

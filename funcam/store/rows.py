@@ -43,7 +43,7 @@ class Row:
 
     Attributes:
         index: its place in the listing.
-        path: what it is called.
+        path: what it is called, fit to be printed; of a name that isn't, `Store.item` has the letters as they are.
         label: its class as the source tells it.
         content: the SHA-256 of its bytes.
         width: of the upright image, in pixels.

@@ -139,6 +139,18 @@ def test_images_that_all_failed_are_not_said_to_be_drawn(funcam: Funcam, photos:
     assert ran.out == "5 images in store, 5 of them failed; `funcam batch show store --json` tells of them\n"
 
 
+def test_shards_that_are_missing_are_told(funcam: Funcam, photos: Path) -> None:
+    funcam("batch", "photos", "--net", "scenes", "--out", "store", "--shard", "2", "-q")
+    Path("store/maps-00001.parquet").unlink()
+    ran = funcam("batch", "show", "store", "--json")
+    assert [json.loads(line)["index"] for line in ran.out.splitlines()] == [0, 1, 4]
+    assert "shards of store are missing, with their rows (1, the first is shard 1)" in ran.err
+    assert funcam("batch", "show", "store", "--json", "-q").err == ""
+    (photos / "0.png").write_bytes(b"damaged")
+    funcam("batch", "show", "store", "--report", "page.html")
+    assert "<title>2 of 5 images in store</title>" in Path("page.html").read_text()
+
+
 def test_show_prints_rows_as_json(funcam: Funcam, photos: Path) -> None:
     (photos / "4.png").write_bytes(b"")
     funcam("batch", "photos", "--net", "scenes", "--out", "store", "--class", "3")
