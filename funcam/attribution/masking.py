@@ -8,7 +8,7 @@ import torch
 
 from funcam.attribution.batch_run import BatchRun
 from funcam.attribution.rows import full_precision
-from funcam.network.believed import structure_of
+from funcam.network.believed import quiet, structure_of
 from funcam.network.casting import type_now
 from funcam.network.checks import difference, why_not_run
 from funcam.network.layout import of_images
@@ -52,7 +52,7 @@ def masked_network(run: BatchRun, index: int, target: Target) -> Rows:
 def _folded(run: BatchRun, index: int, target: Target) -> Rows | None:
     if torch.is_grad_enabled() or run.cuts[0].way != "fx" or run.source is None:
         return None
-    network = in_channels_last(fused(structure_of(run.source(), run.images).graph))
+    network = quiet(in_channels_last(fused(structure_of(run.source(), run.images).graph)))
     score = target.of_image(index)
     return lambda images: full_precision(score(network(channels_last(images.to(run.images.dtype)))))
 
