@@ -169,7 +169,8 @@ def through(
         return [t for t in outputs if t.is_floating_point()], outputs
 
     with torch.inference_mode(False):
-        _, (gradient,), outputs, _ = along(run, [tensor.detach()], cotangents, plain)
+        given = tensor.clone() if tensor.is_inference() else tensor.detach()
+        _, (gradient,), outputs, _ = along(run, [given], cotangents, plain)
     return [t.detach() for t in outputs], gradient
 
 

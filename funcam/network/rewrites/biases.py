@@ -100,6 +100,7 @@ def full_gradient(
         True
     """
     plan = _plan_of(graph_of(model, images))
+    images = images.clone() if images.is_inference() else images  # autograd keeps none of inference mode
     adder = _Adder(plan)
     adder.run(images)
     added = adder.added
