@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Mapping
+from functools import cache
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -214,11 +215,17 @@ def _own_copy(tensor: Tensor, name: str, file: Path) -> Tensor:
             "and torch.save what comes back"
         )
     dtype = _read_as(tensor)
-    torch.empty(0, dtype=dtype).numpy()  # a type of bits that nothing can compute with has no array
-    single = tuple(
-        slice(0, 1) if step == 0 else slice(None) for step in tensor.stride()
-    )  # one value for many stays one
+    _check_computed_with(dtype)
+    if 0 not in tensor.stride():
+        return tensor.detach().to(dtype, copy=True)
+    single = tuple(slice(0, 1) if step == 0 else slice(None) for step in tensor.stride())  # one value for many is one
     return tensor.detach()[single].to(dtype, copy=True).expand(tensor.shape)
+
+
+@cache
+def _check_computed_with(dtype: torch.dtype) -> None:
+    """A type of bits that nothing can compute with has no array, which raises."""
+    torch.empty(0, dtype=dtype).numpy()
 
 
 def _bytes_of(tensor: Tensor) -> int:

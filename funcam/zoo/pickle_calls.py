@@ -6,6 +6,7 @@ import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from enum import Enum
+from types import NoneType
 from typing import Any
 
 from funcam.errors import FuncamError, shown
@@ -69,20 +70,20 @@ DICT, SET, TENSOR, VIEW, OTHER = Made
 _TENSORS = (TENSOR, VIEW)
 
 
-def check_key(key: Any, depth: int = 0) -> None:
+_NAMES = frozenset({str, bytes, int, float, bool, Global, NoneType})
+
+
+def check_key(key: Any) -> None:
     """Do nothing if a value may be a key: when a dict is made, the hash of nested tuples takes two to their depth.
 
     Args:
         key: the value.
-        depth: in how many tuples it lies.
 
     Raises:
         Damaged: it may not.
     """
-    if isinstance(key, tuple) and depth == 0 and len(key) <= _MOST_DIMENSIONS:
-        for part in key:
-            check_key(part, 1)
-    elif not isinstance(key, str | bytes | int | float | Global | None):
+    parts = key if type(key) is tuple and len(key) <= _MOST_DIMENSIONS else (key,)
+    if not _NAMES.issuperset(map(type, parts)):  # (there may be a million keys)
         raise Damaged("a dict in it has keys that are no names")
 
 

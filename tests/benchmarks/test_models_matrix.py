@@ -30,5 +30,5 @@ def test_the_quick_sample(tmp_path, only, fewest):
     assert not not_judged
     bad = {"wrong", "raw exception", "changed model"}
     assert not {name: record["verdict"] for name, record in records.items() if record["verdict"] in bad}
-    named = [record["named"]["verdict"] for record in records.values()]
+    named = [record.get("named", record)["verdict"] for record in records.values()]  # what was too slow has one only
     assert named.count("right") >= 0.9 * len(named)
