@@ -95,13 +95,12 @@ def make_results_folder(out: Path) -> None:
 @contextmanager
 def loading(what: str, silent: bool) -> Iterator[None]:
     """A spinner on a terminal while something loads; elsewhere nothing is written, where a full disk would end it."""
-    shown = console(stderr=True)
-    if silent or not shown.is_terminal:
+    if silent or not sys.stderr.isatty():
         yield
         return
     from funcam.cli.tables import plain
 
-    with shown.status(f"loading {plain(what)}".rstrip()):
+    with console(stderr=True).status(f"loading {plain(what)}".rstrip()):
         yield
 
 
