@@ -8,6 +8,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 ROOT = Path(__file__).parents[1]
 FUNCTION = '''
 
@@ -44,6 +46,7 @@ assert row.startswith("| `brightest-cam` | `funcam.brightest_cam` | `A`, `g` | `
 """
 
 
+@pytest.mark.slow
 def test_a_method_is_one_function_and_one_line(tmp_path: Path) -> None:
     shutil.copytree(ROOT / "funcam", tmp_path / "funcam", ignore=shutil.ignore_patterns("__pycache__"))
     shutil.copytree(ROOT / "benchmarks", tmp_path / "benchmarks", ignore=shutil.ignore_patterns("results"))

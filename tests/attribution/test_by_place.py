@@ -42,7 +42,9 @@ def assert_each_is_its_own(method, function, kind, layer="blocks.0", images=IMAG
 
 
 @pytest.mark.parametrize("kind", FUNCTIONS)
-@pytest.mark.parametrize("method", FUNCTION_METHODS)
+@pytest.mark.parametrize(
+    "method", [pytest.param(name, marks=pytest.mark.slow) if name == "dff" else name for name in FUNCTION_METHODS]
+)
 def test_an_image_of_the_batch_has_the_map_that_it_has_alone(method, kind):
     assert_each_is_its_own(method, FUNCTIONS[kind], kind)
 

@@ -86,6 +86,7 @@ def test_the_whole_function_compiles_into_one_graph(method):
     torch.testing.assert_close(cam(IMAGES), funcam.explain(cut, IMAGES, [0, 1, 2], method=method).maps)
 
 
+@pytest.mark.slow
 def test_the_whole_function_compiles_with_the_default_backend():
     model = randomised(Applied(lambda m, x: m.relu(x))).eval()
     cut = funcam.split(model, "conv")

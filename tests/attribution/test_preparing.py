@@ -304,6 +304,7 @@ def test_what_can_not_be_prepared_is_refused(options, said):
         funcam.prepare(funcam.split(small().eval()), example=IMAGES)
 
 
+@pytest.mark.slow
 @torch._dynamo.config.patch(recompile_limit=2)
 def test_many_models_can_be_prepared():
     """torch compiles the code of one function only so often: here twice."""
@@ -370,7 +371,16 @@ class Graphs:
         return max(value.numel() for value in values if isinstance(value, torch.Tensor))
 
 
-@pytest.mark.parametrize("targets", ["all", [[0, 1], [2, 1]], funcam.probability([[0, 1], [2, 1]])])
+@pytest.mark.parametrize(
+    "targets",
+    [
+        "all",
+        *(
+            pytest.param(each, marks=pytest.mark.slow)
+            for each in ([[0, 1], [2, 1]], funcam.probability([[0, 1], [2, 1]]))
+        ),
+    ],
+)
 def test_it_is_compiled_once(targets):
     model, compiler = small().eval(), Graphs()
     fast = funcam.prepare(model, example=IMAGES, targets=targets, backend=compiler)

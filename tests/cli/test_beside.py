@@ -27,6 +27,7 @@ OTHERS = {
     "maps": (*CAM, "--maps"),
     "several networks": SEVERAL,
 }
+CHEAP = (("several networks", True), ("several networks", False), ("class", True), ("maps", True))
 
 
 def contents(folder: Path = Path("results")) -> dict[str, bytes]:
@@ -50,9 +51,9 @@ def explained(funcam: Funcam, image: Path, *options: object) -> None:
 @pytest.mark.parametrize(
     ("other", "plain_first"),
     [
-        *((other, True) for other in OTHERS),
-        ("several networks", False),
-        *(pytest.param(other, False, marks=pytest.mark.slow) for other in OTHERS if other != "several networks"),
+        pytest.param(other, first, marks=[] if (other, first) in CHEAP else pytest.mark.slow)
+        for other in OTHERS
+        for first in (True, False)
     ],
 )
 def test_other_options_have_other_files(funcam: Funcam, image: Path, other: str, plain_first: bool) -> None:

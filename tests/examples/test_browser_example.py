@@ -35,7 +35,7 @@ dataTransfer.items.add(new File([await answer.blob()], arguments[0]));
 document.querySelector('#drop').dispatchEvent(new DragEvent('drop', {dataTransfer, bubbles: true}));
 """
 PICTURE = np.asarray(Image.fromarray(scene(7).image).resize((128, 128)))  # as large as the network takes it
-pytestmark = pytest.mark.browser
+pytestmark = [pytest.mark.browser, pytest.mark.slow]  # three files are exported first
 
 
 @pytest.fixture(scope="module")

@@ -203,6 +203,7 @@ class Behind(nn.Module):
 HEADS = (Written, LastChannels, Parts)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("heads", [HEADS, *(pytest.param((head,), marks=pytest.mark.slow) for head in HEADS)])
 def test_what_is_written_in_place_or_taken_apart_behind_the_layer(
     heads: tuple[type[nn.Module], ...], tmp_path: Path
@@ -330,7 +331,8 @@ def test_every_other_method_is_refused_with_the_reason(method: str, tmp_path: Pa
     assert list(tmp_path.iterdir()) == []
 
 
-@pytest.mark.parametrize("method", ["eigen-cam", pytest.param("seg-eigen-cam", marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("method", ["eigen-cam", "seg-eigen-cam"])
 def test_what_onnx_has_no_operator_for_is_named(method: str, tmp_path: Path) -> None:
     with pytest.raises(FuncamError, match=r"_linalg_eigh.*\.pt2"):
         funcam.export(small(), tmp_path / "e.onnx", example=EXAMPLE, method=method)
@@ -487,6 +489,7 @@ def test_an_explainer_of_any_name_is_replaced_and_nothing_is_printed(
     assert capfd.readouterr() == ("", "")
 
 
+@pytest.mark.slow
 def test_a_version_of_operators_is_that_of_the_file_or_refused(
     tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
@@ -501,7 +504,8 @@ def test_a_version_of_operators_is_that_of_the_file_or_refused(
     assert capfd.readouterr() == ("", "")
 
 
-@pytest.mark.parametrize("kind", ["pt2", pytest.param("onnx", marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", ["pt2", "onnx"])
 def test_a_full_disk_is_told(tmp_path: Path, kind: str) -> None:
     """By a limit on files' sizes in a process of its own: torch's own writer would end it."""
     pytest.importorskip("resource")

@@ -98,7 +98,11 @@ def resnet50():
 
 
 @pytest.mark.parametrize(
-    "layer", ["layer4.2.conv3", "layer4.2.relu_1", "layer3.5.bn2", "layer4.2.downsample", "maxpool"]
+    "layer",
+    [
+        *("layer4.2.conv3", "layer4.2.downsample"),
+        *(pytest.param(layer, marks=pytest.mark.slow) for layer in ("layer4.2.relu_1", "layer3.5.bn2", "maxpool")),
+    ],
 )
 def test_skip_connections_across_the_cut_are_closed_over_in_resnet50(layer, resnet50):
     if layer == "layer4.2.downsample":  # only the first block of a stage has one

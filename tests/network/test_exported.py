@@ -244,6 +244,7 @@ def test_nothing_keeps_an_exported_model_alive() -> None:
     torch.testing.assert_close(head(cut(IMAGES)[0]), want)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "mode", ["inference", *(pytest.param(mode, marks=pytest.mark.slow) for mode in ("train", "no_grad", "frozen"))]
 )

@@ -103,7 +103,9 @@ def test_a_split_goes_on_with_what_is_there_now(via: str) -> None:
     assert_near(head(A), model(IMAGES).detach())
 
 
-@pytest.mark.parametrize("write", [copied, written, replaced])
+@pytest.mark.parametrize(
+    "write", [copied, *(pytest.param(each, marks=pytest.mark.slow) for each in (written, replaced))]
+)
 @pytest.mark.parametrize("name", ["folded", "an item", "a list"])
 def test_an_exported_graph_is_made_anew(name: str, write: Callable[[Scaled], None]) -> None:
     model = Scaled(FUNCTIONS[name], held="attribute").eval()
