@@ -82,7 +82,7 @@ def compiled(explained: Explain, like: Explanation, device: torch.device, dynami
         if dynamic and len(images) > 1:
             torch._dynamo.maybe_mark_dynamic(images, 0)
         torch.compiler.cudagraph_mark_step_begin()  # type: ignore[no-untyped-call]
-        with nullcontext() if len(images) in compiled_for else _weights_inside(backend):
+        with nullcontext() if len(images) in compiled_for else _compiling(backend):
             maps, outputs, targets, scores, numbers = owned(function(images, classes))
         compiled_for.add(len(images))
         return replace(like, maps=maps, outputs=outputs, targets=targets, scores=scores), numbers
@@ -110,17 +110,17 @@ def _with_own_code(function: Callable[..., Any]) -> Callable[..., Any]:
 
 
 @contextmanager
-def _weights_inside(backend: Any) -> Iterator[None]:
-    """The weights are constants to torch's own compiler, which lays them out as its kernels read them.
+def _compiling(backend: Any) -> Iterator[None]:
+    """Alone; and to torch's own compiler the weights are constants, which it lays out as its kernels read them.
 
     The setting is read while it compiles. Torch 2.11 has one for all threads: nobody else compiles meanwhile.
     """
-    if backend != "inductor":
-        with alone():
+    with alone():
+        if backend != "inductor":
             yield
-        return
-    from torch._dynamo.convert_frame import compile_lock
-    from torch._inductor import config  # takes a while
+            return
+        from torch._dynamo.convert_frame import compile_lock
+        from torch._inductor import config  # takes a while
 
-    with alone(), compile_lock, config.patch(freezing=True):
-        yield
+        with compile_lock, config.patch(freezing=True):
+            yield

@@ -12,6 +12,7 @@ import torch
 
 from funcam.attribution.batch_run import BatchRun
 from funcam.errors import FuncamError, FuncamWarning
+from funcam.network.casting import type_now
 from funcam.network.tracing import is_compiled
 from funcam.targets.concrete import is_concrete
 
@@ -38,14 +39,8 @@ def check_finite(run: BatchRun, result: Any) -> None:
     if bool(holding.any()):
         way = f"{_images(holding)} hold{_s(holding)} some; leave out what does, or give torch.nan_to_num(images)"
     else:
-        way = f"look for NaN in the weights, or use a wider type than {_computed_in(run.images)}"
+        way = f"look for NaN in the weights, or use a wider type than {type_now(run.images)}"
     raise FuncamError(f"{result.method} at {result.layer!r} is not finite (NaN or infinity){where}: {way}")
-
-
-def _computed_in(images: torch.Tensor) -> torch.dtype:
-    """The type in which a network computes: autocast's, where that is on."""
-    device = images.device.type
-    return torch.get_autocast_dtype(device) if torch.is_autocast_enabled(device) else images.dtype
 
 
 def add_up(*tensors: torch.Tensor) -> torch.Tensor:

@@ -21,6 +21,7 @@ from funcam.methods import find_method
 from funcam.network.believed import graph_of
 from funcam.network.checks import difference, why_not_run
 from funcam.network.cutting import Split, split
+from funcam.network.derivative import recordable
 from funcam.network.naming import LayerLike
 from funcam.network.outputs import leaves
 from funcam.network.random_numbers import own_random_numbers
@@ -246,8 +247,7 @@ def _in_mode(
 ) -> Callable[[torch.Tensor, torch.Tensor | None], _T]:
     def in_mode(images: torch.Tensor, classes: torch.Tensor | None) -> _T:
         with mode(device, dtype):
-            images = images.clone() if images.is_inference() else images.detach()
-            return run(images, classes)
+            return run(recordable(images).detach(), classes)
 
     return in_mode
 

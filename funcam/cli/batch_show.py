@@ -90,8 +90,8 @@ def batch_show(
     question = "" if report is None else _question(opened, report, (query, most or _SHOWN, sample))
     tell_replaced([] if report is None else [report], question, overwrite)
     collect_again()
-    missing = opened.missing
-    if missing and not quiet:
+    missing = [] if quiet else opened.missing
+    if missing:
         told = f"{len(missing):,}, the first is shard {missing[0]:,}"
         complain(f"shards of {store} are missing, with their rows ({told}); the same `funcam batch` makes them")
     rows = opened.rows(query or [], maps=not as_json)

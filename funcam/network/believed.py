@@ -11,7 +11,7 @@ from torch import Tensor, fx, nn
 from funcam.errors import FuncamError
 from funcam.network.checks import Reference, cotangents, difference, first_run, reference, why_not_believed
 from funcam.network.cuts import Cut
-from funcam.network.derivative import along
+from funcam.network.derivative import along, recordable
 from funcam.network.graph import Graph
 from funcam.network.hooks import hooks_count, hooks_may_count
 from funcam.network.known import Known, TracedModel, known_of
@@ -169,8 +169,7 @@ def through(
         return [t for t in outputs if t.is_floating_point()], outputs
 
     with torch.inference_mode(False):
-        given = tensor.clone() if tensor.is_inference() else tensor.detach()
-        _, (gradient,), outputs, _ = along(run, [given], cotangents, plain)
+        _, (gradient,), outputs, _ = along(run, [recordable(tensor).detach()], cotangents, plain)
     return [t.detach() for t in outputs], gradient
 
 

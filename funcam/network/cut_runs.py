@@ -13,6 +13,7 @@ from funcam.errors import FuncamError
 from funcam.network.axes import checked_map
 from funcam.network.blame import called
 from funcam.network.cuts import Cut
+from funcam.network.derivative import recordable
 from funcam.network.pair import check_features
 from funcam.network.settled import Settled, TapCut
 from funcam.network.tap import Inputs, run
@@ -87,8 +88,8 @@ def _reporting(cut: Cut, images: torch.Tensor) -> Any:
     recording = torch.is_grad_enabled()
 
     def features() -> Any:
-        # autograd can't save an inference tensor; leaving inference mode would switch its recording on
+        # (leaving inference mode would switch recording on)
         with torch.inference_mode(False), torch.set_grad_enabled(recording):
-            return cut.features(images.clone() if images.is_inference() else images)
+            return cut.features(recordable(images))
 
     return called(cut.features, features, images)

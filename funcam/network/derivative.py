@@ -74,6 +74,21 @@ def vjp(
     return *_plain(function, inputs), True
 
 
+def recordable(tensor: Tensor) -> Tensor:
+    """A tensor that autograd may keep: it keeps none of inference mode.
+
+    Args:
+        tensor: any; where this is called inference mode is off.
+
+    Example:
+        >>> with torch.inference_mode():
+        ...     images = torch.zeros(1)
+        >>> recordable(images).is_inference()
+        False
+    """
+    return tensor.clone() if tensor.is_inference() else tensor
+
+
 def anyhow(function: Callable[[Tensor], Tensor]) -> Callable[[Tensor], Tensor]:
     """The same function for who differentiates it once by `torch.func`, though its code refuses that: as `vjp` does.
 

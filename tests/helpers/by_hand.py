@@ -29,6 +29,25 @@ class Base(nn.Module):
         return self.body(x)
 
 
+class Reversed(torch.autograd.Function):
+    """Passes on what it is given, and back its opposite, twice."""
+
+    @staticmethod
+    def forward(ctx, x):
+        return x.view_as(x)
+
+    @staticmethod
+    def backward(ctx, gradient):
+        return -2 * gradient
+
+
+class Reversing(Base):
+    """Has a derivative of its own, in the old form, which `torch.func` refuses."""
+
+    def features(self, x):
+        return Reversed.apply(super().features(x))
+
+
 def grad_cam(model, images, target, layer="conv"):
     """The map `[B, H, W]` and the outputs."""
     own = model if "forward" in vars(model) else copy.deepcopy(model).eval()  # (a copy's closures hold the model)

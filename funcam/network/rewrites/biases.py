@@ -14,7 +14,7 @@ from funcam.errors import FuncamError
 from funcam.network.believed import graph_of
 from funcam.network.budget import OF_TERMS, bytes_of, gradients_in_chunks
 from funcam.network.checks import difference
-from funcam.network.derivative import may_be_plain, vjp
+from funcam.network.derivative import may_be_plain, recordable, vjp
 from funcam.network.forward_mode import pushforward
 from funcam.network.graph import Graph, acyclic
 from funcam.network.layers import layout_of
@@ -100,7 +100,7 @@ def full_gradient(
         True
     """
     plan = _plan_of(graph_of(model, images))
-    images = images.clone() if images.is_inference() else images  # autograd keeps none of inference mode
+    images = recordable(images)
     adder = _Adder(plan)
     adder.run(images)
     added = adder.added

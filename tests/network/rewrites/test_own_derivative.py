@@ -4,21 +4,11 @@ from __future__ import annotations
 
 import pytest
 import torch
-from by_hand import Base
+from by_hand import Base, Reversing
 
 import funcam
 
 IMAGES = torch.rand(2, 3, 12, 12, generator=torch.Generator().manual_seed(1))
-
-
-class Reverse(torch.autograd.Function):
-    @staticmethod
-    def forward(ctx, x):
-        return x.view_as(x)
-
-    @staticmethod
-    def backward(ctx, gradient):
-        return -gradient
 
 
 class Straight(torch.autograd.Function):
@@ -33,11 +23,6 @@ class Straight(torch.autograd.Function):
     @staticmethod
     def backward(ctx, gradient):
         return gradient
-
-
-class Reversing(Base):
-    def features(self, x):
-        return Reverse.apply(super().features(x))
 
 
 class Rounding(Base):
